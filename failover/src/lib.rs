@@ -1,0 +1,1 @@
+//! Failover for tower services.

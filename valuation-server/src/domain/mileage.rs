@@ -1,0 +1,75 @@
+//! The distance that a vehicle has been driven.
+
+use std::fmt;
+
+/// Miles driven: finite and above zero. Displays as a plain decimal number, never with an exponent.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Mileage(f64);
+
+/// The number is not finite, or not above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("mileage must be a positive number")]
+pub struct MileageError;
+
+impl Mileage {
+    /// Takes a number of miles.
+    ///
+    /// # Errors
+    /// [`MileageError`] unless the number is finite and above zero.
+    pub fn new(miles: f64) -> Result<Self, MileageError> {
+        if miles.is_finite() && miles > 0.0 { Ok(Self(miles)) } else { Err(MileageError) }
+    }
+
+    /// Takes a text that is exactly one number in decimal: digits, at most one point, perhaps an
+    /// exponent; no spaces, no sign but `+`, no words.
+    ///
+    /// # Errors
+    /// [`MileageError`] if the text is anything else, or the number is not finite or not above zero.
+    pub fn parse(text: &str) -> Result<Self, MileageError> {
+        // `f64::from_str` also takes "inf", "nan" and "infinity": only numerals may pass.
+        let numeral = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
+        if !text.bytes().all(numeral) {
+            return Err(MileageError);
+        }
+        text.parse().map_err(|_| MileageError).and_then(Self::new)
+    }
+
+    /// The number of miles.
+    #[must_use]
+    pub fn miles(self) -> f64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Mileage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `f64`'s `Display` is the shortest plain decimal that reads back as the same number.
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_a_positive_number_as_number_or_text() {
+        assert_eq!(Mileage::new(10_000.0).unwrap().to_string(), "10000");
+        assert_eq!(Mileage::parse("10000.5").unwrap().to_string(), "10000.5");
+        assert_eq!(Mileage::parse("1e3").unwrap().to_string(), "1000");
+        assert_eq!(Mileage::parse("1E21").unwrap().to_string(), "1000000000000000000000");
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "", " 1", "1 ", "0", "-1", "-0", "inf", "NaN", "1,000", "0x10", "1e999", "ten", "1_0",
+            ".",
+        ] {
+            assert_eq!(Mileage::parse(text), Err(MileageError), "{text:?}");
+        }
+        for number in [0.0, -0.0, -5.0, f64::INFINITY, f64::NAN] {
+            assert_eq!(Mileage::new(number), Err(MileageError), "{number}");
+        }
+    }
+}

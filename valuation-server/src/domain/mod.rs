@@ -1,0 +1,17 @@
+//! The words of the business, and nothing else: no serde, no HTTP, no SQL, no tower.
+
+mod call;
+mod mileage;
+mod money;
+mod provider;
+mod quote;
+mod valuation;
+mod vrm;
+
+pub use call::{CallTrail, ErrorCode, ProviderCall};
+pub use mileage::{Mileage, MileageError};
+pub use money::{Money, MoneyError};
+pub use provider::Provider;
+pub use quote::{Quote, QuoteError, QuoteRequest};
+pub use valuation::Valuation;
+pub use vrm::{Vrm, VrmError};

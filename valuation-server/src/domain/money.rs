@@ -1,0 +1,197 @@
+//! Exact amounts of money.
+
+use std::fmt;
+
+/// An amount in pounds, kept as whole pence: from 0 to 99,999,999.99, the range of the older
+/// service's `decimal(10,2)`. Never a binary float on the way from the provider's text to the
+/// answer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Money(u64);
+
+/// Why a text or a number is no amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not a decimal number.
+    #[error("not a decimal number")]
+    NotANumber,
+    /// Below zero.
+    #[error("a value must not be negative")]
+    Negative,
+    /// Above [`Money::MAX`].
+    #[error("a value must not exceed 99999999.99")]
+    TooLarge,
+}
+
+impl Money {
+    /// The largest amount: 99,999,999.99.
+    pub const MAX: Self = Self(9_999_999_999);
+
+    /// Takes whole pence.
+    ///
+    /// # Errors
+    /// [`MoneyError::TooLarge`] above [`Money::MAX`].
+    pub fn from_pence(pence: u64) -> Result<Self, MoneyError> {
+        if pence > Self::MAX.0 { Err(MoneyError::TooLarge) } else { Ok(Self(pence)) }
+    }
+
+    /// Takes a decimal text with an optional exponent, as JSON and XML Schema write numbers:
+    /// `22350`, `22350.5`, `2.235e4`. More than two decimals are rounded, half a penny upwards.
+    ///
+    /// # Errors
+    /// [`MoneyError`] says whether the text is no number, negative, or too large. `-0` is zero.
+    pub fn parse(text: &str) -> Result<Self, MoneyError> {
+        let (negative, unsigned) = match text.as_bytes().first() {
+            Some(b'-') => (true, &text[1..]),
+            Some(b'+') => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
+            None => (unsigned, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = || whole.bytes().chain(fraction.bytes());
+        if digits().next().is_none() || !digits().all(|b| b.is_ascii_digit()) {
+            return Err(MoneyError::NotANumber);
+        }
+        // The first `kept` digits are whole pence; the next one rounds. Lengths fit an i64, and
+        // the exponent is clamped far beyond any text's length, so nothing here overflows.
+        let length = |s: &str| i64::try_from(s.len()).unwrap_or(i64::MAX / 4);
+        let kept = length(whole) + exponent + 2;
+        let mut pence: u64 = 0;
+        let mut position: i64 = 0;
+        for digit in digits().map(|b| u64::from(b - b'0')) {
+            if position < kept {
+                pence = pence * 10 + digit;
+            } else if position == kept && digit >= 5 {
+                pence += 1;
+            }
+            if pence > Self::MAX.0 {
+                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
+            }
+            position += 1;
+        }
+        while position < kept && pence != 0 {
+            pence *= 10;
+            if pence > Self::MAX.0 {
+                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
+            }
+            position += 1;
+        }
+        // A text such as -0.001 is below zero although it would round to it.
+        if negative && digits().any(|b| b != b'0') {
+            return Err(MoneyError::Negative);
+        }
+        Ok(Self(pence))
+    }
+
+    /// The amount in pence.
+    #[must_use]
+    pub fn pence(self) -> u64 {
+        self.0
+    }
+
+    /// The middle between two amounts, half a penny rounded upwards.
+    #[must_use]
+    pub fn midpoint(self, other: Self) -> Self {
+        // Both are at most MAX, so the sum is far from overflowing and the mean is in range.
+        Self((self.0 + other.0).div_ceil(2))
+    }
+}
+
+fn parse_exponent(text: &str) -> Result<i64, MoneyError> {
+    let (negative, digits) = match text.as_bytes().first() {
+        Some(b'-') => (true, &text[1..]),
+        Some(b'+') => (false, &text[1..]),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(MoneyError::NotANumber);
+    }
+    let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1 << 40);
+    Ok(if negative { -magnitude } else { magnitude })
+}
+
+/// Plain decimal without needless zeros: `22350`, `22350.5`, `0.05`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pounds, pence) = (self.0 / 100, self.0 % 100);
+        match (pence, pence % 10) {
+            (0, _) => write!(f, "{pounds}"),
+            (_, 0) => write!(f, "{pounds}.{}", pence / 10),
+            _ => write!(f, "{pounds}.{pence:02}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> Result<String, MoneyError> {
+        Money::parse(text).map(|m| m.to_string())
+    }
+
+    #[test]
+    fn reads_plain_decimals_and_exponents() {
+        for (text, expected) in [
+            ("22350", "22350"),
+            ("22350.50", "22350.5"),
+            ("0.05", "0.05"),
+            ("2.235e4", "22350"),
+            ("223505E-1", "22350.5"),
+            ("0e999999999999999999999", "0"),
+            ("1e-999999999999999999999", "0"),
+            ("-0", "0"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("00012.30", "12.3"),
+            ("99999999.99", "99999999.99"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn rounds_half_a_penny_upwards() {
+        assert_eq!(shown("1.005").as_deref(), Ok("1.01"));
+        assert_eq!(shown("1.00499").as_deref(), Ok("1"));
+        assert_eq!(shown("0.995").as_deref(), Ok("1"));
+        assert_eq!(shown("5e-3").as_deref(), Ok("0.01"));
+        assert_eq!(shown("5e-4").as_deref(), Ok("0"));
+        assert_eq!(
+            Money::parse("1").unwrap().midpoint(Money::parse("1.01").unwrap()).to_string(),
+            "1.01"
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_amount() {
+        for text in [
+            "", ".", "-", "+", "NaN", "inf", "1e", "1e+", "1.2.3", "0x1", " 1", "1 ", "١", "1e1.5",
+            "--1",
+        ] {
+            assert_eq!(shown(text), Err(MoneyError::NotANumber), "{text:?}");
+        }
+        for text in ["-1", "-0.001", "-1e400"] {
+            assert_eq!(shown(text), Err(MoneyError::Negative), "{text:?}");
+        }
+        for text in ["100000000", "99999999.995", "1e400", "1e99999999999999999999"] {
+            assert_eq!(shown(text), Err(MoneyError::TooLarge), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn prints_what_it_reads_back(pence in 0..=Money::MAX.pence()) {
+            let money = Money::from_pence(pence).unwrap();
+            prop_assert_eq!(Money::parse(&money.to_string()), Ok(money));
+        }
+
+        #[test]
+        fn never_panics(text in "[-+0-9.eE]{0,40}") {
+            let _ = Money::parse(&text);
+        }
+    }
+}

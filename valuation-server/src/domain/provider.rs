@@ -1,0 +1,35 @@
+//! Who gives valuations.
+
+use std::fmt;
+
+/// A provider of valuations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// The modern, cheap one.
+    SuperCar,
+    /// The old, dear one.
+    Premium,
+}
+
+impl Provider {
+    /// The name that customers see and the database holds.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SuperCar => "SuperCar Valuations",
+            Self::Premium => "Premium Car Valuations",
+        }
+    }
+
+    /// The provider of that name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::SuperCar, Self::Premium].into_iter().find(|p| p.name() == name)
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,92 @@
+//! What is asked of a provider, what it answers, and how it may fail.
+
+use super::{CallTrail, ErrorCode, Mileage, Money, MoneyError, Provider, Vrm};
+
+/// A question to a provider. A clone asks the same question and leaves its call in the same
+/// trail: that is how a rescue by the other provider ends up beside the failed attempt.
+#[derive(Clone, Debug)]
+pub struct QuoteRequest {
+    /// The vehicle.
+    pub vrm: Vrm,
+    /// How far it has been driven.
+    pub mileage: Mileage,
+    /// Where every attempt at a provider leaves its record.
+    pub trail: CallTrail,
+}
+
+/// A provider's answer: `lowest` ≤ `highest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    lowest: Money,
+    highest: Money,
+    provider: Provider,
+}
+
+impl Quote {
+    /// Takes a provider's pair of values.
+    ///
+    /// # Errors
+    /// `None` where the lowest value is above the highest: no usable answer.
+    #[must_use]
+    pub fn new(lowest: Money, highest: Money, provider: Provider) -> Option<Self> {
+        (lowest <= highest).then_some(Self { lowest, highest, provider })
+    }
+
+    /// The lower value.
+    #[must_use]
+    pub fn lowest(&self) -> Money {
+        self.lowest
+    }
+
+    /// The upper value.
+    #[must_use]
+    pub fn highest(&self) -> Money {
+        self.highest
+    }
+
+    /// Who gave it.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+}
+
+/// Why a provider gave no quote. The texts are for the log; a client sees none of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuoteError {
+    /// No answer came, or one that can't be used. A failure of the provider.
+    #[error("{code}: {message}")]
+    Unavailable {
+        /// The stable name of what happened.
+        code: ErrorCode,
+        /// Bounded, printable, without credentials.
+        message: String,
+    },
+    /// The provider is up and does not know the vehicle (404). No failure of the provider.
+    #[error("the provider does not know the vehicle")]
+    NotFound,
+    /// The provider is up and refuses the request (another 4xx). No failure of the provider.
+    #[error("the provider refused the request with status {0}")]
+    Refused(u16),
+}
+
+impl QuoteError {
+    /// Whether it speaks against the provider: only then does it count towards the failure rate,
+    /// and only then is the other provider asked.
+    #[must_use]
+    pub fn is_provider_failure(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
+    /// An answer that can't be used, with what was wrong in it.
+    #[must_use]
+    pub fn unusable(message: impl Into<String>) -> Self {
+        Self::Unavailable { code: ErrorCode::Unusable, message: message.into() }
+    }
+}
+
+impl From<MoneyError> for QuoteError {
+    fn from(error: MoneyError) -> Self {
+        Self::unusable(error.to_string())
+    }
+}

@@ -1,0 +1,3 @@
+//! The valuation server.
+
+pub mod domain;
