@@ -1,1 +1,41 @@
-//! Failover for tower services.
+#![doc = include_str!("../README.md")]
+
+mod classify;
+mod clock;
+mod error;
+mod event;
+mod future;
+mod handle;
+mod layer;
+mod monitor;
+mod outcome;
+mod phase;
+mod policy;
+mod pool;
+mod ratio;
+mod rescue;
+mod service;
+mod shared;
+mod slot;
+mod switch;
+mod sync;
+mod waiters;
+mod window;
+
+#[cfg(all(test, loom))]
+mod interleavings;
+
+pub use classify::{Classify, ErrorIsFailure};
+pub use clock::{Clock, CoarseClock, FineClock, ManualClock, Moment};
+pub use error::Error;
+pub use event::{Cause, Event, Observe};
+pub use future::ResponseFuture;
+pub use handle::{FailoverHandle, Snapshot};
+pub use layer::FailoverLayer;
+pub use monitor::{Admission, Monitor, Route, Ticket};
+pub use outcome::Outcome;
+pub use policy::{Policy, PolicyBuilder, PolicyError};
+pub use ratio::{Ratio, RatioError};
+pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spare};
+pub use service::Failover;
+pub use window::Tally;

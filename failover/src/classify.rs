@@ -1,0 +1,45 @@
+//! A result becomes an outcome.
+
+use crate::Outcome;
+
+/// Decides what a result of the primary says about it.
+///
+/// Every closure from `&Result<Response, Error>` to [`Outcome`] is a classifier. It is cloned for
+/// each call, so what it captures should be cheap to clone.
+///
+/// ```
+/// use failover::{Classify, Outcome};
+///
+/// // "Not found" is an answer, and a cancelled call says nothing about the primary.
+/// let classify = |result: &Result<u16, std::io::Error>| match result {
+///     Ok(500..) => Outcome::Failure,
+///     Ok(_) => Outcome::Success,
+///     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Outcome::Ignored,
+///     Err(_) => Outcome::Failure,
+/// };
+/// assert_eq!(classify.classify(&Ok(404)), Outcome::Success);
+/// ```
+pub trait Classify<Response, Error> {
+    /// What the result says.
+    fn classify(&self, result: &Result<Response, Error>) -> Outcome;
+}
+
+impl<F, Response, Error> Classify<Response, Error> for F
+where
+    F: Fn(&Result<Response, Error>) -> Outcome,
+{
+    fn classify(&self, result: &Result<Response, Error>) -> Outcome {
+        self(result)
+    }
+}
+
+/// Every error is a failure, everything else a success. The default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ErrorIsFailure;
+
+impl<Response, Error> Classify<Response, Error> for ErrorIsFailure {
+    #[inline]
+    fn classify(&self, result: &Result<Response, Error>) -> Outcome {
+        if result.is_ok() { Outcome::Success } else { Outcome::Failure }
+    }
+}

@@ -1,0 +1,97 @@
+//! The future of a call.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use crate::clock::Clock;
+use crate::monitor::{Ticket, Watch};
+use crate::{Classify, Error, Outcome};
+
+pin_project! {
+    /// The future of a call through a [`Failover`](crate::Failover).
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the chosen service's future and records nothing.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<P, F, C, K> {
+        #[pin]
+        call: Call<P, F, C, K>,
+    }
+}
+
+pin_project! {
+    #[project = CallProjection]
+    #[derive(Debug)]
+    enum Call<P, F, C, K> {
+        Primary { #[pin] attempt: Attempt<P, C, K> },
+        Fallback { #[pin] call: F },
+    }
+}
+
+impl<P, F, C, K> ResponseFuture<P, F, C, K> {
+    pub(crate) fn primary(call: P, ticket: Option<Ticket>, watch: Watch<K>, classify: C) -> Self {
+        Self { call: Call::Primary { attempt: Attempt { call, ticket, watch, classify } } }
+    }
+
+    pub(crate) fn fallback(call: F) -> Self {
+        Self { call: Call::Fallback { call } }
+    }
+}
+
+impl<P, F, C, K, T, PE, FE> Future for ResponseFuture<P, F, C, K>
+where
+    P: Future<Output = Result<T, PE>>,
+    F: Future<Output = Result<T, FE>>,
+    C: Classify<T, PE>,
+    K: Clock,
+{
+    type Output = Result<T, Error<PE, FE>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().call.project() {
+            CallProjection::Primary { attempt } => {
+                let (result, _) = ready!(attempt.poll(context));
+                Poll::Ready(result.map_err(Error::Primary))
+            }
+            CallProjection::Fallback { call } => call.poll(context).map_err(Error::Fallback),
+        }
+    }
+}
+
+pin_project! {
+    /// A call to the primary whose outcome is recorded, once, when it ends or panics. Dropped
+    /// before that, it records nothing.
+    #[derive(Debug)]
+    pub(crate) struct Attempt<P, C, K> {
+        #[pin]
+        pub(crate) call: P,
+        pub(crate) ticket: Option<Ticket>,
+        pub(crate) watch: Watch<K>,
+        pub(crate) classify: C,
+    }
+}
+
+impl<P, C, K, T, E> Future for Attempt<P, C, K>
+where
+    P: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+    K: Clock,
+{
+    type Output = (Result<T, E>, Outcome);
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.watch.guard(this.ticket, || this.call.poll(context)));
+        let outcome = this.classify.classify(&result);
+        if let Some(ticket) = this.ticket.take() {
+            this.watch.record(ticket, outcome);
+        }
+        Poll::Ready((result, outcome))
+    }
+}

@@ -1,0 +1,87 @@
+//! The operator's side: see what is, and change it by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Clock, CoarseClock};
+use crate::pool::Lease;
+use crate::{Observe, Policy, Route, Tally};
+
+/// What was true at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Where a call would go.
+    pub route: Route,
+    /// Whether an operator forced the route.
+    pub forced: bool,
+    /// The primary's calls in the window. Empty on the fallback.
+    pub tally: Tally,
+    /// How long until the revert; `None` where no timer runs.
+    pub reverts_in: Option<Duration>,
+    /// The number of the running epoch, from 0 to 2^20 − 1. Each transition begins another one.
+    pub epoch: u32,
+}
+
+/// Sees and changes a failover by hand. Cheap to clone; outlives the services.
+///
+/// ```
+/// use failover::{FailoverLayer, Policy, Route};
+/// # use tower::service_fn;
+/// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
+///
+/// let layer = FailoverLayer::new(fallback, Policy::default());
+/// let handle = layer.handle();
+/// handle.force(Route::Fallback);
+/// assert!(handle.snapshot().forced);
+/// handle.release();
+/// assert_eq!(handle.snapshot().route, Route::Primary);
+/// ```
+#[derive(Clone, Debug)]
+pub struct FailoverHandle<K = CoarseClock> {
+    lease: Arc<Lease>,
+    clock: K,
+}
+
+impl<K: Clock> FailoverHandle<K> {
+    pub(crate) fn new(lease: Arc<Lease>, clock: K) -> Self {
+        Self { lease, clock }
+    }
+
+    /// What is true now. After the deadline of a trip that is the primary and an empty window,
+    /// whether or not a call has made the revert yet. Changes nothing.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.lease.shared().snapshot(self.clock.now())
+    }
+
+    /// The policy that it was made with.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        self.lease.policy()
+    }
+
+    /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset): no
+    /// rate trips it and no timer ends it. Begins with an empty window; calls to a forced primary
+    /// are counted to be seen. True if the route was not forced so before.
+    pub fn force(&self, route: Route) -> bool {
+        self.lease.shared().force(route)
+    }
+
+    /// Ends a forced route: calls go to the primary, and the window is empty. False, and nothing
+    /// changed, if no route was forced.
+    pub fn release(&self) -> bool {
+        self.lease.shared().release()
+    }
+
+    /// Back to the primary with an empty window, whatever was before: a trip, a forced route, or
+    /// just counts.
+    pub fn reset(&self) {
+        self.lease.shared().reset();
+    }
+
+    /// Adds someone to be told of transitions, as long as the failover lives.
+    pub fn observe(&self, observer: impl Observe) {
+        self.lease.shared().observers.add(Arc::new(observer));
+    }
+}

@@ -1,0 +1,178 @@
+//! Which phase a monitor is in, packed so that one load reads it.
+//!
+//! ```text
+//!            trip                         force(Fallback)
+//!   Primary ──────► Fallback      any ─────────────────────► ForcedFallback
+//!      ▲               │              force(Primary)
+//!      └───────────────┘          any ─────────────────────► ForcedPrimary
+//!        revert: deadline         Forced… ────release──────► Primary
+//! ```
+//!
+//! Every arrow is one compare-and-swap and begins a new epoch, so that of all the threads that saw
+//! a transition coming one makes it, and what was admitted before it changes nothing after it.
+
+use std::time::Duration;
+
+use crate::Route;
+
+/// One stretch between two transitions.
+///
+/// 20 bits, so that the phase fits one word. A result that comes so late that a million
+/// transitions lie between, neither more nor fewer, would be taken for a result of the running
+/// epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Epoch(u32);
+
+impl Epoch {
+    pub(crate) const BITS: u32 = 20;
+
+    /// From 0 to 2^20 − 1.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    const fn next(self) -> Self {
+        Self((self.0 + 1) & ((1 << Self::BITS) - 1))
+    }
+}
+
+/// The kinds of phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Calls go to the primary, and the window judges it.
+    Primary,
+    /// Calls go to the fallback until the deadline.
+    Fallback,
+    /// An operator sends calls to the primary. They are counted; nothing trips.
+    ForcedPrimary,
+    /// An operator sends calls to the fallback. No timer ends it.
+    ForcedFallback,
+    /// No service uses the monitor any more.
+    Retired,
+}
+
+/// A phase, as one word: from the lowest bit, 3 bits of kind, 1 of unease, 20 of epoch, 40 of
+/// deadline in milliseconds since the monitor's origin, which last 34 years.
+///
+/// Uneasy is a primary phase in which the rate exceeds the threshold and only the minimum of calls
+/// is missing: then every call has to be judged, the successes too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Phase(u64);
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+impl Phase {
+    const KIND: u64 = 0b111;
+    const UNEASY: u64 = 0b1000;
+    const EPOCH_AT: u32 = 4;
+    const DEADLINE_AT: u32 = 24;
+    const LAST_DEADLINE: u64 = (1 << (64 - Self::DEADLINE_AT)) - 1;
+
+    /// The first epoch of a new monitor, on the primary.
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) const fn kind(self) -> Kind {
+        match self.0 & Self::KIND {
+            0 => Kind::Primary,
+            1 => Kind::Fallback,
+            2 => Kind::ForcedPrimary,
+            3 => Kind::ForcedFallback,
+            _ => Kind::Retired,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_uneasy(self) -> bool {
+        self.0 & Self::UNEASY != 0
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "20 bits fit")]
+    pub(crate) const fn epoch(self) -> Epoch {
+        Epoch((self.0 >> Self::EPOCH_AT) as u32 & ((1 << Epoch::BITS) - 1))
+    }
+
+    /// The route of a call in this phase, as long as no deadline has passed.
+    #[inline]
+    pub(crate) const fn route(self) -> Route {
+        match self.kind() {
+            Kind::Primary | Kind::ForcedPrimary | Kind::Retired => Route::Primary,
+            Kind::Fallback | Kind::ForcedFallback => Route::Fallback,
+        }
+    }
+
+    /// Whether the time on the fallback is over. `at`: nanoseconds since the monitor's origin.
+    #[inline]
+    pub(crate) const fn is_due(self, at: u64) -> bool {
+        matches!(self.kind(), Kind::Fallback) && at >= self.deadline_nanos()
+    }
+
+    /// How long until the revert; `None` where no timer runs.
+    pub(crate) fn reverts_in(self, at: u64) -> Option<Duration> {
+        matches!(self.kind(), Kind::Fallback)
+            .then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
+    }
+
+    const fn deadline_nanos(self) -> u64 {
+        (self.0 >> Self::DEADLINE_AT).saturating_mul(NANOS_PER_MILLI)
+    }
+
+    /// The same phase, uneasy or not.
+    pub(crate) const fn with_unease(self, uneasy: bool) -> Self {
+        Self(if uneasy { self.0 | Self::UNEASY } else { self.0 & !Self::UNEASY })
+    }
+
+    /// The phase after this one: of that kind, in the next epoch, without a deadline.
+    pub(crate) const fn next(self, kind: Kind) -> Self {
+        Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
+    }
+
+    /// On the fallback, in the next epoch, for `time` from `at` on, rounded up to the millisecond.
+    pub(crate) fn tripped(self, at: u64, time: Duration) -> Self {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = at.saturating_add(time).div_ceil(NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+        Self(self.next(Kind::Fallback).0 | deadline << Self::DEADLINE_AT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_word_do_not_touch() {
+        let tripped = Phase::FIRST.with_unease(true).tripped(1, Duration::from_millis(5));
+        assert_eq!(tripped.kind(), Kind::Fallback);
+        assert_eq!(tripped.epoch().number(), 1);
+        assert!(!tripped.is_uneasy());
+        assert_eq!(tripped.reverts_in(1_000_000), Some(Duration::from_millis(5)));
+        let last = tripped.tripped(u64::MAX, Duration::MAX);
+        assert_eq!((last.kind(), last.epoch().number()), (Kind::Fallback, 2));
+    }
+
+    #[test]
+    fn a_deadline_is_rounded_up_to_the_millisecond() {
+        let tripped = Phase::FIRST.tripped(1, Duration::from_millis(5));
+        assert!(!tripped.is_due(5_999_999));
+        assert!(tripped.is_due(6_000_000));
+    }
+
+    #[test]
+    fn the_epoch_comes_round_without_touching_the_rest() {
+        let mut phase = Phase::FIRST;
+        for _ in 0..(1 << Epoch::BITS) {
+            phase = phase.next(Kind::ForcedFallback);
+        }
+        assert_eq!(phase.epoch(), Phase::FIRST.epoch());
+        assert_eq!(phase.kind(), Kind::ForcedFallback);
+    }
+}

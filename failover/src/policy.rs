@@ -1,0 +1,201 @@
+//! When to trip, and when to revert.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::Ratio;
+
+/// When to trip, and when to revert. Made by [`Policy::builder`], which refuses what makes no sense.
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::{Policy, Ratio};
+///
+/// let policy = Policy::builder()
+///     .failure_rate(Ratio::new(1, 3)?)
+///     .minimum_calls(20)
+///     .window(Duration::from_secs(30), 6)
+///     .revert_after(Duration::from_secs(120))
+///     .build()?;
+/// assert_eq!(policy.minimum_calls(), 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    failure_rate: Ratio,
+    minimum_calls: u64,
+    window: Duration,
+    buckets: u32,
+    revert_after: Duration,
+}
+
+impl Policy {
+    /// A bucket of the window is at least this wide.
+    pub const SHORTEST_BUCKET: Duration = Duration::from_millis(1);
+    /// The window, and the time until the revert, are at most this long: 366 days.
+    pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    /// The window has at most this many buckets: they are memory, and a trip reads them all.
+    pub const MOST_BUCKETS: u32 = 3_600;
+
+    /// Starts from the defaults: trips when more than 1/2 of at least 10 calls failed in a window
+    /// of 60 s in 10 buckets; reverts after 5 min.
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder(Self::default())
+    }
+
+    /// The failure rate that must be exceeded for a trip.
+    #[must_use]
+    pub fn failure_rate(&self) -> Ratio {
+        self.failure_rate
+    }
+
+    /// How many calls the window must hold before the rate means anything.
+    #[must_use]
+    pub fn minimum_calls(&self) -> u64 {
+        self.minimum_calls
+    }
+
+    /// How far back the window reaches.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// In how many steps the window slides.
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// How long calls stay on the fallback.
+    #[must_use]
+    pub fn revert_after(&self) -> Duration {
+        self.revert_after
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            failure_rate: Ratio::HALF,
+            minimum_calls: 10,
+            window: Duration::from_secs(60),
+            buckets: 10,
+            revert_after: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+/// Builds a [`Policy`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct PolicyBuilder(Policy);
+
+impl PolicyBuilder {
+    /// The failure rate that must be *exceeded* for a trip: exactly half failing does not trip a
+    /// rate of one half. Below 1. A rate of 0 trips at any failure among the minimum of calls.
+    pub fn failure_rate(mut self, rate: Ratio) -> Self {
+        self.0.failure_rate = rate;
+        self
+    }
+
+    /// How many calls the window must hold before its rate means anything. At least 1. Fewer than
+    /// this many calls a window never trip, however many fail.
+    pub fn minimum_calls(mut self, calls: u64) -> Self {
+        self.0.minimum_calls = calls;
+        self
+    }
+
+    /// How far back the window reaches, and in how many buckets. The window slides by a bucket at
+    /// a time: it holds the running bucket and the ones before it, `buckets` in all, and so
+    /// between `length − length/buckets` and `length` of the past.
+    ///
+    /// A bucket is at least [`Policy::SHORTEST_BUCKET`] wide; the boundaries are exact even where
+    /// `length` does not divide by `buckets`. Note the resolution of the clock:
+    /// [`CoarseClock`](crate::CoarseClock) ticks every 1 to 10 ms.
+    pub fn window(mut self, length: Duration, buckets: u32) -> Self {
+        self.0.window = length;
+        self.0.buckets = buckets;
+        self
+    }
+
+    /// How long calls stay on the fallback after a trip. Kept to the millisecond, rounded up.
+    pub fn revert_after(mut self, time: Duration) -> Self {
+        self.0.revert_after = time;
+        self
+    }
+
+    /// The policy, if it makes sense.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the field that does not, and what would.
+    pub fn build(self) -> Result<Policy, PolicyError> {
+        let Policy { failure_rate, minimum_calls, window, buckets, revert_after } = self.0;
+        if failure_rate.numerator() >= failure_rate.denominator() {
+            return Err(PolicyError::FailureRate(failure_rate));
+        }
+        if minimum_calls == 0 {
+            return Err(PolicyError::MinimumCalls);
+        }
+        if buckets == 0 || buckets > Policy::MOST_BUCKETS {
+            return Err(PolicyError::Buckets(buckets));
+        }
+        if window < Policy::SHORTEST_BUCKET * buckets || window > Policy::LONGEST {
+            return Err(PolicyError::Window { window, buckets });
+        }
+        if revert_after < Policy::SHORTEST_BUCKET || revert_after > Policy::LONGEST {
+            return Err(PolicyError::RevertAfter(revert_after));
+        }
+        Ok(self.0)
+    }
+}
+
+/// A policy that makes no sense, by the field that makes none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// `failure_rate` is 1 or more, which no share of failures can exceed.
+    FailureRate(Ratio),
+    /// `minimum_calls` is 0: one failure after silence would be a rate of 1.
+    MinimumCalls,
+    /// The window has no bucket, or more than [`Policy::MOST_BUCKETS`].
+    Buckets(u32),
+    /// The window is so short that a bucket is below [`Policy::SHORTEST_BUCKET`], or longer than
+    /// [`Policy::LONGEST`].
+    Window {
+        /// The length that was asked for.
+        window: Duration,
+        /// The number of buckets that it was to be cut into.
+        buckets: u32,
+    },
+    /// `revert_after` is below 1 ms or above [`Policy::LONGEST`].
+    RevertAfter(Duration),
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FailureRate(rate) => {
+                write!(
+                    f,
+                    "failure_rate is {rate}, which no failure rate can exceed: it must be below 1"
+                )
+            }
+            Self::MinimumCalls => f.write_str("minimum_calls is 0: it must be at least 1"),
+            Self::Buckets(buckets) => {
+                let most = Policy::MOST_BUCKETS;
+                write!(f, "window has {buckets} buckets: it must have 1 to {most}")
+            }
+            Self::Window { window, buckets } => write!(
+                f,
+                "window is {window:?} in {buckets} buckets: \
+                 a bucket must be at least 1 ms, and the window at most 366 days"
+            ),
+            Self::RevertAfter(time) => {
+                write!(f, "revert_after is {time:?}: it must be from 1 ms to 366 days")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PolicyError {}

@@ -1,0 +1,174 @@
+//! An exact fraction. "Exceeds" is decided in integers, never by floats.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A fraction of two integers, kept as it was written: one third is one third.
+///
+/// ```
+/// use failover::Ratio;
+///
+/// let half: Ratio = "0.5".parse()?;
+/// assert!(half.is_exceeded_by(101, 200));
+/// assert!(!half.is_exceeded_by(100, 200));
+/// assert_eq!("50%".parse(), Ok(half));
+/// assert_eq!("1/2".parse(), Ok(half));
+/// # Ok::<(), failover::RatioError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Ratio {
+    numerator: u32,
+    denominator: u32,
+}
+
+/// A text that is no fraction, or a fraction with no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RatioError {
+    /// The denominator is zero.
+    ZeroDenominator,
+    /// Not of the form `1/3`, `0.5` or `50%`, or with more digits than 32 bits hold.
+    NotARatio,
+}
+
+impl Ratio {
+    /// One half.
+    pub const HALF: Self = Self { numerator: 1, denominator: 2 };
+
+    /// `numerator / denominator`.
+    ///
+    /// # Errors
+    /// [`RatioError::ZeroDenominator`] if the denominator is zero.
+    pub const fn new(numerator: u32, denominator: u32) -> Result<Self, RatioError> {
+        if denominator == 0 {
+            Err(RatioError::ZeroDenominator)
+        } else {
+            Ok(Self { numerator, denominator })
+        }
+    }
+
+    /// The upper part.
+    #[must_use]
+    pub const fn numerator(self) -> u32 {
+        self.numerator
+    }
+
+    /// The lower part; never zero.
+    #[must_use]
+    pub const fn denominator(self) -> u32 {
+        self.denominator
+    }
+
+    /// Whether `part / whole` is strictly greater than this ratio. Of no calls, nothing exceeds.
+    #[must_use]
+    pub const fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
+        // u32 × u64 fits a u128 without a doubt.
+        part as u128 * self.denominator as u128 > whole as u128 * self.numerator as u128
+    }
+}
+
+/// Equal as numbers: 1/2 equals 2/4.
+impl PartialEq for Ratio {
+    fn eq(&self, other: &Self) -> bool {
+        u64::from(self.numerator) * u64::from(other.denominator)
+            == u64::from(other.numerator) * u64::from(self.denominator)
+    }
+}
+
+impl Eq for Ratio {}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.numerator, self.denominator)
+    }
+}
+
+/// Takes `1/3`, a decimal such as `0.5`, or a percentage such as `50%`, all exactly.
+impl FromStr for Ratio {
+    type Err = RatioError;
+
+    fn from_str(text: &str) -> Result<Self, RatioError> {
+        if let Some((numerator, denominator)) = text.split_once('/') {
+            return Self::new(digits(numerator)?, digits(denominator)?);
+        }
+        let (decimal, scale) = text.strip_suffix('%').map_or((text, 1), |rest| (rest, 100));
+        let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, "0"));
+        let fraction_scale = u32::try_from(fraction.len())
+            .ok()
+            .and_then(|places| 10_u32.checked_pow(places))
+            .ok_or(RatioError::NotARatio)?;
+        let numerator = digits(whole)?
+            .checked_mul(fraction_scale)
+            .and_then(|n| n.checked_add(digits(fraction).ok()?))
+            .ok_or(RatioError::NotARatio)?;
+        Self::new(numerator, fraction_scale.checked_mul(scale).ok_or(RatioError::NotARatio)?)
+    }
+}
+
+/// Digits only: `u32::from_str` alone would take a sign.
+fn digits(text: &str) -> Result<u32, RatioError> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().map_err(|_| RatioError::NotARatio)
+    } else {
+        Err(RatioError::NotARatio)
+    }
+}
+
+impl fmt::Display for RatioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroDenominator => "the denominator of a ratio must not be zero",
+            Self::NotARatio => "a ratio is written as 1/3, 0.5 or 50%",
+        })
+    }
+}
+
+impl std::error::Error for RatioError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_exact_at_the_boundary() {
+        let third = Ratio::new(1, 3).unwrap();
+        assert!(!third.is_exceeded_by(1, 3));
+        assert!(!third.is_exceeded_by(333_333_333, 999_999_999));
+        assert!(third.is_exceeded_by(333_333_334, 999_999_999));
+        assert!(!Ratio::HALF.is_exceeded_by(99, 200));
+        assert!(!Ratio::HALF.is_exceeded_by(100, 200));
+        assert!(Ratio::HALF.is_exceeded_by(101, 200));
+    }
+
+    #[test]
+    fn does_not_overflow_at_the_largest_counts() {
+        let almost_one = Ratio::new(u32::MAX - 1, u32::MAX).unwrap();
+        assert!(almost_one.is_exceeded_by(u64::MAX, u64::MAX));
+        assert!(!almost_one.is_exceeded_by(0, u64::MAX));
+    }
+
+    #[test]
+    fn is_not_exceeded_by_nothing() {
+        assert!(!Ratio::new(0, 1).unwrap().is_exceeded_by(0, 0));
+        assert!(Ratio::new(0, 1).unwrap().is_exceeded_by(1, 1));
+    }
+
+    #[test]
+    fn reads_fractions_decimals_and_percentages() {
+        let ratio = |n, d| Ok(Ratio::new(n, d).unwrap());
+        assert_eq!("1/3".parse(), ratio(1, 3));
+        assert_eq!("0.25".parse(), ratio(1, 4));
+        assert_eq!("1".parse(), ratio(1, 1));
+        assert_eq!("2.5%".parse(), ratio(1, 40));
+    }
+
+    #[test]
+    fn refuses_what_is_no_ratio() {
+        for text in
+            ["", ".", "/", "1/", "-1/2", "+0.5", "0.5 ", "half", "0.123456789012", "%", "1/2/3"]
+        {
+            assert_eq!(text.parse::<Ratio>(), Err(RatioError::NotARatio), "{text:?}");
+        }
+        assert_eq!("1/0".parse::<Ratio>(), Err(RatioError::ZeroDenominator));
+    }
+}

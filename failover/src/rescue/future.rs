@@ -1,0 +1,179 @@
+//! The future of a call that may be rescued.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::clock::Clock;
+use crate::future::Attempt;
+use crate::monitor::{Ticket, Watch};
+use crate::{Classify, Error, Outcome};
+
+pin_project! {
+    /// The future of a call through a [`Rescuing`](crate::Rescuing) failover.
+    ///
+    /// # Cancel safety
+    /// See [`Rescuing`](crate::Rescuing).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct RescueFuture<R, P, F, C, K>
+    where
+        P: Service<R>,
+        F: Service<R, Response = P::Response>,
+    {
+        #[pin]
+        stage: Stage<R, P, F, C, K>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    enum Stage<R, P, F, C, K>
+    where
+        P: Service<R>,
+        F: Service<R, Response = P::Response>,
+    {
+        // The first attempt, and what a rescue would need.
+        Primary { #[pin] attempt: Attempt<P::Future, C, K>, spare: Option<(F, R)> },
+        Fallback { #[pin] call: F::Future, classify: C, spare: Option<(P, R)> },
+        // The rescue, and what the first attempt ended with.
+        ByFallback { #[pin] rescue: Oneshot<F, R>, first: Option<Result<P::Response, P::Error>> },
+        ByPrimary { #[pin] rescue: Oneshot<P, R>, first: Option<Result<P::Response, F::Error>> },
+    }
+}
+
+impl<R, P, F, C, K> RescueFuture<R, P, F, C, K>
+where
+    P: Service<R>,
+    F: Service<R, Response = P::Response>,
+{
+    pub(super) fn primary(
+        call: P::Future,
+        ticket: Option<Ticket>,
+        watch: Watch<K>,
+        classify: C,
+        spare: Option<(F, R)>,
+    ) -> Self {
+        let attempt = Attempt { call, ticket, watch, classify };
+        Self { stage: Stage::Primary { attempt, spare } }
+    }
+
+    pub(super) fn fallback(call: F::Future, classify: C, spare: Option<(P, R)>) -> Self {
+        Self { stage: Stage::Fallback { call, classify, spare } }
+    }
+}
+
+impl<R, P, F, C, K> Future for RescueFuture<R, P, F, C, K>
+where
+    P: Service<R>,
+    F: Service<R, Response = P::Response>,
+    C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error>,
+    K: Clock,
+{
+    type Output = Result<P::Response, Error<P::Error, F::Error>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut stage = self.project().stage;
+        loop {
+            match stage.as_mut().project() {
+                StageProjection::Primary { attempt, spare } => {
+                    let (result, outcome) = ready!(attempt.poll(context));
+                    match spare.take() {
+                        Some((fallback, request)) if outcome == Outcome::Failure => {
+                            let rescue = Oneshot::new(fallback, request);
+                            stage.set(Stage::ByFallback { rescue, first: Some(result) });
+                        }
+                        _ => return Poll::Ready(result.map_err(Error::Primary)),
+                    }
+                }
+                StageProjection::Fallback { call, classify, spare } => {
+                    let result = ready!(call.poll(context));
+                    match spare.take() {
+                        Some((primary, request))
+                            if classify.classify(&result) == Outcome::Failure =>
+                        {
+                            let rescue = Oneshot::new(primary, request);
+                            stage.set(Stage::ByPrimary { rescue, first: Some(result) });
+                        }
+                        _ => return Poll::Ready(result.map_err(Error::Fallback)),
+                    }
+                }
+                StageProjection::ByFallback { rescue, first } => {
+                    let result = ready!(rescue.poll(context));
+                    return Poll::Ready(match (result, first.take()) {
+                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
+                        (Err(fallback), Some(Err(primary))) => {
+                            Err(Error::Both { primary, fallback })
+                        }
+                        (Err(fallback), None) => Err(Error::Fallback(fallback)),
+                    });
+                }
+                StageProjection::ByPrimary { rescue, first } => {
+                    let result = ready!(rescue.poll(context));
+                    return Poll::Ready(match (result, first.take()) {
+                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
+                        (Err(primary), Some(Err(fallback))) => {
+                            Err(Error::Both { primary, fallback })
+                        }
+                        (Err(primary), None) => Err(Error::Primary(primary)),
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl<R, P, F, C, K> fmt::Debug for RescueFuture<R, P, F, C, K>
+where
+    P: Service<R>,
+    F: Service<R, Response = P::Response>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Primary { .. } => "Primary",
+            Stage::Fallback { .. } => "Fallback",
+            Stage::ByFallback { .. } => "ByFallback",
+            Stage::ByPrimary { .. } => "ByPrimary",
+        };
+        f.debug_struct("RescueFuture").field("stage", &stage).finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Waits until a service of its own is ready, and calls it once.
+    #[project = OneshotProjection]
+    enum Oneshot<S, R>
+    where
+        S: Service<R>,
+    {
+        Waiting { service: S, request: Option<R> },
+        Calling { #[pin] call: S::Future },
+    }
+}
+
+impl<S: Service<R>, R> Oneshot<S, R> {
+    fn new(service: S, request: R) -> Self {
+        Self::Waiting { service, request: Some(request) }
+    }
+}
+
+impl<S: Service<R>, R> Future for Oneshot<S, R> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match self.as_mut().project() {
+                OneshotProjection::Waiting { service, request } => {
+                    ready!(service.poll_ready(context))?;
+                    let request = request.take().expect("taken once, as the stage ends here");
+                    let call = service.call(request);
+                    self.set(Self::Calling { call });
+                }
+                OneshotProjection::Calling { call } => return call.poll(context),
+            }
+        }
+    }
+}

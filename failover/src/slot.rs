@@ -1,0 +1,155 @@
+//! A small number for each thread that counts calls.
+//!
+//! A number belongs to one living thread at a time, in the whole process: whoever holds it is the
+//! only writer of the shard with that number in every window, so that counting needs no
+//! read-modify-write instruction. Numbers are dealt lowest first and come back when their thread
+//! ends, so that they stay as small as the greatest number of counting threads alive at once.
+
+#[cfg(not(loom))]
+pub(crate) use dealt::with;
+#[cfg(loom)]
+pub(crate) use modelled::with;
+
+#[cfg(not(loom))]
+mod dealt {
+    use std::cell::Cell;
+    use std::cmp::Reverse;
+    use std::collections::BinaryHeap;
+    use std::sync::{Mutex, PoisonError};
+
+    const NONE: usize = usize::MAX;
+
+    thread_local! {
+        // Without a destructor, so that reading it is one load.
+        static MINE: Cell<usize> = const { Cell::new(NONE) };
+        // Gives the number back when the thread ends.
+        static LEASE: Cell<Option<Lease>> = const { Cell::new(None) };
+    }
+
+    struct Deck {
+        returned: BinaryHeap<Reverse<usize>>,
+        next: usize,
+    }
+
+    static DECK: Mutex<Deck> = Mutex::new(Deck { returned: BinaryHeap::new(), next: 0 });
+
+    /// The right to one number. The deck's lock orders the old holder's last write before the new
+    /// holder's first.
+    struct Lease(usize);
+
+    impl Lease {
+        fn deal() -> Self {
+            let mut deck = DECK.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = deck.returned.pop().map(|Reverse(number)| number);
+            Self(number.unwrap_or_else(|| {
+                deck.next += 1;
+                deck.next - 1
+            }))
+        }
+    }
+
+    impl Drop for Lease {
+        fn drop(&mut self) {
+            MINE.set(NONE);
+            let mut deck = DECK.lock().unwrap_or_else(PoisonError::into_inner);
+            deck.returned.push(Reverse(self.0));
+        }
+    }
+
+    /// Runs `f` with this thread's number.
+    #[inline]
+    pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
+        let mine = MINE.get();
+        if mine == NONE { first(f) } else { f(mine) }
+    }
+
+    #[cold]
+    fn first<T>(f: impl FnOnce(usize) -> T) -> T {
+        let lease = Lease::deal();
+        let number = lease.0;
+        let mut lease = Some(lease);
+        match LEASE.try_with(|held| held.set(lease.take())) {
+            Ok(()) => MINE.set(number),
+            // The thread is ending and its thread-locals are gone: `lease` still holds the number,
+            // for this one call, and gives it back below.
+            Err(_) => MINE.set(NONE),
+        }
+        let result = f(number);
+        drop(lease);
+        result
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::with;
+        use std::sync::Barrier;
+        use std::thread;
+
+        #[test]
+        fn no_two_living_threads_hold_one_number_and_numbers_come_back() {
+            let together = |threads: usize| {
+                let barrier = Barrier::new(threads);
+                let mut numbers = thread::scope(|scope| {
+                    let joins: Vec<_> = (0..threads)
+                        .map(|_| {
+                            scope.spawn(|| {
+                                let number = with(|n| n);
+                                barrier.wait();
+                                assert_eq!(number, with(|n| n));
+                                number
+                            })
+                        })
+                        .collect();
+                    joins.into_iter().map(|j| j.join().unwrap()).collect::<Vec<_>>()
+                });
+                numbers.sort_unstable();
+                let held = numbers.len();
+                numbers.dedup();
+                assert_eq!(held, numbers.len());
+                numbers.last().copied().unwrap_or(0)
+            };
+            together(32);
+            // Other tests of this process hold numbers too, but never thousands.
+            for _ in 0..100 {
+                assert!(together(32) < 1_000);
+            }
+        }
+
+        #[test]
+        fn a_thread_that_is_ending_still_counts_under_a_number_of_its_own() {
+            struct Last;
+            impl Drop for Last {
+                fn drop(&mut self) {
+                    with(|_| ());
+                }
+            }
+            thread_local!(static LAST: Last = const { Last });
+            thread::spawn(|| {
+                // Registered before the lease, so that it may be dropped after it.
+                LAST.with(|_| ());
+                with(|_| ());
+            })
+            .join()
+            .unwrap();
+        }
+    }
+}
+
+#[cfg(loom)]
+mod modelled {
+    use std::cell::Cell;
+
+    loom::lazy_static! {
+        static ref NEXT: loom::sync::atomic::AtomicUsize = loom::sync::atomic::AtomicUsize::new(0);
+    }
+
+    loom::thread_local! {
+        static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, loom::sync::atomic::Ordering::AcqRel));
+    }
+
+    /// Runs `f` with this thread's number.
+    pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
+        let mine = MINE.with(Cell::get);
+        f(mine)
+    }
+}
