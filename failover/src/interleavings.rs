@@ -1,1 +1,238 @@
 //! Every interleaving of two and three threads, by loom.
+//!
+//! `RUSTFLAGS="--cfg failover_loom" cargo test -p failover --lib --release interleavings`
+
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::Moment;
+use crate::event::{Cause, Event};
+use crate::phase::{Epoch, Kind};
+use crate::shared::Shared;
+use crate::{Policy, Route};
+
+const REVERT: Duration = Duration::from_millis(5);
+
+/// A monitor in a loom model, whose time stands still unless said otherwise, and which counts its
+/// own transitions. (The counters are std's: loom need not interleave them.)
+struct Model {
+    shared: Arc<Shared>,
+    trips: StdArc<AtomicUsize>,
+    reverts: StdArc<AtomicUsize>,
+}
+
+impl Model {
+    fn new(threads: usize, minimum_calls: u64) -> Self {
+        let policy = Policy::builder()
+            .minimum_calls(minimum_calls)
+            .window(Duration::from_millis(2), 2)
+            .revert_after(REVERT)
+            .build()
+            .unwrap();
+        let shared = Arc::new(Shared::new(&policy, Moment::default(), threads));
+        let (trips, reverts) = (StdArc::default(), StdArc::default());
+        let (t, r): (StdArc<AtomicUsize>, StdArc<AtomicUsize>) =
+            (StdArc::clone(&trips), StdArc::clone(&reverts));
+        shared.observers.add(std::sync::Arc::new(move |event: &Event| {
+            let counter = match event.cause {
+                Cause::Tripped { .. } => &t,
+                Cause::Reverted => &r,
+                _ => return,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }));
+        Self { shared, trips, reverts }
+    }
+
+    fn trips(&self) -> usize {
+        self.trips.load(Ordering::Relaxed)
+    }
+
+    fn spawn(&self, calls: &'static [bool]) -> thread::JoinHandle<()> {
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || calls.iter().for_each(|&failed| call(&shared, failed)))
+    }
+}
+
+fn admit(shared: &Shared, at: u64) -> (Route, Epoch) {
+    shared.admit(|| Moment::from_nanos(at))
+}
+
+/// One whole call, unless it goes to the fallback.
+fn call(shared: &Shared, failed: bool) {
+    let (route, epoch) = admit(shared, 0);
+    if route == Route::Primary && shared.counts(epoch) {
+        shared.count(epoch, Moment::default(), failed);
+    }
+}
+
+/// Few preemptions find nearly all faults, and keep three threads within seconds.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(check);
+}
+
+const OK: bool = false;
+const FAIL: bool = true;
+
+#[test]
+fn no_count_is_lost_between_three_threads() {
+    model(|| {
+        let model = Model::new(3, 100);
+        let threads = [model.spawn(&[FAIL, OK]), model.spawn(&[OK])];
+        call(&model.shared, FAIL);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let tally = model.shared.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (2, 2));
+        assert_eq!(model.trips(), 0);
+    });
+}
+
+/// HARD-WON 12 and 13: if the window at rest is over the threshold, the route is the fallback or
+/// becomes it with the very next call; and there was one trip.
+#[test]
+fn two_failures_at_once_make_one_trip_and_miss_none() {
+    model(|| {
+        let model = Model::new(2, 2);
+        let thread = model.spawn(&[FAIL]);
+        call(&model.shared, FAIL);
+        thread.join().unwrap();
+        call(&model.shared, OK);
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+#[test]
+fn three_threads_make_one_trip_and_miss_none() {
+    model(|| {
+        let model = Model::new(3, 3);
+        let threads = [model.spawn(&[FAIL]), model.spawn(&[FAIL])];
+        call(&model.shared, FAIL);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        call(&model.shared, OK);
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// The success that makes up the minimum of calls is not judged unless the window is uneasy: the
+/// mark must not be missed by two threads at once.
+#[test]
+fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
+    model(|| {
+        let model = Model::new(2, 4);
+        let thread = model.spawn(&[FAIL, FAIL]);
+        call(&model.shared, OK);
+        thread.join().unwrap();
+        // Two of three failed. The fourth call is a success, and trips: 2/4 would not exceed, so
+        // it is a failure's turn first in half of the histories; 3/4 does exceed in all.
+        call(&model.shared, FAIL);
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// Unease is set by one thread while another takes it away: the mark that stays is the right one.
+#[test]
+fn unease_set_and_taken_away_at_once_ends_right() {
+    model(|| {
+        let model = Model::new(2, 6);
+        // 1/1 exceeds a half: uneasy. Then a success calms (1/2) while two failures disturb (3/4).
+        call(&model.shared, FAIL);
+        let thread = model.spawn(&[OK]);
+        call(&model.shared, FAIL);
+        call(&model.shared, FAIL);
+        thread.join().unwrap();
+        assert!(model.shared.phase().is_uneasy());
+        // 3/5 by a success, and 3/6 by another would not exceed; a failure makes 4/6.
+        call(&model.shared, OK);
+        call(&model.shared, FAIL);
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+    });
+}
+
+/// HARD-WON 11: what was admitted before a transition changes nothing after it.
+#[test]
+fn a_late_result_is_not_counted_after_a_transition_that_runs_beside_it() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let (_, epoch) = admit(&model.shared, 0);
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || {
+            if shared.counts(epoch) {
+                shared.count(epoch, Moment::default(), true);
+            }
+        });
+        model.shared.reset();
+        let phase = model.shared.phase();
+        thread.join().unwrap();
+        let snapshot = model.shared.snapshot(Moment::default());
+        if model.trips() == 0 {
+            assert_eq!(model.shared.phase(), phase);
+            assert_eq!(snapshot.tally.calls(), 0);
+        }
+        // If the trip came first, the reset ended it.
+        assert_eq!(snapshot.route, Route::Primary);
+    });
+}
+
+#[test]
+fn two_admissions_after_the_deadline_make_one_revert() {
+    model(|| {
+        let model = Model::new(2, 1);
+        call(&model.shared, FAIL);
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+        let after = 6_000_000;
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || admit(&shared, after));
+        let mine = admit(&model.shared, after);
+        assert_eq!(mine, thread.join().unwrap());
+        assert_eq!(mine.0, Route::Primary);
+        assert_eq!(model.reverts.load(Ordering::Relaxed), 1);
+        assert_eq!(model.shared.snapshot(Moment::from_nanos(after)).tally.calls(), 0);
+    });
+}
+
+/// A forced route wins over a trip and over a revert that run beside it.
+#[test]
+fn a_forced_route_stands_whatever_runs_beside_it() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let thread = model.spawn(&[FAIL]);
+        model.shared.force(Route::Primary);
+        thread.join().unwrap();
+        assert_eq!(model.shared.phase().kind(), Kind::ForcedPrimary);
+        call(&model.shared, FAIL);
+        assert_eq!(model.shared.phase().kind(), Kind::ForcedPrimary);
+    });
+}
+
+/// The window slides under a reader: it must not see more failures than there ever were at once.
+#[test]
+fn a_window_that_slides_while_it_is_judged_makes_no_false_trip() {
+    model(|| {
+        let model = Model::new(2, 3);
+        // Bucket 0: one success, one failure. They leave the window at 2 ms.
+        call(&model.shared, OK);
+        call(&model.shared, FAIL);
+        let (_, epoch) = admit(&model.shared, 0);
+        let shared = Arc::clone(&model.shared);
+        // At 2 ms: a success in a thread of its own, while this thread fails once: 1/2 at most.
+        let thread = thread::spawn(move || shared.count(epoch, Moment::from_nanos(2_000_000), OK));
+        model.shared.count(epoch, Moment::from_nanos(2_000_000), FAIL);
+        thread.join().unwrap();
+        assert_eq!(model.trips(), 0);
+        let tally = model.shared.snapshot(Moment::from_nanos(2_000_000)).tally;
+        assert_eq!((tally.failures, tally.successes), (1, 1));
+    });
+}

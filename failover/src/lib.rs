@@ -22,7 +22,7 @@ mod sync;
 mod waiters;
 mod window;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, failover_loom))]
 mod interleavings;
 
 pub use classify::{Classify, ErrorIsFailure};

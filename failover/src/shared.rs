@@ -312,3 +312,14 @@ impl Shared {
         size_of::<Self>() + self.window.bytes()
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_policy_needs_less_than_8_kib_for_16_threads() {
+        let shared = Shared::new(&Policy::default(), Moment::default(), 16);
+        assert!(shared.bytes() < 8 * 1024, "{} bytes", shared.bytes());
+    }
+}

@@ -5,12 +5,12 @@
 //! read-modify-write instruction. Numbers are dealt lowest first and come back when their thread
 //! ends, so that they stay as small as the greatest number of counting threads alive at once.
 
-#[cfg(not(loom))]
+#[cfg(not(failover_loom))]
 pub(crate) use dealt::with;
-#[cfg(loom)]
+#[cfg(failover_loom)]
 pub(crate) use modelled::with;
 
-#[cfg(not(loom))]
+#[cfg(not(failover_loom))]
 mod dealt {
     use std::cell::Cell;
     use std::cmp::Reverse;
@@ -135,7 +135,7 @@ mod dealt {
     }
 }
 
-#[cfg(loom)]
+#[cfg(failover_loom)]
 mod modelled {
     use std::cell::Cell;
 

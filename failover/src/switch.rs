@@ -77,10 +77,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
 
     /// Makes the service of the current route ready, and no other. Once it is, the choice stands
     /// until [`choose`](Self::choose) takes it.
-    pub(crate) fn poll_ready<R>(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Ready<R, P, F>>
+    pub(crate) fn poll_ready<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,
@@ -126,10 +123,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         }
     }
 
-    fn poll_fallback<R>(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Ready<R, P, F>>
+    fn poll_fallback<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,

@@ -143,10 +143,13 @@ impl TimeWindow {
         loop {
             let oldest = newest.saturating_sub(before);
             let mut tally = Tally::default();
-            for shard in self.shards() {
+            // A shard whose last bucket is too old has no younger one.
+            let counting =
+                || self.shards().filter(|s| s.newest(epoch).is_some_and(|newest| newest >= oldest));
+            for shard in counting() {
                 shard.add_failures(&mut tally, epoch, oldest, newest);
             }
-            for shard in self.shards() {
+            for shard in counting() {
                 shard.add_successes(&mut tally, epoch, oldest, newest);
             }
             let now = self.newest(epoch, newest);

@@ -1,0 +1,76 @@
+//! A monitor on a manual clock, and words to drive it with.
+
+use std::time::Duration;
+
+use failover::{
+    Admission, FailoverHandle, ManualClock, Monitor, Outcome, Policy, Ratio, Route, Snapshot,
+    Tally, Ticket,
+};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+pub(crate) struct Watched {
+    pub(crate) clock: ManualClock,
+    pub(crate) monitor: Monitor<ManualClock>,
+}
+
+impl Watched {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let clock = ManualClock::new();
+        // Not at the origin: nothing may depend on a clock that starts at zero.
+        clock.advance(Duration::from_nanos(1_234_567_891_234));
+        Self { monitor: Monitor::with_clock(policy, clock.clone()), clock }
+    }
+
+    pub(crate) fn handle(&self) -> FailoverHandle<ManualClock> {
+        self.monitor.handle()
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.handle().snapshot()
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.snapshot().tally
+    }
+
+    /// Where calls go, by the snapshot and by the monitor, which must agree.
+    pub(crate) fn route(&self) -> Route {
+        assert_eq!(self.snapshot().route, self.monitor.route());
+        self.monitor.route()
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        match self.monitor.admit() {
+            Admission::Primary(ticket) => ticket,
+            Admission::Fallback => panic!("the route is the fallback"),
+        }
+    }
+
+    pub(crate) fn call(&self, outcome: Outcome) {
+        self.monitor.record(self.ticket(), outcome);
+    }
+
+    pub(crate) fn succeed(&self, calls: usize) {
+        (0..calls).for_each(|_| self.call(Outcome::Success));
+    }
+
+    pub(crate) fn fail(&self, calls: usize) {
+        (0..calls).for_each(|_| self.call(Outcome::Failure));
+    }
+
+    /// Fails until it trips.
+    pub(crate) fn trip(&self) {
+        while let Some(ticket) = self.monitor.admit().ticket() {
+            self.monitor.record(ticket, Outcome::Failure);
+        }
+    }
+}
+
+pub(crate) fn counts(tally: Tally) -> (u64, u64) {
+    (tally.failures, tally.successes)
+}
+
+pub(crate) fn ratio(numerator: u32, denominator: u32) -> Ratio {
+    Ratio::new(numerator, denominator).unwrap()
+}

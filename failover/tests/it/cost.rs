@@ -1,0 +1,94 @@
+//! What a call costs in memory: HARD-WON 8 and 32.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Route};
+use tower::{Layer, Service, service_fn};
+
+use crate::common::{SECOND, Watched, ratio};
+
+/// HARD-WON 8.
+#[test]
+fn a_monitor_is_as_large_after_ten_million_calls_as_after_ten() {
+    let policy = Policy::builder().failure_rate(ratio(999, 1_000)).build().unwrap();
+    let monitor = Monitor::new(policy);
+    let call = |outcome| monitor.record(monitor.admit().ticket().unwrap(), outcome);
+    (0..10).for_each(|_| call(Outcome::Success));
+    let after_ten = monitor.memory();
+    for _ in 0..5_000_000 {
+        call(Outcome::Success);
+        call(Outcome::Failure);
+    }
+    assert_eq!(monitor.handle().snapshot().tally.calls(), 10_000_010);
+    assert_eq!(monitor.memory(), after_ten);
+    println!("bytes after 10 calls: {after_ten}, after 10,000,010: {}", monitor.memory());
+}
+
+/// HARD-WON 8. The allocator confirms what `memory` says.
+#[test]
+fn nothing_is_allocated_by_100_000_transitions() {
+    let watched = Watched::new(Policy::default());
+    watched.trip();
+    let before = watched.monitor.memory();
+    let allocations = allocation_counter::measure(|| {
+        for _ in 0..50_000 {
+            watched.clock.advance(300 * SECOND);
+            watched.trip();
+        }
+    });
+    assert_eq!(allocations.count_total, 0);
+    assert_eq!(watched.monitor.memory(), before);
+}
+
+#[test]
+fn monitors_that_come_and_go_use_the_same_memory() {
+    drop(Monitor::new(Policy::default()));
+    let allocations = allocation_counter::measure(|| {
+        for _ in 0..1_000 {
+            let monitor = Monitor::new(Policy::default());
+            monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+            assert_eq!(monitor.handle().snapshot().tally.failures, 1);
+        }
+    });
+    // The lease that services and handles share is the only allocation, and is freed.
+    assert_eq!(allocations.bytes_current, 0);
+    assert!(allocations.bytes_total < 1_000 * 256, "{allocations:?}");
+}
+
+fn call<S: Service<u8>>(service: &mut S, request: u8) -> Poll<Result<S::Response, S::Error>> {
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
+    pin!(service.call(request)).poll(&mut context)
+}
+
+/// HARD-WON 32: on the primary with successes, with failures, at the trip, on the fallback, at the
+/// revert, and with the route forced.
+#[test]
+fn no_phase_allocates_for_a_call() {
+    let Watched { clock, monitor } = Watched::new(Policy::default());
+    let fallback = service_fn(|_: u8| ready(Ok::<_, Infallible>("fallback")));
+    let primary = service_fn(|fails: u8| ready(if fails == 1 { Err(()) } else { Ok("primary") }));
+    let mut service = FailoverLayer::with_monitor(fallback, monitor).layer(primary);
+    let handle = service.handle();
+    let _ = call(&mut service, 0);
+    let allocations = allocation_counter::measure(|| {
+        for _ in 0..3 {
+            (0..1_000).for_each(|_| drop(call(&mut service, 0)));
+            clock.advance(60 * SECOND);
+            (0..10).for_each(|_| drop(call(&mut service, 1)));
+            assert_eq!(handle.snapshot().route, Route::Fallback);
+            (0..1_000).for_each(|_| drop(call(&mut service, 1)));
+            clock.advance(300 * SECOND);
+            let _ = call(&mut service, 0);
+            assert_eq!(handle.snapshot().route, Route::Primary);
+        }
+        handle.force(Route::Primary);
+        (0..1_000).for_each(|_| drop(call(&mut service, 1)));
+        handle.force(Route::Fallback);
+        (0..1_000).for_each(|_| drop(call(&mut service, 1)));
+    });
+    assert_eq!(allocations.count_total, 0, "{allocations:?}");
+}

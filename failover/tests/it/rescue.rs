@@ -1,0 +1,110 @@
+//! Rescue of single calls, and what it leaves in the window: HARD-WON 36.
+
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use failover::{Error, FailoverLayer, Outcome, Policy, Rescue, Route};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use crate::common::{Watched, counts};
+
+type Answer = Result<u16, &'static str>;
+
+/// A service that always answers the same and counts its calls.
+fn always(
+    answer: Answer,
+) -> (impl Service<u8, Response = u16, Error = &'static str> + Clone, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&calls);
+    let service = service_fn(move |_: u8| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        ready(answer)
+    });
+    (service, calls)
+}
+
+fn five_hundred_is_failure(result: &Answer) -> Outcome {
+    match result {
+        Ok(500..) | Err(_) => Outcome::Failure,
+        Ok(_) => Outcome::Success,
+    }
+}
+
+/// HARD-WON 36.
+#[tokio::test]
+async fn a_failure_that_a_rescue_made_good_still_counts_against_the_primary() {
+    let watched = Watched::new(Policy::default());
+    let ((primary, asked), (fallback, _)) = (always(Err("down")), always(Ok(200)));
+    let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
+    let service = layer.rescue(Rescue::cloning()).layer(primary);
+    for _ in 0..10 {
+        assert_eq!(service.clone().oneshot(0).await, Ok(200));
+    }
+    assert_eq!(watched.route(), Route::Fallback);
+    assert_eq!(service.oneshot(0).await, Ok(200));
+    assert_eq!(asked.load(Ordering::Relaxed), 10);
+}
+
+#[tokio::test]
+async fn a_response_that_is_classified_as_a_failure_is_rescued_too() {
+    let watched = Watched::new(Policy::default());
+    let ((primary, _), (fallback, _)) = (always(Ok(503)), always(Ok(200)));
+    let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
+    let layer = layer.classify(five_hundred_is_failure).rescue(Rescue::cloning());
+    assert_eq!(layer.layer(primary).oneshot(0).await, Ok(200));
+    assert_eq!(counts(watched.tally()), (1, 0));
+}
+
+#[tokio::test]
+async fn when_both_fail_the_caller_sees_both_errors() {
+    let ((primary, _), (fallback, _)) = (always(Err("down")), always(Err("down as well")));
+    let layer = FailoverLayer::new(fallback, Policy::default()).rescue(Rescue::cloning());
+    let error = layer.layer(primary).oneshot(0).await.unwrap_err();
+    assert_eq!(error, Error::Both { primary: "down", fallback: "down as well" });
+    assert_eq!(error.to_string(), "primary: down; fallback: down as well");
+}
+
+#[tokio::test]
+async fn an_answer_that_failed_is_better_than_no_answer() {
+    let ((primary, _), (fallback, _)) = (always(Ok(503)), always(Err("down")));
+    let layer = FailoverLayer::new(fallback, Policy::default());
+    let layer = layer.classify(five_hundred_is_failure).rescue(Rescue::cloning());
+    assert_eq!(layer.layer(primary).oneshot(0).await, Ok(503));
+}
+
+#[tokio::test]
+async fn a_request_that_declines_is_not_sent_twice() {
+    let watched = Watched::new(Policy::default());
+    let ((primary, _), (fallback, asked)) = (always(Err("down")), always(Ok(200)));
+    let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
+    let idempotent = |request: &u8| (*request == 0).then_some(*request);
+    let service = layer.rescue(Rescue::with(idempotent)).layer(primary);
+    assert_eq!(service.clone().oneshot(1).await, Err(Error::Primary("down")));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    assert_eq!(service.oneshot(0).await, Ok(200));
+    assert_eq!(counts(watched.tally()), (2, 0));
+}
+
+#[tokio::test]
+async fn the_last_resort_asks_the_primary_once_and_records_nothing() {
+    let watched = Watched::new(Policy::default());
+    watched.trip();
+    let ((primary, asked), (fallback, _)) = (always(Ok(200)), always(Err("down")));
+    let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
+    let one_way = layer.clone().rescue(Rescue::cloning()).layer(primary.clone());
+    assert_eq!(one_way.oneshot(0).await, Err(Error::Fallback("down")));
+    let both_ways = layer.rescue(Rescue::cloning().both_ways()).layer(primary);
+    assert_eq!(both_ways.oneshot(0).await, Ok(200));
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!((watched.route(), watched.tally().calls()), (Route::Fallback, 0));
+}
+
+#[tokio::test]
+async fn a_success_asks_nobody_else() {
+    let ((primary, _), (fallback, asked)) = (always(Ok(200)), always(Ok(201)));
+    let layer = FailoverLayer::new(fallback, Policy::default());
+    let layer = layer.rescue(Rescue::cloning().both_ways());
+    assert_eq!(layer.layer(primary).oneshot(0).await, Ok(200));
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
