@@ -1,3 +1,4 @@
 //! The valuation server.
 
 pub mod domain;
+pub mod store;

@@ -1,0 +1,103 @@
+//! Carrying the write-ahead log into the file, and keeping it bounded.
+//!
+//! SQLite would do it inside of a commit; here the writer does it after it has answered, so that
+//! no answer waits for it. A passive checkpoint waits for nobody, but leaves the log growing while
+//! any reader looks at it at each moment that the log could start anew; so a log that has outgrown
+//! its limit gets a truncating one, which waits for the readers, a little.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+/// How many pages of the log are carried over at once: SQLite's own measure.
+const CHECKPOINT_PAGES: u64 = 1_000;
+
+/// How long a truncating checkpoint waits for readers. A reader that takes longer (a report) must
+/// not hold up the commits.
+const TRUNCATE_WAIT: Duration = Duration::from_millis(50);
+
+/// What the log is known to hold.
+#[derive(Debug)]
+pub(super) struct WalKeeper {
+    limit: u64,
+    lock_wait: Duration,
+    /// The next length, in pages, at which truncating is tried: above the limit, it rises with
+    /// each try that was held up.
+    truncate_at: Option<u64>,
+    unsettled: bool,
+}
+
+/// The log's length in pages, and how many of them are in the file already.
+struct Length {
+    pages: u64,
+    carried: u64,
+}
+
+impl WalKeeper {
+    pub(super) fn new(limit: u64, lock_wait: Duration) -> Self {
+        Self { limit, lock_wait, truncate_at: None, unsettled: false }
+    }
+
+    /// Whether something was committed since the log was last emptied.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    /// To be called after each commit, when it has been answered.
+    pub(super) fn after_commit(&mut self, conn: &Connection) {
+        self.unsettled = true;
+        if let Err(error) = self.keep_bounded(conn) {
+            // Nothing is lost by it: the log holds everything. If it can't grow either, the next
+            // commit says so.
+            tracing::warn!(%error, "the database's write-ahead log cannot be carried into the file");
+        }
+    }
+
+    /// To be called when nothing waits: empties the log.
+    pub(super) fn settle(&mut self, conn: &Connection) {
+        self.unsettled = false;
+        if let Err(error) = self.truncate(conn) {
+            tracing::warn!(%error, "the database's write-ahead log cannot be emptied");
+        }
+    }
+
+    fn keep_bounded(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let length = run(conn, "PRAGMA wal_checkpoint(NOOP)")?;
+        if length.pages < length.carried + CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        let length = run(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        let limit = self.limit / page_in_log(conn)?;
+        if length.pages < self.truncate_at.unwrap_or(limit) {
+            return Ok(());
+        }
+        let left = self.truncate(conn)?;
+        self.truncate_at = (left.pages >= limit).then(|| left.pages + CHECKPOINT_PAGES);
+        if self.truncate_at.is_some() {
+            tracing::warn!(pages = left.pages, "a long read keeps the write-ahead log growing");
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, conn: &Connection) -> rusqlite::Result<Length> {
+        conn.busy_timeout(TRUNCATE_WAIT)?;
+        let left = run(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+        conn.busy_timeout(self.lock_wait)?;
+        left
+    }
+}
+
+fn run(conn: &Connection, checkpoint: &str) -> rusqlite::Result<Length> {
+    conn.prepare_cached(checkpoint)?.query_row([], |row| {
+        // Both are -1 where there is no log.
+        let count = |index| row.get::<_, i64>(index).map(|pages| u64::try_from(pages).unwrap_or(0));
+        Ok(Length { pages: count(1)?, carried: count(2)? })
+    })
+}
+
+/// The bytes that a page takes in the log: its content and the frame's header.
+fn page_in_log(conn: &Connection) -> rusqlite::Result<u64> {
+    conn.prepare_cached("PRAGMA page_size")?
+        .query_row([], |row| row.get::<_, u32>(0))
+        .map(|size| u64::from(size) + 24)
+}

@@ -1,0 +1,145 @@
+//! What can go wrong with the database, told apart as far as a caller can act on it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+
+use crate::domain::Vrm;
+
+/// What lies behind a failure. Shared, since one failed transaction fails many entries, and one
+/// failed entry may be awaited by many requests.
+pub(super) type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Why the store could not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database can't be used at all. The text names the file and what would be right.
+    #[error("cannot use the database {}: {problem}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: OpenProblem,
+    },
+    /// Nothing can be read or written now; it may be possible again later, without a restart.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] Cause),
+    /// As many entries wait to be written as may, and none left within this time.
+    #[error("no room in the queue of the database's writer within {0:?}")]
+    Busy(Duration),
+    /// The database is well, and refuses this one entry (a constraint or a trigger says no).
+    /// Nothing of the entry was stored.
+    #[error("the database refuses the entry: {0}")]
+    Rejected(#[source] Cause),
+    /// The stored row of this vehicle can't be understood.
+    #[error("the stored valuation of {vrm} cannot be used: {problem}")]
+    Corrupt {
+        /// The vehicle.
+        vrm: Vrm,
+        /// What is wrong with its row.
+        problem: String,
+    },
+    /// The store was shut down.
+    #[error("the database is closed: the server is stopping")]
+    Closed,
+}
+
+impl StoreError {
+    pub(super) fn unavailable(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Unavailable(Arc::new(cause))
+    }
+}
+
+/// Why a file can't be used as the database. None of these left a trace in the file.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenProblem {
+    /// The path's folder is missing.
+    #[error("its folder does not exist; create the folder, or name another path")]
+    NoFolder,
+    /// A folder, a device or the like.
+    #[error("it is not a regular file; name a file, or a path where one can be created")]
+    NotAFile,
+    /// Missing rights, most often.
+    #[error(
+        "it cannot be opened or created; this user needs the right to read and write both the \
+         file and its folder ({0})"
+    )]
+    Denied(Cause),
+    /// The file, or what it lies on, is read-only.
+    #[error("it is read-only; this user needs the right to write both the file and its folder")]
+    ReadOnly,
+    /// Another program holds it locked.
+    #[error("another program holds it locked; end that program's transaction, then start again")]
+    Locked,
+    /// A text, a picture, …
+    #[error(
+        "it is not an SQLite database and was left as it is; name a database of this server, or a \
+         path where one can be created"
+    )]
+    NotADatabase,
+    /// An SQLite database, but not one of ours.
+    #[error(
+        "it belongs to another program ({0}) and was left as it is; name a database of this \
+         server, or a path where one can be created"
+    )]
+    Foreign(String),
+    /// A database of ours, from the future.
+    #[error(
+        "its schema is version {found} and this program knows versions up to {known}; start the \
+         newer program that made it"
+    )]
+    Newer {
+        /// The file's version.
+        found: i32,
+        /// The newest version known here.
+        known: i32,
+    },
+    /// A table of the right name that can't be used.
+    #[error("its table {table} {problem}, so it is not the table of this server")]
+    Shape {
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it, as the rest of a sentence.
+        problem: String,
+    },
+    /// The file system can't do what a write-ahead log needs.
+    #[error(
+        "its journal mode stays {0:?} where \"wal\" is needed; put it on a local file system that \
+         allows shared memory"
+    )]
+    NoWal(String),
+    /// Whatever else SQLite says: a damaged file, an I/O error.
+    #[error("SQLite says: {0}")]
+    Sqlite(Cause),
+    /// The writer's thread could not be started.
+    #[error("its writer thread cannot be started: {0}")]
+    Thread(Cause),
+}
+
+impl From<rusqlite::Error> for OpenProblem {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::NotADatabase,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                Self::Denied(Arc::new(error))
+            }
+            _ => Self::Sqlite(Arc::new(error)),
+        }
+    }
+}
+
+/// Whether a failed write speaks about the row that was written, and not about the database:
+/// the same write without that row may succeed.
+pub(super) fn is_about_the_row(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
+        || matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+        )
+}

@@ -1,0 +1,86 @@
+//! Can the writer store? And the write that finds it out.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::Cause;
+use super::{logs, valuations};
+
+/// How often a writer that can't store tries again.
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How long a try waits for another program's lock. Together with the interval it is far below the
+/// second within which the writer must have found out that the cause is gone.
+pub(super) const PROBE_LOCK_WAIT: Duration = Duration::from_millis(100);
+
+/// What a probe writes, in bytes. More than most transactions take, so that a probe does not
+/// succeed where the next transaction fails for want of room.
+const PROBE_SIZE: u32 = 64 << 10;
+
+/// Whether the writer can store; set by the writer alone.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    ill: AtomicBool,
+    trouble: Mutex<Option<Cause>>,
+}
+
+impl Health {
+    pub(super) fn is_well(&self) -> bool {
+        // Ordering: Relaxed. The flag stands for nothing but itself; `trouble` has its own lock.
+        !self.ill.load(Ordering::Relaxed)
+    }
+
+    /// The last failure of a writer that can't store; `None` if it can, or just became able to.
+    pub(super) fn trouble(&self) -> Option<Cause> {
+        if self.is_well() { None } else { self.lock().clone() }
+    }
+
+    /// Notes a failure. The first one of a row goes to the log.
+    pub(super) fn fell_ill(&self, cause: &Cause) {
+        *self.lock() = Some(Arc::clone(cause));
+        if !self.ill.swap(true, Ordering::Relaxed) {
+            tracing::error!(error = %cause, "the database cannot store; trying until it can");
+        }
+    }
+
+    /// Notes that there is no writer any more, which is no trouble to report.
+    pub(super) fn ended(&self, cause: Cause) {
+        *self.lock() = Some(cause);
+        self.ill.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the writer can store.
+    pub(super) fn recovered(&self) {
+        if self.ill.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database can store again");
+        }
+        *self.lock() = None;
+    }
+
+    // An assignment to an `Option` can't be interrupted by a panic, so poison says nothing here.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Cause>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does what the next transaction will need, and leaves room for it: grows the file by
+/// [`PROBE_SIZE`], gives the pages to the free list, and carries both from the log into the file.
+///
+/// An insertion of a row would prove less: SQLite may let a small write succeed right after the
+/// disk was full, into pages that are already there.
+pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute(
+        r#"INSERT OR REPLACE INTO "writer_probe" ("id", "filler") VALUES (1, zeroblob(?1))"#,
+        [PROBE_SIZE],
+    )?;
+    // After a statement that ran, since only running one notices that the schema was changed.
+    valuations::check(&tx)?;
+    logs::check(&tx)?;
+    tx.commit()?;
+    conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
+    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}

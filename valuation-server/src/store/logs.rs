@@ -1,0 +1,177 @@
+//! The rows of `ProviderLogs`: one a call to a provider, written once and never changed.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, ToSql, params};
+
+use super::Entry;
+use super::error::StoreError;
+use crate::domain::{ErrorCode, Provider, ProviderCall, Vrm};
+
+const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+    "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage")
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"#;
+
+const COLUMNS: &str = r#"SELECT "id", "vrm", "providerName", "requestedAt", "requestDurationMs",
+    "requestUrl", "responseCode", "errorCode", "errorMessage" FROM "ProviderLogs""#;
+
+/// The longest error message that is stored, in characters.
+const MESSAGE_LIMIT: usize = 500;
+
+/// A row of `ProviderLogs`, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedCall {
+    /// The row's number: rises with every row, and is never given twice.
+    pub id: i64,
+    /// The vehicle.
+    pub vrm: String,
+    /// The provider.
+    pub provider_name: String,
+    /// When the call started: UTC, ISO 8601 with milliseconds, `2026-11-22T19:38:00.123Z`.
+    pub requested_at: String,
+    /// How long it took, in whole milliseconds.
+    pub request_duration_ms: i64,
+    /// The whole URL, credentials and key parameters redacted.
+    pub request_url: String,
+    /// The status of the answer; `None` when no answer came.
+    pub response_code: Option<u16>,
+    /// The stable name of what went wrong; `None` for a usable answer.
+    pub error_code: Option<String>,
+    /// What went wrong, in words.
+    pub error_message: Option<String>,
+}
+
+/// Stores the record of a call.
+pub(super) fn insert(conn: &Connection, call: &ProviderCall) -> rusqlite::Result<()> {
+    let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
+        (Some(ErrorCode::as_str(*code)), Some(printable(message)))
+    });
+    conn.prepare_cached(INSERT)?.execute(params![
+        call.vrm.as_str(),
+        Provider::name(call.provider),
+        timestamp(call.requested_at),
+        milliseconds(call.duration),
+        call.url,
+        call.response_code,
+        code,
+        message,
+    ])?;
+    Ok(())
+}
+
+/// Makes sure that the insertion's statement fits the tables, without running it. Not from the
+/// cache, where statements stay whose table has gone.
+pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
+    conn.prepare(INSERT).map(drop)
+}
+
+/// The newest `limit` calls, of one vehicle or of all, the oldest of them first.
+pub(super) fn newest(
+    conn: &Connection,
+    vrm: Option<&Vrm>,
+    limit: u32,
+) -> rusqlite::Result<Vec<LoggedCall>> {
+    let vrm = vrm.map(Vrm::as_str);
+    let (condition, parameters): (&str, Vec<&dyn ToSql>) = match &vrm {
+        Some(vrm) => (r#"WHERE "vrm" = ?2"#, vec![&limit, vrm]),
+        None => ("", vec![&limit]),
+    };
+    let sql = format!(r#"{COLUMNS} {condition} ORDER BY "id" DESC LIMIT ?1"#);
+    let mut calls = conn
+        .prepare_cached(&sql)?
+        .query_map(parameters.as_slice(), from_row)?
+        .collect::<Result<Vec<_>, _>>()?;
+    calls.reverse();
+    Ok(calls)
+}
+
+/// The last resort of an entry that could not be stored: its calls go to the server's log.
+pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
+    for call in &entry.calls {
+        tracing::error!(
+            vrm = %call.vrm,
+            provider = %call.provider,
+            requested_at = timestamp(call.requested_at),
+            duration_ms = milliseconds(call.duration),
+            url = call.url,
+            response_code = call.response_code,
+            error_code = call.error.as_ref().map(|(code, _)| code.as_str()),
+            %error,
+            "a provider call could not be stored in ProviderLogs"
+        );
+    }
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
+    Ok(LoggedCall {
+        id: row.get(0)?,
+        vrm: row.get(1)?,
+        provider_name: row.get(2)?,
+        requested_at: row.get(3)?,
+        request_duration_ms: row.get(4)?,
+        request_url: row.get(5)?,
+        response_code: row.get(6)?,
+        error_code: row.get(7)?,
+        error_message: row.get(8)?,
+    })
+}
+
+/// Sorts as text in the order of time, which the index by provider and time rests on.
+fn timestamp(at: SystemTime) -> String {
+    // Only a clock that is thousands of years wrong is out of the range.
+    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    let rounded = duration.saturating_add(Duration::from_micros(500)).as_millis();
+    i64::try_from(rounded).unwrap_or(i64::MAX)
+}
+
+/// At most [`MESSAGE_LIMIT`] characters, none of which can break a line or a terminal.
+fn printable(message: &str) -> String {
+    let shown = |c: char| match c {
+        '"' | '\'' | '\\' => c,
+        c if c.is_whitespace() => ' ',
+        // What `Debug` would write as an escape has no shape of its own.
+        c if c.escape_debug().nth(1).is_some() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let mut text: String = message.chars().map(shown).take(MESSAGE_LIMIT).collect();
+    if message.chars().nth(MESSAGE_LIMIT).is_some() {
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_with_exactly_three_decimals() {
+        let at = |ms| timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(1_795_376_280_120), "2026-11-22T19:38:00.120Z");
+        let odd = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_999_999);
+        assert_eq!(timestamp(odd), "1970-01-01T00:00:00.001Z");
+    }
+
+    #[test]
+    fn durations_are_rounded_to_whole_milliseconds() {
+        assert_eq!(milliseconds(Duration::from_micros(499)), 0);
+        assert_eq!(milliseconds(Duration::from_micros(1_500)), 2);
+        assert_eq!(milliseconds(Duration::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn messages_are_bounded_and_printable() {
+        assert_eq!(printable("it's \"so\" \\ plain – ünï"), "it's \"so\" \\ plain – ünï");
+        assert_eq!(printable("a\r\nb\tc\u{2028}d"), "a  b c d");
+        assert_eq!(printable("\u{1b}[31m\u{202e}\u{0}"), "\u{fffd}[31m\u{fffd}\u{fffd}");
+        assert_eq!(printable(&"x".repeat(500)), "x".repeat(500));
+        assert_eq!(printable(&"ü".repeat(501)), "ü".repeat(499) + "…");
+    }
+}

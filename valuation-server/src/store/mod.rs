@@ -1,0 +1,261 @@
+//! The database: valuations, and the log of every call to a provider.
+//!
+//! One SQLite file in write-ahead-log mode, with two doors. Reads ([`Store::find`]) are made on the
+//! caller's thread, by a reader of its own. Writes ([`Store::commit`]) all go through one writer
+//! thread: SQLite has room for one writer, and many that queue for its lock stall each other for
+//! seconds, while one that takes everything waiting into one transaction shares the price of an
+//! fdatasync among all of it. A write is answered when its transaction is committed.
+//!
+//! ```text
+//! find   ──► readers ─────────────────────────► file
+//! commit ──► queue ──► writer: one transaction ─► file
+//!        ◄── answer ◄──┘ after its commit
+//! ```
+//!
+//! The file may be shared with the older service: see `schema` for whose files are taken, and
+//! `valuations` for how the values are read and written.
+
+mod checkpoint;
+mod config;
+mod error;
+mod health;
+mod logs;
+mod open;
+mod queue;
+mod readers;
+mod schema;
+mod stats;
+mod valuations;
+mod writer;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::{ProviderCall, Valuation, Vrm};
+use queue::{Job, Message};
+use readers::Readers;
+use stats::Shared;
+
+pub use config::{Durability, StoreConfig};
+pub use error::{OpenProblem, StoreError};
+pub use logs::LoggedCall;
+pub use stats::StoreStats;
+
+/// What is stored together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// A valuation, stored unless its vehicle has one already.
+    pub valuation: Option<Valuation>,
+    /// The calls to providers that led to it, or to nothing.
+    pub calls: Vec<ProviderCall>,
+}
+
+/// The database. Clones share it; when the last clone and reservation are dropped, the writer
+/// commits what waits and ends by itself.
+#[derive(Clone)]
+pub struct Store {
+    readers: Readers,
+    queue: mpsc::Sender<Message>,
+    queue_wait: Duration,
+    shared: Arc<Shared>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Store {
+    /// Opens the database, and creates it where there is none. Blocks; meant for the start.
+    ///
+    /// A file that is not a database of this server or of the older service is not written to.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] names the file, what is wrong and what would be right.
+    pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
+        let path = open::absolute(&config.path)?;
+        let config = StoreConfig { path, ..config.clone() };
+        let failed = |problem| StoreError::Open { path: config.path.clone(), problem };
+
+        let conn = open::first_writer(&config).map_err(failed)?;
+        let readers = Readers::open(&config).map_err(failed)?;
+        let shared = Arc::new(Shared::default());
+        // The largest queue that tokio takes is far above any that memory could hold.
+        let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
+        let queue_wait = config.queue_wait;
+        let thread = writer::start(conn, config.clone(), Arc::clone(&shared), messages)
+            .map_err(|cause| failed(OpenProblem::Thread(Arc::new(cause))))?;
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Ok(Self { readers, queue, queue_wait, shared, thread })
+    }
+
+    /// The stored valuation of a vehicle. Reads on the caller's thread, for microseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if its row can't be understood, [`StoreError::Unavailable`] if it
+    /// can't be read, after [`StoreConfig::read_wait`] at the latest.
+    pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, StoreError> {
+        self.readers.read(|conn| valuations::find(conn, vrm))?
+    }
+
+    /// The newest `limit` rows of `ProviderLogs`, of one vehicle or of all, the oldest of them
+    /// first. Reads on the caller's thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if they can't be read.
+    pub fn calls(&self, vrm: Option<&Vrm>, limit: u32) -> Result<Vec<LoggedCall>, StoreError> {
+        self.readers.read(|conn| logs::newest(conn, vrm, limit))
+    }
+
+    /// Stores an entry and gives, once it is committed, the valuation that stands in the table
+    /// for the entry's vehicle: another one than the entry's, if one was there first. `None` for an
+    /// entry without a valuation.
+    ///
+    /// # Errors
+    /// Nothing of the entry is stored, and its calls are reported in the server's log, with
+    /// [`StoreError::Busy`] if the queue stays full for [`StoreConfig::queue_wait`] (a place taken
+    /// by [`Store::reserve`] rules that out), [`StoreError::Unavailable`] if the database can't
+    /// store, [`StoreError::Rejected`] if it refuses this entry, [`StoreError::Closed`] after
+    /// [`Store::shutdown`]. With [`StoreError::Corrupt`] the calls are stored, and the valuation
+    /// that stands in the table can't be understood.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits for room in the queue, the entry is lost. From then on the entry
+    /// belongs to the writer, and is committed even if the future is dropped.
+    pub async fn commit(&self, entry: Entry) -> Result<Option<Valuation>, StoreError> {
+        match self.place().await {
+            Ok(place) => place.commit(entry).await,
+            Err(error) => Err(self.lost(&entry, error)),
+        }
+    }
+
+    /// Stores an entry that nobody waits for. Best effort: where the queue is full or the entry
+    /// can't be stored, its calls are reported in the server's log instead.
+    pub fn submit(&self, entry: Entry) {
+        use mpsc::error::TrySendError;
+        let (error, message) = match self.queue.try_send(Message::Write(Job::unawaited(entry))) {
+            Ok(()) => return,
+            Err(TrySendError::Full(message)) => (StoreError::Busy(Duration::ZERO), message),
+            Err(TrySendError::Closed(message)) => (StoreError::Closed, message),
+        };
+        if let Message::Write(job) = message {
+            self.lost(&job.entry, error);
+        }
+    }
+
+    /// Makes sure, before a provider is asked, that what it answers can be stored: that the writer
+    /// is well, and that a place in its queue is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the writer's trouble, [`StoreError::Busy`] if the queue
+    /// stays full for [`StoreConfig::queue_wait`], [`StoreError::Closed`] after
+    /// [`Store::shutdown`].
+    ///
+    /// # Cancel safety
+    /// Nothing is kept if the future is dropped.
+    pub async fn reserve(&self) -> Result<Reservation, StoreError> {
+        match self.shared.health.trouble() {
+            Some(_) if self.queue.is_closed() => Err(StoreError::Closed),
+            Some(trouble) => Err(StoreError::Unavailable(trouble)),
+            None => self.place().await,
+        }
+    }
+
+    /// Whether the writer can store, as far as is known: false from a failed write on, until a
+    /// write of the writer's own succeeds; it tries at least every half second. One atomic load.
+    #[must_use]
+    pub fn can_store(&self) -> bool {
+        self.shared.health.is_well()
+    }
+
+    /// What the writer has done and has to do.
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let capacity = self.queue.max_capacity();
+        self.shared.stats(capacity - self.queue.capacity(), capacity)
+    }
+
+    /// Closes the queue, waits until everything in it and every [`Reservation`] is settled, cuts
+    /// the write-ahead log back to nothing, and ends the writer's thread. Later writes fail with
+    /// [`StoreError::Closed`]; reads go on. A second call does nothing.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, the writer ends whether or not this is awaited further.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.queue.send(Message::Stop(done)).await.is_ok() {
+            // An error means that the writer has ended, which is what is waited for.
+            let _ = ended.await;
+        }
+        // Has nothing left to do but to return; no lock is held across an await.
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the database's writer thread panicked");
+        }
+    }
+
+    /// For tests and drills: bounds the file to so many pages (never below what it has), as a full
+    /// disk would; `None` lifts the bound.
+    #[doc(hidden)]
+    pub async fn limit_pages(&self, pages: Option<u32>) {
+        let (done, applied) = oneshot::channel();
+        if self.queue.send(Message::Limit(pages, done)).await.is_ok() {
+            let _ = applied.await;
+        }
+    }
+
+    async fn place(&self) -> Result<Reservation, StoreError> {
+        let place = self.queue.clone().reserve_owned();
+        match tokio::time::timeout(self.queue_wait, place).await {
+            Ok(Ok(place)) => Ok(Reservation { place }),
+            Ok(Err(_)) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Busy(self.queue_wait)),
+        }
+    }
+
+    fn lost(&self, entry: &Entry, error: StoreError) -> StoreError {
+        self.shared.count_failed(1);
+        logs::report_lost(entry, &error);
+        error
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("can_store", &self.can_store())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in the writer's queue. Dropped unused, it is given back.
+///
+/// Keeps the writer running: [`Store::shutdown`] waits for it.
+#[derive(Debug)]
+pub struct Reservation {
+    place: mpsc::OwnedPermit<Message>,
+}
+
+impl Reservation {
+    /// As [`Store::commit`], without waiting for a place: handed over with the first poll.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], but never [`StoreError::Busy`].
+    ///
+    /// # Cancel safety
+    /// Once polled, the entry is committed even if the future is dropped.
+    pub async fn commit(self, entry: Entry) -> Result<Option<Valuation>, StoreError> {
+        let (job, answer) = Job::awaited(entry);
+        self.place.send(Message::Write(job));
+        // The writer answers every job; it can only be gone without having done so if it panicked.
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// As [`Store::submit`], with a place that is sure.
+    pub fn submit(self, entry: Entry) {
+        self.place.send(Message::Write(Job::unawaited(entry)));
+    }
+}

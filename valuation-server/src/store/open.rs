@@ -1,0 +1,167 @@
+//! Opening connections to the one database file.
+//!
+//! The file is never opened by other means than SQLite, not even to look at its first bytes:
+//! closing any handle of a file releases all POSIX locks that the process holds on it, those of
+//! SQLite's other connections included, and two writers at once would be the end of the file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{OpenProblem, StoreError};
+use super::{Durability, StoreConfig, schema};
+
+/// Between two tries to open a locked file.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// One page of the smallest size, in bytes.
+const SMALLEST_DATABASE: u64 = 512;
+
+/// The path with nothing left that SQLite would take for something else than a file's name
+/// (`:memory:`, an empty name), and that stays right if the process changes its folder.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|cause| StoreError::Open {
+        path: path.into(),
+        problem: OpenProblem::Denied(Arc::new(cause)),
+    })
+}
+
+/// The writer's connection at start: the file is created, taken over or brought up to date.
+pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+    let started = Instant::now();
+    loop {
+        match try_first_writer(config) {
+            // SQLite itself waits for a lock, but not where two that wait would wait for each
+            // other: two servers that turn the same new file to write-ahead logging, say.
+            Err(OpenProblem::Locked) if started.elapsed() < config.lock_wait => {
+                thread::sleep(RETRY_PAUSE);
+            }
+            opened_or_not => return opened_or_not,
+        }
+    }
+}
+
+fn try_first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+    look_at_the_path(&config.path)?;
+    let (mut conn, _) = inspected(config, OpenFlags::SQLITE_OPEN_CREATE)?;
+    use_wal(&conn, config)?;
+    schema::migrate(&mut conn)?;
+    Ok(conn)
+}
+
+/// The writer's connection after trouble. The file must be there, ours and up to date: a new and
+/// empty database in place of a lost one would look like recovery, and be the loss of everything.
+pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+    let (conn, version) = inspected(config, OpenFlags::empty())?;
+    if version != schema::latest() {
+        return Err(OpenProblem::Foreign(format!("user_version {version}")));
+    }
+    use_wal(&conn, config)?;
+    Ok(conn)
+}
+
+/// A connection that can't write.
+///
+/// It is opened for writing all the same: a read-only handle can't recover a write-ahead log that
+/// a killed process left.
+pub(super) fn reader(path: &Path, lock_wait: Duration) -> rusqlite::Result<Connection> {
+    let conn = connect(path, OpenFlags::empty(), lock_wait)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path, extra: OpenFlags, lock_wait: Duration) -> rusqlite::Result<Connection> {
+    // No SQLITE_OPEN_URI: a path that starts with "file:" is a path.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(lock_wait)?;
+    Ok(conn)
+}
+
+/// SQLite has one sentence for all of these.
+fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Err(OpenProblem::NoFolder);
+    }
+    match path.metadata() {
+        Ok(found) if !found.is_file() => Err(OpenProblem::NotAFile),
+        // SQLite takes a file that is shorter than any database for an empty one, and overwrites it.
+        Ok(found) if (1..SMALLEST_DATABASE).contains(&found.len()) => {
+            Err(OpenProblem::NotADatabase)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A connection to a file that is found to be ours, and its schema's version.
+fn inspected(config: &StoreConfig, extra: OpenFlags) -> Result<(Connection, i32), OpenProblem> {
+    let left_log = wal_path(&config.path).metadata().is_ok_and(|log| log.len() > 0);
+    let conn = connect(&config.path, extra, config.lock_wait)?;
+    // Closing the last connection copies a log that a killed program left into the file; it must
+    // not, if that program turns out to be another one. Where there is no log, closing tidies up.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_log)?;
+    let version = schema::inspect(&conn)?;
+    must_be_writable(&conn)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok((conn, version))
+}
+
+/// SQLite opens a file that can't be written for reading, without a word.
+fn must_be_writable(conn: &Connection) -> Result<(), OpenProblem> {
+    if conn.is_readonly("main")? { Err(OpenProblem::ReadOnly) } else { Ok(()) }
+}
+
+fn wal_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn use_wal(conn: &Connection, config: &StoreConfig) -> Result<(), OpenProblem> {
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(OpenProblem::NoWal(mode));
+    }
+    let synchronous = match config.durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    let limit = i64::try_from(config.wal_limit).unwrap_or(i64::MAX);
+    conn.pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))?;
+    // The writer makes its checkpoints itself, after it has answered (see `checkpoint`).
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_can_only_read_is_refused_as_a_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("valuations.sqlite");
+        drop(first_writer(&StoreConfig::new(&path)).unwrap());
+        // By flag and not by the file's rights, which bind no superuser.
+        let conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        assert_eq!(
+            must_be_writable(&conn).unwrap_err().to_string(),
+            "it is read-only; this user needs the right to write both the file and its folder"
+        );
+    }
+
+    #[test]
+    fn names_that_sqlite_would_take_for_something_else_are_files() {
+        for name in [":memory:", "file:x?mode=memory"] {
+            let path = absolute(Path::new(name)).unwrap();
+            assert!(path.is_absolute() && path.ends_with(name), "{path:?}");
+        }
+        assert!(absolute(Path::new("")).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! What goes to the writer, and how it answers.
+
+use tokio::sync::oneshot;
+
+use super::Entry;
+use super::valuations::Standing;
+
+/// What the writer is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Write(Job),
+    /// Bounds the file to so many pages, and says when that holds.
+    Limit(Option<u32>, oneshot::Sender<()>),
+    /// Settles what waits, ends, and says so.
+    Stop(oneshot::Sender<()>),
+}
+
+/// An entry, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) entry: Entry,
+    answer: Option<oneshot::Sender<Standing>>,
+}
+
+impl Job {
+    pub(super) fn awaited(entry: Entry) -> (Self, oneshot::Receiver<Standing>) {
+        let (answer, receiver) = oneshot::channel();
+        (Self { entry, answer: Some(answer) }, receiver)
+    }
+
+    pub(super) fn unawaited(entry: Entry) -> Self {
+        Self { entry, answer: None }
+    }
+
+    pub(super) fn answer(self, standing: Standing) {
+        if let Some(answer) = self.answer {
+            // Whoever asked has gone; the entry is stored all the same.
+            let _ = answer.send(standing);
+        }
+    }
+}

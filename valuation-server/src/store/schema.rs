@@ -1,0 +1,201 @@
+//! Whose database is it, and is it up to date?
+//!
+//! A file is looked at before anything is written to it. It is taken if it is empty, if it is ours
+//! (by its application id) and not newer than this program, or if it is the older service's: no
+//! ids at all, and a table `vehicle_valuation` of that service's shape. Everything else is left as
+//! it is.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite_migration::{M, Migrations};
+
+use super::error::OpenProblem;
+
+/// One file a version; only ever appended to.
+const MIGRATIONS: &[M<'static>] =
+    &[M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql"))];
+
+/// `VALU`, as the first migration sets it.
+const APPLICATION_ID: i32 = 0x5641_4C55;
+
+const VALUATIONS: Table = Table {
+    name: "vehicle_valuation",
+    key: "vrm",
+    required: &["vrm", "lowestValue", "highestValue"],
+    optional: &["providerName"],
+};
+
+const PROVIDER_LOGS: Table = Table {
+    name: "ProviderLogs",
+    key: "id",
+    required: &[
+        "id",
+        "vrm",
+        "providerName",
+        "requestedAt",
+        "requestDurationMs",
+        "requestUrl",
+        "responseCode",
+        "errorCode",
+        "errorMessage",
+    ],
+    optional: &[],
+};
+
+/// The version that this program makes.
+pub(super) fn latest() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+/// Looks, without writing, whether the database may be used; gives its schema version.
+pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
+    // One snapshot for all that is read: another server may be migrating it at this moment.
+    let conn = &Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
+    let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tables = conn
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'",
+        )?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let has = |table: &Table| tables.iter().any(|name| name.eq_ignore_ascii_case(table.name));
+
+    if application == APPLICATION_ID && version > latest() {
+        return Err(OpenProblem::Newer { found: version, known: latest() });
+    }
+    if application != APPLICATION_ID && (application != 0 || version != 0) {
+        let ids = format!("application_id {application}, user_version {version}");
+        return Err(OpenProblem::Foreign(ids));
+    }
+    if !tables.is_empty() && !has(&VALUATIONS) {
+        let first = tables.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(OpenProblem::Foreign(format!("{} tables: {first}", tables.len())));
+    }
+    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+        if has(table) {
+            table.check(conn)?;
+        }
+    }
+    Ok(version)
+}
+
+/// Brings a database that passed [`inspect`] up to date.
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
+    // Taking the lock first, so that of two servers that start at once one waits for the other.
+    conn.set_transaction_behavior(TransactionBehavior::Immediate);
+    Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {
+        rusqlite_migration::Error::RusqliteError { err, .. } => OpenProblem::from(err),
+        other => OpenProblem::Sqlite(std::sync::Arc::new(other)),
+    })?;
+    add_provider_name(conn)?;
+    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+        table.check(conn)?;
+    }
+    Ok(())
+}
+
+/// No numbered migration, since no number tells whether the column is there: the older service's
+/// database may have come with it, and that service's own schema tool may take it away again.
+fn add_provider_name(conn: &mut Connection) -> Result<(), OpenProblem> {
+    let tx = conn.transaction()?;
+    let columns = VALUATIONS.columns(&tx)?;
+    if !columns.iter().any(|column| column.is("providerName")) {
+        tx.execute_batch(r#"ALTER TABLE "vehicle_valuation" ADD COLUMN "providerName" varchar"#)?;
+    }
+    Ok(tx.commit()?)
+}
+
+/// What a table must look like for this program's statements to work on it.
+struct Table {
+    name: &'static str,
+    /// The only column of the primary key.
+    key: &'static str,
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
+
+struct Column {
+    name: String,
+    must_be_given: bool,
+    in_key: bool,
+}
+
+impl Column {
+    fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl Table {
+    fn columns(&self, conn: &Connection) -> rusqlite::Result<Vec<Column>> {
+        conn.prepare(
+            r#"SELECT name, "notnull" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)"#,
+        )?
+        .query_map([self.name], |row| {
+            Ok(Column { name: row.get(0)?, must_be_given: row.get(1)?, in_key: row.get(2)? })
+        })?
+        .collect()
+    }
+
+    fn check(&self, conn: &Connection) -> Result<(), OpenProblem> {
+        let wrong = |problem| Err(OpenProblem::Shape { table: self.name, problem });
+        let columns = self.columns(conn)?;
+        for name in self.required {
+            if !columns.iter().any(|column| column.is(name)) {
+                return wrong(format!("has no column {name}"));
+            }
+        }
+        for column in &columns {
+            // `INSERT … ON CONFLICT(vrm)` needs exactly this key.
+            if column.in_key != column.is(self.key) {
+                return wrong(format!("does not have {} alone as its primary key", self.key));
+            }
+            let known = self.required.iter().chain(self.optional).any(|name| column.is(name));
+            if column.must_be_given && !known {
+                return wrong(format!("wants a value in its column {}", column.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_are_valid_and_may_run_twice() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn).unwrap();
+        conn.pragma_update(None, "user_version", 0).unwrap();
+        migrate(&mut conn).unwrap();
+        assert_eq!(inspect(&conn).unwrap(), latest());
+    }
+
+    #[test]
+    fn a_table_of_our_name_that_our_statements_cannot_use_is_refused_by_what_is_wrong_with_it() {
+        for (sql, expected) in [
+            (
+                "CREATE TABLE vehicle_valuation (vrm TEXT PRIMARY KEY, lowestValue, x)",
+                "its table vehicle_valuation has no column highestValue, so it is not the table \
+                 of this server",
+            ),
+            (
+                "CREATE TABLE vehicle_valuation (vrm TEXT, lowestValue, highestValue)",
+                "its table vehicle_valuation does not have vrm alone as its primary key, so it is \
+                 not the table of this server",
+            ),
+            (
+                "CREATE TABLE vehicle_valuation (vrm TEXT PRIMARY KEY, lowestValue, highestValue, \
+                 mileage integer NOT NULL)",
+                "its table vehicle_valuation wants a value in its column mileage, so it is not \
+                 the table of this server",
+            ),
+        ] {
+            let conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch(sql).unwrap();
+            assert_eq!(inspect(&conn).unwrap_err().to_string(), expected);
+        }
+    }
+}

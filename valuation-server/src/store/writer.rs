@@ -1,0 +1,247 @@
+//! The writer: the one thread that writes, everything that waits in one transaction.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+
+use super::checkpoint::WalKeeper;
+use super::error::{Cause, StoreError, is_about_the_row};
+use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
+use super::queue::{Job, Message};
+use super::stats::Shared;
+use super::valuations::Standing;
+use super::{StoreConfig, logs, open, valuations};
+
+/// How long nothing must come in until the write-ahead log is emptied.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is gone.
+pub(super) fn start(
+    conn: Connection,
+    config: StoreConfig,
+    shared: Arc<Shared>,
+    messages: Receiver<Message>,
+) -> io::Result<JoinHandle<()>> {
+    // A runtime of its own: the thread waits for messages with a deadline, and must neither
+    // depend on the server's runtime nor block it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let wal = WalKeeper::new(config.wal_limit, config.lock_wait);
+    let writer = Writer { conn, config, shared, wal, page_limit: None, last_probe: None };
+    thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
+}
+
+struct Writer {
+    conn: Connection,
+    config: StoreConfig,
+    shared: Arc<Shared>,
+    wal: WalKeeper,
+    page_limit: Option<u32>,
+    /// When the writer last tried whether it can store again; `None` while it can.
+    last_probe: Option<Instant>,
+}
+
+impl Writer {
+    fn run(mut self, runtime: &Runtime, mut messages: Receiver<Message>) {
+        let mut received = Vec::new();
+        let mut stopping = Vec::new();
+        loop {
+            let next = messages.recv_many(&mut received, self.config.batch.max(1));
+            let next = async {
+                match self.patience() {
+                    Some(patience) => tokio::time::timeout(patience, next).await,
+                    None => Ok(next.await),
+                }
+            };
+            match runtime.block_on(next) {
+                Ok(0) => break,
+                Ok(_) => {
+                    let stops = self.serve(received.drain(..));
+                    if !stops.is_empty() {
+                        // What waits already, and what has a place reserved, still comes.
+                        messages.close();
+                        stopping.extend(stops);
+                    }
+                }
+                Err(_) if self.shared.health.is_well() => self.wal.settle(&self.conn),
+                Err(_) => self.probe(),
+            }
+        }
+        self.wal.settle(&self.conn);
+        drop(self);
+        for done in stopping {
+            let _ = done.send(());
+        }
+    }
+
+    /// How long to wait for messages before there is something else to do.
+    fn patience(&self) -> Option<Duration> {
+        if !self.shared.health.is_well() {
+            Some(PROBE_INTERVAL)
+        } else if self.wal.is_unsettled() {
+            Some(QUIET)
+        } else {
+            None
+        }
+    }
+
+    /// Writes the jobs, then does what else was asked; gives those who wait for the end.
+    fn serve(&mut self, messages: impl Iterator<Item = Message>) -> Vec<oneshot::Sender<()>> {
+        let (mut jobs, mut stops) = (Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::Write(job) => jobs.push(job),
+                Message::Limit(pages, done) => {
+                    self.page_limit = pages;
+                    self.limit_pages();
+                    let _ = done.send(());
+                }
+                Message::Stop(done) => stops.push(done),
+            }
+        }
+        if !jobs.is_empty() {
+            self.store(jobs);
+            if self.shared.health.is_well() {
+                self.wal.after_commit(&self.conn);
+            } else {
+                self.probe_if_due();
+            }
+        }
+        stops
+    }
+
+    /// Stores the jobs in one transaction. Where one entry is refused, the transaction is tried
+    /// anew in halves, until that entry stands alone: its neighbours are stored, in a handful of
+    /// transactions, and nothing is paid for that while none is refused.
+    fn store(&mut self, mut jobs: Vec<Job>) {
+        match write(&mut self.conn, &jobs) {
+            Ok(written) => {
+                self.shared.count_committed(jobs.len(), written.rows);
+                for (job, standing) in jobs.into_iter().zip(written.standing) {
+                    job.answer(standing);
+                }
+            }
+            Err(error) if is_about_the_row(&error) && jobs.len() > 1 => {
+                let second_half = jobs.split_off(jobs.len() / 2);
+                self.store(jobs);
+                self.store(second_half);
+            }
+            Err(error) => {
+                let about_the_row = is_about_the_row(&error);
+                let cause: Cause = Arc::new(error);
+                if !about_the_row {
+                    self.fell_ill(&cause);
+                }
+                self.shared.count_failed(jobs.len() as u64);
+                for job in jobs {
+                    let cause = Arc::clone(&cause);
+                    let error = if about_the_row {
+                        StoreError::Rejected(cause)
+                    } else {
+                        StoreError::Unavailable(cause)
+                    };
+                    logs::report_lost(&job.entry, &error);
+                    job.answer(Err(error));
+                }
+            }
+        }
+    }
+
+    fn fell_ill(&mut self, cause: &Cause) {
+        self.shared.health.fell_ill(cause);
+        // Callers that come now have been warned, and must not wait long for a lock.
+        self.wait_for_locks(PROBE_LOCK_WAIT);
+    }
+
+    /// Only a probe makes the writer well again: a small entry may have slipped into a full disk.
+    fn probe_if_due(&mut self) {
+        if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
+            self.probe();
+        }
+    }
+
+    fn probe(&mut self) {
+        match health::probe(&mut self.conn) {
+            Ok(()) => {
+                self.last_probe = None;
+                self.wait_for_locks(self.config.lock_wait);
+                self.shared.health.recovered();
+            }
+            Err(error) => {
+                self.last_probe = Some(Instant::now());
+                let cause: Cause = Arc::new(error);
+                self.shared.health.fell_ill(&cause);
+                self.reopen();
+            }
+        }
+    }
+
+    /// The file may have been repaired or replaced, and the connection's cache and handles be those
+    /// of the broken one. Where it can't be opened, the old connection goes on trying.
+    fn reopen(&mut self) {
+        let config = StoreConfig { lock_wait: PROBE_LOCK_WAIT, ..self.config.clone() };
+        match open::next_writer(&config) {
+            Ok(conn) => {
+                self.conn = conn;
+                self.limit_pages();
+            }
+            Err(problem) => tracing::debug!(%problem, "the database cannot be opened anew"),
+        }
+    }
+
+    fn wait_for_locks(&self, wait: Duration) {
+        // Fails for a duration that SQLite can't count, and such a configuration did not open.
+        if let Err(error) = self.conn.busy_timeout(wait) {
+            tracing::warn!(%error, "the database's lock timeout cannot be set");
+        }
+    }
+
+    fn limit_pages(&self) {
+        // The default is SQLite's largest.
+        let pages = self.page_limit.unwrap_or(u32::MAX - 1);
+        let set = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        if let Err(error) = self.conn.pragma_update_and_check(None, "max_page_count", pages, set) {
+            tracing::warn!(%error, "the database's size cannot be limited");
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Without its writer, whether it ended or panicked, the store can store nothing.
+    fn drop(&mut self) {
+        self.shared.health.ended(Arc::new(StoreError::Closed));
+    }
+}
+
+/// What a transaction has done: for each of its entries, in order, what stands in the table now.
+struct Written {
+    standing: Vec<Standing>,
+    rows: u64,
+}
+
+/// One transaction with all entries, or nothing.
+fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut written = Written { standing: Vec::with_capacity(jobs.len()), rows: 0 };
+    for Job { entry, .. } in jobs {
+        for call in &entry.calls {
+            logs::insert(&tx, call)?;
+            written.rows += 1;
+        }
+        written.standing.push(match &entry.valuation {
+            None => Ok(None),
+            Some(valuation) if valuations::insert_if_absent(&tx, valuation)? => {
+                written.rows += 1;
+                Ok(Some(valuation.clone()))
+            }
+            Some(valuation) => valuations::find(&tx, &valuation.vrm)?,
+        });
+    }
+    tx.commit()?;
+    Ok(written)
+}

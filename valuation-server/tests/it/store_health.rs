@@ -1,0 +1,169 @@
+//! A database that can't store says so, and recovers by itself.
+
+use std::time::Duration;
+
+use valuation_server::store::{Entry, Store, StoreConfig, StoreError};
+
+use crate::store_support::{Place, entry, failed_call, in_time, marks, until, vrm};
+
+/// Stores until the database is full; gives the marks that were answered.
+async fn fill(store: &Store) -> Vec<String> {
+    let mut stored = Vec::new();
+    for mark in marks(10_000) {
+        let entry = Entry {
+            calls: (0..20).map(|_| failed_call(&mark, &"x".repeat(500))).collect(),
+            ..entry(&mark)
+        };
+        match store.commit(entry).await {
+            Ok(_) => stored.push(mark),
+            Err(StoreError::Unavailable(_)) => return stored,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the database never was full");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_noticed_reads_go_on_and_it_heals_by_itself() {
+    let place = Place::new();
+    let store = place.open();
+    store.commit(entry("AA99BCD")).await.unwrap();
+    assert!(store.can_store());
+
+    store.limit_pages(Some(100)).await;
+    let stored = fill(&store).await;
+    assert!(!store.can_store());
+    let refused = store.reserve().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert_eq!(refused.to_string(), "the database is not available: database or disk is full");
+
+    // It stays so while the disk is full, whatever the writer tries meanwhile.
+    let failed = store.stats().failed;
+    for mark in marks(5) {
+        let big = Entry { calls: vec![failed_call(&mark, "x"); 2_000], valuation: None };
+        assert!(store.commit(big).await.is_err());
+        assert!(!store.can_store());
+    }
+    assert_eq!(store.stats().failed, failed + 5);
+
+    for mark in &stored {
+        assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
+        assert_eq!(store.calls(Some(&vrm(mark)), 100).unwrap().len(), 20, "{mark}");
+    }
+
+    store.limit_pages(None).await;
+    until("well again", || store.can_store()).await;
+    store.reserve().await.unwrap().commit(entry("NEW1")).await.unwrap();
+    assert!(store.find(&vrm("NEW1")).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn an_entry_that_met_a_full_disk_left_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    store.limit_pages(Some(1)).await;
+    let stored = fill(&store).await;
+    store.limit_pages(None).await;
+    until("well again", || store.can_store()).await;
+    let neighbour = place.neighbour();
+    let marks: Vec<String> = neighbour
+        .prepare(r#"SELECT DISTINCT "vrm" FROM "ProviderLogs" ORDER BY "id""#)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(marks, stored);
+    let integrity: String =
+        neighbour.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(integrity, "ok");
+}
+
+#[tokio::test]
+async fn a_lock_held_too_long_is_noticed_and_its_end_as_well() {
+    let place = Place::new();
+    let config = StoreConfig { lock_wait: Duration::from_millis(20), ..place.config() };
+    let store = Store::open(&config).unwrap();
+    store.commit(entry("OLD1")).await.unwrap();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let error = store.commit(entry("AA99BCD")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(!store.can_store());
+    assert!(store.find(&vrm("OLD1")).unwrap().is_some());
+
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    until("well again", || store.can_store()).await;
+    store.commit(entry("AA99BCD")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_table_is_no_health_until_it_is_back() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch(r#"ALTER TABLE "ProviderLogs" RENAME TO "away""#).unwrap();
+    let error = store.commit(entry("AA99BCD")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    // The probe ran right after that commit, before the writer could take another message.
+    store.limit_pages(None).await;
+    assert!(!store.can_store());
+
+    neighbour.execute_batch(r#"ALTER TABLE "away" RENAME TO "ProviderLogs""#).unwrap();
+    until("well again", || store.can_store()).await;
+    store.commit(entry("AA99BCD")).await.unwrap();
+}
+
+#[tokio::test]
+async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone() {
+    let place = Place::new();
+    let store = Store::open(&StoreConfig { readers: 1, ..place.config() }).unwrap();
+    store.commit(entry("AA99BCD")).await.unwrap();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("ALTER TABLE vehicle_valuation RENAME TO away").unwrap();
+    for _ in 0..3 {
+        let error = store.find(&vrm("AA99BCD")).unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    neighbour.execute_batch("ALTER TABLE away RENAME TO vehicle_valuation").unwrap();
+    assert!(store.find(&vrm("AA99BCD")).unwrap().is_some());
+}
+
+#[test]
+fn a_read_that_finds_no_free_reader_is_an_error_and_no_hang() {
+    let place = Place::new();
+    let config = StoreConfig { readers: 1, read_wait: Duration::ZERO, ..place.config() };
+    let store = Store::open(&config).unwrap();
+    std::thread::scope(|scope| {
+        let reads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..200).map(|_| store.find(&vrm("A"))).collect::<Vec<_>>()))
+            .collect();
+        for read in reads.into_iter().flat_map(|thread| thread.join().unwrap()) {
+            assert!(matches!(read, Ok(None) | Err(StoreError::Unavailable(_))), "{read:?}");
+        }
+    });
+    assert_eq!(store.find(&vrm("A")).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
+    let place = Place::new();
+    let config = StoreConfig { queue: 2, batch: 1, queue_wait: Duration::ZERO, ..place.config() };
+    let store = Store::open(&config).unwrap();
+    let first = store.reserve().await.unwrap();
+    let second = store.reserve().await.unwrap();
+    assert_eq!((store.stats().waiting, store.stats().capacity), (2, 2));
+    let error = store.commit(entry("AA99BCD")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy(_)), "{error:?}");
+    assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Busy(_)));
+    store.submit(entry("AA99BCD"));
+    assert_eq!(store.stats().failed, 2);
+    assert!(store.can_store(), "a full queue is no trouble of the database");
+
+    // Who holds a place needs not wait; a place that is dropped is given back.
+    in_time("a reserved place", first.commit(entry("NEW1"))).await.unwrap();
+    drop(second);
+    until("the place is free", || store.stats().waiting == 0).await;
+    store.commit(entry("AA99BCD")).await.unwrap();
+}

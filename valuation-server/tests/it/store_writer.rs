@@ -1,0 +1,279 @@
+//! What the writer promises: together or not at all, answered when committed, nobody forgotten.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use valuation_server::domain::{ErrorCode, Provider, ProviderCall};
+use valuation_server::store::{Entry, Store, StoreConfig, StoreError};
+
+use crate::store_support::{
+    Place, call, count, entry, failed_call, handed_over, in_time, marks, until, valuation, vrm,
+};
+
+#[tokio::test]
+async fn a_log_row_holds_exactly_what_was_told() {
+    let place = Place::new();
+    let store = place.open();
+    let failed = ProviderCall {
+        provider: Provider::Premium,
+        duration: Duration::from_micros(5_000_600),
+        url: "http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED".into(),
+        response_code: None,
+        error: Some((ErrorCode::Timeout, "no answer\r\nwithin 5 s".into())),
+        ..call("AA99BCD")
+    };
+    let calls = vec![failed, call("AA99BCD")];
+    store.commit(Entry { valuation: None, calls }).await.unwrap();
+
+    let rows: Vec<String> = place
+        .neighbour()
+        .prepare(
+            r#"SELECT json_array("id", "vrm", "providerName", "requestedAt",
+            "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage")
+            FROM "ProviderLogs""#,
+        )
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            r#"[1,"AA99BCD","Premium Car Valuations","2026-11-22T19:38:00.007Z",5001,"http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED",null,"TIMEOUT","no answer  within 5 s"]"#,
+            r#"[2,"AA99BCD","SuperCar Valuations","2026-11-22T19:38:00.007Z",12,"http://127.0.0.1:1/valuations/AA99BCD?mileage=1",200,null,null]"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn calls_are_read_back_bounded_newest_last_and_by_vehicle() {
+    let place = Place::new();
+    let store = place.open();
+    for mark in ["A", "B", "A"] {
+        store.commit(Entry { valuation: None, calls: vec![call(mark)] }).await.unwrap();
+    }
+    let ids = |mark: Option<&str>, limit| -> Vec<i64> {
+        let mark = mark.map(vrm);
+        store.calls(mark.as_ref(), limit).unwrap().iter().map(|call| call.id).collect()
+    };
+    assert_eq!(ids(None, 10), [1, 2, 3]);
+    assert_eq!(ids(None, 2), [2, 3]);
+    assert_eq!(ids(Some("A"), 10), [1, 3]);
+    assert_eq!(ids(Some("A"), 1), [3]);
+    assert_eq!(ids(Some("C"), 10), [0; 0]);
+}
+
+#[tokio::test]
+async fn the_id_of_a_deleted_log_row_is_never_given_again() {
+    let place = Place::new();
+    let store = place.open();
+    store.commit(entry("A")).await.unwrap();
+    place.neighbour().execute_batch(r#"DELETE FROM "ProviderLogs""#).unwrap();
+    store.commit(entry("A")).await.unwrap();
+    assert_eq!(store.calls(None, 10).unwrap()[0].id, 2);
+}
+
+#[tokio::test]
+async fn everything_that_waits_is_committed_in_one_transaction() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut commits = Vec::new();
+    for mark in marks(64) {
+        commits.push(handed_over(store.commit(entry(&mark))).await);
+    }
+    // The writer may have begun with the first few alone; all others wait for it by now.
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    for commit in commits {
+        in_time("an answer", commit).await.unwrap();
+    }
+
+    let stats = store.stats();
+    assert_eq!((stats.entries, stats.rows, stats.failed), (64, 128, 0));
+    assert!(stats.transactions <= 2, "{stats:?}");
+}
+
+#[tokio::test]
+async fn of_many_commits_for_one_vehicle_one_valuation_stands_and_all_are_told_it() {
+    let place = Place::new();
+    let store = place.open();
+    let mut tasks = JoinSet::new();
+    for number in 1..=50 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let own = valuation("AA99BCD", &number.to_string(), "100");
+            let entry = Entry { valuation: Some(own), calls: vec![call("AA99BCD")] };
+            store.commit(entry).await.unwrap().unwrap()
+        });
+    }
+    let told = in_time("all are answered", tasks.join_all()).await;
+    let stands = store.find(&vrm("AA99BCD")).unwrap().unwrap();
+    assert!(told.iter().all(|valuation| *valuation == stands));
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 100).unwrap().len(), 50);
+    assert_eq!(store.stats().rows, 51);
+}
+
+#[tokio::test]
+async fn an_answer_means_that_every_reader_sees_the_commit() {
+    let place = Place::new();
+    let store = place.open();
+    for mark in marks(50) {
+        let told = store.commit(entry(&mark)).await.unwrap();
+        assert_eq!(store.find(&vrm(&mark)).unwrap(), told);
+    }
+}
+
+#[tokio::test]
+async fn a_poisonous_entry_is_refused_whole_and_its_neighbours_are_stored() {
+    // The second kind of trigger takes the whole transaction with it.
+    for refusal in ["ABORT", "ROLLBACK"] {
+        let place = Place::new();
+        let store = place.open();
+        let neighbour = place.neighbour();
+        neighbour
+            .execute_batch(&format!(
+                "CREATE TRIGGER poison BEFORE INSERT ON vehicle_valuation \
+                 WHEN NEW.vrm IN ('V3', 'V17') \
+                 BEGIN SELECT RAISE({refusal}, 'poisoned'); END; BEGIN IMMEDIATE"
+            ))
+            .unwrap();
+        let mut commits = Vec::new();
+        for mark in marks(32) {
+            let commit = handed_over(store.commit(entry(&mark))).await;
+            commits.push((mark, commit));
+        }
+        neighbour.execute_batch("COMMIT").unwrap();
+
+        for (mark, commit) in commits {
+            let answer = in_time("an answer", commit).await;
+            let logged = store.calls(Some(&vrm(&mark)), 10).unwrap().len();
+            if mark == "V3" || mark == "V17" {
+                let error = answer.unwrap_err();
+                assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
+                assert_eq!(error.to_string(), "the database refuses the entry: poisoned");
+                assert_eq!(logged, 0, "half an entry was stored");
+            } else {
+                assert_eq!(answer.unwrap(), entry(&mark).valuation, "{mark}");
+                assert_eq!(logged, 1);
+            }
+        }
+        assert_eq!((store.stats().entries, store.stats().failed), (30, 2));
+        assert!(store.can_store(), "the database is well");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_future_is_dropped_is_committed_once_handed_over() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    drop(handed_over(store.commit(entry("AA99BCD"))).await);
+    let reserved = store.reserve().await.unwrap();
+    drop(handed_over(reserved.commit(entry("BB99BCD"))).await);
+    store.submit(entry("CC99BCD"));
+    store.reserve().await.unwrap().submit(entry("DD99BCD"));
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    until("all are committed", || store.stats().entries == 4).await;
+    for mark in ["AA99BCD", "BB99BCD", "CC99BCD", "DD99BCD"] {
+        assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
+    }
+}
+
+#[tokio::test]
+async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for mark in marks(20) {
+        store.submit(entry(&mark));
+    }
+    let reserved = store.reserve().await.unwrap();
+    let stopping = handed_over(store.shutdown()).await;
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    until("the queue is closed", || {
+        // Nobody is admitted any more, and the reserved place still counts.
+        store.submit(Entry::default());
+        store.stats().failed > 0
+    })
+    .await;
+    reserved.commit(entry("LAST")).await.unwrap();
+    in_time("the end", stopping).await;
+
+    assert_eq!(count(&neighbour, "vehicle_valuation"), 21);
+    assert_eq!(place.wal_size(), 0);
+    assert!(!store.can_store());
+    assert!(matches!(store.commit(entry("LATE")).await.unwrap_err(), StoreError::Closed));
+    assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Closed));
+    assert!(store.find(&vrm("LAST")).unwrap().is_some(), "reads go on");
+    in_time("a second shutdown", store.shutdown()).await;
+}
+
+#[tokio::test]
+async fn dropping_the_last_store_commits_what_waits_and_lets_the_file_go() {
+    let place = Place::new();
+    let store = place.open();
+    for mark in marks(20) {
+        store.submit(entry(&mark));
+    }
+    drop(store.clone());
+    drop(store);
+    // The last connection to close removes the log's files.
+    let wal = place.folder.path().join("valuations.sqlite-wal");
+    until("the writer has ended", || !wal.exists()).await;
+    assert_eq!(count(&place.neighbour(), "vehicle_valuation"), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
+    let place = Place::new();
+    let limit = 1 << 20;
+    let store = Store::open(&StoreConfig { wal_limit: limit, ..place.config() }).unwrap();
+    let mut tasks = JoinSet::new();
+    for task in 0..16 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for number in 0..100 {
+                let mark = format!("{task}/{number}");
+                let calls = vec![failed_call(&mark, &"x".repeat(500)); 20];
+                store.commit(Entry { calls, ..entry(&mark) }).await.unwrap();
+                store.find(&vrm(&mark)).unwrap().unwrap();
+            }
+        });
+    }
+    let mut largest = 0;
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+        largest = largest.max(place.wal_size());
+    }
+    // The log holds at least 1,000 pages until it is carried over, then a transaction on top.
+    let written = place.path().metadata().unwrap().len();
+    assert!(written > 20 << 20, "too little was written to say anything: {written}");
+    assert!(largest < 12 << 20, "the log grew to {largest} bytes");
+    until("a quiet writer empties the log", || place.wal_size() == 0).await;
+    assert_eq!(store.stats().rows, 16 * 100 * 21);
+}
+
+#[tokio::test]
+async fn a_long_read_holds_up_neither_commits_nor_the_logs_bound_afterwards() {
+    let place = Place::new();
+    let store = Store::open(&StoreConfig { wal_limit: 1 << 20, ..place.config() }).unwrap();
+    store.commit(entry("FIRST")).await.unwrap();
+    let reader = place.neighbour();
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(&reader, "vehicle_valuation"), 1);
+
+    let big =
+        |mark: &str| Entry { calls: vec![failed_call(mark, &"x".repeat(500)); 500], ..entry(mark) };
+    for mark in marks(40) {
+        in_time("a commit beside a long read", store.commit(big(&mark))).await.unwrap();
+    }
+    assert_eq!(count(&reader, "vehicle_valuation"), 1, "the reader's snapshot");
+    assert!(place.wal_size() > 1 << 20, "nothing held the log up: {}", place.wal_size());
+    reader.execute_batch("COMMIT").unwrap();
+    until("a quiet writer empties the log", || place.wal_size() == 0).await;
+    assert!(store.can_store());
+}
