@@ -103,10 +103,11 @@ impl Simulator {
     /// What a provider's service is given to reach it.
     ///
     /// # Panics
-    /// Never: an address always makes a URL.
+    /// If it listens on an IPv6 address with a scope, which no URL can hold; loopback has none.
     #[must_use]
     pub fn base_url(&self) -> BaseUrl {
-        BaseUrl::parse(&format!("http://{}", self.address)).expect("an address makes a URL")
+        BaseUrl::parse(&format!("http://{}", self.address))
+            .expect("an address without a scope makes a URL")
     }
 
     /// Sets the fault, from the next call on.
