@@ -74,6 +74,7 @@ fn call(shared: &Shared, failed: bool) {
 fn model(check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
+    builder.max_branches = 20_000;
     builder.check(check);
 }
 

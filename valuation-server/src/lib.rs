@@ -1,4 +1,10 @@
 //! The valuation server.
 
+pub mod audit;
+pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod domain;
+pub mod providers;
 pub mod store;
+

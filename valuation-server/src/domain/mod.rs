@@ -1,5 +1,6 @@
 //! The words of the business, and nothing else: no serde, no HTTP, no SQL, no tower.
 
+mod attempt;
 mod call;
 mod mileage;
 mod money;
@@ -8,6 +9,7 @@ mod quote;
 mod valuation;
 mod vrm;
 
+pub use attempt::{Answer, Describe, Failure};
 pub use call::{CallTrail, ErrorCode, ProviderCall};
 pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};

@@ -1,8 +1,20 @@
-//! Behaviour seen from outside, in one binary.
-#![allow(clippy::unwrap_used, reason = "the helpers of tests panic as the tests do")]
+//! The server as it is seen from outside. One binary; a module a behaviour.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy sees tests by their attribute, and not their helpers"
+)]
+
+mod audit;
+mod config;
+mod providers_faults;
+mod providers_secrets;
+mod providers_status;
+mod providers_wire;
+mod simulator;
 mod store_files;
 mod store_health;
 mod store_older_service;
 mod store_support;
 mod store_writer;
+mod stub;

@@ -1,0 +1,178 @@
+//! The command line: what it takes, and the configuration that comes of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, ConfigError, Environment, Setting};
+use crate::providers::BaseUrl;
+
+/// Car valuations over HTTP, from two providers, with failover between them.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve valuations from the two configured providers
+    Serve(ServeArgs),
+    /// Try it: simulated providers on loopback, a database in a temporary folder
+    Demo(DemoArgs),
+}
+
+/// The flags of `serve`.
+///
+/// Each may be given as an environment variable as well, such as `VALUATION_FAILURE_RATE`, or in
+/// the file, such as `failure-rate = 0.5`. A flag goes before a variable, a variable before the
+/// file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// A TOML file with settings; its keys are the flags' names [env: VALUATION_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where to listen [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+
+    /// The database's file [default: valuations.sqlite]
+    #[arg(long, value_name = "FILE")]
+    database: Option<String>,
+
+    /// Where SuperCar Valuations, the primary provider, is reached
+    #[arg(long, value_name = "URL")]
+    supercar_url: Option<String>,
+
+    /// Where Premium Car Valuations, the fallback provider, is reached
+    #[arg(long, value_name = "URL")]
+    premium_url: Option<String>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// The flags that say when to fail over and how to ask the providers.
+#[derive(Args, Clone, Debug, Default)]
+struct PolicyArgs {
+    /// The share of failing calls that must be exceeded: 0.5, 1/3 or 50% [default: 0.5]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    failure_rate: Option<String>,
+
+    /// The number of calls below which nothing is concluded [default: 10]
+    #[arg(long, value_name = "CALLS", allow_hyphen_values = true)]
+    min_calls: Option<String>,
+
+    /// How far back calls are counted [default: 60s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    window: Option<String>,
+
+    /// How long calls go to the fallback [default: 5m, in the demo 30s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    revert_after: Option<String>,
+
+    /// The deadline of a whole call to a provider [default: 5s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    provider_timeout: Option<String>,
+
+    /// Whether a single failed call is given to the other provider: on or off [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    rescue: Option<String>,
+
+    /// Which of Premium's values are taken: private-sale or dealership [default: private-sale]
+    #[arg(long, value_name = "RANGE")]
+    premium_range: Option<String>,
+}
+
+/// The flags of `demo`. It reads neither the environment nor a file, so that it runs the same
+/// everywhere.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DemoArgs {
+    /// Where to listen [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+
+    /// Play a story and end, instead of waiting for requests
+    #[arg(long, value_name = "STORY")]
+    pub scenario: Option<Scenario>,
+
+    /// Play the story in seconds instead of minutes
+    #[arg(long, requires = "scenario")]
+    pub quick: bool,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
+}
+
+/// A story that the demo plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// SuperCar breaks, calls fail over, SuperCar recovers, calls revert
+    Outage,
+}
+
+/// The demo's time until the revert, unless it is given: short enough to wait for.
+const DEMO_REVERT_AFTER: Duration = Duration::from_secs(30);
+
+impl ServeArgs {
+    /// The configuration from these flags, the environment and the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting that is wrong.
+    pub fn config(&self, environment: Environment<'_>) -> Result<Config, ConfigError> {
+        let mut flags = self.policy.flags();
+        insert(&mut flags, Setting::Listen, self.listen.as_ref());
+        insert(&mut flags, Setting::Database, self.database.as_ref());
+        insert(&mut flags, Setting::SupercarUrl, self.supercar_url.as_ref());
+        insert(&mut flags, Setting::PremiumUrl, self.premium_url.as_ref());
+        Config::load(&flags, self.config.as_deref(), environment)
+    }
+}
+
+impl DemoArgs {
+    /// The configuration of the demo's server, with the database and the simulated providers that
+    /// the demo has made.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first flag that is wrong.
+    pub fn config(
+        &self,
+        database: &Path,
+        supercar_url: BaseUrl,
+        premium_url: BaseUrl,
+    ) -> Result<Config, ConfigError> {
+        let mut flags = self.policy.flags();
+        insert(&mut flags, Setting::Listen, self.listen.as_ref());
+        let mut config = Config::with_providers(&flags, database, supercar_url, premium_url)?;
+        if self.policy.revert_after.is_none() {
+            config.revert_after = DEMO_REVERT_AFTER;
+        }
+        Ok(config)
+    }
+}
+
+impl PolicyArgs {
+    fn flags(&self) -> BTreeMap<Setting, String> {
+        let mut flags = BTreeMap::new();
+        insert(&mut flags, Setting::FailureRate, self.failure_rate.as_ref());
+        insert(&mut flags, Setting::MinCalls, self.min_calls.as_ref());
+        insert(&mut flags, Setting::Window, self.window.as_ref());
+        insert(&mut flags, Setting::RevertAfter, self.revert_after.as_ref());
+        insert(&mut flags, Setting::ProviderTimeout, self.provider_timeout.as_ref());
+        insert(&mut flags, Setting::Rescue, self.rescue.as_ref());
+        insert(&mut flags, Setting::PremiumRange, self.premium_range.as_ref());
+        flags
+    }
+}
+
+fn insert(flags: &mut BTreeMap<Setting, String>, setting: Setting, text: Option<&String>) {
+    if let Some(text) = text {
+        flags.insert(setting, text.clone());
+    }
+}

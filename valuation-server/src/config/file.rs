@@ -1,0 +1,57 @@
+//! The configuration file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, Given, Origin, Setting};
+
+/// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is taken as it is
+/// written, so that `0.1` stays one tenth.
+pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let line = |span: Range<usize>| {
+        1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+    };
+    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        line: line(error.span().unwrap_or_default()),
+        // Only the message: the error's own text shows the line, which may hold a key.
+        message: error.message().to_owned(),
+    })?;
+    let mut given = BTreeMap::new();
+    for (key, value) in table.into_inner() {
+        let line = line(value.span());
+        let Some(setting) = Setting::from_key(key.get_ref()) else {
+            let key = key.into_inner().into_owned();
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key });
+        };
+        let origin = Origin::File { path: path.to_owned(), line };
+        let Some(text) = scalar(value.get_ref()) else {
+            return Err(ConfigError::Value {
+                setting,
+                place: origin.place(setting),
+                value: value.get_ref().type_str().to_owned(),
+                expected: setting.expected(),
+                because: String::new(),
+            });
+        };
+        given.insert(setting, Given { text, origin });
+    }
+    Ok(given)
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(true) => Some("on".to_owned()),
+        DeValue::Boolean(false) => Some("off".to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! The settings' names, and where a value came from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A setting. Its flag, its environment variable and its key in the file have the same name, each
+/// in its own spelling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Setting {
+    /// Where the server listens.
+    Listen,
+    /// The database's file.
+    Database,
+    /// Where SuperCar is reached.
+    SupercarUrl,
+    /// Where Premium is reached.
+    PremiumUrl,
+    /// The share of failing calls that must be exceeded.
+    FailureRate,
+    /// The number of calls below which nothing is concluded.
+    MinCalls,
+    /// How far back calls are counted.
+    Window,
+    /// How long calls go to the fallback.
+    RevertAfter,
+    /// The deadline of a whole call to a provider.
+    ProviderTimeout,
+    /// Whether a single failed call is given to the other provider.
+    Rescue,
+    /// Which of Premium's two pairs of values is taken.
+    PremiumRange,
+}
+
+impl Setting {
+    /// All of them, in the order in which they are documented.
+    pub const ALL: [Self; 11] = [
+        Self::Listen,
+        Self::Database,
+        Self::SupercarUrl,
+        Self::PremiumUrl,
+        Self::FailureRate,
+        Self::MinCalls,
+        Self::Window,
+        Self::RevertAfter,
+        Self::ProviderTimeout,
+        Self::Rescue,
+        Self::PremiumRange,
+    ];
+
+    /// The key in the file; the flag is the same after `--`.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Database => "database",
+            Self::SupercarUrl => "supercar-url",
+            Self::PremiumUrl => "premium-url",
+            Self::FailureRate => "failure-rate",
+            Self::MinCalls => "min-calls",
+            Self::Window => "window",
+            Self::RevertAfter => "revert-after",
+            Self::ProviderTimeout => "provider-timeout",
+            Self::Rescue => "rescue",
+            Self::PremiumRange => "premium-range",
+        }
+    }
+
+    /// The setting of that key, if there is one.
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.key() == key)
+    }
+
+    /// The flag, such as `--failure-rate`.
+    #[must_use]
+    pub fn flag(self) -> String {
+        format!("--{}", self.key())
+    }
+
+    /// The environment variable, such as `VALUATION_FAILURE_RATE`.
+    #[must_use]
+    pub fn variable(self) -> String {
+        format!("VALUATION_{}", self.key().replace('-', "_").to_ascii_uppercase())
+    }
+
+    /// What its value must be.
+    #[must_use]
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Listen => "an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000",
+            Self::Database => "the path of a file, such as valuations.sqlite",
+            Self::SupercarUrl | Self::PremiumUrl => {
+                "a URL that begins with http:// or https://, such as https://provider.example/v1"
+            }
+            Self::FailureRate => {
+                "a share from 0 (any failure exceeds it) to below 1 (which nothing could exceed), \
+                 such as 0.5, 1/3 or 50%"
+            }
+            Self::MinCalls => "a whole number from 1 to 4294967295, such as 10",
+            Self::Window | Self::RevertAfter | Self::ProviderTimeout => {
+                "a duration with its unit, from 1ms to 30days, such as 500ms, 60s or 5m"
+            }
+            Self::Rescue => "on or off",
+            Self::PremiumRange => "private-sale or dealership",
+        }
+    }
+}
+
+/// Where a setting's value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag of the command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line of the value, from 1.
+        line: usize,
+    },
+    /// It was given nowhere.
+    Default,
+}
+
+impl Origin {
+    /// The place where `setting` was given, as one who has to correct it looks for it.
+    #[must_use]
+    pub fn place(&self, setting: Setting) -> String {
+        match self {
+            Self::Flag => setting.flag(),
+            Self::Environment => setting.variable(),
+            Self::File { path, line } => {
+                format!("{} ({}, line {line})", setting.key(), path.display())
+            }
+            Self::Default => format!("{} (default)", setting.key()),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment => f.write_str("environment"),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! A world to try the server in.
+
+pub mod simulator;

@@ -1,0 +1,159 @@
+//! A provider for trying things out: in this process, on loopback, with faults that can be
+//! switched while it runs.
+//!
+//! Besides its provider's resource it serves `GET /fault`, which tells the fault and the number of
+//! calls served so far, and `POST /fault?mode=…&rate=…`, which sets it:
+//!
+//! | mode | a call |
+//! |---|---|
+//! | `ok` | is answered |
+//! | `500`, `503`, `429`, `404` or any other status of three digits from 200 on | is answered with this status and no valuation |
+//! | `hang` | is never answered |
+//! | `reset` | has its connection reset |
+//! | `garbage` | is answered with 200 and a text that is no valuation |
+//! | `slow` | is answered after [`Pace::slow`] |
+//!
+//! `rate` is the share of the calls that the mode befalls, such as `0.5` or `1/3`, exact and
+//! evenly spread; without it, all. A rate without a mode is a share of `500`.
+
+mod fault;
+mod serve;
+mod valuation;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::domain::Provider;
+use crate::providers::BaseUrl;
+
+pub use fault::{Fault, FaultError, Mode};
+
+/// How long a simulator takes to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Before each answer.
+    pub latency: Duration,
+    /// Before an answer in [`Mode::Slow`], instead of the latency.
+    pub slow: Duration,
+}
+
+impl Pace {
+    /// No waiting at all, for tests; slow is a second.
+    pub const INSTANT: Self = Self { latency: Duration::ZERO, slow: Duration::from_secs(1) };
+}
+
+impl Default for Pace {
+    /// 20 ms, and 2 s when slow.
+    fn default() -> Self {
+        Self { latency: Duration::from_millis(20), slow: Duration::from_secs(2) }
+    }
+}
+
+/// A running simulator. Dropping it stops it as well; [`Simulator::stop`] waits for that.
+#[derive(Debug)]
+pub struct Simulator {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+    /// Dropping it is the sign to stop.
+    _stop: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    provider: Provider,
+    pace: Pace,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: Fault,
+    /// Calls since the fault was set: the place of a call among them decides whether it fails.
+    since: u64,
+    calls: u64,
+}
+
+impl Simulator {
+    /// Starts the simulator of `provider` on `listen`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// What the operating system says if it can't listen there.
+    pub async fn start(provider: Provider, listen: SocketAddr, pace: Pace) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { provider, pace, state: Mutex::default() });
+        let (stop, stopped) = oneshot::channel();
+        let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stopped));
+        Ok(Self { address, shared, _stop: stop, accepting })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a provider's service is given to reach it.
+    ///
+    /// # Panics
+    /// If it listens on an IPv6 address with a scope, which no URL can hold; loopback has none.
+    #[must_use]
+    pub fn base_url(&self) -> BaseUrl {
+        BaseUrl::parse(&format!("http://{}", self.address))
+            .expect("an address without a scope makes a URL")
+    }
+
+    /// Sets the fault, from the next call on.
+    pub fn set_fault(&self, fault: Fault) {
+        self.shared.set_fault(fault);
+    }
+
+    /// The fault that is set.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        self.shared.lock().fault
+    }
+
+    /// How many calls came in, answered or not; those to `/fault` are none.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.shared.lock().calls
+    }
+
+    /// Stops: the port is free and all connections are closed when it returns.
+    pub async fn stop(self) {
+        let Self { accepting, _stop: stop, .. } = self;
+        drop(stop);
+        // It can end by a panic alone, which has been reported by then.
+        let _ = accepting.await;
+    }
+}
+
+impl Shared {
+    fn set_fault(&self, fault: Fault) {
+        let mut state = self.lock();
+        state.fault = fault;
+        state.since = 0;
+    }
+
+    /// Counts a call in, and says what befalls it.
+    fn admit(&self) -> Mode {
+        let mut state = self.lock();
+        let place = state.since;
+        state.since += 1;
+        state.calls += 1;
+        state.fault.befalls(place)
+    }
+
+    // No code panics under the lock and leaves half a state.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

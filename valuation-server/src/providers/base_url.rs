@@ -1,0 +1,263 @@
+//! Where a provider is reached, what is asked there, and what of it may be shown.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::Url;
+
+/// All but RFC 3986's unreserved characters: no delimiter of a path or a query stays as it is,
+/// the `;` of path parameters and the `+` of forms among them.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const REDACTED: &str = "REDACTED";
+
+/// The URL under which a provider's paths begin: `http` or `https`, perhaps with a path prefix,
+/// credentials before the host, and parameters that every request carries, such as a key.
+///
+/// Its `Display` and `Debug` show it [redacted](BaseUrl::redacted).
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+/// Why a text is no base URL. No variant carries the text: it may hold a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUrlError {
+    /// It is no absolute URL.
+    #[error("it is no URL: {0}")]
+    NotAUrl(url::ParseError),
+    /// Another scheme than the two that are spoken.
+    #[error("its scheme is neither http nor https")]
+    Scheme,
+    /// White space or a control character, which a URL parser would drop in silence.
+    #[error("it contains white space or a control character")]
+    Space,
+    /// A fragment is never sent, so it can't be meant.
+    #[error("it has a fragment (#)")]
+    Fragment,
+}
+
+impl BaseUrl {
+    /// Takes an absolute URL.
+    ///
+    /// # Errors
+    /// [`BaseUrlError`] says which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(BaseUrlError::Space);
+        }
+        let url = Url::parse(text).map_err(BaseUrlError::NotAUrl)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(BaseUrlError::Scheme);
+        }
+        if url.fragment().is_some() {
+            return Err(BaseUrlError::Fragment);
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether TLS is spoken there.
+    pub(super) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// `{base}/{resource}/{segment}?{parameters}`, or without the last segment where there is
+    /// none. The base's own parameters come first.
+    ///
+    /// `None` if the segment would not arrive as it is. Only `.` and `..` are such segments: to
+    /// every reader of URLs they mean "here" and "one up", and encoding does not help, since
+    /// `%2E` is the same as `.` by RFC 3986, section 6.2.2.2, and is treated so by this client's
+    /// URL parser and by proxies alike. The check compares the path that comes out with the one
+    /// that was meant, so that it holds for whatever else a URL parser might rewrite.
+    pub(super) fn with(
+        &self,
+        resource: &str,
+        segment: Option<&str>,
+        parameters: &[(&str, &str)],
+    ) -> Option<Url> {
+        let mut path = format!("{}/{resource}", self.0.path().trim_end_matches('/'));
+        if let Some(segment) = segment {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, RESERVED));
+        }
+        let mut query = self.0.query().unwrap_or_default().to_owned();
+        for (name, value) in parameters {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.push_str(name);
+            query.push('=');
+            query.extend(utf8_percent_encode(value, RESERVED));
+        }
+        let mut url = self.0.clone();
+        url.set_path(&path);
+        url.set_query((!query.is_empty()).then_some(&query));
+        (url.path() == path).then_some(url)
+    }
+
+    /// The URL with its credentials and the values of key-like parameters replaced.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        redacted(&self.0)
+    }
+
+    /// A text that was meant to be a URL, as far as it may be shown: redacted if it is one, and
+    /// otherwise without all that stands before an `@` or after a `?`.
+    #[must_use]
+    pub fn redacted_text(text: &str) -> String {
+        if let Ok(url) = Url::parse(text)
+            && url.has_host()
+        {
+            return redacted(&url);
+        }
+        let (shown, query) = text.split_once(['?', '#']).map_or((text, false), |(s, _)| (s, true));
+        let shown = shown
+            .rsplit_once('@')
+            .map_or_else(|| shown.to_owned(), |(_, after)| format!("{REDACTED}@{after}"));
+        if query { format!("{shown}?{REDACTED}") } else { shown }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redacted())
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BaseUrl").field(&self.redacted()).finish()
+    }
+}
+
+/// `url` as it may be stored and shown.
+pub(super) fn redacted(url: &Url) -> String {
+    let mut shown = url.clone();
+    if !shown.username().is_empty() || shown.password().is_some() {
+        // Both can fail only for URLs without a host, and those can't carry credentials.
+        let _ = shown.set_username(REDACTED);
+        let _ = shown.set_password(None);
+    }
+    if let Some(query) = url.query() {
+        let parameters: Vec<String> = query.split('&').map(redacted_parameter).collect();
+        shown.set_query(Some(&parameters.join("&")));
+    }
+    shown.into()
+}
+
+fn redacted_parameter(parameter: &str) -> String {
+    match parameter.split_once('=') {
+        Some((name, _)) if is_key_like(name) => format!("{name}={REDACTED}"),
+        _ => parameter.to_owned(),
+    }
+}
+
+/// Whether a parameter of that name carries a secret. Rather one too many than one too few: what
+/// is lost by it is a constant of the configuration.
+fn is_key_like(name: &str) -> bool {
+    const PARTS: [&str; 9] =
+        ["key", "token", "secret", "pass", "pwd", "sig", "auth", "credential", "session"];
+    const WHOLE: [&str; 4] = ["code", "jwt", "pin", "pw"];
+    let name: String = percent_decode_str(name)
+        .decode_utf8_lossy()
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect();
+    PARTS.iter().any(|part| name.contains(part)) || WHOLE.contains(&name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn base(text: &str) -> BaseUrl {
+        BaseUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn keeps_the_bases_prefix_and_parameters() {
+        for (text, expected) in [
+            ("http://h", "http://h/valuations/AB1?mileage=5"),
+            ("http://h/", "http://h/valuations/AB1?mileage=5"),
+            ("http://h:81/a/b/", "http://h:81/a/b/valuations/AB1?mileage=5"),
+            ("https://u:p@h/a?key=k&x=%20", "https://u:p@h/a/valuations/AB1?key=k&x=%20&mileage=5"),
+        ] {
+            let url = base(text).with("valuations", Some("AB1"), &[("mileage", "5")]).unwrap();
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_base() {
+        for (text, expected) in [
+            ("ftp://h", BaseUrlError::Scheme),
+            ("http://h/#x", BaseUrlError::Fragment),
+            ("http://h/a b", BaseUrlError::Space),
+            ("http://h\n", BaseUrlError::Space),
+            ("h:80", BaseUrlError::Scheme),
+        ] {
+            assert_eq!(BaseUrl::parse(text), Err(expected), "{text:?}");
+        }
+        for text in ["", "/a", "127.0.0.1:80", "http://", "http://h:99999"] {
+            assert!(matches!(BaseUrl::parse(text), Err(BaseUrlError::NotAUrl(_))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_of_dots_cannot_be_asked() {
+        for dots in [".", ".."] {
+            assert_eq!(base("http://h/a").with("valuations", Some(dots), &[]), None);
+        }
+        for fine in ["...", ".a", "a..", "%2e", "%2e%2e", ".%2e", "..;", "../x"] {
+            let url = base("http://h/a").with("valuations", Some(fine), &[]).unwrap();
+            assert!(url.path().starts_with("/a/valuations/"), "{url}");
+        }
+    }
+
+    #[test]
+    fn shows_neither_credentials_nor_keys() {
+        for (text, expected) in [
+            ("http://me:pw@h/a", "http://REDACTED@h/a"),
+            ("http://:pw@h/a", "http://REDACTED@h/a"),
+            ("http://me@h/a", "http://REDACTED@h/a"),
+            ("http://h/a?API-Key=s&b=1", "http://h/a?API-Key=REDACTED&b=1"),
+            ("http://h/a?%6Bey=s&a=b=c", "http://h/a?%6Bey=REDACTED&a=b=c"),
+            ("http://h/a?access_token=s=&code=x", "http://h/a?access_token=REDACTED&code=REDACTED"),
+            ("http://h/a?vrm=KEY1&mileage=5", "http://h/a?vrm=KEY1&mileage=5"),
+        ] {
+            assert_eq!(base(text).redacted(), expected);
+            assert_eq!(base(text).to_string(), expected);
+            assert!(!format!("{:?}", base(text)).contains("pw"), "{text}");
+        }
+    }
+
+    #[test]
+    fn shows_of_a_wrong_url_only_what_is_no_secret() {
+        for (text, expected) in [
+            ("ftp://me:pw@h/a?key=s", "ftp://REDACTED@h/a?key=REDACTED"),
+            ("me:pw@h:99999/a", "REDACTED@h:99999/a"),
+            ("http://me:pw@h:99999/?key=s", "REDACTED@h:99999/?REDACTED"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(BaseUrl::redacted_text(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_segment_changes_the_path_or_the_query(segment in "\\PC{1,7}") {
+            let url = base("http://h/a?k=1").with("v", Some(&segment), &[("vrm", &segment)]);
+            let Some(url) = url else {
+                prop_assert!(segment == "." || segment == "..");
+                return Ok(());
+            };
+            let segments: Vec<_> = url.path_segments().unwrap().collect();
+            prop_assert_eq!(&segments[..2], &["a", "v"]);
+            prop_assert_eq!(segments.len(), 3);
+            prop_assert_eq!(percent_decode_str(segments[2]).decode_utf8().unwrap(), segment.as_str());
+            let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+            prop_assert_eq!(pairs, [("k".into(), "1".into()), ("vrm".into(), segment)]);
+            prop_assert_eq!(url.fragment(), None);
+        }
+    }
+}

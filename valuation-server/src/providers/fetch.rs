@@ -1,0 +1,132 @@
+//! The bounded HTTP client that the providers share.
+//!
+//! One deadline covers a whole exchange, a body is read up to [`MAX_BODY`], redirects are not
+//! followed, the system's proxies are not used, compressed bodies are not unpacked, and no
+//! exchange is repeated behind its caller's back: each attempt is to be one row in the log. (A
+//! request that found its kept connection closed before a byte of it was written has not been an
+//! exchange yet; it takes another connection.)
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Client, Response, redirect, retry};
+use url::Url;
+
+use super::BaseUrl;
+use super::mishap::Mishap;
+use crate::domain::ErrorCode;
+
+/// The longest body that is read, in bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Common servers close a connection after 5 s without a request. One that is given up before
+/// them can't be found closed just when the next request is written to it.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// The HTTP client could not be made, as where an `https` provider is configured on a machine
+/// without root certificates.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for {base} could not be made")]
+pub struct ClientError {
+    /// The redacted base URL.
+    base: String,
+    /// What the client's library says.
+    source: reqwest::Error,
+}
+
+/// A client for one provider. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Fetch {
+    client: Client,
+    deadline: Duration,
+    https: bool,
+}
+
+/// The answer to an exchange that came to its end.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// Empty unless the status is 200: no other body says anything.
+    pub(super) body: Vec<u8>,
+}
+
+impl Fetch {
+    /// A client for `base`, with a deadline for each whole exchange, that asks for `accept`.
+    pub(super) fn new(
+        base: &BaseUrl,
+        deadline: Duration,
+        accept: &'static str,
+    ) -> Result<Self, ClientError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let mut builder = Client::builder()
+            .user_agent(concat!("valuation-server/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .retry(retry::never())
+            .no_proxy()
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .connect_timeout(deadline)
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .tcp_nodelay(true);
+        if !base.is_https() {
+            // TLS is never spoken then, and its root certificates need not be there.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|source| ClientError {
+            base: base.redacted(),
+            source: source.without_url(),
+        })?;
+        Ok(Self { client, deadline, https: base.is_https() })
+    }
+
+    /// Gets `url`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes its connection.
+    pub(super) async fn get(&self, url: Url) -> Result<Reply, Mishap> {
+        // Outside the exchange, so that a status that had come survives the deadline.
+        let mut status = None;
+        let outcome = tokio::time::timeout(self.deadline, self.exchange(url, &mut status)).await;
+        match outcome {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
+            Err(_) => {
+                let message =
+                    format!("no whole answer within {}", humantime::format_duration(self.deadline));
+                Err(Mishap { status, ..Mishap::new(ErrorCode::Timeout, message) })
+            }
+        }
+    }
+
+    async fn exchange(&self, url: Url, came: &mut Option<u16>) -> Result<Reply, Mishap> {
+        let response = self.client.get(url).send().await.map_err(|e| Mishap::of(e, self.https))?;
+        let status = response.status().as_u16();
+        *came = Some(status);
+        let body = if status == 200 { self.body(response).await? } else { Vec::new() };
+        Ok(Reply { status, body })
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
+        let too_large = || {
+            let message = format!("the body is larger than {MAX_BODY} bytes");
+            Mishap::new(ErrorCode::BodyTooLarge, message)
+        };
+        // What the head promises is believed only where it saves reading.
+        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| Mishap::of(e, self.https))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}

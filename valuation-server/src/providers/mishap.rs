@@ -1,0 +1,78 @@
+//! What went wrong with an exchange: a client's error becomes a stable name and a short text.
+
+use std::error::Error;
+use std::io;
+use std::iter;
+
+use crate::domain::ErrorCode;
+
+/// An exchange that brought no body, or none that is read whole.
+#[derive(Debug)]
+pub(super) struct Mishap {
+    /// The stable name of what happened.
+    pub(super) code: ErrorCode,
+    /// What happened, in our words and those of the operating system; never with a URL.
+    pub(super) message: String,
+    /// The status, if the answer's head had come by then.
+    pub(super) status: Option<u16>,
+}
+
+impl Mishap {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), status: None }
+    }
+
+    /// Names an error of the client. `https` says whether TLS was to be spoken: an attempt to
+    /// connect that failed above TCP failed in TLS then.
+    pub(super) fn of(error: reqwest::Error, https: bool) -> Self {
+        // The URL in its text carries the credentials.
+        let error = error.without_url();
+        let code = code(&error, https);
+        // The innermost error is the cause; the ones around it only say where it surfaced.
+        let cause = causes(&error).last().unwrap_or(&error);
+        Self::new(code, format!("{}: {cause}", what(code)))
+    }
+}
+
+fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
+    if error.is_dns() {
+        return ErrorCode::Dns;
+    }
+    let connecting = error.is_connect();
+    let in_io = causes(error).find_map(|e| e.downcast_ref::<io::Error>());
+    let in_http = causes(error).find_map(|e| e.downcast_ref::<hyper::Error>());
+    let broken_off =
+        in_http.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled());
+    match in_io {
+        _ if error.is_timeout() => ErrorCode::Timeout,
+        // A breach inside TLS is an I/O error that the operating system knows nothing of.
+        Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
+        Some(io) if is_break(io.kind()) => ErrorCode::Reset,
+        _ if connecting => ErrorCode::Connect,
+        _ if broken_off => ErrorCode::Reset,
+        _ => ErrorCode::Protocol,
+    }
+}
+
+fn is_break(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+}
+
+fn what(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::Dns => "the host's name did not resolve",
+        ErrorCode::Timeout => "the operating system gave up waiting",
+        ErrorCode::Tls => "TLS could not be agreed on",
+        ErrorCode::Reset => "the connection broke before the answer was whole",
+        ErrorCode::Connect => "the connection could not be made",
+        _ => "what came was not HTTP",
+    }
+}
+
+/// The errors under `error`, from the outermost to the innermost.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(error.source(), |&e| e.source())
+}

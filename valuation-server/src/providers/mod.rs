@@ -1,0 +1,76 @@
+//! The providers of valuations: one file a provider, each a tower [`Service`](tower::Service) of
+//! [`QuoteRequest`](crate::domain::QuoteRequest)s, and the bounded HTTP client that they share.
+//!
+//! A provider is not trusted. Whatever it sends ends within the deadline, in bounded memory, as
+//! one [`Answer`] or one [`Failure`]; nothing that it names is fetched, and nothing of its text
+//! gets into a message.
+//!
+//! | answer | becomes |
+//! |---|---|
+//! | 200 with a usable body | a quote |
+//! | 404 | [`QuoteError::NotFound`]: the provider is up |
+//! | another 4xx, but for 408 and 429 | [`QuoteError::Refused`]: the provider is up |
+//! | anything else, or nothing | [`QuoteError::Unavailable`]: a failure of the provider |
+
+mod base_url;
+mod fetch;
+mod mishap;
+mod premium;
+mod supercar;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::domain::{Answer, ErrorCode, Failure, Quote, QuoteError};
+
+pub use base_url::{BaseUrl, BaseUrlError};
+pub use fetch::{ClientError, MAX_BODY};
+pub use premium::{Premium, PremiumRange, parse as parse_premium};
+pub use supercar::{SuperCar, parse as parse_supercar};
+
+use fetch::Fetch;
+
+/// How long a whole call may take unless it is configured otherwise: connecting, the answer's
+/// head and its body together.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The future of both providers' services.
+pub type Asking = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+/// Asks one question: the exchange, then what its status says, then what its body says.
+fn ask(
+    fetch: Fetch,
+    url: Option<Url>,
+    parse: impl FnOnce(&[u8]) -> Result<Quote, QuoteError> + Send + 'static,
+) -> Asking {
+    Box::pin(async move {
+        // A provider that can't be asked about a vehicle knows nothing of it.
+        let Some(url) = url else {
+            return Err(Failure { error: QuoteError::NotFound, response_code: None });
+        };
+        let reply = fetch.get(url).await.map_err(|mishap| Failure {
+            response_code: mishap.status,
+            error: QuoteError::Unavailable { code: mishap.code, message: mishap.message },
+        })?;
+        let result = match reply.status {
+            200 => parse(&reply.body),
+            404 => Err(QuoteError::NotFound),
+            status @ (408 | 429) => Err(failing_status(status)),
+            status @ 400..=499 => Err(QuoteError::Refused(status)),
+            status => Err(failing_status(status)),
+        };
+        match result {
+            Ok(quote) => Ok(Answer { quote, response_code: reply.status }),
+            Err(error) => Err(Failure { error, response_code: Some(reply.status) }),
+        }
+    })
+}
+
+fn failing_status(status: u16) -> QuoteError {
+    QuoteError::Unavailable {
+        code: ErrorCode::Status,
+        message: format!("the provider answered with status {status}"),
+    }
+}

@@ -1,0 +1,254 @@
+//! Flags before environment before file before defaults, and errors that name the setting.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use valuation_server::cli::{Cli, Command, Scenario};
+use valuation_server::config::{Config, ConfigError, Fraction, Origin, Setting};
+use valuation_server::providers::{BaseUrl, PremiumRange};
+
+const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
+
+fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(flags)).unwrap();
+    let Command::Serve(args) = cli.command else { panic!("not serve") };
+    let environment: HashMap<&str, OsString> =
+        environment.iter().map(|(name, value)| (*name, value.into())).collect();
+    args.config(&|name| environment.get(name).cloned())
+}
+
+fn serve_with_file(text: &str, more: &[&str]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, text).unwrap();
+    let flags = [&["--config", path.to_str().unwrap()][..], more].concat();
+    serve(&flags, &[])
+}
+
+fn error(result: Result<Config, ConfigError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let config = serve(&URLS, &[]).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.database, Path::new("valuations.sqlite"));
+    assert_eq!(config.failure_rate, Fraction::HALF);
+    assert_eq!(config.min_calls, 10);
+    assert_eq!(config.window, Duration::from_secs(60));
+    assert_eq!(config.revert_after, Duration::from_secs(300));
+    assert_eq!(config.provider_timeout, Duration::from_secs(5));
+    assert!(config.rescue);
+    assert_eq!(config.premium_range, PremiumRange::PrivateSale);
+    assert_eq!(config.origin(Setting::Window), &Origin::Default);
+    assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
+}
+
+#[test]
+fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
+    let values = [
+        (Setting::Listen, "[::1]:8080"),
+        (Setting::Database, "/tmp/x y.db"),
+        (Setting::SupercarUrl, "http://s:1/a?b=c"),
+        (Setting::PremiumUrl, "https://p"),
+        (Setting::FailureRate, "1/3"),
+        (Setting::MinCalls, "20"),
+        (Setting::Window, "90s"),
+        (Setting::RevertAfter, "1h 30m"),
+        (Setting::ProviderTimeout, "750ms"),
+        (Setting::Rescue, "off"),
+        (Setting::PremiumRange, "dealership"),
+    ];
+    assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
+    let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let variables = values.map(|(s, v)| (s.variable(), v));
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    let file: String = values.iter().map(|(s, v)| format!("{} = {v:?}\n", s.key())).collect();
+    let from_flags = serve(&flags, &[]).unwrap();
+    let from_environment = serve(&[], &variables).unwrap();
+    let from_file = serve_with_file(&file, &[]).unwrap();
+    for config in [&from_flags, &from_environment, &from_file] {
+        assert_eq!(config.listen.to_string(), "[::1]:8080");
+        assert_eq!(config.database, Path::new("/tmp/x y.db"));
+        assert_eq!(config.supercar_url, BaseUrl::parse("http://s:1/a?b=c").unwrap());
+        assert_eq!(config.premium_url, BaseUrl::parse("https://p").unwrap());
+        assert_eq!(config.failure_rate, Fraction::parse("1/3").unwrap());
+        assert_eq!(config.min_calls, 20);
+        assert_eq!(config.window, Duration::from_secs(90));
+        assert_eq!(config.revert_after, Duration::from_secs(5400));
+        assert_eq!(config.provider_timeout, Duration::from_millis(750));
+        assert!(!config.rescue);
+        assert_eq!(config.premium_range, PremiumRange::Dealership);
+    }
+    for setting in Setting::ALL {
+        assert_eq!(from_flags.origin(setting), &Origin::Flag);
+        assert_eq!(from_environment.origin(setting), &Origin::Environment);
+        assert!(matches!(from_file.origin(setting), Origin::File { .. }));
+    }
+}
+
+#[test]
+fn flags_go_before_the_environment_and_that_before_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, "min-calls = 1\nwindow = '1s'\nrevert-after = '1s'\n").unwrap();
+    let environment = [
+        ("VALUATION_CONFIG", path.to_str().unwrap()),
+        ("VALUATION_WINDOW", "2s"),
+        ("VALUATION_REVERT_AFTER", "2s"),
+        ("VALUATION_RESCUE", ""),
+    ];
+    let config = serve(&[&URLS[..], &["--revert-after", "3s"]].concat(), &environment).unwrap();
+    assert_eq!(config.min_calls, 1);
+    assert_eq!(config.origin(Setting::MinCalls), &Origin::File { path, line: 1 });
+    assert_eq!(config.window, Duration::from_secs(2));
+    assert_eq!(config.revert_after, Duration::from_secs(3));
+    assert!(config.rescue, "a variable that is set to nothing counts as not set");
+}
+
+#[test]
+fn a_file_named_by_a_flag_goes_before_one_named_by_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    std::fs::write(&path, "min-calls = 7").unwrap();
+    let flags = [&URLS[..], &["--config", path.to_str().unwrap()]].concat();
+    let config = serve(&flags, &[("VALUATION_CONFIG", "/nonexistent/b.toml")]).unwrap();
+    assert_eq!(config.min_calls, 7);
+}
+
+#[test]
+fn numbers_and_booleans_in_the_file_need_no_quotes_and_stay_exact() {
+    let text = "failure-rate = 0.1\nmin-calls = 12\nrescue = false\n";
+    let config = serve_with_file(text, &URLS).unwrap();
+    assert_eq!(config.failure_rate, Fraction::parse("1/10").unwrap());
+    assert_eq!((config.min_calls, config.rescue), (12, false));
+}
+
+#[test]
+fn serve_without_the_urls_says_what_to_set() {
+    assert_eq!(
+        error(serve(&[], &[])),
+        "serve needs to know where the providers are: set --supercar-url (or \
+         VALUATION_SUPERCAR_URL, or supercar-url in the file) and --premium-url (or \
+         VALUATION_PREMIUM_URL, or premium-url in the file)"
+    );
+    let one = error(serve(&URLS[..2], &[]));
+    assert!(one.contains("--premium-url") && !one.contains("--supercar-url"), "{one}");
+}
+
+#[test]
+fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_right() {
+    for (flag, value, right) in [
+        ("--listen", "localhost", "127.0.0.1:3000"),
+        ("--database", "", "valuations.sqlite"),
+        ("--failure-rate", "1", "nothing exceeds 1"),
+        ("--failure-rate", "1.5", "such as 0.5, 1/3 or 50%: it is above 1"),
+        ("--failure-rate", "-0.5", "such as 0.5"),
+        ("--min-calls", "0", "a whole number from 1"),
+        ("--min-calls", "-1", "a whole number from 1"),
+        ("--min-calls", "4294967296", "a whole number from 1"),
+        ("--window", "60", "such as 500ms, 60s or 5m"),
+        ("--window", "0s", "from 1ms"),
+        ("--revert-after", "-5m", "from 1ms"),
+        ("--revert-after", "31days", "to 30days"),
+        ("--provider-timeout", "fast", "from 1ms"),
+        ("--rescue", "yes", "on or off"),
+        ("--premium-range", "private", "private-sale or dealership"),
+        ("--supercar-url", "provider.example", "http:// or https://"),
+        ("--premium-url", "ftp://x/", "neither http nor https"),
+    ] {
+        let others: Vec<&str> =
+            URLS.chunks(2).filter(|pair| pair[0] != flag).flatten().copied().collect();
+        let shown = error(serve(&[&others[..], &[flag, value]].concat(), &[]));
+        assert!(shown.starts_with(&format!("{flag}: {value:?} is not ")), "{shown}");
+        assert!(shown.contains(right), "{shown}");
+
+        let setting = Setting::from_key(&flag[2..]).unwrap();
+        if !value.is_empty() {
+            let shown = error(serve(&others, &[(&setting.variable(), value)]));
+            assert!(shown.starts_with(&format!("{}: {value:?} is not ", setting.variable())));
+        }
+        let text = format!("\n\n{} = {value:?}", setting.key());
+        let shown = error(serve_with_file(&text, &others));
+        assert!(shown.starts_with(setting.key()), "{shown}");
+        assert!(shown.contains("settings.toml, line 3): "), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_right_is_named_with_its_line() {
+    for (text, right) in [
+        (
+            "min-call = 10",
+            "settings.toml has an unknown key \"min-call\" in line 1; there are listen,",
+        ),
+        ("[server]\nlisten = 'x'", "unknown key \"server\""),
+        ("\nmin-calls = ", "is not TOML in line 2: "),
+        ("min-calls = 1\nmin-calls = 2", "is not TOML in line 2: duplicate key"),
+        ("min-calls = [1]", "\"array\" is not a whole number"),
+        ("window = 60", "\"60\" is not a duration with its unit"),
+    ] {
+        let shown = error(serve_with_file(text, &URLS));
+        assert!(shown.contains(right), "{shown}");
+    }
+    let shown = error(serve(&[&URLS[..], &["--config", "/nonexistent/x.toml"]].concat(), &[]));
+    assert!(shown.starts_with("the configuration file /nonexistent/x.toml can't be read: "));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_unicode_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(&URLS)).unwrap();
+    let Command::Serve(args) = cli.command else { panic!("not serve") };
+    let odd = |name: &str| (name == "VALUATION_DATABASE").then(|| OsString::from_vec(vec![0xff]));
+    let shown = error(args.config(&odd));
+    assert!(shown.starts_with("VALUATION_DATABASE: ") && shown.contains("not Unicode"), "{shown}");
+}
+
+#[test]
+fn neither_an_error_nor_a_debug_text_shows_a_secret() {
+    let secret = "c4n4ry";
+    for url in [
+        format!("ftp://u:{secret}@h/"),
+        format!("h:{secret}@x:99999"),
+        format!("http://u:{secret}@h:99999/?key={secret}"),
+        format!("http://u:{secret}@h/?key={secret}#f"),
+    ] {
+        let shown = serve(&["--supercar-url", &url], &[]).unwrap_err();
+        assert!(!format!("{shown} {shown:?}").contains(secret), "{shown}");
+        let shown = serve_with_file(&format!("supercar-url = '{url}"), &[]).unwrap_err();
+        assert!(!format!("{shown} {shown:?}").contains(secret), "{shown}");
+    }
+    let url = format!("http://u:{secret}@h/?key={secret}");
+    let config = serve(&["--supercar-url", &url, "--premium-url", &url], &[]).unwrap();
+    assert!(!format!("{config:?}").contains(secret));
+}
+
+#[test]
+fn the_demo_needs_nothing_and_takes_its_own_flags() {
+    let demo = |flags: &[&str]| {
+        let cli = Cli::try_parse_from(["valuation-server", "demo"].iter().chain(flags)).unwrap();
+        let Command::Demo(args) = cli.command else { panic!("not demo") };
+        let url = |text| BaseUrl::parse(text).unwrap();
+        let config = args.config(Path::new("d.sqlite"), url("http://s"), url("http://p"));
+        (args, config)
+    };
+    let (args, config) = demo(&[]);
+    let config = config.unwrap();
+    assert_eq!((args.scenario, args.quick), (None, false));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.database, Path::new("d.sqlite"));
+    assert_eq!(config.revert_after, Duration::from_secs(30));
+    let flags = ["--scenario", "outage", "--quick", "--listen", "127.0.0.1:0", "--rescue", "off"];
+    let (args, config) = demo(&flags);
+    let config = config.unwrap();
+    assert_eq!((args.scenario, args.quick), (Some(Scenario::Outage), true));
+    assert_eq!((config.listen.port(), config.rescue), (0, false));
+    assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
+}
