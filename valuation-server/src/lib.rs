@@ -1,3 +1,7 @@
 //! The valuation server.
 
 pub mod domain;
+pub mod http;
+pub mod valuer;
+
+mod unwind;
