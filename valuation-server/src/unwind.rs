@@ -52,6 +52,6 @@ mod tests {
             tokio::task::yield_now().await;
             panic!("boom {}", 1)
         });
-        assert_eq!(boom.await.map(|()| ()).unwrap_err().to_string(), "panicked: boom 1");
+        assert_eq!(boom.await.unwrap_err().to_string(), "panicked: boom 1");
     }
 }

@@ -4,10 +4,10 @@
 //! runs yet, so a client that sends nothing, or a part of HTTP/2's preface, could stay for ever.
 //! Here the opening has a deadline of its own.
 //!
-//! **The close.** An answer that is given before the body was read (413, 415, 404, …) is followed
-//! by a close while the client is still sending. The kernel answers bytes that nobody will read
-//! with a reset, and a reset makes the client's kernel throw away the answer. So after the last
-//! byte was sent, what still comes is read and thrown away for a short time.
+//! **The close.** An answer that is given before the request was read whole (413, 415, 431, …) is
+//! followed by a close while the client is still sending. The kernel answers bytes that nobody will
+//! read with a reset, which breaks the client's sending and may cost it the answer. So after the
+//! last byte was sent, what still comes is read and thrown away for a short time.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +25,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client that is being turned away may go on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Whether the client may still be sending a body that nobody reads. Clones share it.
+/// Whether bytes have come that are part of no request that was read whole, so that more of the
+/// kind may follow. Every read sets it, and a request that is complete clears it. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unread(Arc<AtomicBool>);
 
@@ -93,6 +94,9 @@ impl AsyncRead for Socket {
         let this = self.get_mut();
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            this.unread.set(true);
+        }
         if let Some(opening) = &mut this.opening {
             let expired = polled.is_pending() && opening.poll_expired(cx).is_ready();
             if expired {

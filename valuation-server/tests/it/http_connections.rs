@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use valuation_server::http::{Limits, Stopped};
 
@@ -109,25 +109,28 @@ async fn a_chunked_body_in_single_bytes_is_read() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_sending_after_413_still_reads_the_answer() {
+async fn a_client_that_goes_on_sending_after_it_was_refused_still_reads_the_answer() {
     let server = TestServer::ready().await;
-    for _ in 0..20 {
-        let (mut reading, mut writing) =
-            TcpStream::connect(server.address).await.unwrap().into_split();
-        let sending = async {
-            let length = 4 << 20;
-            writing.write_all(format!("{PUT}Content-Length: {length}\r\n\r\n").as_bytes()).await?;
-            for _ in 0..length / 4096 {
-                writing.write_all(&[b'x'; 4096]).await?;
-            }
-            writing.shutdown().await
-        };
-        let mut answer = Vec::new();
-        let reading = tokio::io::AsyncReadExt::read_to_end(&mut reading, &mut answer);
-        let (sent, read) = tokio::join!(sending, reading);
-        sent.unwrap();
-        read.unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
+    const LENGTH: usize = 4 << 20;
+    let too_large = format!("{PUT}Content-Length: {LENGTH}\r\n\r\n");
+    for (start, status) in [(too_large.as_str(), "413"), ("GET / HTTP/1.1\r\nX: ", "431")] {
+        for _ in 0..10 {
+            let stream = TcpStream::connect(server.address).await.unwrap();
+            let (mut reading, mut writing) = stream.into_split();
+            let sending = async {
+                writing.write_all(start.as_bytes()).await?;
+                for _ in 0..LENGTH / 4096 {
+                    writing.write_all(&[b'x'; 4096]).await?;
+                }
+                writing.shutdown().await
+            };
+            let mut answer = Vec::new();
+            let (sent, read) = tokio::join!(sending, reading.read_to_end(&mut answer));
+            sent.unwrap();
+            read.unwrap();
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        }
     }
 }
 
@@ -159,14 +162,14 @@ async fn a_client_that_sends_nothing_or_half_a_head_is_turned_away_in_time() {
         client.send(opening).await;
         // Over HTTP/2 a few frames come before the end.
         let mut rest = Vec::new();
-        let read = tokio::io::AsyncReadExt::read_to_end(&mut client.stream, &mut rest).await;
+        let read = client.stream.read_to_end(&mut rest).await;
         assert!(read.is_ok(), "{opening:?}: {read:?}");
         assert_eq!(rest.is_empty(), opening.len() < 24, "{opening:?}");
     }
     let mut client = server.client().await;
     client.send("GET / HTTP/1.1\r\nHost:").await;
     let mut rest = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut client.stream, &mut rest).await.unwrap();
+    client.stream.read_to_end(&mut rest).await.unwrap();
     assert!(!String::from_utf8_lossy(&rest).contains("200"));
 }
 
