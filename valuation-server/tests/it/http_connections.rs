@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use valuation_server::http::{Limits, Stopped};
 
-use crate::http_harness::{Client, Gate, TestServer, get, put, put_as, quote};
+use crate::http_harness::{Client, TestServer, get, put, put_as};
+use crate::valuer_stubs::{Gate, quote};
 
 const PUT: &str = "PUT /valuations/AB1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
 const SHORT: Duration = Duration::from_millis(50);

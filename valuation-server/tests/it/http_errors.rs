@@ -8,7 +8,8 @@ use valuation_server::domain::{ErrorCode, QuoteError, QuoteRequest};
 use valuation_server::http::Limits;
 use valuation_server::valuer::Quotes;
 
-use crate::http_harness::{Gate, Memory, TestServer, get, put, put_as, quote};
+use crate::http_harness::{TestServer, get, put, put_as};
+use crate::valuer_stubs::{Gate, Memory, quote};
 
 #[tokio::test]
 async fn an_unknown_route_is_named_with_its_method_and_query() {

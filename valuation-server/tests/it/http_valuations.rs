@@ -5,7 +5,8 @@ use std::sync::Arc;
 use valuation_server::domain::{Quote, Valuation};
 use valuation_server::http::Limits;
 
-use crate::http_harness::{Gate, Memory, TestServer, get, money, put, put_as, quote, vrm};
+use crate::http_harness::{TestServer, get, put, put_as};
+use crate::valuer_stubs::{Gate, Memory, money, quote, vrm};
 
 const MADE: &str = r#"{"vrm":"AB1","lowestValue":20000,"highestValue":25000.5,"midpointValue":22500.25,"providerName":"SuperCar Valuations"}"#;
 

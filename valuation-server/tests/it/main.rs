@@ -5,3 +5,4 @@ mod http_errors;
 mod http_harness;
 mod http_valuations;
 mod valuer_flights;
+mod valuer_stubs;

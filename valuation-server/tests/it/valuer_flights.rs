@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use valuation_server::domain::{ErrorCode, QuoteError, QuoteRequest, Valuation};
 use valuation_server::valuer::{Entry, Quotes, RecordsError, ValueError, Valuer};
 
-use crate::http_harness::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
+use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
 
 fn unavailable() -> QuoteError {
     QuoteError::Unavailable { code: ErrorCode::Connect, message: "refused".to_owned() }
