@@ -7,6 +7,10 @@
 
 mod audit;
 mod config;
+mod http_connections;
+mod http_errors;
+mod http_harness;
+mod http_valuations;
 mod providers_faults;
 mod providers_secrets;
 mod providers_status;
@@ -18,3 +22,5 @@ mod store_older_service;
 mod store_support;
 mod store_writer;
 mod stub;
+mod valuer_flights;
+mod valuer_stubs;

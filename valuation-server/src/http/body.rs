@@ -1,0 +1,80 @@
+//! Reading a request's body: so many bytes, within so much time.
+
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use tokio::time::timeout;
+
+use super::Limits;
+use super::problem::Problem;
+
+/// Whether the headers describe plain JSON. Parameters are of no account: JSON is UTF-8.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
+        .unwrap_or_default();
+    let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |v| v.as_bytes());
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+        && encoding.eq_ignore_ascii_case(b"identity")
+}
+
+/// Reads the body whole.
+///
+/// # Errors
+/// 413 above [`Limits::body_bytes`], at once where the length is announced; 408 after
+/// [`Limits::body_timeout`]; 400 where the body breaks off.
+pub(super) async fn read(body: &mut Incoming, limits: &Limits) -> Result<Vec<u8>, Problem> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limits.body_bytes {
+        return Err(too_large(limits));
+    }
+    // One buffer for all frames: a client that sends byte by byte takes no more than the limit.
+    let mut whole = Vec::with_capacity(announced);
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                tracing::debug!(%error, "a request's body broke off");
+                Problem::new(StatusCode::BAD_REQUEST, "the body could not be read to its end")
+            })?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            if whole.len() + data.len() > limits.body_bytes {
+                return Err(too_large(limits));
+            }
+            whole.extend_from_slice(data);
+        }
+        Ok(())
+    };
+    match timeout(limits.body_timeout, reading).await {
+        Ok(read) => read.map(|()| whole),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    let message = format!("the body must not exceed {} bytes", limits.body_bytes);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn json_is_told_by_its_essence_in_any_case_with_any_parameters() {
+        let with = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        for value in ["application/json", "Application/JSON ; charset=UTF-8", "application/json;"] {
+            assert!(is_json(&with(header::CONTENT_TYPE, value)), "{value}");
+        }
+        for value in ["", "text/plain", "application/json5", "application/problem+json", "json"] {
+            assert!(!is_json(&with(header::CONTENT_TYPE, value)), "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+        let mut packed = with(header::CONTENT_TYPE, "application/json");
+        packed.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        assert!(!is_json(&packed));
+    }
+}

@@ -1,0 +1,158 @@
+//! What each resource does for each method.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Version};
+
+use super::problem::Problem;
+use super::router::{Resource, decode_vrm};
+use super::socket::Unread;
+use super::{Limits, body, wire};
+use crate::domain::{Valuation, Vrm};
+use crate::unwind;
+use crate::valuer::{ValueError, Valuer};
+
+type Answer = Response<Full<Bytes>>;
+
+/// What the requests of one connection share.
+#[derive(Debug)]
+pub(super) struct Session {
+    valuer: Valuer,
+    limits: Limits,
+    unread: Unread,
+}
+
+impl Session {
+    pub(super) fn new(valuer: Valuer, limits: Limits) -> Self {
+        Self { valuer, limits, unread: Unread::default() }
+    }
+
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.limits.header_timeout
+    }
+
+    pub(super) fn unread(&self) -> &Unread {
+        &self.unread
+    }
+
+    /// Answers a request, whatever happens.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let mut answer = match unwind::caught(self.handle(&parts, body)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(problem)) => refuse(problem, &parts),
+            Err(panicked) => {
+                tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
+                    "a handler panicked");
+                refuse(Problem::fault(), &parts)
+            }
+        };
+        if parts.method == Method::HEAD {
+            strip_body(&mut answer);
+        }
+        answer
+    }
+
+    async fn handle(&self, parts: &Parts, mut body: Incoming) -> Result<Answer, Problem> {
+        let no_body = body.is_end_stream();
+        self.unread.set(!no_body);
+        let (method, path) = (&parts.method, parts.uri.path());
+        let resource =
+            Resource::at(path).ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
+        match (resource, method) {
+            (Resource::Valuation(segment), &Method::GET | &Method::HEAD) => {
+                self.find(&vrm(segment)?)
+            }
+            (Resource::Valuation(segment), &Method::PUT) => {
+                let vrm = vrm(segment)?;
+                if !no_body && !body::is_json(&parts.headers) {
+                    return Err(unsupported());
+                }
+                let json = body::read(&mut body, &self.limits).await?;
+                self.unread.set(false);
+                self.value(vrm, &json).await
+            }
+            (Resource::Home, &Method::GET | &Method::HEAD) => {
+                Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
+            }
+            (resource, &Method::OPTIONS) => Ok(options(resource)),
+            (resource, method) => Err(Problem::wrong_method(method.as_str(), resource.allow())),
+        }
+    }
+
+    fn find(&self, vrm: &Vrm) -> Result<Answer, Problem> {
+        match self.valuer.find(vrm) {
+            Ok(Some(valuation)) => Ok(found(&valuation)),
+            Ok(None) => Err(Problem::no_valuation(vrm)),
+            Err(error) => Err(self.failed(&error, vrm)),
+        }
+    }
+
+    async fn value(&self, vrm: Vrm, json: &[u8]) -> Result<Answer, Problem> {
+        let mileage = wire::parse_put(json).map_err(Problem::bad_request)?;
+        match self.valuer.value(vrm.clone(), mileage).await {
+            Ok(valuation) => Ok(found(&valuation)),
+            Err(error) => Err(self.failed(&error, &vrm)),
+        }
+    }
+
+    fn failed(&self, error: &ValueError, vrm: &Vrm) -> Problem {
+        Problem::of_value(error, vrm, self.limits.retry_after)
+    }
+}
+
+fn vrm(segment: &str) -> Result<Vrm, Problem> {
+    decode_vrm(segment).map_err(Problem::bad_request)
+}
+
+fn unsupported() -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body must be sent as Content-Type: application/json, without a Content-Encoding",
+    )
+}
+
+fn found(valuation: &Valuation) -> Answer {
+    json(wire::valuation_json(valuation).into())
+}
+
+fn json(body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // A cache between here and the client may keep it only if it asks again before using it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+fn options(resource: Resource<'_>) -> Answer {
+    let mut answer = Response::default();
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(resource.allow()));
+    answer
+}
+
+fn refuse(problem: Problem, parts: &Parts) -> Answer {
+    // HTTP/2 has no such header, and streams need none.
+    let close = problem.ends_the_connection() && parts.version < Version::HTTP_2;
+    let mut answer = problem.into_response(&parts.uri);
+    if close {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// An answer to HEAD keeps the length that the body would have. HTTP/1 alone would see to it by
+/// itself.
+fn strip_body(answer: &mut Answer) {
+    if let Some(length) = answer.body().size_hint().exact().filter(|&length| length > 0) {
+        answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        *answer.body_mut() = Full::default();
+    }
+}

@@ -1,0 +1,50 @@
+//! The public side: HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
+//!
+//! It knows a [`Valuer`](crate::valuer::Valuer) and the words of the domain. The order in which a
+//! request is judged:
+//!
+//! 1. the route (404), then the method (405);
+//! 2. the registration mark in the path (400);
+//! 3. the content type of a body (415), its length (413), its time (408);
+//! 4. the body's content (400);
+//! 5. what the valuer says.
+
+mod accept;
+mod body;
+mod handlers;
+mod problem;
+pub mod router;
+mod socket;
+pub mod wire;
+
+use std::time::Duration;
+
+pub use accept::{Stopped, serve};
+
+/// How much of a client's time and bytes are taken before it is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For the head of a request, counted from when it may begin: it is the longest idle time of
+    /// a kept connection as well.
+    pub header_timeout: Duration,
+    /// For the whole body of a request.
+    pub body_timeout: Duration,
+    /// The largest body that is read, in bytes.
+    pub body_bytes: usize,
+    /// From the order to stop until running requests are cut off.
+    pub drain_timeout: Duration,
+    /// What a 503 asks a client to wait; sent in whole seconds.
+    pub retry_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(20),
+            body_timeout: Duration::from_secs(10),
+            body_bytes: 64 * 1024,
+            drain_timeout: Duration::from_secs(15),
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}

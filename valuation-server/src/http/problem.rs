@@ -1,0 +1,170 @@
+//! What a client is told when it gets no valuation.
+//!
+//! One JSON object that serves two readers: `statusCode`, `error` and `message` as the older
+//! service had them, and the members of RFC 9457 with the same content. It says what a client can
+//! act on and nothing about what is behind this server.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode, Uri};
+use serde::Serialize;
+
+use crate::domain::Vrm;
+use crate::valuer::{RecordsError, ValueError};
+
+/// How much of a client's own text is shown to it again, in characters.
+const SHOWN: usize = 256;
+
+/// An error answer before it is put into bytes.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    message: Cow<'static, str>,
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+/// The members. `type` is `about:blank`, so `title` is the status's own phrase (RFC 9457, 4.2.1).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'a> {
+    status_code: u16,
+    error: &'a str,
+    message: &'a str,
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, message: message.into(), header: None }
+    }
+
+    /// 400, with what would have been right.
+    pub(super) fn bad_request(rule: impl std::error::Error) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, rule.to_string())
+    }
+
+    /// 404 for a path that nothing is at.
+    pub(super) fn no_route(method: &str, target: &Uri) -> Self {
+        let query = target.query().map_or(String::new(), |query| format!("?{query}"));
+        let route = format!("{}:{}{query}", printable(method, 32), target.path());
+        let route = printable(&route, SHOWN);
+        Self::new(StatusCode::NOT_FOUND, format!("Route {route} not found"))
+    }
+
+    /// 405 with the methods that would do.
+    pub(super) fn wrong_method(method: &str, allow: &'static str) -> Self {
+        let method = printable(method, 32);
+        let message = format!("Method {method} is not allowed here; allowed: {allow}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+            .with(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// 404 for a vehicle without a valuation.
+    pub(super) fn no_valuation(vrm: &Vrm) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("Valuation for VRM {vrm} not found"))
+    }
+
+    /// 500 for a fault of ours.
+    pub(super) fn fault() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed at this request")
+    }
+
+    /// What the client is told of the valuer's error.
+    pub(super) fn of_value(error: &ValueError, vrm: &Vrm, retry_after: Duration) -> Self {
+        let unavailable = |message| {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
+        };
+        match error {
+            ValueError::Unavailable => {
+                unavailable("No valuation can be obtained at present; try again later")
+            }
+            ValueError::Records(RecordsError::Unavailable(_)) => {
+                unavailable("Valuations can't be read or stored at present; try again later")
+            }
+            ValueError::Stopping => unavailable("The server is stopping; try again later"),
+            ValueError::NotFound => Self::no_valuation(vrm),
+            ValueError::Refused => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "The request for a valuation was not accepted upstream",
+            ),
+            ValueError::Records(RecordsError::Corrupt(_)) => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("The stored valuation for VRM {vrm} can't be read"),
+            ),
+            ValueError::Panicked => Self::fault(),
+        }
+    }
+
+    /// Adds the one header that belongs to this status.
+    pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// Whether the client broke off or fell behind while sending, so that what it sends next can't
+    /// be told from the rest of the body.
+    pub(super) fn ends_the_connection(&self) -> bool {
+        matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
+    }
+
+    /// The answer to a request for `target`.
+    pub(super) fn into_response(self, target: &Uri) -> Response<Full<Bytes>> {
+        let phrase = self.status.canonical_reason().unwrap_or("Error");
+        let body = serde_json::to_vec(&Members {
+            status_code: self.status.as_u16(),
+            error: phrase,
+            message: &self.message,
+            r#type: "about:blank",
+            title: phrase,
+            status: self.status.as_u16(),
+            detail: &self.message,
+            // A shortened path would be the name of something else.
+            instance: Some(target.path()).filter(|path| path.len() <= SHOWN),
+        })
+        .expect("texts and numbers have a JSON form");
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let fixed = HeaderValue::from_static;
+        headers.insert(header::CONTENT_TYPE, fixed("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, fixed("no-store"));
+        // The message shows the client's own words; no browser may take them for a page.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+/// The text with control characters replaced, cut after `most` characters.
+fn printable(text: &str, most: usize) -> String {
+    let safe = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut shown: String = text.chars().take(most).map(safe).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_or_unprintable_text_is_shown_bounded_and_printable() {
+        assert_eq!(printable("abc", 3), "abc");
+        assert_eq!(printable("abcd", 3), "abc...");
+        assert_eq!(printable("a\u{85}b", 9), "a\u{fffd}b");
+    }
+}

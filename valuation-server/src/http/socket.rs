@@ -1,0 +1,189 @@
+//! A TCP connection, with the two things that HTTP libraries leave to the socket's owner.
+//!
+//! **The opening.** While the protocol is being told from the first bytes no deadline for heads
+//! runs yet, so a client that sends nothing, or a part of HTTP/2's preface, could stay for ever.
+//! Here the opening has a deadline of its own.
+//!
+//! **The close.** An answer that is given before the request was read whole (413, 415, 431, …) is
+//! followed by a close while the client is still sending. The kernel answers bytes that nobody will
+//! read with a reset, which breaks the client's sending and may cost it the answer. So after the
+//! last byte was sent, what still comes is read and thrown away for a short time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long a client that is being turned away may go on sending.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Whether bytes have come that are part of no request that was read whole, so that more of the
+/// kind may follow. Every read sets it, and a request that is complete clears it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    pub(super) fn set(&self, unread: bool) {
+        // Ordering: a hint between a connection and the requests on it, which run in one task
+        // under HTTP/1; nothing else is published by it.
+        self.0.store(unread, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        // Ordering: as in `set`.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The connection. See the module.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    /// `None` once the protocol can be told.
+    opening: Option<Opening>,
+    unread: Unread,
+    /// Set by the first call to shut down.
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+struct Opening {
+    /// How much of the preface has come.
+    matched: usize,
+    within: Duration,
+    /// Set when there is something to wait for.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, opening: Duration, unread: Unread) -> Self {
+        let opening = Some(Opening { matched: 0, within: opening, deadline: None });
+        Self { stream, opening, unread, linger: None }
+    }
+}
+
+impl Opening {
+    /// Takes the next bytes, and says whether they settle the protocol.
+    fn is_settled_by(&mut self, bytes: &[u8]) -> bool {
+        let expected = &PREFACE[self.matched..];
+        let common = expected.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        self.matched += common;
+        common < bytes.len() || self.matched == PREFACE.len()
+    }
+
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let within = self.within;
+        self.deadline.get_or_insert_with(|| Box::pin(sleep(within))).as_mut().poll(cx)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            this.unread.set(true);
+        }
+        if let Some(opening) = &mut this.opening {
+            let expired = polled.is_pending() && opening.poll_expired(cx).is_ready();
+            if expired {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            if opening.is_settled_by(&buf.filled()[before..]) {
+                this.opening = None;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let Some(linger) = &mut this.linger else {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.unread.get() {
+                return Poll::Ready(Ok(()));
+            }
+            this.linger = Some(Box::pin(sleep(LINGER)));
+            return Pin::new(this).poll_shutdown(cx);
+        };
+        // The timer first: a client that never stops sending must not keep it from being seen.
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut waste = [0; 4096];
+            let mut waste = ReadBuf::new(&mut waste);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut waste));
+            if read.is_err() || waste.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled_after(pieces: &[&[u8]]) -> Option<usize> {
+        let mut opening = Opening { matched: 0, within: Duration::ZERO, deadline: None };
+        pieces.iter().position(|piece| opening.is_settled_by(piece))
+    }
+
+    #[test]
+    fn the_first_byte_that_differs_from_the_preface_settles_the_protocol() {
+        assert_eq!(settled_after(&[b"GET / HTTP/1.1\r\n"]), Some(0));
+        assert_eq!(settled_after(&[b"P", b"U"]), Some(1));
+        assert_eq!(settled_after(&[b"PRI * HTTP/1.1"]), Some(0));
+    }
+
+    #[test]
+    fn so_does_the_whole_preface_in_pieces_or_with_more_behind_it() {
+        assert_eq!(settled_after(&[PREFACE]), Some(0));
+        assert_eq!(settled_after(&[&PREFACE[..10], &PREFACE[10..]]), Some(1));
+        assert_eq!(settled_after(&[&PREFACE[..10], b"", b" "]), Some(2));
+        assert_eq!(settled_after(&[&[PREFACE, b"more"].concat()]), Some(0));
+    }
+
+    #[test]
+    fn a_part_of_the_preface_settles_nothing() {
+        assert_eq!(settled_after(&[b"", b"PRI", b" * HTTP"]), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! One question to the providers, from the last look into the records to the commit.
+//!
+//! The order is what keeps a vehicle from being paid for twice. A caller looks into the records
+//! first and at the flights second; a flight commits first and leaves the map second. So whoever
+//! finds neither a record nor a flight either is early, and starts the only flight, or came
+//! between the two looks, and the flight that it starts finds the record with its own first look.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::{Entry, Inner, RecordsError, ValueError};
+use crate::domain::{CallTrail, Mileage, QuoteError, QuoteRequest, Valuation, Vrm};
+use crate::unwind;
+
+/// What a flight gives to everybody who waits for it.
+pub(super) type Outcome = Result<Valuation, ValueError>;
+
+/// A running flight. Its destructor is the only way to land, so that no end of the task, a panic
+/// and the runtime's shutdown included, leaves waiters or the map behind.
+pub(super) struct Flight {
+    inner: Arc<Inner>,
+    vrm: Vrm,
+    trail: CallTrail,
+    landed: watch::Sender<Option<Outcome>>,
+    outcome: Option<Outcome>,
+}
+
+/// Why the records refuse before anything was tried.
+#[derive(Debug, thiserror::Error)]
+#[error("the store says that it can't store at present, so no provider was asked")]
+struct CannotStore;
+
+impl Flight {
+    /// A flight that its caller has entered into the map already.
+    pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, landed: watch::Sender<Option<Outcome>>) -> Self {
+        inner.running.send_modify(|running| *running += 1);
+        Self { inner, vrm, trail: CallTrail::default(), landed, outcome: None }
+    }
+
+    /// Flies, and lands.
+    pub(super) async fn run(mut self, mileage: Mileage) {
+        let outcome = self.fly(mileage).await;
+        self.outcome = Some(outcome);
+    }
+
+    async fn fly(&self, mileage: Mileage) -> Outcome {
+        let records = &*self.inner.records;
+        let stored = records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
+        if let Some(found) = stored {
+            return Ok(found);
+        }
+        if !records.can_store() {
+            return Err(self.records_failed(RecordsError::unavailable(CannotStore)));
+        }
+        let quoted = self.quote(mileage).await;
+        let entry = Entry { valuation: quoted.as_ref().ok().cloned(), calls: self.trail.take() };
+        if entry == Entry::default() {
+            return quoted;
+        }
+        let stands = records.commit(entry).await.map_err(|error| self.records_failed(error))?;
+        quoted.map(|made| stands.unwrap_or(made))
+    }
+
+    async fn quote(&self, mileage: Mileage) -> Outcome {
+        let vrm = &self.vrm;
+        let request = QuoteRequest { vrm: vrm.clone(), mileage, trail: self.trail.clone() };
+        match unwind::caught(self.inner.quotes.clone().oneshot(request)).await {
+            Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
+            Ok(Err(error)) => {
+                tracing::warn!(%vrm, %error, "no quote");
+                Err(match error {
+                    QuoteError::Unavailable { .. } => ValueError::Unavailable,
+                    QuoteError::NotFound => ValueError::NotFound,
+                    QuoteError::Refused(_) => ValueError::Refused,
+                })
+            }
+            Err(panicked) => {
+                tracing::error!(%vrm, %panicked, "asking for a quote panicked");
+                Err(ValueError::Panicked)
+            }
+        }
+    }
+
+    fn records_failed(&self, error: RecordsError) -> ValueError {
+        tracing::error!(vrm = %self.vrm, %error, "no valuation, because of the records");
+        error.into()
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            Err(if thread::panicking() { ValueError::Panicked } else { ValueError::Stopping })
+        });
+        // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
+        // a new one.
+        self.inner.flights().remove(&self.vrm);
+        self.landed.send_replace(Some(outcome));
+        // Attempts that no commit has taken: the task was dropped under way, or an attempt ended
+        // after the answer.
+        let calls = self.trail.take();
+        if !calls.is_empty() {
+            self.inner.records.submit(Entry { valuation: None, calls });
+        }
+        // Last, so that `idle` means that the records have all there is.
+        self.inner.running.send_modify(|running| *running -= 1);
+    }
+}

@@ -1,0 +1,158 @@
+//! Find and value: the store first, then a quote.
+//!
+//! A stored valuation never changes, so a hit is the answer whatever else is asked. A miss that is
+//! to be valued becomes a *flight*: a task of its own that asks for one quote, stores it with its
+//! log rows, and only then gives the answer to everybody who waits for that vehicle. Being a task,
+//! it ends well without them: a provider's call costs money and is never thrown away.
+
+mod flight;
+mod records;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tower::util::BoxCloneSyncService;
+
+use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Valuation, Vrm};
+use flight::{Flight, Outcome};
+
+pub use records::{Commit, Entry, Records, RecordsError};
+
+/// Where quotes come from. Each question is asked of a clone of its own.
+pub type Quotes = BoxCloneSyncService<QuoteRequest, Quote, QuoteError>;
+
+/// Finds stored valuations and has new ones made. A clone shares everything and costs a reference
+/// count.
+#[derive(Clone)]
+pub struct Valuer(Arc<Inner>);
+
+/// What all clones and all flights share.
+struct Inner {
+    records: Arc<dyn Records>,
+    quotes: Quotes,
+    /// One entry for each vehicle whose flight has not landed.
+    flights: Mutex<HashMap<Vrm, watch::Receiver<Option<Outcome>>>>,
+    /// The number of flights whose last word has not reached the records.
+    running: watch::Sender<usize>,
+}
+
+/// Why there is no valuation. The causes are in the log already.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ValueError {
+    /// No provider gave a usable answer.
+    #[error("no provider gave a usable answer")]
+    Unavailable,
+    /// The provider that answered does not know the vehicle.
+    #[error("the vehicle is not known")]
+    NotFound,
+    /// The provider that answered refuses the request.
+    #[error("the provider refused the request")]
+    Refused,
+    /// The records can't be read or written.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The work was ended before it was done: the server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+    /// Our own code panicked.
+    #[error("the work panicked")]
+    Panicked,
+}
+
+impl Valuer {
+    /// A valuer on these records, which has new valuations made from these quotes.
+    #[must_use]
+    pub fn new(records: Arc<dyn Records>, quotes: Quotes) -> Self {
+        Self(Arc::new(Inner {
+            records,
+            quotes,
+            flights: Mutex::default(),
+            running: watch::Sender::new(0),
+        }))
+    }
+
+    /// Finds the stored valuation of a vehicle, on the spot.
+    ///
+    /// # Errors
+    /// [`ValueError::Records`] if the records can't be read.
+    pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
+        self.0.records.find(vrm).map_err(|error| {
+            tracing::error!(%vrm, %error, "a valuation could not be read");
+            error.into()
+        })
+    }
+
+    /// Answers the stored valuation of a vehicle, or has one made and stored.
+    ///
+    /// Callers that ask about one vehicle at the same time share one question to the providers,
+    /// with the first caller's mileage. The answer comes after the valuation and the log of the
+    /// calls behind it are committed; so does an error that rests on such calls.
+    ///
+    /// # Errors
+    /// [`ValueError`] says what a client may be told. Before a provider is asked the records must
+    /// be readable and say that they can store.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the answer alone: a question that was asked is seen through,
+    /// stored and logged.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, when a flight has to be started.
+    pub async fn value(&self, vrm: Vrm, mileage: Mileage) -> Result<Valuation, ValueError> {
+        if let Some(found) = self.find(&vrm)? {
+            return Ok(found);
+        }
+        let mut landing = self.0.board(vrm, mileage);
+        match landing.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(outcome)) => outcome.clone(),
+            // A flight's destructor always lands it, so that this is never reached.
+            Ok(None) | Err(_) => Err(ValueError::Stopping),
+        }
+    }
+
+    /// The number of flights that are still running, with or without somebody who waits.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        *self.0.running.borrow()
+    }
+
+    /// Waits until no flight is running. For an orderly stop: call it when no new requests come,
+    /// with a deadline around it, and before the records are closed.
+    pub async fn idle(&self) {
+        // `self` holds the sender, so that the wait can't fail.
+        let _ = self.0.running.subscribe().wait_for(|running| *running == 0).await;
+    }
+}
+
+impl Inner {
+    /// The landing of the flight for this vehicle; starts one if none is under way.
+    fn board(self: &Arc<Self>, vrm: Vrm, mileage: Mileage) -> watch::Receiver<Option<Outcome>> {
+        let mut flights = self.flights();
+        if let Some(landing) = flights.get(&vrm) {
+            return landing.clone();
+        }
+        let (landed, landing) = watch::channel(None);
+        flights.insert(vrm.clone(), landing.clone());
+        drop(flights);
+        // The lock is free by here: where the runtime is ending, `spawn` drops the flight at once,
+        // and its destructor takes the lock.
+        tokio::spawn(Flight::new(Arc::clone(self), vrm, landed).run(mileage));
+        landing
+    }
+
+    // No code that can panic half-way runs under this lock, so poison says nothing here.
+    fn flights(&self) -> MutexGuard<'_, HashMap<Vrm, watch::Receiver<Option<Outcome>>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Valuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Valuer")
+            .field("records", &self.0.records)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! A server on a free loopback port, and a client that sends exactly the bytes it is told to.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic where it is surprised")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use valuation_server::http::{Limits, Stopped, serve};
+use valuation_server::valuer::{Quotes, Valuer};
+
+use crate::valuer_stubs::{Gate, Memory, quote};
+
+/// A running server. Dropping it stops the task.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) valuer: Valuer,
+    stop: Option<oneshot::Sender<()>>,
+    pub(crate) task: JoinHandle<Stopped>,
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl TestServer {
+    pub(crate) async fn start(memory: Arc<Memory>, quotes: Quotes, limits: Limits) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let valuer = Valuer::new(memory.clone(), quotes);
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        let task = tokio::spawn(serve(listener, valuer.clone(), limits, shutdown));
+        Self { address, memory, valuer, stop: Some(stop), task }
+    }
+
+    /// Quotes 20000 to 25000 for everything, at once.
+    pub(crate) async fn ready() -> Self {
+        let quotes = Gate::open().quotes(Ok(quote("20000", "25000.50")));
+        Self::start(Arc::default(), quotes, Limits::default()).await
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn ask(&self, request: &str) -> Answer {
+        let mut client = self.client().await;
+        client.send(request).await;
+        client.answer().await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(&get(path)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
+        self.ask(&put(path, body)).await
+    }
+}
+
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+pub(crate) fn put(path: &str, body: &str) -> String {
+    put_as(path, "Content-Type: application/json\r\n", body)
+}
+
+pub(crate) fn put_as(path: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("PUT {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+}
+
+/// One answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        let value = values.next();
+        assert_eq!(values.next(), None, "two headers {name}");
+        value
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// Checks what every error has, and gives its message.
+    #[track_caller]
+    pub(crate) fn problem(&self, status: u16, error: &str) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        let json = self.json();
+        assert_eq!(json["statusCode"], status);
+        assert_eq!(json["error"], error);
+        assert_eq!(json["type"], "about:blank");
+        assert_eq!(json["title"], error);
+        assert_eq!(json["status"], status);
+        assert_eq!(json["detail"], json["message"]);
+        json["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A connection that shows what it sends and gets.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// The next answer with its body.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let mut answer = self.head().await;
+        let length = answer.header("content-length").map_or(0, |l| l.parse().unwrap());
+        while self.received.len() < length {
+            assert!(self.receive().await, "the connection ended inside a body");
+        }
+        answer.body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
+        answer
+    }
+
+    /// The next answer's head alone: the answer to HEAD has no body after it.
+    pub(crate) async fn head(&mut self) -> Answer {
+        let end = loop {
+            if let Some(at) = self.received.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let so_far = String::from_utf8_lossy(&self.received).into_owned();
+            assert!(self.receive().await, "the connection ended before an answer: {so_far:?}");
+        };
+        let head = String::from_utf8(self.received.drain(..end).collect()).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.to_ascii_lowercase(), value.to_owned())
+        };
+        Answer { status, headers: lines.map(header).collect(), body: String::new() }
+    }
+
+    /// Waits for the server to close, and checks that nothing came before.
+    pub(crate) async fn closed(&mut self) {
+        assert!(!self.receive().await, "{:?}", String::from_utf8_lossy(&self.received));
+    }
+
+    async fn receive(&mut self) -> bool {
+        self.stream.read_buf(&mut self.received).await.unwrap() > 0
+    }
+}

@@ -1,0 +1,281 @@
+//! Find and value: who is asked, how often, and what is stored before anybody hears of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use valuation_server::domain::{ErrorCode, QuoteError, QuoteRequest, Valuation};
+use valuation_server::valuer::{Entry, Quotes, RecordsError, ValueError, Valuer};
+
+use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
+
+fn unavailable() -> QuoteError {
+    QuoteError::Unavailable { code: ErrorCode::Connect, message: "refused".to_owned() }
+}
+
+#[tokio::test]
+async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
+    let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
+    let gate = Gate::open();
+    let valuer = Valuer::new(Memory::with(stored.clone()), gate.quotes(Ok(quote("3", "4"))));
+    assert_eq!(valuer.value(vrm("A"), miles(5.0)).await.unwrap(), stored);
+    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
+    assert_eq!(gate.asked(), 0);
+}
+
+#[tokio::test]
+async fn the_valuation_and_the_log_of_its_calls_are_committed_together_before_the_answer() {
+    let memory = Arc::<Memory>::default();
+    let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Ok(quote("1", "2"))));
+    let made = valuer.value(vrm("A"), miles(5.0)).await.unwrap();
+    let committed = memory.committed.lock().unwrap().clone();
+    let [Entry { valuation: Some(valuation), calls }] = &committed[..] else {
+        panic!("{committed:?}");
+    };
+    assert_eq!((valuation, calls.len()), (&made, 1));
+}
+
+#[tokio::test]
+async fn two_that_ask_at_the_same_time_share_one_call_with_the_first_ones_mileage() {
+    let asked_with = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let gate = Gate::closed();
+    let quotes = {
+        let (asked_with, gate) = (asked_with.clone(), gate.clone());
+        quotes(move |request: QuoteRequest| {
+            asked_with.lock().unwrap().push(request.mileage.miles());
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                Ok(quote("1", "2"))
+            }
+        })
+    };
+    let valuer = Valuer::new(Arc::<Memory>::default(), quotes);
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut second = Box::pin(valuer.value(vrm("A"), miles(6.0)));
+    assert!(poll_once(&mut first).await.is_pending());
+    assert!(poll_once(&mut second).await.is_pending());
+    assert_eq!(valuer.in_flight(), 1);
+    gate.let_all();
+    assert_eq!(first.await.unwrap(), second.await.unwrap());
+    assert_eq!(*asked_with.lock().unwrap(), [5.0]);
+}
+
+#[tokio::test]
+async fn different_vehicles_do_not_wait_for_each_other() {
+    let gate = Gate::closed();
+    let valuer = Valuer::new(Arc::<Memory>::default(), gate.quotes(Ok(quote("1", "2"))));
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut second = Box::pin(valuer.value(vrm("B"), miles(5.0)));
+    assert!(poll_once(&mut first).await.is_pending());
+    assert!(poll_once(&mut second).await.is_pending());
+    gate.until_asked(2).await;
+    assert_eq!(valuer.in_flight(), 2);
+}
+
+#[tokio::test]
+async fn a_flight_looks_into_the_records_again_so_that_a_commit_in_between_is_not_paid_twice() {
+    let memory = Arc::<Memory>::default();
+    let gate = Gate::open();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let mut late = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    // On this single-threaded runtime the flight is spawned by this poll, and runs at the await.
+    assert!(poll_once(&mut late).await.is_pending());
+    let other = Valuation::from_quote(vrm("A"), &quote("7", "8"));
+    memory.valuations.lock().unwrap().insert(vrm("A"), other.clone());
+    assert_eq!(late.await.unwrap(), other);
+    assert_eq!(gate.asked(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_ask_for_one_vehicle_and_whenever_one_call_is_made() {
+    let gate = Gate::open();
+    let memory = Arc::<Memory>::default();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    for round in 1..=100 {
+        let mark = vrm(&round.to_string());
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                let (valuer, mark) = (valuer.clone(), mark.clone());
+                tokio::spawn(async move { valuer.value(mark, miles(5.0)).await.unwrap() })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(gate.asked(), round);
+    }
+    assert_eq!(memory.committed_calls(), vec![1; 100]);
+    valuer.idle().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_the_records_wins_over_the_own_quote() {
+    let memory = Arc::<Memory>::default();
+    let gate = Gate::closed();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    assert!(poll_once(&mut call).await.is_pending());
+    gate.until_asked(1).await;
+    // Another process that shares the database was faster.
+    let other = Valuation::from_quote(vrm("A"), &quote("7", "8"));
+    memory.valuations.lock().unwrap().insert(vrm("A"), other.clone());
+    gate.let_all();
+    assert_eq!(call.await.unwrap(), other);
+    assert_eq!(memory.committed_calls(), [1]);
+}
+
+#[tokio::test]
+async fn work_goes_on_and_is_committed_when_everybody_who_waited_is_gone() {
+    let memory = Arc::<Memory>::default();
+    let gate = Gate::closed();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    assert!(poll_once(&mut call).await.is_pending());
+    gate.until_asked(1).await;
+    drop(call);
+    let mut idle = Box::pin(valuer.idle());
+    assert!(poll_once(&mut idle).await.is_pending());
+    gate.let_all();
+    idle.await;
+    assert_eq!(valuer.in_flight(), 0);
+    assert_eq!(memory.committed_calls(), [1]);
+    assert!(valuer.find(&vrm("A")).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_store_buys_no_valuation() {
+    let memory = Arc::<Memory>::default();
+    Memory::set(&memory.full);
+    let gate = Gate::open();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
+    assert_eq!(gate.asked(), 0);
+    memory.full.store(false, Ordering::SeqCst);
+    assert!(valuer.value(vrm("A"), miles(5.0)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_buys_no_valuation_either() {
+    let memory = Arc::<Memory>::default();
+    let gate = Gate::open();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    Memory::set(&memory.unreadable);
+    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
+    memory.unreadable.store(false, Ordering::SeqCst);
+    Memory::set(&memory.corrupt);
+    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    assert!(matches!(refused, Err(ValueError::Records(RecordsError::Corrupt(_)))));
+    assert_eq!(gate.asked(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_committed_is_no_answer() {
+    let memory = Arc::<Memory>::default();
+    Memory::set(&memory.commits_fail);
+    let gate = Gate::open();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
+    assert_eq!(gate.asked(), 1);
+}
+
+#[tokio::test]
+async fn each_way_to_get_no_quote_is_told_apart_and_its_calls_are_committed_before_the_answer() {
+    for (error, expected) in [
+        (unavailable(), "Unavailable"),
+        (QuoteError::NotFound, "NotFound"),
+        (QuoteError::Refused(422), "Refused"),
+    ] {
+        let memory = Arc::<Memory>::default();
+        let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Err(error)));
+        let outcome = valuer.value(vrm("A"), miles(5.0)).await.unwrap_err();
+        assert_eq!(format!("{outcome:?}"), expected);
+        assert_eq!(memory.committed_calls(), [1]);
+        assert!(memory.committed.lock().unwrap()[0].valuation.is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_error_whose_calls_cannot_be_logged_is_answered_as_the_records_error() {
+    let memory = Arc::<Memory>::default();
+    Memory::set(&memory.commits_fail);
+    let valuer = Valuer::new(memory, Gate::open().quotes(Err(QuoteError::NotFound)));
+    let outcome = valuer.value(vrm("A"), miles(5.0)).await;
+    assert!(matches!(outcome, Err(ValueError::Records(_))));
+}
+
+#[tokio::test]
+async fn after_a_failure_the_next_one_asks_again() {
+    let gate = Gate::open();
+    let valuer = Valuer::new(Arc::<Memory>::default(), gate.quotes(Err(unavailable())));
+    for asked in 1..=3 {
+        assert!(valuer.value(vrm("A"), miles(5.0)).await.is_err());
+        assert_eq!(gate.asked(), asked);
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_asking_is_an_error_for_all_and_its_calls_are_committed() {
+    let memory = Arc::<Memory>::default();
+    let quotes = Quotes::new(tower::service_fn(|request: QuoteRequest| async move {
+        request.trail.push(attempt(&request, Some(ErrorCode::Panic)));
+        panic!("the test wants a panic in the quotes")
+    }));
+    let valuer = Valuer::new(memory.clone(), quotes);
+    let (first, second) =
+        tokio::join!(valuer.value(vrm("A"), miles(5.0)), valuer.value(vrm("A"), miles(5.0)));
+    assert!(matches!(first, Err(ValueError::Panicked)));
+    assert!(matches!(second, Err(ValueError::Panicked)));
+    assert_eq!(memory.committed_calls(), [1]);
+    valuer.idle().await;
+}
+
+#[tokio::test]
+async fn a_panic_in_the_records_is_an_error_for_all_and_leaves_no_flight_behind() {
+    let memory = Arc::<Memory>::default();
+    Memory::set(&memory.commits_panic);
+    let gate = Gate::open();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let (first, second) =
+        tokio::join!(valuer.value(vrm("A"), miles(5.0)), valuer.value(vrm("A"), miles(5.0)));
+    assert!(matches!(first, Err(ValueError::Panicked)));
+    assert!(matches!(second, Err(ValueError::Panicked)));
+    valuer.idle().await;
+    memory.commits_panic.store(false, Ordering::SeqCst);
+    assert!(valuer.value(vrm("A"), miles(5.0)).await.is_ok());
+}
+
+/// Leaves an attempt when it is dropped, as a cancelled call to a provider does.
+struct Cancelled(QuoteRequest);
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.0.trail.push(attempt(&self.0, Some(ErrorCode::Cancelled)));
+    }
+}
+
+#[test]
+fn a_flight_that_the_runtime_drops_submits_the_calls_that_were_made() {
+    let memory = Arc::<Memory>::default();
+    let quotes = Quotes::new(tower::service_fn(|request: QuoteRequest| async move {
+        let _cancelled = Cancelled(request);
+        std::future::pending().await
+    }));
+    let valuer = Valuer::new(memory.clone(), quotes);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    runtime.block_on(async {
+        assert!(poll_once(&mut call).await.is_pending());
+        tokio::task::yield_now().await;
+    });
+    drop(runtime);
+    let submitted = memory.submitted.lock().unwrap().clone();
+    let [Entry { valuation: None, calls }] = &submitted[..] else { panic!("{submitted:?}") };
+    assert_eq!(calls[0].error.as_ref().unwrap().0, ErrorCode::Cancelled);
+    assert_eq!(valuer.in_flight(), 0);
+    // Who still waits, on a runtime that goes on, hears of it.
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    assert!(matches!(other.block_on(call), Err(ValueError::Stopping)));
+}
