@@ -12,11 +12,11 @@ use crate::common::{Watched, counts, ratio};
 /// HARD-WON 10. More threads than there are shards at first, so that the window has to grow.
 #[test]
 fn the_counts_of_many_threads_add_up_exactly() {
-    const THREADS: u64 = 40;
-    const CALLS: u64 = 4_000;
+    const THREADS: u32 = 40;
+    const CALLS: u32 = 4_000;
     let policy = Policy::builder().failure_rate(ratio(999, 1_000)).build().unwrap();
     let watched = Watched::new(policy);
-    let barrier = Barrier::new(THREADS as usize);
+    let barrier = Barrier::new(usize::try_from(THREADS).unwrap());
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -27,7 +27,8 @@ fn the_counts_of_many_threads_add_up_exactly() {
             });
         }
     });
-    assert_eq!(counts(watched.tally()), (THREADS * CALLS / 4, THREADS * CALLS * 3 / 4));
+    let all = u64::from(THREADS * CALLS);
+    assert_eq!(counts(watched.tally()), (all / 4, all * 3 / 4));
 }
 
 /// Threads that end give their shard to the next ones, with what it holds.

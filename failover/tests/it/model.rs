@@ -8,7 +8,7 @@ use failover::{ManualClock, Moment, Monitor, Outcome, Policy, Ratio, Route, Tick
 use proptest::prelude::*;
 
 /// Everything that can happen to a monitor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Operation {
     Admit,
     /// Ends one of the calls under way, by its place among them.
