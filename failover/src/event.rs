@@ -24,8 +24,10 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The failure rate exceeded the threshold: calls go to the fallback.
+    /// A condition of the policy holds: calls go to the fallback.
     Tripped {
+        /// Which one.
+        condition: Condition,
         /// What the window held.
         tally: Tally,
         /// How long calls stay on the fallback.
@@ -33,11 +35,46 @@ pub enum Cause {
     },
     /// The time on the fallback is over: calls go to the primary, and the window is empty.
     Reverted,
+    /// In a [dry run](crate::PolicyBuilder::dry_run): calls would go to the fallback now. They go
+    /// to the primary.
+    WouldTrip {
+        /// The condition that holds.
+        condition: Condition,
+        /// What the window held.
+        tally: Tally,
+        /// How long calls would stay on the fallback.
+        revert_after: Duration,
+    },
+    /// In a dry run: the time on the fallback would be over. The window is empty.
+    WouldRevert,
     /// An operator forced the route. No timer ends it.
     Forced,
     /// An operator released the forced route, or reset the monitor: calls go to the primary, and
     /// the window is empty.
     Released,
+}
+
+/// Which of a policy's conditions made it trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The failure rate exceeded the threshold.
+    FailureRate,
+    /// So many calls in a row failed.
+    ConsecutiveFailures {
+        /// How many.
+        failures: u64,
+    },
+    /// The share of slow calls exceeded the threshold.
+    SlowCalls,
+    /// Too many calls hang.
+    StalledCalls {
+        /// Calls in flight for longer than the time; where the policy limits the share, those
+        /// admitted in the stretch of time that it looks at.
+        stalled: u64,
+        /// Where the policy limits the share: all calls admitted in that stretch.
+        admitted: Option<u64>,
+    },
 }
 
 /// Is told of transitions, by the thread that made them, outside every lock.

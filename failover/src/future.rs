@@ -14,10 +14,14 @@ pin_project! {
     /// The future of a call through a [`Failover`](crate::Failover).
     ///
     /// # Cancel safety
-    /// Dropping it drops the chosen service's future and records nothing.
+    /// Dropping it drops the chosen service's future and records nothing, unless the policy says
+    /// [`dropped_after`](crate::PolicyBuilder::dropped_after).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<P, F, C, K> {
+    pub struct ResponseFuture<P, F, C, K>
+    where
+        K: Clock,
+    {
         #[pin]
         call: Call<P, F, C, K>,
     }
@@ -26,13 +30,16 @@ pin_project! {
 pin_project! {
     #[project = CallProjection]
     #[derive(Debug)]
-    enum Call<P, F, C, K> {
+    enum Call<P, F, C, K>
+    where
+        K: Clock,
+    {
         Primary { #[pin] attempt: Attempt<P, C, K> },
         Fallback { #[pin] call: F },
     }
 }
 
-impl<P, F, C, K> ResponseFuture<P, F, C, K> {
+impl<P, F, C, K: Clock> ResponseFuture<P, F, C, K> {
     pub(crate) fn primary(call: P, ticket: Option<Ticket>, watch: Watch<K>, classify: C) -> Self {
         Self { call: Call::Primary { attempt: Attempt { call, ticket, watch, classify } } }
     }
@@ -64,15 +71,30 @@ where
 }
 
 pin_project! {
-    /// A call to the primary whose outcome is recorded, once, when it ends or panics. Dropped
-    /// before that, it records nothing.
+    /// A call to the primary whose outcome is recorded, once, when it ends, panics, or is dropped.
     #[derive(Debug)]
-    pub(crate) struct Attempt<P, C, K> {
+    pub(crate) struct Attempt<P, C, K>
+    where
+        K: Clock,
+    {
         #[pin]
         pub(crate) call: P,
         pub(crate) ticket: Option<Ticket>,
         pub(crate) watch: Watch<K>,
         pub(crate) classify: C,
+    }
+
+    impl<P, C, K> PinnedDrop for Attempt<P, C, K>
+    where
+        K: Clock,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Gone if the call has ended or panicked.
+            if let Some(ticket) = this.ticket.take() {
+                this.watch.abandon(ticket);
+            }
+        }
     }
 }
 

@@ -13,10 +13,21 @@ use crate::{Observe, Policy, Route, Tally};
 pub struct Snapshot {
     /// Where a call would go.
     pub route: Route,
+    /// Where the policy would send a call. Other than the route only in a
+    /// [dry run](crate::PolicyBuilder::dry_run).
+    pub advised: Route,
     /// Whether an operator forced the route.
     pub forced: bool,
+    /// Whether it only says what it would do.
+    pub dry_run: bool,
     /// The primary's calls in the window. Empty on the fallback.
     pub tally: Tally,
+    /// How many of the primary's calls in a row have failed last. 0 unless the policy asks for
+    /// [`consecutive_failures`](crate::PolicyBuilder::consecutive_failures).
+    pub consecutive_failures: u64,
+    /// How many of the primary's calls have been in flight for too long. 0 unless the policy asks
+    /// for [`stalled_calls`](crate::PolicyBuilder::stalled_calls).
+    pub stalled_calls: u64,
     /// How long until the revert; `None` where no timer runs.
     pub reverts_in: Option<Duration>,
     /// The number of the running epoch, from 0 to 2^20 − 1. Each transition begins another one.

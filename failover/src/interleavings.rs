@@ -12,7 +12,7 @@ use loom::thread;
 use crate::clock::Moment;
 use crate::event::{Cause, Event};
 use crate::phase::{Epoch, Kind};
-use crate::shared::Shared;
+use crate::shared::{Began, Shared};
 use crate::{Policy, Route};
 
 const REVERT: Duration = Duration::from_millis(5);
@@ -66,7 +66,7 @@ fn admit(shared: &Shared, at: u64) -> (Route, Epoch) {
 fn call(shared: &Shared, failed: bool) {
     let (route, epoch) = admit(shared, 0);
     if route == Route::Primary && shared.counts(epoch) {
-        shared.count(epoch, Moment::default(), failed);
+        shared.count(epoch, Moment::default(), Began::UNKNOWN, failed);
     }
 }
 
@@ -171,7 +171,7 @@ fn a_late_result_is_not_counted_after_a_transition_that_runs_beside_it() {
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || {
             if shared.counts(epoch) {
-                shared.count(epoch, Moment::default(), true);
+                shared.count(epoch, Moment::default(), Began::UNKNOWN, true);
             }
         });
         model.shared.reset();
@@ -229,8 +229,10 @@ fn a_window_that_slides_while_it_is_judged_makes_no_false_trip() {
         let (_, epoch) = admit(&model.shared, 0);
         let shared = Arc::clone(&model.shared);
         // At 2 ms: a success in a thread of its own, while this thread fails once: 1/2 at most.
-        let thread = thread::spawn(move || shared.count(epoch, Moment::from_nanos(2_000_000), OK));
-        model.shared.count(epoch, Moment::from_nanos(2_000_000), FAIL);
+        let thread = thread::spawn(move || {
+            shared.count(epoch, Moment::from_nanos(2_000_000), Began::UNKNOWN, OK)
+        });
+        model.shared.count(epoch, Moment::from_nanos(2_000_000), Began::UNKNOWN, FAIL);
         thread.join().unwrap();
         assert_eq!(model.trips(), 0);
         let tally = model.shared.snapshot(Moment::from_nanos(2_000_000)).tally;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, CoarseClock};
 use crate::phase::Epoch;
 use crate::pool::Lease;
-use crate::shared::Shared;
+use crate::shared::{Began, Shared};
 use crate::{FailoverHandle, Observe, Outcome, Policy};
 
 /// Which of the two services a call takes.
@@ -42,7 +42,7 @@ impl Admission {
 /// The right to record one outcome, in the epoch in which the call was admitted.
 ///
 /// It can't be copied and is consumed by [`Monitor::record`]. A ticket that is dropped records
-/// nothing. It belongs to the monitor that gave it.
+/// nothing, and its call is no longer in flight. It belongs to the monitor that gave it.
 ///
 /// ```compile_fail
 /// # use failover::{Monitor, Outcome, Policy};
@@ -55,6 +55,18 @@ impl Admission {
 #[must_use = "a ticket that is dropped records nothing"]
 pub struct Ticket {
     epoch: Epoch,
+    began: Began,
+    /// Where the call is counted as in flight, if it is.
+    flight: Option<&'static Shared>,
+}
+
+impl Drop for Ticket {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(shared) = self.flight {
+            shared.land(self.epoch, self.began);
+        }
+    }
 }
 
 /// Keeps the failure rate of a primary and says which route calls take. Clones share all of it.
@@ -105,24 +117,38 @@ impl<K: Clock> Monitor<K> {
     }
 
     /// Decides the route of a call that starts now. The first admission after the deadline of a
-    /// trip makes the revert.
+    /// trip makes the revert; one that finds too many stalled calls trips.
     #[inline]
     pub fn admit(&self) -> Admission {
-        self.watch.admit()
+        match self.watch.admit() {
+            Admission::Primary(mut ticket) => {
+                self.watch.begin(&mut ticket);
+                Admission::Primary(ticket)
+            }
+            Admission::Fallback => Admission::Fallback,
+        }
     }
 
-    /// Records what a call said about the primary, and trips if the failure rate now exceeds the
-    /// threshold. Does nothing if a transition was made since the call was admitted.
+    /// Records what a call said about the primary, and trips if a condition of the policy now
+    /// holds. Does nothing if a transition was made since the call was admitted.
     #[inline]
     pub fn record(&self, ticket: Ticket, outcome: Outcome) {
         self.watch.record(ticket, outcome);
+    }
+
+    /// Ends a call that was dropped before its outcome was known: a failure if it has run for
+    /// longer than the policy's [`dropped_after`](crate::PolicyBuilder::dropped_after), and nothing
+    /// otherwise.
+    #[inline]
+    pub fn abandon(&self, ticket: Ticket) {
+        self.watch.abandon(ticket);
     }
 
     /// Where a call would go now. Changes nothing.
     #[must_use]
     pub fn route(&self) -> Route {
         let phase = self.watch.shared.phase();
-        match phase.route() {
+        match self.watch.shared.route(phase) {
             Route::Primary => Route::Primary,
             Route::Fallback => self.handle().snapshot().route,
         }
@@ -152,25 +178,47 @@ impl<K: Clock> Monitor<K> {
 }
 
 impl<K: Clock> Watch<K> {
+    /// Decides the route. The call itself is still to [`begin`](Self::begin).
     #[inline]
     pub(crate) fn admit(&self) -> Admission {
         match self.shared.admit(|| self.clock.now()) {
-            (Route::Primary, epoch) => Admission::Primary(Ticket { epoch }),
+            (Route::Primary, epoch) => {
+                Admission::Primary(Ticket { epoch, began: Began::UNKNOWN, flight: None })
+            }
             (Route::Fallback, _) => Admission::Fallback,
         }
     }
 
+    /// The call of a ticket begins now.
     #[inline]
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is spent by recording")]
+    pub(crate) fn begin(&self, ticket: &mut Ticket) {
+        if self.shared.options().timed() {
+            let (began, counted) = self.shared.begin(ticket.epoch, self.clock.now());
+            ticket.began = began;
+            ticket.flight = counted.then_some(self.shared);
+        }
+    }
+
+    #[inline]
     pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
+        let (epoch, began) = (ticket.epoch, ticket.began);
+        // It is no longer in flight, whatever the outcome.
+        drop(ticket);
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
             Outcome::Ignored => return,
         };
-        if self.shared.counts(ticket.epoch) {
-            self.shared.count(ticket.epoch, self.clock.now(), failed);
+        if self.shared.counts(epoch) {
+            self.shared.count(epoch, self.clock.now(), began, failed);
         }
+    }
+
+    /// The call of a ticket was dropped.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        let failed = self.shared.options().dropped()
+            && self.shared.is_failure_when_dropped(ticket.began, self.clock.now());
+        self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
     }
 
     /// Whether no transition was made since the ticket was given.

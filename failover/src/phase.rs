@@ -31,6 +31,12 @@ impl Epoch {
         self.0
     }
 
+    /// The epoch of that number, of which the lowest 20 bits count.
+    #[expect(clippy::cast_possible_truncation, reason = "20 bits fit")]
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number as u32 & ((1 << Self::BITS) - 1))
+    }
+
     const fn next(self) -> Self {
         Self((self.0 + 1) & ((1 << Self::BITS) - 1))
     }

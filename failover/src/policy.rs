@@ -1,9 +1,14 @@
 //! When to trip, and when to revert.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::Ratio;
+
+mod error;
+mod trip;
+
+pub use error::PolicyError;
+pub use trip::StallLimit;
 
 /// When to trip, and when to revert. Made by [`Policy::builder`], which refuses what makes no sense.
 ///
@@ -22,11 +27,13 @@ use crate::Ratio;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    failure_rate: Ratio,
+    /// `None` where it is switched off.
+    failure_rate: Option<Ratio>,
     minimum_calls: u64,
     window: Duration,
     buckets: u32,
     revert_after: Duration,
+    trip: trip::Options,
 }
 
 impl Policy {
@@ -43,9 +50,9 @@ impl Policy {
         PolicyBuilder(Self::default())
     }
 
-    /// The failure rate that must be exceeded for a trip.
+    /// The failure rate that must be exceeded for a trip; `None` where it is switched off.
     #[must_use]
-    pub fn failure_rate(&self) -> Ratio {
+    pub fn failure_rate(&self) -> Option<Ratio> {
         self.failure_rate
     }
 
@@ -55,13 +62,15 @@ impl Policy {
         self.minimum_calls
     }
 
-    /// How far back the window reaches.
+    /// How far back the window reaches. Without meaning where it holds the
+    /// [`last_calls`](Self::last_calls).
     #[must_use]
     pub fn window(&self) -> Duration {
         self.window
     }
 
-    /// In how many steps the window slides.
+    /// In how many steps the window slides. Without meaning where it holds the
+    /// [`last_calls`](Self::last_calls).
     #[must_use]
     pub fn buckets(&self) -> u32 {
         self.buckets
@@ -77,11 +86,12 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            failure_rate: Ratio::HALF,
+            failure_rate: Some(Ratio::HALF),
             minimum_calls: 10,
             window: Duration::from_secs(60),
             buckets: 10,
             revert_after: Duration::from_secs(5 * 60),
+            trip: trip::Options::default(),
         }
     }
 }
@@ -95,12 +105,12 @@ impl PolicyBuilder {
     /// The failure rate that must be *exceeded* for a trip: exactly half failing does not trip a
     /// rate of one half. Below 1. A rate of 0 trips at any failure among the minimum of calls.
     pub fn failure_rate(mut self, rate: Ratio) -> Self {
-        self.0.failure_rate = rate;
+        self.0.failure_rate = Some(rate);
         self
     }
 
     /// How many calls the window must hold before its rate means anything. At least 1. Fewer than
-    /// this many calls a window never trip, however many fail.
+    /// this many calls a window never trip by their rate, however many fail.
     pub fn minimum_calls(mut self, calls: u64) -> Self {
         self.0.minimum_calls = calls;
         self
@@ -114,6 +124,7 @@ impl PolicyBuilder {
     /// `length` does not divide by `buckets`. Note the resolution of the clock:
     /// [`CoarseClock`](crate::CoarseClock) ticks every 1 to 10 ms.
     pub fn window(mut self, length: Duration, buckets: u32) -> Self {
+        self.0.trip.last_calls = None;
         self.0.window = length;
         self.0.buckets = buckets;
         self
@@ -130,9 +141,9 @@ impl PolicyBuilder {
     /// # Errors
     /// [`PolicyError`] names the field that does not, and what would.
     pub fn build(self) -> Result<Policy, PolicyError> {
-        let Policy { failure_rate, minimum_calls, window, buckets, revert_after } = self.0;
-        if failure_rate.numerator() >= failure_rate.denominator() {
-            return Err(PolicyError::FailureRate(failure_rate));
+        let Policy { failure_rate, minimum_calls, window, buckets, revert_after, .. } = self.0;
+        if let Some(rate) = failure_rate.filter(|rate| rate.is_one_or_more()) {
+            return Err(PolicyError::FailureRate(rate));
         }
         if minimum_calls == 0 {
             return Err(PolicyError::MinimumCalls);
@@ -146,56 +157,7 @@ impl PolicyBuilder {
         if revert_after < Policy::SHORTEST_BUCKET || revert_after > Policy::LONGEST {
             return Err(PolicyError::RevertAfter(revert_after));
         }
+        self.0.check_trip()?;
         Ok(self.0)
     }
 }
-
-/// A policy that makes no sense, by the field that makes none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// `failure_rate` is 1 or more, which no share of failures can exceed.
-    FailureRate(Ratio),
-    /// `minimum_calls` is 0: one failure after silence would be a rate of 1.
-    MinimumCalls,
-    /// The window has no bucket, or more than [`Policy::MOST_BUCKETS`].
-    Buckets(u32),
-    /// The window is so short that a bucket is below [`Policy::SHORTEST_BUCKET`], or longer than
-    /// [`Policy::LONGEST`].
-    Window {
-        /// The length that was asked for.
-        window: Duration,
-        /// The number of buckets that it was to be cut into.
-        buckets: u32,
-    },
-    /// `revert_after` is below 1 ms or above [`Policy::LONGEST`].
-    RevertAfter(Duration),
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FailureRate(rate) => {
-                write!(
-                    f,
-                    "failure_rate is {rate}, which no failure rate can exceed: it must be below 1"
-                )
-            }
-            Self::MinimumCalls => f.write_str("minimum_calls is 0: it must be at least 1"),
-            Self::Buckets(buckets) => {
-                let most = Policy::MOST_BUCKETS;
-                write!(f, "window has {buckets} buckets: it must have 1 to {most}")
-            }
-            Self::Window { window, buckets } => write!(
-                f,
-                "window is {window:?} in {buckets} buckets: \
-                 a bucket must be at least 1 ms, and the window at most 366 days"
-            ),
-            Self::RevertAfter(time) => {
-                write!(f, "revert_after is {time:?}: it must be from 1 ms to 366 days")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PolicyError {}

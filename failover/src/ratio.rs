@@ -59,6 +59,11 @@ impl Ratio {
         self.denominator
     }
 
+    /// Whether no share can exceed it.
+    pub(crate) const fn is_one_or_more(self) -> bool {
+        self.numerator >= self.denominator
+    }
+
     /// Whether `part / whole` is strictly greater than this ratio. Of no calls, nothing exceeds.
     #[must_use]
     pub const fn is_exceeded_by(self, part: u64, whole: u64) -> bool {

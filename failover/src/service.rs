@@ -22,7 +22,8 @@ use crate::{Classify, Error, ErrorIsFailure, FailoverHandle, Monitor, ResponseFu
 /// fallback. An error from the fallback's is returned.
 ///
 /// # Cancel safety
-/// Dropping the future of a call drops the service's own future, and records nothing.
+/// Dropping the future of a call drops the service's own future, and records nothing, unless the
+/// policy says [`dropped_after`](crate::PolicyBuilder::dropped_after).
 ///
 /// # Panics
 /// `call` panics if `poll_ready` has not returned `Ready(Ok(()))` before. A panic of the primary,

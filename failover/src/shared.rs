@@ -1,141 +1,103 @@
-//! The algorithm: window + phase + policy, with the time as an argument.
-//!
-//! # Why no trip is missed
-//! A call counts first and is judged afterwards; between the two stands a `SeqCst` fence. Of two
-//! calls that are judged at the same time at least one therefore sees the other's count.
-//!
-//! Not every call needs to be judged. A success can't raise the failure rate; it can only make up
-//! the minimum of calls in a window whose rate exceeds the threshold already. Such a window is
-//! marked uneasy in the phase, which every call reads anyway, and while it is, every call is
-//! judged. A call that opens a bucket is judged too, since the window slid and may have lost
-//! successes. So it costs a healthy window nothing, and:
-//!
-//! - if the window at rest exceeds the threshold and holds the minimum, the route is the
-//!   fallback, or the phase is uneasy and the very next call trips;
-//! - unease is set and taken away by whoever judged, and judged once more afterwards: two calls
-//!   that judged differently can't leave the wrong mark behind.
-//!
-//! # Why no trip is made twice
-//! A trip is a compare-and-swap of the phase, from the one that was judged to one of the next
-//! epoch. One thread wins it, and tells the observers.
+//! The algorithm: window + phase + policy, with the time as an argument. What was counted is judged
+//! in `judge`.
 
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use crate::clock::Moment;
 use crate::event::{Cause, Event, Observers};
 use crate::phase::{Epoch, Kind, Phase};
+use crate::rules::{Options, Rules, nanos};
+use crate::run::Run;
 use crate::slot;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::waiters::Waiters;
-use crate::window::{Span, TimeWindow};
-use crate::{Policy, Ratio, Route, Snapshot, Tally};
+use crate::window::{Flights, Sample, Window};
+use crate::{Policy, Route, Snapshot, Tally};
 
-/// Apart from all that is written often: every call reads this line.
+/// What every call reads, apart from all that is written often.
 #[derive(Debug)]
 #[repr(align(64))]
-struct Line<T>(T);
+struct Front {
+    phase: AtomicU64,
+    options: AtomicU64,
+}
 
 /// All that clones of one service share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    phase: Line<AtomicU64>,
+    front: Front,
     /// The moment that `at` counts from, in the clock's nanoseconds.
     origin: AtomicU64,
-    rules: Rules,
-    window: TimeWindow,
+    pub(crate) rules: Rules,
+    pub(crate) window: Window,
+    pub(crate) run: Run,
+    /// Only where the policy asks for stalled calls.
+    flights: OnceLock<Flights>,
+    threads: usize,
     pub(crate) waiters: Waiters,
     pub(crate) observers: Observers,
 }
 
-/// The policy's numbers as atomics: it is used again for another policy (see `pool`). A
-/// thread that reads a mixture is of an epoch that has passed, and its decision changes nothing.
-#[derive(Debug)]
-struct Rules {
-    numerator: AtomicU64,
-    denominator: AtomicU64,
-    minimum_calls: AtomicU64,
-    revert_nanos: AtomicU64,
-}
-
-impl Rules {
-    fn new(policy: &Policy) -> Self {
-        let rules = Self {
-            numerator: AtomicU64::new(0),
-            denominator: AtomicU64::new(1),
-            minimum_calls: AtomicU64::new(1),
-            revert_nanos: AtomicU64::new(0),
-        };
-        rules.set(policy);
-        rules
-    }
-
-    fn set(&self, policy: &Policy) {
-        // Ordering: Release pairs with the Acquire in the readers: whoever sees a new number also
-        // sees that the old epoch is over, so that its compare-and-swap fails.
-        let rate = policy.failure_rate();
-        self.numerator.store(u64::from(rate.numerator()), Ordering::Release);
-        self.denominator.store(u64::from(rate.denominator()), Ordering::Release);
-        self.minimum_calls.store(policy.minimum_calls(), Ordering::Release);
-        let revert = u64::try_from(policy.revert_after().as_nanos()).unwrap_or(u64::MAX);
-        self.revert_nanos.store(revert, Ordering::Release);
-    }
-
-    fn failure_rate(&self) -> Ratio {
-        let part = |number: &AtomicU64| u32::try_from(number.load(Ordering::Acquire)).unwrap_or(1);
-        // The denominator is never zero, mixture or not.
-        Ratio::new(part(&self.numerator), part(&self.denominator)).unwrap_or(Ratio::HALF)
-    }
-
-    fn revert_after(&self) -> Duration {
-        Duration::from_nanos(self.revert_nanos.load(Ordering::Acquire))
-    }
-
-    fn judge(&self, tally: &Tally) -> Verdict {
-        if !tally.exceeds(self.failure_rate()) {
-            Verdict::Calm
-        } else if tally.calls() < self.minimum_calls.load(Ordering::Acquire) {
-            Verdict::Uneasy
-        } else {
-            Verdict::Trip
-        }
-    }
-}
-
-/// What the window says.
+/// When a call began, in nanoseconds since the monitor's origin. Unknown where nothing asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The rate does not exceed the threshold: no success can change that.
-    Calm,
-    /// The rate exceeds the threshold, and calls are missing to the minimum.
-    Uneasy,
-    /// The rate exceeds the threshold.
-    Trip,
+pub(crate) struct Began(u64);
+
+impl Began {
+    pub(crate) const UNKNOWN: Self = Self(u64::MAX);
 }
 
 impl Shared {
     /// `threads`: how many threads can count before more memory is needed.
     pub(crate) fn new(policy: &Policy, origin: Moment, threads: usize) -> Self {
-        Self {
-            phase: Line(AtomicU64::new(Phase::FIRST.word())),
+        let front = Front {
+            phase: AtomicU64::new(Phase::FIRST.word()),
+            options: AtomicU64::new(Options::new(policy).word()),
+        };
+        let shared = Self {
+            front,
             origin: AtomicU64::new(origin.as_nanos()),
             rules: Rules::new(policy),
-            window: TimeWindow::new(Span::new(policy), threads),
+            window: Window::new(policy, threads),
+            run: Run::new(),
+            flights: OnceLock::new(),
+            threads,
             waiters: Waiters::default(),
             observers: Observers::default(),
+        };
+        shared.watch_flights(policy);
+        shared
+    }
+
+    fn watch_flights(&self, policy: &Policy) {
+        if let Some((after, _)) = policy.stalled_calls() {
+            let after = nanos(after);
+            self.flights.get_or_init(|| Flights::new(after, self.threads)).cut(after);
         }
     }
 
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
         // Ordering: Acquire, so that who sees an epoch sees what was set up before it began.
-        Phase::from_word(self.phase.0.load(Ordering::Acquire))
+        Phase::from_word(self.front.phase.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn options(&self) -> Options {
+        // Ordering: Acquire, as with the rules.
+        Options::from_word(self.front.options.load(Ordering::Acquire))
+    }
+
+    /// Where a call goes in a phase whose deadline has not passed.
+    pub(crate) fn route(&self, phase: Phase) -> Route {
+        let rehearsed = phase.kind() == Kind::Fallback && self.options().dry_run();
+        if rehearsed { Route::Primary } else { phase.route() }
     }
 
     /// Ordering: `AcqRel`, so that what was read before a transition is not read after it, and
     /// what was set up is seen by those who see the transition.
-    fn swap(&self, from: Phase, to: Phase) -> bool {
+    pub(crate) fn swap(&self, from: Phase, to: Phase) -> bool {
         let (from, to) = (from.word(), to.word());
-        self.phase.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.front.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     #[inline]
@@ -151,7 +113,23 @@ impl Shared {
         let phase = self.phase();
         match phase.kind() {
             Kind::Fallback => self.admit_on_fallback(phase, now()),
+            _ if self.options().stalls() => self.admit_watching(phase, now()),
             _ => (phase.route(), phase.epoch()),
+        }
+    }
+
+    /// An admission that looks for stalled calls first, and does not go where they hang.
+    fn admit_watching(&self, mut phase: Phase, now: Moment) -> (Route, Epoch) {
+        loop {
+            if phase.kind() == Kind::Fallback {
+                return self.admit_on_fallback(phase, now);
+            }
+            self.look_for_stalled(phase, self.at(now));
+            let after = self.phase();
+            if after.epoch() == phase.epoch() {
+                return (phase.route(), phase.epoch());
+            }
+            phase = after;
         }
     }
 
@@ -159,59 +137,72 @@ impl Shared {
         while phase.is_due(self.at(now)) {
             let reverted = phase.next(Kind::Primary);
             if self.swap(phase, reverted) {
-                self.announce(reverted, Cause::Reverted);
+                let dry_run = self.options().dry_run();
+                self.announce(reverted, if dry_run { Cause::WouldRevert } else { Cause::Reverted });
             }
             phase = self.phase();
         }
-        (phase.route(), phase.epoch())
+        (self.route(phase), phase.epoch())
     }
 
-    /// Whether a call of that epoch still counts.
-    #[inline]
-    pub(crate) fn counts(&self, epoch: Epoch) -> bool {
-        let phase = self.phase();
-        phase.epoch() == epoch && matches!(phase.kind(), Kind::Primary | Kind::ForcedPrimary)
-    }
-
-    /// Counts a call of that epoch that ended now, and trips if the window says so.
-    #[inline]
-    pub(crate) fn count(&self, epoch: Epoch, now: Moment, failed: bool) {
+    /// A call of that epoch begins at the primary now: when, and whether it is counted as in
+    /// flight, so that [`land`](Self::land) has to be told of its end. Only for policies that ask
+    /// when a call began.
+    pub(crate) fn begin(&self, epoch: Epoch, now: Moment) -> (Began, bool) {
         let at = self.at(now);
-        let opened = slot::with(|slot| self.window.count(slot, epoch, at, failed));
-        // The phase is read after counting: see the module's documentation.
-        if failed || opened || self.phase().is_uneasy() {
-            self.judge(epoch, at);
+        match self.flights() {
+            Some(flights) if self.counts(epoch) => {
+                (Began(slot::with(|slot| flights.admit(slot, epoch, at))), true)
+            }
+            _ => (Began(at), false),
         }
     }
 
-    #[cold]
-    fn judge(&self, epoch: Epoch, at: u64) {
-        loop {
-            // Ordering: SeqCst. Of two threads that counted, each followed by this fence, at least
-            // one sees the other's count; likewise a count and a change of unease.
-            fence(Ordering::SeqCst);
-            let phase = self.phase();
-            if phase.epoch() != epoch || phase.kind() != Kind::Primary {
-                return;
+    /// A call that was in flight is no longer.
+    pub(crate) fn land(&self, epoch: Epoch, began: Began) {
+        if let Some(flights) = self.flights()
+            && self.counts(epoch)
+        {
+            slot::with(|slot| flights.end(slot, epoch, began.0));
+        }
+    }
+
+    pub(crate) fn flights(&self) -> Option<&Flights> {
+        if self.options().stalls() { self.flights.get() } else { None }
+    }
+
+    /// Whether a call that began then and is dropped now is a failure.
+    pub(crate) fn is_failure_when_dropped(&self, began: Began, now: Moment) -> bool {
+        let ran = self.at(now).saturating_sub(began.0);
+        began != Began::UNKNOWN && self.rules.is_failure_when_dropped(ran)
+    }
+
+    /// Whether a call of that epoch still counts. Only a call to the primary has an epoch to ask
+    /// with, so that its phase, if it still runs, is one that counts.
+    #[inline]
+    pub(crate) fn counts(&self, epoch: Epoch) -> bool {
+        self.phase().epoch() == epoch
+    }
+
+    /// Counts a call of that epoch that ended now, and trips if what was counted says so.
+    #[inline]
+    pub(crate) fn count(&self, epoch: Epoch, now: Moment, began: Began, failed: bool) {
+        let at = self.at(now);
+        let slow = began != Began::UNKNOWN && self.rules.is_slow(at.saturating_sub(began.0));
+        let sample = Sample { failed, slow };
+        let is_current = |epoch| self.counts(epoch);
+        let opened = slot::with(|slot| self.window.count(slot, epoch, at, sample, is_current));
+        let mut run = 0;
+        if self.options().consecutive() {
+            if failed {
+                run = self.run.extend(epoch, || self.counts(epoch));
+            } else {
+                self.run.end(epoch);
             }
-            let tally = self.window.latest(epoch);
-            match self.rules.judge(&tally) {
-                Verdict::Trip => {
-                    let revert_after = self.rules.revert_after();
-                    let tripped = phase.tripped(at, revert_after);
-                    if self.swap(phase, tripped) {
-                        return self.announce(tripped, Cause::Tripped { tally, revert_after });
-                    }
-                }
-                verdict => {
-                    let uneasy = verdict == Verdict::Uneasy;
-                    if phase.is_uneasy() == uneasy {
-                        return;
-                    }
-                    // Whoever wins or loses this judges once more.
-                    self.swap(phase, phase.with_unease(uneasy));
-                }
-            }
+        }
+        // The phase is read after counting: see `judge`.
+        if failed || slow || opened || self.phase().is_uneasy() {
+            self.judge(epoch, at, run);
         }
     }
 
@@ -248,30 +239,39 @@ impl Shared {
         }
     }
 
-    fn announce(&self, phase: Phase, cause: Cause) {
+    pub(crate) fn announce(&self, phase: Phase, cause: Cause) {
         self.waiters.wake_all();
         let epoch = phase.epoch().number();
-        self.observers.tell(&Event { epoch, route: phase.route(), cause });
+        self.observers.tell(&Event { epoch, route: self.route(phase), cause });
     }
 
     /// What is true now. After the deadline that is the primary and an empty window, whether or
     /// not a call has made the revert yet.
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
         loop {
-            let (phase, at) = (self.phase(), self.at(now));
+            let (phase, at, options) = (self.phase(), self.at(now), self.options());
             let due = phase.is_due(at);
-            let tally = match phase.route() {
-                Route::Primary => self.window.tally(phase.epoch(), at),
-                Route::Fallback => Tally::default(),
+            let (route, epoch) = (self.route(phase), phase.epoch());
+            let counting = route == Route::Primary && !due;
+            let tally = if counting {
+                self.window.tally(epoch, at, options.slow())
+            } else {
+                Tally::default()
             };
+            let stalled = self.flights().filter(|_| counting).map(|f| f.stalled(epoch, at));
+            let run = if counting && options.consecutive() { self.run.length(epoch) } else { 0 };
             // The counts belong to the phase only if it still is the same.
             if self.phase().with_unease(false) == phase.with_unease(false) {
                 return Snapshot {
-                    route: if due { Route::Primary } else { phase.route() },
+                    route: if due { Route::Primary } else { route },
+                    advised: if due { Route::Primary } else { phase.route() },
                     forced: matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback),
+                    dry_run: options.dry_run(),
                     tally,
+                    consecutive_failures: run,
+                    stalled_calls: stalled.map_or(0, |stalled| stalled.calls),
                     reverts_in: phase.reverts_in(at).filter(|_| !due),
-                    epoch: phase.epoch().number(),
+                    epoch: epoch.number(),
                 };
             }
         }
@@ -293,23 +293,26 @@ impl Shared {
     pub(crate) fn renew(&self, policy: &Policy, origin: Moment) {
         // Ordering: who sees anything of the new rules also sees that the old epoch is over.
         fence(Ordering::Release);
+        self.front.options.store(Options::new(policy).word(), Ordering::Release);
         self.rules.set(policy);
-        self.window.cut(Span::new(policy));
+        self.window.cut(policy);
+        self.watch_flights(policy);
         self.origin.store(origin.as_nanos(), Ordering::Release);
         let phase = self.phase();
         // Nobody else changes a retired phase.
-        self.phase.0.store(phase.next(Kind::Primary).word(), Ordering::Release);
+        self.front.phase.store(phase.next(Kind::Primary).word(), Ordering::Release);
     }
 
-    /// Whether a policy's window fits, without wasting half of the memory.
+    /// Whether it has what a policy needs, and not much more.
     pub(crate) fn fits(&self, policy: &Policy) -> bool {
-        let (room, buckets) = (self.window.capacity(), policy.buckets() as usize);
-        buckets <= room && room <= buckets.saturating_mul(2)
+        let flights = policy.stalled_calls().is_some();
+        self.window.fits(policy) && self.flights.get().is_some() == flights
     }
 
     /// The memory that it holds, in bytes, the observers and waiting tasks not included.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.window.bytes()
+        let flights = self.flights.get().map_or(0, Flights::bytes);
+        size_of::<Self>() + self.window.bytes() + flights
     }
 }
 

@@ -94,7 +94,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                     return Poll::Ready(result);
                 }
                 self.waiting.wait(context);
-                if self.waiting.shared.phase().route() == Route::Fallback {
+                if self.route() == Route::Fallback {
                     return Poll::Pending;
                 }
                 continue;
@@ -134,13 +134,22 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         Poll::Ready(result.map_err(Error::Fallback))
     }
 
-    /// The service that was made ready; it is up to the caller to call just that one.
+    fn route(&self) -> Route {
+        self.waiting.shared.route(self.waiting.shared.phase())
+    }
+
+    /// The service that was made ready; it is up to the caller to call just that one. A call to the
+    /// primary begins now: the time for which it was ready is not the call's.
     ///
     /// # Panics
     /// If `poll_ready` has not returned `Ready(Ok(()))` before.
     pub(crate) fn choose(&mut self) -> Choice {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Ready(choice) => choice,
+            Next::Ready(Choice::Primary(mut ticket)) => {
+                self.monitor.watch().begin(&mut ticket);
+                Choice::Primary(ticket)
+            }
+            Next::Ready(Choice::Fallback) => Choice::Fallback,
             Next::Open | Next::Diverted => {
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }

@@ -23,6 +23,7 @@ pin_project! {
     where
         P: Service<R>,
         F: Service<R, Response = P::Response>,
+        K: Clock,
     {
         #[pin]
         stage: Stage<R, P, F, C, K>,
@@ -35,6 +36,7 @@ pin_project! {
     where
         P: Service<R>,
         F: Service<R, Response = P::Response>,
+        K: Clock,
     {
         // The first attempt, and what a rescue would need.
         Primary { #[pin] attempt: Attempt<P::Future, C, K>, spare: Option<(F, R)> },
@@ -49,6 +51,7 @@ impl<R, P, F, C, K> RescueFuture<R, P, F, C, K>
 where
     P: Service<R>,
     F: Service<R, Response = P::Response>,
+    K: Clock,
 {
     pub(super) fn primary(
         call: P::Future,
@@ -130,6 +133,7 @@ impl<R, P, F, C, K> fmt::Debug for RescueFuture<R, P, F, C, K>
 where
     P: Service<R>,
     F: Service<R, Response = P::Response>,
+    K: Clock,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {

@@ -129,7 +129,8 @@ impl<P, F: Clone, S: Clone, C: Clone, K: Clock> Layer<P> for RescueLayer<F, S, C
 ///
 /// # Cancel safety
 /// Dropping the future of a call drops whatever is under way. What the primary's attempt said
-/// before is recorded; an attempt that was still running records nothing.
+/// before is recorded; an attempt that was still running records nothing, unless the policy says
+/// [`dropped_after`](crate::PolicyBuilder::dropped_after).
 #[derive(Clone, Debug)]
 pub struct Rescuing<P, F, S = CloneRequest, C = ErrorIsFailure, K = CoarseClock>
 where

@@ -1,56 +1,138 @@
 //! The rolling record of recent outcomes, and the counts read from it.
 //!
-//! # How it counts
+//! Two kinds: the calls of the last so many seconds ([`time`]), and the last so many calls
+//! ([`count`]). Beside them, [`flight`] counts the calls that are under way.
+//!
+//! # How the time window counts
 //! Each counting thread owns a [`Shard`](shard::Shard) of every window and is its only writer: a
 //! call is one load and one store in a cache line that no other thread writes. Nothing is locked,
 //! nothing is allocated, and no count can be lost, since no two threads ever add to one number.
 //! A bucket that is too old is emptied by its owner, when it needs the place.
 //!
 //! # How it is read
-//! A reader adds up the shards without stopping their owners. It reads all failures first and the
-//! successes afterwards. Both only grow while the window stands still, so the counts never show a
-//! higher failure rate than there was at the moment between the two passes: no false trips. When
-//! the window slid meanwhile, the reader starts again.
+//! A reader adds up the shards without stopping their owners. It reads all slow calls first, then
+//! all failures, and the successes last; a call is counted before it is counted as slow. All three
+//! only grow while the window stands still, so the counts never show a higher rate of slow calls
+//! or of failures than there was at a moment during the reading: no false trips. When the window
+//! slid meanwhile, the reader starts again.
 //!
 //! # Epochs
 //! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
 //! alone the window is empty: buckets of another epoch count as nothing.
 
+mod count;
+mod flight;
 mod shard;
+mod shards;
+mod tally;
 mod time;
 
+pub(crate) use count::CountWindow;
+pub(crate) use flight::{Flights, Stalled};
+pub use tally::Tally;
 pub(crate) use time::{Span, TimeWindow};
 
-use crate::Ratio;
+use crate::Policy;
+use crate::phase::Epoch;
 
-/// Counts read from a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Tally {
-    /// Calls that succeeded.
-    pub successes: u64,
-    /// Calls that failed.
-    pub failures: u64,
+/// What a window keeps of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    pub(crate) failed: bool,
+    /// Only where the policy asks for it.
+    pub(crate) slow: bool,
 }
 
-impl Tally {
-    /// All calls that count: successes and failures.
-    #[must_use]
-    pub const fn calls(&self) -> u64 {
-        self.successes.saturating_add(self.failures)
+/// A window of either kind. Which one it is stands beside what a call reads of it anyway.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a monitor, and a box would be one more read")]
+pub(crate) enum Window {
+    Time(TimeWindow),
+    Count(CountWindow),
+}
+
+impl Window {
+    /// `threads`: how many threads can count before more memory is needed.
+    pub(crate) fn new(policy: &Policy, threads: usize) -> Self {
+        match policy.last_calls() {
+            Some(calls) => Self::Count(CountWindow::new(calls)),
+            None => Self::Time(TimeWindow::new(Span::new(policy), threads)),
+        }
     }
 
-    /// Whether the share of failures is strictly greater than `ratio`.
-    #[must_use]
-    pub const fn exceeds(&self, ratio: Ratio) -> bool {
-        ratio.is_exceeded_by(self.failures, self.calls())
+    /// Counts one call that ended at `at`. True if the window may have lost calls since it was
+    /// last judged. `is_current` says whether an epoch still runs.
+    #[inline]
+    pub(crate) fn count(
+        &self,
+        slot: usize,
+        epoch: Epoch,
+        at: u64,
+        sample: Sample,
+        is_current: impl Fn(Epoch) -> bool,
+    ) -> bool {
+        match self {
+            Self::Time(window) => window.count(slot, epoch, at, sample),
+            Self::Count(window) => {
+                window.count(epoch, sample, is_current);
+                false
+            }
+        }
     }
 
-    /// The share of failures, from 0 to 1; `None` without calls. For showing: decisions are made
-    /// in integers, by [`exceeds`](Self::exceeds).
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
-    pub fn failure_rate(&self) -> Option<f64> {
-        (self.calls() > 0).then(|| self.failures as f64 / self.calls() as f64)
+    /// The counts of one epoch when the latest call was counted. `slow`: whether slow calls are
+    /// asked for; they are one more pass.
+    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Tally {
+        match self {
+            Self::Time(window) => window.latest(epoch, slow),
+            Self::Count(window) => window.tally(epoch),
+        }
+    }
+
+    /// Counts that show no higher rate than there was. What [`latest`](Self::latest) says of a
+    /// time window is that already.
+    pub(crate) fn confirm(&self, epoch: Epoch, latest: Tally) -> Tally {
+        match self {
+            Self::Time(_) => latest,
+            Self::Count(window) => window.confirm(epoch),
+        }
+    }
+
+    /// The counts of one epoch at `at`.
+    pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
+        match self {
+            Self::Time(window) => window.tally(epoch, at, slow),
+            Self::Count(window) => window.tally(epoch),
+        }
+    }
+
+    /// Makes it the window of another policy that it has room for. Whoever calls this begins a new
+    /// epoch before and after it.
+    pub(crate) fn cut(&self, policy: &Policy) {
+        match (self, policy.last_calls()) {
+            (Self::Time(window), _) => window.cut(Span::new(policy)),
+            (Self::Count(window), Some(calls)) => window.cut(calls),
+            (Self::Count(_), None) => {}
+        }
+    }
+
+    /// Whether it has room for a policy's window, without wasting half of the memory.
+    pub(crate) fn fits(&self, policy: &Policy) -> bool {
+        match (self, policy.last_calls()) {
+            (Self::Time(window), None) => {
+                let (room, buckets) = (window.capacity(), policy.buckets() as usize);
+                buckets <= room && room <= buckets.saturating_mul(2)
+            }
+            (Self::Count(window), Some(calls)) => window.fits(calls),
+            _ => false,
+        }
+    }
+
+    /// The memory that it holds, in bytes, itself not included.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Time(window) => window.bytes(),
+            Self::Count(window) => window.bytes(),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! One thread's part of a window.
 
-use super::{Span, Tally};
+use super::{Sample, Span, Tally};
 use crate::phase::Epoch;
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -10,13 +10,13 @@ use crate::sync::{AtomicU64, Ordering, fence};
 /// years; the epoch's 20 bits come round after a million transitions, by when a bucket filled in
 /// the epoch of the same name has left the window by its tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp(u64);
+pub(super) struct Stamp(pub(super) u64);
 
 impl Stamp {
     const TICK_BITS: u32 = 64 - Epoch::BITS;
     const TICKS: u64 = (1 << Self::TICK_BITS) - 1;
     /// No stretch of time at all: the last tick of the last epoch is never reached.
-    const NONE: Self = Self(u64::MAX);
+    pub(super) const NONE: Self = Self(u64::MAX);
 
     pub(super) fn new(epoch: Epoch, tick: u64) -> Self {
         Self((u64::from(epoch.number()) << Self::TICK_BITS) | (tick & Self::TICKS))
@@ -35,9 +35,10 @@ struct Bucket {
     stamp: AtomicU64,
     successes: AtomicU64,
     failures: AtomicU64,
+    slow: AtomicU64,
 }
 
-/// Two buckets fill a cache line but for 16 bytes, and no line has two owners.
+/// Two buckets fill a cache line, and no line has two owners.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Pair([Bucket; 2]);
@@ -62,6 +63,7 @@ impl Shard {
             stamp: AtomicU64::new(Stamp::NONE.0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            slow: AtomicU64::new(0),
         };
         Self {
             stamp: AtomicU64::new(Stamp::NONE.0),
@@ -81,7 +83,7 @@ impl Shard {
         span: impl FnOnce() -> Span,
         epoch: Epoch,
         at: u64,
-        failed: bool,
+        sample: Sample,
     ) -> bool {
         // Ordering: Relaxed throughout for what the owner alone writes and now reads back.
         let stamp = Stamp(self.stamp.load(Ordering::Relaxed));
@@ -91,10 +93,13 @@ impl Shard {
         }
         let place = self.place.load(Ordering::Relaxed);
         if let Some(bucket) = self.bucket(place) {
-            let counter = if failed { &bucket.failures } else { &bucket.successes };
+            let counter = if sample.failed { &bucket.failures } else { &bucket.successes };
             // Ordering: Release, so that who reads this failure also sees the successes that came
-            // before it: see `window` on reading.
+            // before it, and who reads that it was slow sees that it was: see `window` on reading.
             counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
+            if sample.slow {
+                bucket.slow.store(bucket.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
+            }
         }
         opened
     }
@@ -123,6 +128,7 @@ impl Shard {
             fence(Ordering::Release);
             bucket.successes.store(0, Ordering::Relaxed);
             bucket.failures.store(0, Ordering::Relaxed);
+            bucket.slow.store(0, Ordering::Relaxed);
             // Ordering: whoever sees the new stamp sees the zeros.
             bucket.stamp.store(stamp.0, Ordering::Release);
         }
@@ -132,6 +138,14 @@ impl Shard {
     pub(super) fn newest(&self, epoch: Epoch) -> Option<u64> {
         // Ordering: Acquire pairs with the fence in `open` through the counters read before.
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
+    }
+
+    /// Adds the slow calls in the ticks from `oldest` to `newest`.
+    pub(super) fn add_slow(&self, tally: &mut Tally, epoch: Epoch, oldest: u64, newest: u64) {
+        for bucket in self.within(epoch, oldest, newest) {
+            // Ordering: Acquire pairs with the Release store in `count`.
+            tally.slow += bucket.slow.load(Ordering::Acquire);
+        }
     }
 
     /// Adds the failures in the ticks from `oldest` to `newest`.

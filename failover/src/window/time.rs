@@ -1,9 +1,8 @@
 //! The rolling time window.
 
-use std::sync::OnceLock;
-
-use super::Tally;
 use super::shard::Shard;
+use super::shards::Shards;
+use super::{Sample, Tally};
 use crate::Policy;
 use crate::phase::Epoch;
 use crate::sync::{AtomicU64, Ordering};
@@ -54,26 +53,18 @@ pub(crate) struct TimeWindow {
     nanos: AtomicU64,
     buckets: AtomicU64,
     ring: usize,
-    /// The shards of the first threads, made at once.
-    first: Box<[Shard]>,
-    /// Those of further threads: part `i` doubles the number so far, when a thread needs it.
-    more: [OnceLock<Box<[Shard]>>; 24],
-    /// How many of the parts in `more` may be in use.
-    parts: AtomicU64,
+    shards: Shards<Shard>,
 }
 
 impl TimeWindow {
     /// `threads`: how many threads have their shard from the start; rounded up to a power of two.
     pub(crate) fn new(span: Span, threads: usize) -> Self {
         let ring = usize::try_from(span.buckets).unwrap_or(usize::MAX);
-        let shards = threads.next_power_of_two();
         Self {
             nanos: AtomicU64::new(span.nanos),
             buckets: AtomicU64::new(u64::from(span.buckets)),
             ring,
-            first: (0..shards).map(|_| Shard::new(ring)).collect(),
-            more: std::array::from_fn(|_| OnceLock::new()),
-            parts: AtomicU64::new(0),
+            shards: Shards::new(threads, || Shard::new(ring)),
         }
     }
 
@@ -100,44 +91,23 @@ impl TimeWindow {
     /// Counts one call that ended at `at` nanoseconds after the origin, in this thread's shard,
     /// whose number is `slot`. True if it opened a bucket.
     #[inline]
-    pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, failed: bool) -> bool {
-        let shard = self.first.get(slot).unwrap_or_else(|| self.further(slot));
-        shard.count(|| self.span(), epoch, at, failed)
-    }
-
-    #[cold]
-    fn further(&self, slot: usize) -> &Shard {
-        // Part i holds the slots from first × 2^i to first × 2^(i+1) − 1. 24 doublings are more
-        // threads than a process can have.
-        let part = (slot / self.first.len()).ilog2() as usize;
-        let part = part.min(self.more.len() - 1);
-        let before = self.first.len() << part;
-        // Ordering: AcqRel, so that a reader that sees the new number also sees the part.
-        self.parts.fetch_max(part as u64 + 1, Ordering::AcqRel);
-        let shards =
-            self.more[part].get_or_init(|| (0..before).map(|_| Shard::new(self.ring)).collect());
-        &shards[(slot - before) % before]
-    }
-
-    fn shards(&self) -> impl Iterator<Item = &Shard> {
-        // Ordering: Acquire pairs with `further`.
-        let parts = usize::try_from(self.parts.load(Ordering::Acquire)).unwrap_or(usize::MAX);
-        let more = self.more.iter().take(parts).filter_map(OnceLock::get);
-        self.first.iter().chain(more.flat_map(|part| part.iter()))
+    pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
+        let shard = self.shards.of(slot, || Shard::new(self.ring));
+        shard.count(|| self.span(), epoch, at, sample)
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
-    /// counted, if that is later.
-    pub(crate) fn tally(&self, epoch: Epoch, at: u64) -> Tally {
-        self.read(epoch, self.span().tick(at))
+    /// counted, if that is later. `slow`: whether slow calls are asked for.
+    pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
+        self.read(epoch, self.span().tick(at), slow)
     }
 
     /// The counts of one epoch in the window that ends at the latest call that was counted.
-    pub(crate) fn latest(&self, epoch: Epoch) -> Tally {
-        self.read(epoch, 0)
+    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Tally {
+        self.read(epoch, 0, slow)
     }
 
-    fn read(&self, epoch: Epoch, at_least: u64) -> Tally {
+    fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Tally {
         let before = u64::from(self.span().buckets) - 1;
         let mut newest = self.newest(epoch, at_least);
         loop {
@@ -145,7 +115,12 @@ impl TimeWindow {
             let mut tally = Tally::default();
             // A shard whose last bucket is too old has no younger one.
             let counting =
-                || self.shards().filter(|s| s.newest(epoch).is_some_and(|newest| newest >= oldest));
+                || self.shards.iter().filter(|s| s.newest(epoch).is_some_and(|n| n >= oldest));
+            if slow {
+                for shard in counting() {
+                    shard.add_slow(&mut tally, epoch, oldest, newest);
+                }
+            }
             for shard in counting() {
                 shard.add_failures(&mut tally, epoch, oldest, newest);
             }
@@ -162,11 +137,11 @@ impl TimeWindow {
     }
 
     fn newest(&self, epoch: Epoch, at_least: u64) -> u64 {
-        self.shards().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
+        self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
     }
 
     /// The memory that it holds, in bytes, itself not included.
     pub(crate) fn bytes(&self) -> usize {
-        self.shards().map(Shard::bytes).sum()
+        self.shards.iter().map(Shard::bytes).sum()
     }
 }

@@ -140,7 +140,7 @@ impl Naive {
         }
         self.events.push((self.tick(), outcome == Outcome::Failure));
         let (failures, successes) = self.counts();
-        let (calls, rate) = (failures + successes, self.policy.failure_rate());
+        let (calls, rate) = (failures + successes, self.policy.failure_rate().unwrap());
         let exceeds = u128::from(failures) * u128::from(rate.denominator())
             > u128::from(calls) * u128::from(rate.numerator());
         if self.phase == Phase::Primary && calls >= self.policy.minimum_calls() && exceeds {

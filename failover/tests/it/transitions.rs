@@ -13,7 +13,7 @@ fn watched() -> Watched {
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
     let policy = Policy::default();
-    assert_eq!(policy.failure_rate().to_string(), "1/2");
+    assert_eq!(policy.failure_rate().unwrap().to_string(), "1/2");
     assert_eq!(policy.minimum_calls(), 10);
     assert_eq!((policy.window(), policy.buckets()), (60 * SECOND, 10));
     assert_eq!(policy.revert_after(), 300 * SECOND);

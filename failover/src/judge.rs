@@ -1,0 +1,118 @@
+//! Judging what was counted, and tripping.
+//!
+//! # Why no trip is missed
+//! A call counts first and is judged afterwards; between the two stands a `SeqCst` fence. Of two
+//! calls that are judged at the same time at least one therefore sees the other's count.
+//!
+//! Not every call needs to be judged. A fast success can raise neither the failure rate nor the
+//! share of slow calls; it can only make up the minimum of calls in a window whose rate exceeds the
+//! threshold already. Such a window is marked uneasy in the phase, which every call reads anyway,
+//! and while it is, every call is judged. A call that opens a bucket is judged too, since the
+//! window slid and may have lost successes. So it costs a healthy window nothing, and:
+//!
+//! - if the window at rest exceeds a threshold and holds its minimum, the route is the fallback,
+//!   or the phase is uneasy and the very next call trips;
+//! - unease is set and taken away by whoever judged, and judged once more afterwards: two calls
+//!   that judged differently can't leave the wrong mark behind.
+//!
+//! Consecutive failures need neither: one word counts them, so that exactly one failure makes up
+//! the number, and the call that ended with it trips, whatever ends after it.
+//!
+//! Calls that hang end nothing. They are looked for by admissions: by the first of each thread in
+//! each bucket, as they can only become more when a bucket begins.
+//!
+//! # Why no trip is made twice
+//! A trip is a compare-and-swap of the phase, from the one that was judged to one of the next
+//! epoch. One thread wins it, and tells the observers.
+
+use crate::Tally;
+use crate::event::{Cause, Condition};
+use crate::phase::{Epoch, Kind, Phase};
+use crate::rules::Verdict;
+use crate::shared::Shared;
+use crate::slot;
+use crate::sync::{Ordering, fence};
+
+impl Shared {
+    /// Judges what the calls that ended say. `run`: how many failures in a row the call that is
+    /// judged has made up.
+    #[cold]
+    pub(crate) fn judge(&self, epoch: Epoch, at: u64, run: u64) {
+        let options = self.options();
+        if !options.rates() && !self.rules.is_too_long(run) {
+            return;
+        }
+        loop {
+            // Ordering: SeqCst. Of two threads that counted, each followed by this fence, at least
+            // one sees the other's count; likewise a count and a change of unease.
+            fence(Ordering::SeqCst);
+            let phase = self.phase();
+            if phase.epoch() != epoch || phase.kind() != Kind::Primary {
+                return;
+            }
+            let tally = self.window.latest(epoch, options.slow());
+            let verdict = match self.rules.judge(&tally, run) {
+                Verdict::Trip(_) => {
+                    let tally = self.window.confirm(epoch, tally);
+                    match self.rules.judge(&tally, run) {
+                        Verdict::Trip(condition) => {
+                            if self.trip(phase, at, condition, tally) {
+                                return;
+                            }
+                            continue;
+                        }
+                        // Calls are being counted meanwhile: the next one is judged in any case.
+                        _ => Verdict::Uneasy,
+                    }
+                }
+                verdict => verdict,
+            };
+            let uneasy = verdict == Verdict::Uneasy;
+            if phase.is_uneasy() == uneasy {
+                return;
+            }
+            // Whoever wins or loses this judges once more.
+            self.swap(phase, phase.with_unease(uneasy));
+        }
+    }
+
+    /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
+    pub(crate) fn look_for_stalled(&self, phase: Phase, at: u64) {
+        let Some(flights) = self.flights() else { return };
+        if phase.kind() != Kind::Primary
+            || !slot::with(|slot| flights.tick(slot, phase.epoch(), at))
+        {
+            return;
+        }
+        let epoch = phase.epoch();
+        loop {
+            let phase = self.phase();
+            if phase.epoch() != epoch {
+                return;
+            }
+            let stalled = flights.stalled(epoch, at);
+            let Some(condition) = self.rules.judge_stalled(stalled) else { return };
+            let tally = self.window.tally(epoch, at, self.options().slow());
+            if self.trip(phase, at, condition, tally) {
+                return;
+            }
+        }
+    }
+
+    /// Sends calls to the fallback, or says that it would. False if another transition, or a change
+    /// of unease, came first.
+    fn trip(&self, phase: Phase, at: u64, condition: Condition, tally: Tally) -> bool {
+        let revert_after = self.rules.revert_after();
+        let tripped = phase.tripped(at, revert_after);
+        let swapped = self.swap(phase, tripped);
+        if swapped {
+            let cause = if self.options().dry_run() {
+                Cause::WouldTrip { condition, tally, revert_after }
+            } else {
+                Cause::Tripped { condition, tally, revert_after }
+            };
+            self.announce(tripped, cause);
+        }
+        swapped
+    }
+}

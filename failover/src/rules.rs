@@ -1,0 +1,231 @@
+//! The policy's numbers as the algorithm reads them, and what they say of what was counted.
+
+use std::time::Duration;
+
+use crate::event::Condition;
+use crate::sync::{AtomicU64, Ordering};
+use crate::window::Stalled;
+use crate::{Policy, Ratio, StallLimit, Tally};
+
+/// What a policy asks for, in one word that is read with the phase: what is not asked for costs a
+/// branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options(u64);
+
+impl Options {
+    const FAILURE_RATE: u64 = 1;
+    const CONSECUTIVE: u64 = 1 << 1;
+    const SLOW: u64 = 1 << 2;
+    const STALLS: u64 = 1 << 3;
+    const DROPPED: u64 = 1 << 4;
+    const DRY_RUN: u64 = 1 << 5;
+
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let option = |asked: bool, bit: u64| if asked { bit } else { 0 };
+        Self(
+            option(policy.failure_rate().is_some(), Self::FAILURE_RATE)
+                | option(policy.consecutive_failures().is_some(), Self::CONSECUTIVE)
+                | option(policy.slow_calls().is_some(), Self::SLOW)
+                | option(policy.stalled_calls().is_some(), Self::STALLS)
+                | option(policy.dropped_after().is_some(), Self::DROPPED)
+                | option(policy.is_dry_run(), Self::DRY_RUN),
+        )
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    const fn has(self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Whether the window has to be judged when a call ends.
+    pub(crate) const fn rates(self) -> bool {
+        self.has(Self::FAILURE_RATE | Self::SLOW)
+    }
+
+    pub(crate) const fn consecutive(self) -> bool {
+        self.has(Self::CONSECUTIVE)
+    }
+
+    pub(crate) const fn slow(self) -> bool {
+        self.has(Self::SLOW)
+    }
+
+    pub(crate) const fn stalls(self) -> bool {
+        self.has(Self::STALLS)
+    }
+
+    pub(crate) const fn dropped(self) -> bool {
+        self.has(Self::DROPPED)
+    }
+
+    /// Whether a call has to know when it began.
+    pub(crate) const fn timed(self) -> bool {
+        self.has(Self::SLOW | Self::STALLS | Self::DROPPED)
+    }
+
+    pub(crate) const fn dry_run(self) -> bool {
+        self.has(Self::DRY_RUN)
+    }
+}
+
+/// What was counted says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No rate exceeds its threshold: no fast success can change that.
+    Calm,
+    /// A rate exceeds its threshold, and calls are missing to the minimum.
+    Uneasy,
+    /// A condition holds.
+    Trip(Condition),
+}
+
+/// A fraction that is never exceeded where there is no condition: see [`Rates::judge`].
+#[derive(Debug)]
+struct Rate {
+    numerator: AtomicU64,
+    denominator: AtomicU64,
+    minimum_calls: AtomicU64,
+}
+
+impl Rate {
+    fn new() -> Self {
+        let one = || AtomicU64::new(1);
+        Self { numerator: one(), denominator: one(), minimum_calls: one() }
+    }
+
+    fn set(&self, rate: Option<Ratio>, minimum_calls: u64) {
+        // A share never exceeds 1.
+        let (numerator, denominator) = rate.map_or((1, 1), |r| (r.numerator(), r.denominator()));
+        // Ordering: see `Rules::set`.
+        self.numerator.store(u64::from(numerator), Ordering::Release);
+        self.denominator.store(u64::from(denominator), Ordering::Release);
+        self.minimum_calls.store(minimum_calls, Ordering::Release);
+    }
+
+    fn judge(&self, part: u64, whole: u64, condition: Condition) -> Verdict {
+        let number =
+            |number: &AtomicU64| u32::try_from(number.load(Ordering::Acquire)).unwrap_or(1);
+        // The denominator is never zero, mixture or not.
+        let ratio = Ratio::new(number(&self.numerator), number(&self.denominator));
+        if !ratio.unwrap_or(Ratio::HALF).is_exceeded_by(part, whole) {
+            Verdict::Calm
+        } else if whole < self.minimum_calls.load(Ordering::Acquire) {
+            Verdict::Uneasy
+        } else {
+            Verdict::Trip(condition)
+        }
+    }
+}
+
+/// The policy's numbers as atomics: a state is used again for another policy (see `pool`). A
+/// thread that reads a mixture is of an epoch that has passed, and its decision changes nothing.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    failures: Rate,
+    slow: Rate,
+    stalls: Rate,
+    /// So many failures in a row trip.
+    consecutive: AtomicU64,
+    /// So many stalled calls trip.
+    stalled_calls: AtomicU64,
+    slow_nanos: AtomicU64,
+    dropped_nanos: AtomicU64,
+    revert_nanos: AtomicU64,
+}
+
+impl Rules {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let never = || AtomicU64::new(u64::MAX);
+        let rules = Self {
+            failures: Rate::new(),
+            slow: Rate::new(),
+            stalls: Rate::new(),
+            consecutive: never(),
+            stalled_calls: never(),
+            slow_nanos: never(),
+            dropped_nanos: never(),
+            revert_nanos: never(),
+        };
+        rules.set(policy);
+        rules
+    }
+
+    pub(crate) fn set(&self, policy: &Policy) {
+        // Ordering: Release pairs with the Acquire in the readers: whoever sees a new number also
+        // sees that the old epoch is over, so that its compare-and-swap fails.
+        let store = |number: &AtomicU64, value| number.store(value, Ordering::Release);
+        let minimum = policy.minimum_calls();
+        let (share, calls) = match policy.stalled_calls() {
+            Some((_, StallLimit::Calls(calls))) => (None, calls),
+            Some((_, StallLimit::Share(share))) => (Some(share), u64::MAX),
+            None => (None, u64::MAX),
+        };
+        self.failures.set(policy.failure_rate(), minimum);
+        self.slow.set(policy.slow_calls().map(|(_, rate)| rate), policy.slow_minimum_calls());
+        self.stalls.set(share, minimum);
+        store(&self.stalled_calls, calls);
+        store(&self.consecutive, policy.consecutive_failures().map_or(u64::MAX, u64::from));
+        store(&self.slow_nanos, policy.slow_calls().map_or(u64::MAX, |(after, _)| nanos(after)));
+        store(&self.dropped_nanos, policy.dropped_after().map_or(u64::MAX, nanos));
+        store(&self.revert_nanos, nanos(policy.revert_after()));
+    }
+
+    pub(crate) fn revert_after(&self) -> Duration {
+        Duration::from_nanos(self.revert_nanos.load(Ordering::Acquire))
+    }
+
+    /// Whether a call that took so many nanoseconds was slow.
+    pub(crate) fn is_slow(&self, nanos: u64) -> bool {
+        nanos > self.slow_nanos.load(Ordering::Acquire)
+    }
+
+    /// Whether a call that was dropped after so many nanoseconds failed.
+    pub(crate) fn is_failure_when_dropped(&self, nanos: u64) -> bool {
+        nanos > self.dropped_nanos.load(Ordering::Acquire)
+    }
+
+    /// Whether that many failures in a row are too many.
+    pub(crate) fn is_too_long(&self, run: u64) -> bool {
+        run >= self.consecutive.load(Ordering::Acquire)
+    }
+
+    /// What the calls that ended say: the first condition that holds. `run`: the failures in a row.
+    pub(crate) fn judge(&self, tally: &Tally, run: u64) -> Verdict {
+        let failures = self.failures.judge(tally.failures, tally.calls(), Condition::FailureRate);
+        if let Verdict::Trip(_) = failures {
+            return failures;
+        }
+        if self.is_too_long(run) {
+            return Verdict::Trip(Condition::ConsecutiveFailures { failures: run });
+        }
+        match self.slow.judge(tally.slow, tally.calls(), Condition::SlowCalls) {
+            Verdict::Calm => failures,
+            slow => slow,
+        }
+    }
+
+    /// What the calls in flight say.
+    pub(crate) fn judge_stalled(&self, stalled: Stalled) -> Option<Condition> {
+        let condition = |stalled, admitted| Condition::StalledCalls { stalled, admitted };
+        let Stalled { calls, recent, admitted } = stalled;
+        if calls >= self.stalled_calls.load(Ordering::Acquire) {
+            return Some(condition(calls, None));
+        }
+        match self.stalls.judge(recent, admitted, condition(recent, Some(admitted))) {
+            Verdict::Trip(condition) => Some(condition),
+            Verdict::Calm | Verdict::Uneasy => None,
+        }
+    }
+}
+
+/// A policy's times are at most 366 days, which is far below 2^64 ns.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,63 @@
+//! A shard for each thread that counts.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// One shard a thread, by the thread's number (see `slot`). Those of the first threads are there
+/// from the start, those of further threads are made when they come.
+pub(super) struct Shards<S> {
+    first: Box<[S]>,
+    /// Part `i` doubles the number so far, when a thread needs it.
+    more: [OnceLock<Box<[S]>>; 24],
+    /// How many of the parts in `more` may be in use.
+    parts: AtomicU64,
+}
+
+impl<S> Shards<S> {
+    /// `threads`: how many threads have their shard from the start; rounded up to a power of two.
+    pub(super) fn new(threads: usize, shard: impl FnMut() -> S) -> Self {
+        Self {
+            first: make(threads.next_power_of_two(), shard),
+            more: std::array::from_fn(|_| OnceLock::new()),
+            parts: AtomicU64::new(0),
+        }
+    }
+
+    /// The shard of the thread with that number. `shard` makes the ones that are missing.
+    #[inline]
+    pub(super) fn of(&self, slot: usize, shard: impl FnMut() -> S) -> &S {
+        self.first.get(slot).unwrap_or_else(|| self.further(slot, shard))
+    }
+
+    #[cold]
+    fn further(&self, slot: usize, shard: impl FnMut() -> S) -> &S {
+        // Part i holds the slots from first × 2^i to first × 2^(i+1) − 1. 24 doublings are more
+        // threads than a process can have.
+        let part = (slot / self.first.len()).ilog2() as usize;
+        let part = part.min(self.more.len() - 1);
+        let before = self.first.len() << part;
+        // Ordering: AcqRel, so that a reader that sees the new number also sees the part.
+        self.parts.fetch_max(part as u64 + 1, Ordering::AcqRel);
+        let shards = self.more[part].get_or_init(|| make(before, shard));
+        &shards[(slot - before) % before]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &S> {
+        // Ordering: Acquire pairs with `further`.
+        let parts = usize::try_from(self.parts.load(Ordering::Acquire)).unwrap_or(usize::MAX);
+        let more = self.more.iter().take(parts).filter_map(OnceLock::get);
+        self.first.iter().chain(more.flat_map(|part| part.iter()))
+    }
+}
+
+fn make<S>(number: usize, mut shard: impl FnMut() -> S) -> Box<[S]> {
+    (0..number).map(|_| shard()).collect()
+}
+
+impl<S> fmt::Debug for Shards<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shards({})", self.iter().count())
+    }
+}

@@ -1,0 +1,45 @@
+//! The counts read from a window.
+
+use crate::Ratio;
+
+/// Counts read from a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Calls that succeeded.
+    pub successes: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Those of the successes and of the failures that were slow. 0 unless the policy asks for
+    /// [`slow_calls`](crate::PolicyBuilder::slow_calls).
+    pub slow: u64,
+}
+
+impl Tally {
+    /// All calls that count: successes and failures.
+    #[must_use]
+    pub const fn calls(&self) -> u64 {
+        self.successes.saturating_add(self.failures)
+    }
+
+    /// Whether the share of failures is strictly greater than `ratio`.
+    #[must_use]
+    pub const fn exceeds(&self, ratio: Ratio) -> bool {
+        ratio.is_exceeded_by(self.failures, self.calls())
+    }
+
+    /// The share of failures, from 0 to 1; `None` without calls. For showing: decisions are made
+    /// in integers, by [`exceeds`](Self::exceeds).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    pub fn failure_rate(&self) -> Option<f64> {
+        (self.calls() > 0).then(|| self.failures as f64 / self.calls() as f64)
+    }
+
+    /// The share of slow calls, from 0 to 1; `None` without calls. For showing.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    pub fn slow_rate(&self) -> Option<f64> {
+        (self.calls() > 0).then(|| self.slow as f64 / self.calls() as f64)
+    }
+}
