@@ -33,8 +33,23 @@ pub enum Cause {
         /// How long calls stay on the fallback.
         revert_after: Duration,
     },
-    /// The time on the fallback is over: calls go to the primary, and the window is empty.
+    /// The time on the fallback is over: calls go to the primary, and the window is empty. Where
+    /// calls came back gradually, all do from now on.
     Reverted,
+    /// The time on the fallback is over: a few calls at once [probe](crate::PolicyBuilder::probing)
+    /// the primary, all others stay on the fallback.
+    Probing,
+    /// Too many probes failed: the fallback keeps the calls.
+    ProbesFailed {
+        /// For how long.
+        revert_after: Duration,
+    },
+    /// A growing share of the calls goes to the primary
+    /// [gradually](crate::PolicyBuilder::gradual_return), and the window is empty.
+    Returning {
+        /// How long until all do.
+        over: Duration,
+    },
     /// In a [dry run](crate::PolicyBuilder::dry_run): calls would go to the fallback now. They go
     /// to the primary.
     WouldTrip {

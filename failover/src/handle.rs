@@ -7,6 +7,30 @@ use crate::clock::{Clock, CoarseClock};
 use crate::pool::Lease;
 use crate::{Observe, Policy, Route, Tally};
 
+/// How calls are routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// All to the primary.
+    Primary,
+    /// All to the fallback.
+    Fallback,
+    /// To the fallback, but for a few at once that probe the primary.
+    Probing,
+    /// A growing share to the primary, the others to the fallback.
+    Returning,
+}
+
+impl State {
+    /// Where calls go; while they return, that is the primary.
+    pub(crate) const fn route(self) -> Route {
+        match self {
+            Self::Primary | Self::Returning => Route::Primary,
+            Self::Fallback | Self::Probing => Route::Fallback,
+        }
+    }
+}
+
 /// What was true at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,6 +40,8 @@ pub struct Snapshot {
     /// Where the policy would send a call. Other than the route only in a
     /// [dry run](crate::PolicyBuilder::dry_run).
     pub advised: Route,
+    /// How calls are routed.
+    pub state: State,
     /// Whether an operator forced the route.
     pub forced: bool,
     /// Whether it only says what it would do.
@@ -82,7 +108,14 @@ impl<K: Clock> FailoverHandle<K> {
     /// Ends a forced route: calls go to the primary, and the window is empty. False, and nothing
     /// changed, if no route was forced.
     pub fn release(&self) -> bool {
-        self.lease.shared().release()
+        self.lease.shared().release(self.clock.now())
+    }
+
+    /// Ends the time on the fallback now, or the probing, as if the one were over or the other had
+    /// succeeded. False, and nothing changed, in every other state. Given the number of an epoch,
+    /// it ends that epoch's and no other's.
+    pub fn revert(&self, epoch: Option<u32>) -> bool {
+        self.lease.shared().revert_now(epoch, self.clock.now())
     }
 
     /// Back to the primary with an empty window, whatever was before: a trip, a forced route, or

@@ -47,7 +47,7 @@ impl Shared {
             // one sees the other's count; likewise a count and a change of unease.
             fence(Ordering::SeqCst);
             let phase = self.phase();
-            if phase.epoch() != epoch || phase.kind() != Kind::Primary {
+            if phase.epoch() != epoch || !phase.is_judged() {
                 return;
             }
             let tally = self.window.latest(epoch, options.slow());
@@ -79,9 +79,7 @@ impl Shared {
     /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
     pub(crate) fn look_for_stalled(&self, phase: Phase, at: u64) {
         let Some(flights) = self.flights() else { return };
-        if phase.kind() != Kind::Primary
-            || !slot::with(|slot| flights.tick(slot, phase.epoch(), at))
-        {
+        if !phase.is_judged() || !slot::with(|slot| flights.tick(slot, phase.epoch(), at)) {
             return;
         }
         let epoch = phase.epoch();
@@ -102,10 +100,12 @@ impl Shared {
     /// Sends calls to the fallback, or says that it would. False if another transition, or a change
     /// of unease, came first.
     fn trip(&self, phase: Phase, at: u64, condition: Condition, tally: Tally) -> bool {
-        let revert_after = self.rules.revert_after();
-        let tripped = phase.tripped(at, revert_after);
+        let interval = self.recovery.rules().interval;
+        let revert_after = self.recovery.intervals.next(&interval, phase.epoch(), at, true);
+        let tripped = phase.until(Kind::Fallback, at, revert_after);
         let swapped = self.swap(phase, tripped);
         if swapped {
+            self.recovery.intervals.tripped(&interval, at, true);
             let cause = if self.options().dry_run() {
                 Cause::WouldTrip { condition, tally, revert_after }
             } else {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::clock::{Clock, CoarseClock};
 use crate::phase::Epoch;
 use crate::pool::Lease;
+use crate::recover::Admitted;
+use crate::recovery::ProbeLease;
 use crate::shared::{Began, Shared};
 use crate::{FailoverHandle, Observe, Outcome, Policy};
 
@@ -56,15 +58,35 @@ impl Admission {
 pub struct Ticket {
     epoch: Epoch,
     began: Began,
-    /// Where the call is counted as in flight, if it is.
-    flight: Option<&'static Shared>,
+    /// The place that the call holds if it is a probe.
+    probe: Option<ProbeLease>,
+    /// Whether the call is counted as in flight.
+    in_flight: bool,
+    /// Where either is to be given back; `None` where there is nothing.
+    shared: Option<&'static Shared>,
 }
 
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(shared) = self.flight {
+        if let Some(shared) = self.shared {
+            self.give_back(shared);
+        }
+    }
+}
+
+impl Ticket {
+    /// Whether it is a probe's.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    fn give_back(&mut self, shared: &Shared) {
+        if self.in_flight {
             shared.land(self.epoch, self.began);
+        }
+        if let Some(lease) = self.probe.take() {
+            shared.give_back(lease);
         }
     }
 }
@@ -181,11 +203,16 @@ impl<K: Clock> Watch<K> {
     /// Decides the route. The call itself is still to [`begin`](Self::begin).
     #[inline]
     pub(crate) fn admit(&self) -> Admission {
-        match self.shared.admit(|| self.clock.now()) {
-            (Route::Primary, epoch) => {
-                Admission::Primary(Ticket { epoch, began: Began::UNKNOWN, flight: None })
-            }
-            (Route::Fallback, _) => Admission::Fallback,
+        let Admitted { route, epoch, probe } = self.shared.admit(|| self.clock.now());
+        match route {
+            Route::Primary => Admission::Primary(Ticket {
+                epoch,
+                began: Began::UNKNOWN,
+                probe,
+                in_flight: false,
+                shared: probe.map(|_| self.shared),
+            }),
+            Route::Fallback => Admission::Fallback,
         }
     }
 
@@ -195,23 +222,31 @@ impl<K: Clock> Watch<K> {
         if self.shared.options().timed() {
             let (began, counted) = self.shared.begin(ticket.epoch, self.clock.now());
             ticket.began = began;
-            ticket.flight = counted.then_some(self.shared);
+            ticket.in_flight = counted;
+            if counted {
+                ticket.shared = Some(self.shared);
+            }
         }
     }
 
     #[inline]
-    pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
-        let (epoch, began) = (ticket.epoch, ticket.began);
+    pub(crate) fn record(&self, mut ticket: Ticket, outcome: Outcome) {
+        let (epoch, began, probe) = (ticket.epoch, ticket.began, ticket.probe.take());
         // It is no longer in flight, whatever the outcome.
         drop(ticket);
-        let failed = match outcome {
-            Outcome::Success => false,
-            Outcome::Failure => true,
-            Outcome::Ignored => return,
-        };
-        if self.shared.counts(epoch) {
-            self.shared.count(epoch, self.clock.now(), began, failed);
+        if let Some(lease) = probe {
+            return self.shared.record_probe(epoch, lease, outcome, self.clock.now());
         }
+        if outcome == Outcome::Ignored || !self.shared.counts(epoch) {
+            return;
+        }
+        let now = self.clock.now();
+        if let Outcome::FailureWithHint { retry_after } = outcome
+            && self.shared.options().hints()
+        {
+            self.shared.hint(epoch, now, retry_after);
+        }
+        self.shared.count(epoch, now, began, outcome.is_failure());
     }
 
     /// The call of a ticket was dropped.

@@ -1,5 +1,7 @@
 //! What a finished call says about the primary.
 
+use std::time::Duration;
+
 /// What a finished call says about the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -7,6 +9,21 @@ pub enum Outcome {
     Success,
     /// The primary failed; this is what the failure rate counts.
     Failure,
+    /// The primary failed, and says itself how long it wants to be left alone, as by
+    /// `Retry-After`. A [`Failure`](Self::Failure) in all else; see
+    /// [`PolicyBuilder::hints`](crate::PolicyBuilder::hints).
+    FailureWithHint {
+        /// How long from now.
+        retry_after: Duration,
+    },
     /// The call says nothing about the primary, and is not counted at all.
     Ignored,
+}
+
+impl Outcome {
+    /// Whether the primary failed, with a hint or without.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::FailureWithHint { .. })
+    }
 }

@@ -1,11 +1,17 @@
 //! Which phase a monitor is in, packed so that one load reads it.
 //!
 //! ```text
-//!            trip                         force(Fallback)
-//!   Primary ──────► Fallback      any ─────────────────────► ForcedFallback
-//!      ▲               │              force(Primary)
-//!      └───────────────┘          any ─────────────────────► ForcedPrimary
-//!        revert: deadline         Forced… ────release──────► Primary
+//!                                     trip
+//!      ┌───────────────────────────────┬──────────────────────────────────┐
+//!      ▼             time over         │    successes                     │
+//!   Fallback ─────────────────────► Probing ─────────► Returning ───────► Primary
+//!      ▲                               │                   │   time over
+//!      └───────────────────────────────┴───────────────────┘
+//!              failures                       trip
+//!
+//!   without probing and gradual return: Fallback ──time over──► Primary
+//!   any ──force(Fallback)──► ForcedFallback ──release──► Primary
+//!   any ──force(Primary)───► ForcedPrimary ───release──► Primary
 //! ```
 //!
 //! Every arrow is one compare-and-swap and begins a new epoch, so that of all the threads that saw
@@ -55,6 +61,11 @@ pub(crate) enum Kind {
     ForcedFallback,
     /// No service uses the monitor any more.
     Retired,
+    /// Calls go to the fallback, but for a few that probe the primary.
+    Probing,
+    /// A share of the calls goes to the primary, and grows until the deadline. The window judges
+    /// it.
+    Returning,
 }
 
 /// A phase, as one word: from the lowest bit, 3 bits of kind, 1 of unease, 20 of epoch, 40 of
@@ -92,6 +103,8 @@ impl Phase {
             1 => Kind::Fallback,
             2 => Kind::ForcedPrimary,
             3 => Kind::ForcedFallback,
+            5 => Kind::Probing,
+            6 => Kind::Returning,
             _ => Kind::Retired,
         }
     }
@@ -111,21 +124,30 @@ impl Phase {
     #[inline]
     pub(crate) const fn route(self) -> Route {
         match self.kind() {
-            Kind::Primary | Kind::ForcedPrimary | Kind::Retired => Route::Primary,
-            Kind::Fallback | Kind::ForcedFallback => Route::Fallback,
+            Kind::Primary | Kind::ForcedPrimary | Kind::Returning | Kind::Retired => Route::Primary,
+            Kind::Fallback | Kind::ForcedFallback | Kind::Probing => Route::Fallback,
         }
     }
 
-    /// Whether the time on the fallback is over. `at`: nanoseconds since the monitor's origin.
+    /// Whether the window judges the calls of this phase.
+    #[inline]
+    pub(crate) const fn is_judged(self) -> bool {
+        matches!(self.kind(), Kind::Primary | Kind::Returning)
+    }
+
+    /// Whether the time of the phase is over. `at`: nanoseconds since the monitor's origin.
     #[inline]
     pub(crate) const fn is_due(self, at: u64) -> bool {
-        matches!(self.kind(), Kind::Fallback) && at >= self.deadline_nanos()
+        self.has_deadline() && at >= self.deadline_nanos()
+    }
+
+    const fn has_deadline(self) -> bool {
+        matches!(self.kind(), Kind::Fallback | Kind::Returning)
     }
 
     /// How long until the revert; `None` where no timer runs.
     pub(crate) fn reverts_in(self, at: u64) -> Option<Duration> {
-        matches!(self.kind(), Kind::Fallback)
-            .then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
+        self.has_deadline().then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
     }
 
     const fn deadline_nanos(self) -> u64 {
@@ -142,11 +164,11 @@ impl Phase {
         Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
     }
 
-    /// On the fallback, in the next epoch, for `time` from `at` on, rounded up to the millisecond.
-    pub(crate) fn tripped(self, at: u64, time: Duration) -> Self {
+    /// Of that kind, in the next epoch, for `time` from `at` on, rounded up to the millisecond.
+    pub(crate) fn until(self, kind: Kind, at: u64, time: Duration) -> Self {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline = at.saturating_add(time).div_ceil(NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
-        Self(self.next(Kind::Fallback).0 | deadline << Self::DEADLINE_AT)
+        Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
     }
 }
 
@@ -156,18 +178,19 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_word_do_not_touch() {
-        let tripped = Phase::FIRST.with_unease(true).tripped(1, Duration::from_millis(5));
+        let tripped =
+            Phase::FIRST.with_unease(true).until(Kind::Fallback, 1, Duration::from_millis(5));
         assert_eq!(tripped.kind(), Kind::Fallback);
         assert_eq!(tripped.epoch().number(), 1);
         assert!(!tripped.is_uneasy());
         assert_eq!(tripped.reverts_in(1_000_000), Some(Duration::from_millis(5)));
-        let last = tripped.tripped(u64::MAX, Duration::MAX);
+        let last = tripped.until(Kind::Fallback, u64::MAX, Duration::MAX);
         assert_eq!((last.kind(), last.epoch().number()), (Kind::Fallback, 2));
     }
 
     #[test]
     fn a_deadline_is_rounded_up_to_the_millisecond() {
-        let tripped = Phase::FIRST.tripped(1, Duration::from_millis(5));
+        let tripped = Phase::FIRST.until(Kind::Fallback, 1, Duration::from_millis(5));
         assert!(!tripped.is_due(5_999_999));
         assert!(tripped.is_due(6_000_000));
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::Ratio;
 
+mod back;
 mod error;
 mod trip;
 
+pub use back::Probing;
 pub use error::PolicyError;
 pub use trip::StallLimit;
 
@@ -34,6 +36,7 @@ pub struct Policy {
     buckets: u32,
     revert_after: Duration,
     trip: trip::Options,
+    back: back::Options,
 }
 
 impl Policy {
@@ -92,6 +95,7 @@ impl Default for Policy {
             buckets: 10,
             revert_after: Duration::from_secs(5 * 60),
             trip: trip::Options::default(),
+            back: back::Options::default(),
         }
     }
 }
@@ -158,6 +162,7 @@ impl PolicyBuilder {
             return Err(PolicyError::RevertAfter(revert_after));
         }
         self.0.check_trip()?;
+        self.0.check_back()?;
         Ok(self.0)
     }
 }

@@ -19,6 +19,7 @@ impl Options {
     const STALLS: u64 = 1 << 3;
     const DROPPED: u64 = 1 << 4;
     const DRY_RUN: u64 = 1 << 5;
+    const HINTS: u64 = 1 << 6;
 
     pub(crate) fn new(policy: &Policy) -> Self {
         let option = |asked: bool, bit: u64| if asked { bit } else { 0 };
@@ -28,7 +29,8 @@ impl Options {
                 | option(policy.slow_calls().is_some(), Self::SLOW)
                 | option(policy.stalled_calls().is_some(), Self::STALLS)
                 | option(policy.dropped_after().is_some(), Self::DROPPED)
-                | option(policy.is_dry_run(), Self::DRY_RUN),
+                | option(policy.is_dry_run(), Self::DRY_RUN)
+                | option(policy.hints().is_some(), Self::HINTS),
         )
     }
 
@@ -68,6 +70,10 @@ impl Options {
     /// Whether a call has to know when it began.
     pub(crate) const fn timed(self) -> bool {
         self.has(Self::SLOW | Self::STALLS | Self::DROPPED)
+    }
+
+    pub(crate) const fn hints(self) -> bool {
+        self.has(Self::HINTS)
     }
 
     pub(crate) const fn dry_run(self) -> bool {
@@ -137,7 +143,6 @@ pub(crate) struct Rules {
     stalled_calls: AtomicU64,
     slow_nanos: AtomicU64,
     dropped_nanos: AtomicU64,
-    revert_nanos: AtomicU64,
 }
 
 impl Rules {
@@ -151,7 +156,6 @@ impl Rules {
             stalled_calls: never(),
             slow_nanos: never(),
             dropped_nanos: never(),
-            revert_nanos: never(),
         };
         rules.set(policy);
         rules
@@ -174,11 +178,6 @@ impl Rules {
         store(&self.consecutive, policy.consecutive_failures().map_or(u64::MAX, u64::from));
         store(&self.slow_nanos, policy.slow_calls().map_or(u64::MAX, |(after, _)| nanos(after)));
         store(&self.dropped_nanos, policy.dropped_after().map_or(u64::MAX, nanos));
-        store(&self.revert_nanos, nanos(policy.revert_after()));
-    }
-
-    pub(crate) fn revert_after(&self) -> Duration {
-        Duration::from_nanos(self.revert_nanos.load(Ordering::Acquire))
     }
 
     /// Whether a call that took so many nanoseconds was slow.

@@ -2,17 +2,20 @@
 //! in `judge`.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::event::{Cause, Event, Observers};
 use crate::phase::{Epoch, Kind, Phase};
+use crate::recover::Admitted;
+use crate::recovery::Recovery;
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::waiters::Waiters;
 use crate::window::{Flights, Sample, Window};
-use crate::{Policy, Route, Snapshot, Tally};
+use crate::{Policy, Route, Snapshot, State, Tally};
 
 /// What every call reads, apart from all that is written often.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) rules: Rules,
     pub(crate) window: Window,
     pub(crate) run: Run,
+    pub(crate) recovery: Recovery,
     /// Only where the policy asks for stalled calls.
     flights: OnceLock<Flights>,
     threads: usize,
@@ -59,6 +63,7 @@ impl Shared {
             rules: Rules::new(policy),
             window: Window::new(policy, threads),
             run: Run::new(),
+            recovery: Recovery::new(policy),
             flights: OnceLock::new(),
             threads,
             waiters: Waiters::default(),
@@ -101,48 +106,21 @@ impl Shared {
     }
 
     #[inline]
-    fn at(&self, now: Moment) -> u64 {
+    pub(crate) fn at(&self, now: Moment) -> u64 {
         // Ordering: Relaxed: it was set before the epoch began that the caller has seen.
         now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
     }
 
-    /// The route of a call that starts now, and its epoch. Reverts if the time on the fallback is
-    /// over. `now` is read only where a timer runs.
+    /// The route of a call that starts now. Makes the transition if the time of a phase is over.
+    /// `now` is read only where a timer runs.
     #[inline]
-    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> (Route, Epoch) {
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Admitted {
         let phase = self.phase();
         match phase.kind() {
-            Kind::Fallback => self.admit_on_fallback(phase, now()),
-            _ if self.options().stalls() => self.admit_watching(phase, now()),
-            _ => (phase.route(), phase.epoch()),
+            Kind::Fallback | Kind::Probing | Kind::Returning => self.admit_by_time(phase, now()),
+            _ if self.options().stalls() => self.admit_by_time(phase, now()),
+            _ => Admitted::to(phase.route(), phase),
         }
-    }
-
-    /// An admission that looks for stalled calls first, and does not go where they hang.
-    fn admit_watching(&self, mut phase: Phase, now: Moment) -> (Route, Epoch) {
-        loop {
-            if phase.kind() == Kind::Fallback {
-                return self.admit_on_fallback(phase, now);
-            }
-            self.look_for_stalled(phase, self.at(now));
-            let after = self.phase();
-            if after.epoch() == phase.epoch() {
-                return (phase.route(), phase.epoch());
-            }
-            phase = after;
-        }
-    }
-
-    fn admit_on_fallback(&self, mut phase: Phase, now: Moment) -> (Route, Epoch) {
-        while phase.is_due(self.at(now)) {
-            let reverted = phase.next(Kind::Primary);
-            if self.swap(phase, reverted) {
-                let dry_run = self.options().dry_run();
-                self.announce(reverted, if dry_run { Cause::WouldRevert } else { Cause::Reverted });
-            }
-            phase = self.phase();
-        }
-        (self.route(phase), phase.epoch())
     }
 
     /// A call of that epoch begins at the primary now: when, and whether it is counted as in
@@ -206,6 +184,11 @@ impl Shared {
         }
     }
 
+    /// A call of that epoch failed, and the primary wants to be left alone for a while.
+    pub(crate) fn hint(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
+        self.recovery.intervals.hinted(epoch, self.at(now), retry_after);
+    }
+
     /// Sends all calls to one route until it is released. True if that changed anything.
     pub(crate) fn force(&self, route: Route) -> bool {
         let kind = match route {
@@ -216,15 +199,22 @@ impl Shared {
     }
 
     /// Ends a forced route. True if there was one.
-    pub(crate) fn release(&self) -> bool {
-        self.transition(Cause::Released, |phase| {
+    pub(crate) fn release(&self, now: Moment) -> bool {
+        let released = self.transition(Cause::Released, |phase| {
             let forced = matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback);
             forced.then(|| phase.next(Kind::Primary))
-        })
+        });
+        if released {
+            let rules = self.recovery.rules();
+            self.recovery.intervals.reverted(&rules.interval, self.at(now));
+        }
+        released
     }
 
-    /// Back to the primary with an empty window, whatever the phase was.
+    /// Back to the primary with an empty window, whatever the phase was. Repeated trips are
+    /// forgotten.
     pub(crate) fn reset(&self) {
+        self.recovery.intervals.forget();
         self.transition(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
     }
 
@@ -250,7 +240,7 @@ impl Shared {
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
         loop {
             let (phase, at, options) = (self.phase(), self.at(now), self.options());
-            let due = phase.is_due(at);
+            let (due, state) = self.state(phase, at);
             let (route, epoch) = (self.route(phase), phase.epoch());
             let counting = route == Route::Primary && !due;
             let tally = if counting {
@@ -263,8 +253,9 @@ impl Shared {
             // The counts belong to the phase only if it still is the same.
             if self.phase().with_unease(false) == phase.with_unease(false) {
                 return Snapshot {
-                    route: if due { Route::Primary } else { route },
-                    advised: if due { Route::Primary } else { phase.route() },
+                    route: if due { state.route() } else { route },
+                    advised: if due { state.route() } else { phase.route() },
+                    state,
                     forced: matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback),
                     dry_run: options.dry_run(),
                     tally,
@@ -275,6 +266,28 @@ impl Shared {
                 };
             }
         }
+    }
+
+    /// Whether the time of a phase is over, and the state that it is in, or that the next admission
+    /// will bring about.
+    fn state(&self, phase: Phase, at: u64) -> (bool, State) {
+        let rules = self.recovery.rules();
+        let due = phase.is_due(at);
+        let state = match phase.kind() {
+            Kind::Fallback if !due => State::Fallback,
+            Kind::Fallback if self.options().dry_run() => State::Primary,
+            Kind::Fallback if rules.probing.is_some() => State::Probing,
+            Kind::Fallback if rules.ramp.is_some() => State::Returning,
+            Kind::Returning if !due => State::Returning,
+            Kind::Probing => State::Probing,
+            Kind::ForcedFallback => State::Fallback,
+            Kind::Fallback
+            | Kind::Returning
+            | Kind::Primary
+            | Kind::ForcedPrimary
+            | Kind::Retired => State::Primary,
+        };
+        (due, state)
     }
 
     /// Ends its use: what is still under way will count for nothing, and nobody is told any more.
@@ -297,6 +310,7 @@ impl Shared {
         self.rules.set(policy);
         self.window.cut(policy);
         self.watch_flights(policy);
+        self.recovery.renew(policy);
         self.origin.store(origin.as_nanos(), Ordering::Release);
         let phase = self.phase();
         // Nobody else changes a retired phase.
@@ -306,13 +320,15 @@ impl Shared {
     /// Whether it has what a policy needs, and not much more.
     pub(crate) fn fits(&self, policy: &Policy) -> bool {
         let flights = policy.stalled_calls().is_some();
-        self.window.fits(policy) && self.flights.get().is_some() == flights
+        self.window.fits(policy)
+            && self.recovery.fits(policy)
+            && self.flights.get().is_some() == flights
     }
 
     /// The memory that it holds, in bytes, the observers and waiting tasks not included.
     pub(crate) fn bytes(&self) -> usize {
         let flights = self.flights.get().map_or(0, Flights::bytes);
-        size_of::<Self>() + self.window.bytes() + flights
+        size_of::<Self>() + self.window.bytes() + self.recovery.bytes() + flights
     }
 }
 

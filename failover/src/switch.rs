@@ -112,6 +112,11 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                     }
                     self.next = Next::Diverted;
                 }
+                // What can't even be asked is no probe: its place goes to another call, and this one
+                // need not wait for it.
+                Poll::Pending if ticket.as_ref().is_some_and(Ticket::is_probe) => {
+                    self.next = Next::Diverted;
+                }
                 Poll::Pending => {
                     self.waiting.wait(context);
                     // A transition after the admission, but before the line above, woke nobody.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Policy, StallLimit};
+use super::{Policy, Probing, StallLimit};
 use crate::Ratio;
 
 /// A policy that makes no sense, by the field that makes none.
@@ -51,6 +51,35 @@ pub enum PolicyError {
     },
     /// `dropped_after` is below 1 ms or above [`Policy::LONGEST`].
     DroppedAfter(Duration),
+    /// `probing` has a number or a time that is out of its range.
+    Probing(Probing),
+    /// `gradual_return` has a first share of 1 or more, or a time below 1 ms or above
+    /// [`Policy::LONGEST`].
+    GradualReturn {
+        /// The first share.
+        first: Ratio,
+        /// The time.
+        over: Duration,
+    },
+    /// `growing` has a factor of 1 or less, a longest time below `revert_after`, or a time out of
+    /// range.
+    Growing {
+        /// The factor.
+        factor: Ratio,
+        /// The longest time.
+        longest: Duration,
+        /// The time after which a step is forgotten.
+        forget_after: Duration,
+    },
+    /// `jitter` has a share of 0, or above 1.
+    Jitter(Ratio),
+    /// `hints` has a time out of range, or its shortest above its longest.
+    Hints {
+        /// The shortest time.
+        shortest: Duration,
+        /// The longest time.
+        longest: Duration,
+    },
 }
 
 impl fmt::Display for PolicyError {
@@ -120,6 +149,31 @@ impl fmt::Display for PolicyError {
             Self::DroppedAfter(time) => {
                 write!(f, "dropped_after is {time:?}: it must be from 1 ms to 366 days")
             }
+            Self::Probing(Probing { places, successes, failures, lease }) => write!(
+                f,
+                "probing has {places} places, {successes} successes, {failures} failures and a \
+                 lease of {lease:?}: it must have 1 to 1,000 places, 1 to 1,000,000 of both, and 1 \
+                 ms to 366 days"
+            ),
+            Self::GradualReturn { first, over } => write!(
+                f,
+                "gradual_return begins with {first} and takes {over:?}: the share must be below 1, \
+                 and the time from 1 ms to 366 days"
+            ),
+            Self::Growing { factor, longest, forget_after } => write!(
+                f,
+                "growing has the factor {factor}, up to {longest:?}, and forgets after \
+                 {forget_after:?}: the factor must be above 1, the longest time not below \
+                 revert_after, and times from 1 ms to 366 days"
+            ),
+            Self::Jitter(up_to) => {
+                write!(f, "jitter is up to {up_to}: it must be above 0 and at most 1")
+            }
+            Self::Hints { shortest, longest } => write!(
+                f,
+                "hints are followed from {shortest:?} to {longest:?}: times must be from 1 ms to \
+                 366 days, and the shortest not above the longest"
+            ),
         }
     }
 }

@@ -11,7 +11,7 @@ use tower_service::Service;
 use crate::clock::Clock;
 use crate::future::Attempt;
 use crate::monitor::{Ticket, Watch};
-use crate::{Classify, Error, Outcome};
+use crate::{Classify, Error};
 
 pin_project! {
     /// The future of a call through a [`Rescuing`](crate::Rescuing) failover.
@@ -85,7 +85,7 @@ where
                 StageProjection::Primary { attempt, spare } => {
                     let (result, outcome) = ready!(attempt.poll(context));
                     match spare.take() {
-                        Some((fallback, request)) if outcome == Outcome::Failure => {
+                        Some((fallback, request)) if outcome.is_failure() => {
                             let rescue = Oneshot::new(fallback, request);
                             stage.set(Stage::ByFallback { rescue, first: Some(result) });
                         }
@@ -95,9 +95,7 @@ where
                 StageProjection::Fallback { call, classify, spare } => {
                     let result = ready!(call.poll(context));
                     match spare.take() {
-                        Some((primary, request))
-                            if classify.classify(&result) == Outcome::Failure =>
-                        {
+                        Some((primary, request)) if classify.classify(&result).is_failure() => {
                             let rescue = Oneshot::new(primary, request);
                             stage.set(Stage::ByPrimary { rescue, first: Some(result) });
                         }

@@ -1,0 +1,201 @@
+//! How long the fallback keeps the calls after a trip.
+//!
+//! The policy's time, multiplied with each trip that follows a short recovery, up to a cap, and
+//! lengthened by a share that is drawn anew for each trip. A hint of the provider replaces it.
+
+use std::time::Duration;
+
+use crate::Ratio;
+use crate::phase::Epoch;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The time on the fallback grows with repeated trips. An option of
+/// [`PolicyBuilder::growing`](crate::PolicyBuilder::growing).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Growth {
+    /// Each trip multiplies the time by this.
+    pub(crate) factor: Ratio,
+    /// The longest time that growing makes.
+    pub(crate) longest: Duration,
+    /// The time grows one step less for each such stretch without a trip.
+    pub(crate) forget_after: Duration,
+}
+
+/// A random lengthening of the time on the fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jitter {
+    pub(crate) up_to: Ratio,
+    pub(crate) seed: u64,
+}
+
+/// The times between which a provider's hint is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hints {
+    pub(crate) shortest: Duration,
+    pub(crate) longest: Duration,
+}
+
+/// All that decides the time on the fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IntervalRules {
+    pub(crate) time: Duration,
+    pub(crate) growth: Option<Growth>,
+    pub(crate) jitter: Option<Jitter>,
+    pub(crate) hints: Option<Hints>,
+}
+
+/// What is remembered of earlier trips: from the lowest bit, 8 bits of steps grown, 16 of trips
+/// made, 40 of the millisecond at which calls came back to the primary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Past(u64);
+
+impl Past {
+    fn new(steps: u64, trips: u64, back_at: u64) -> Self {
+        Self(steps.min(0xff) | (trips & 0xffff) << 8 | back_at << 24)
+    }
+
+    fn steps(self) -> u64 {
+        self.0 & 0xff
+    }
+
+    fn trips(self) -> u64 {
+        self.0 >> 8 & 0xffff
+    }
+
+    fn back_at(self) -> u64 {
+        self.0 >> 24
+    }
+}
+
+/// The memory behind the times. Written by whoever made a transition.
+#[derive(Debug, Default)]
+pub(crate) struct Intervals {
+    past: AtomicU64,
+    /// The latest hint: its epoch, and the millisecond that it reaches to.
+    hint: AtomicU64,
+}
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const MILLIS: u64 = (1 << 40) - 1;
+
+impl Intervals {
+    /// The time of the trip that would be made now, from that epoch. `was_back`: whether calls had
+    /// come back to the primary before it.
+    pub(crate) fn next(
+        &self,
+        rules: &IntervalRules,
+        epoch: Epoch,
+        at: u64,
+        was_back: bool,
+    ) -> Duration {
+        // Ordering: Acquire throughout pairs with the writers' Release: a trip sees what the
+        // transitions before it left.
+        if let Some(hints) = rules.hints {
+            let hint = self.hint.load(Ordering::Acquire);
+            let until = (hint & MILLIS) * NANOS_PER_MILLI;
+            if hint >> 40 == tag(epoch) && until > at {
+                return Duration::from_nanos(until - at).clamp(hints.shortest, hints.longest);
+            }
+        }
+        let past = Past(self.past.load(Ordering::Acquire));
+        let grown = rules.growth.map_or(rules.time, |growth| {
+            growth.after(rules.time, growth.steps_left(past, at, was_back))
+        });
+        rules.jitter.map_or(grown, |jitter| jitter.lengthen(grown, past.trips()))
+    }
+
+    /// Remembers a trip that was made.
+    pub(crate) fn tripped(&self, rules: &IntervalRules, at: u64, was_back: bool) {
+        if rules.growth.is_some() || rules.jitter.is_some() {
+            self.update(|past| {
+                let steps =
+                    rules.growth.map_or(0, |growth| growth.steps_left(past, at, was_back) + 1);
+                Past::new(steps, past.trips() + 1, past.back_at())
+            });
+        }
+    }
+
+    /// Remembers that calls came back to the primary.
+    pub(crate) fn reverted(&self, rules: &IntervalRules, at: u64) {
+        if rules.growth.is_some() {
+            let now = (at / NANOS_PER_MILLI) & MILLIS;
+            self.update(|past| Past::new(past.steps(), past.trips(), now));
+        }
+    }
+
+    /// Remembers a hint, unless one of the same epoch reaches further.
+    pub(crate) fn hinted(&self, epoch: Epoch, at: u64, retry_after: Duration) {
+        let nanos = u64::try_from(retry_after.as_nanos()).unwrap_or(u64::MAX);
+        let until = at.saturating_add(nanos).div_ceil(NANOS_PER_MILLI).min(MILLIS);
+        let hint = tag(epoch) << 40 | until;
+        // Ordering: AcqRel, see `next`.
+        let _ = self.hint.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
+            (old >> 40 != tag(epoch) || old < hint).then_some(hint)
+        });
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget(&self) {
+        self.past.store(0, Ordering::Release);
+        self.hint.store(0, Ordering::Release);
+    }
+
+    fn update(&self, change: impl Fn(Past) -> Past) {
+        // Ordering: AcqRel, see `next`.
+        let _ = self
+            .past
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |past| Some(change(Past(past)).0));
+    }
+}
+
+/// An epoch as a mark that is never 0, which stands for no hint at all.
+fn tag(epoch: Epoch) -> u64 {
+    u64::from(epoch.number()) + 1
+}
+
+impl Growth {
+    /// The steps that are left of those that were grown.
+    fn steps_left(&self, past: Past, at: u64, was_back: bool) -> u64 {
+        if !was_back {
+            return past.steps();
+        }
+        let healthy = u128::from((at / NANOS_PER_MILLI).saturating_sub(past.back_at()));
+        let forgotten = healthy / self.forget_after.as_millis().max(1);
+        past.steps().saturating_sub(u64::try_from(forgotten).unwrap_or(u64::MAX))
+    }
+
+    /// The time after so many steps.
+    fn after(&self, time: Duration, steps: u64) -> Duration {
+        let longest = self.longest.as_nanos().max(time.as_nanos());
+        let mut nanos = time.as_nanos();
+        for _ in 0..steps {
+            nanos =
+                nanos * u128::from(self.factor.numerator()) / u128::from(self.factor.denominator());
+            if nanos >= longest {
+                nanos = longest;
+                break;
+            }
+        }
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl Jitter {
+    /// The time, lengthened by the share that falls to this trip.
+    fn lengthen(&self, time: Duration, trip: u64) -> Duration {
+        let most = time.as_nanos() * u128::from(self.up_to.numerator())
+            / u128::from(self.up_to.denominator());
+        // A 64-bit draw as a fraction of 2^64; `most` is below 2^65 ns for any policy's time.
+        let drawn = ((most >> 1) * u128::from(draw(self.seed, trip))) >> 63;
+        time + Duration::from_nanos(u64::try_from(drawn).unwrap_or(u64::MAX))
+    }
+}
+
+/// The `n`th number of the sequence that a seed begins (SplitMix64, by Steele, Lea and Flood,
+/// "Fast splittable pseudorandom number generators", 2014).
+fn draw(seed: u64, n: u64) -> u64 {
+    let mut z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}

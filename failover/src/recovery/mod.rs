@@ -1,0 +1,72 @@
+//! Coming back: how long the fallback keeps the calls, and how they return to the primary.
+//!
+//! What is remembered for that beside the phase. `recover` makes the transitions.
+
+mod interval;
+mod probes;
+mod ramp;
+mod rules;
+
+use std::sync::OnceLock;
+
+use crate::Policy;
+use interval::Intervals;
+use ramp::Dealer;
+use rules::Board;
+
+pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter};
+pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
+pub(crate) use ramp::Ramp;
+pub(crate) use rules::RecoveryRules;
+
+/// What a monitor keeps for coming back.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    board: Board,
+    pub(crate) intervals: Intervals,
+    pub(crate) dealer: Dealer,
+    /// Only where the policy probes.
+    probes: OnceLock<Probes>,
+}
+
+impl Recovery {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let recovery = Self {
+            board: Board::default(),
+            intervals: Intervals::default(),
+            dealer: Dealer::default(),
+            probes: OnceLock::new(),
+        };
+        recovery.renew(policy);
+        recovery
+    }
+
+    /// Begins anew, for a policy that it [`fits`](Self::fits) or was made for.
+    pub(crate) fn renew(&self, policy: &Policy) {
+        let rules = RecoveryRules::new(policy);
+        if let Some(probing) = rules.probing {
+            self.probes.get_or_init(|| Probes::new(probing.places));
+        }
+        self.board.write(&rules);
+        self.intervals.forget();
+    }
+
+    pub(crate) fn rules(&self) -> RecoveryRules {
+        self.board.read()
+    }
+
+    pub(crate) fn probes(&self) -> Option<&Probes> {
+        self.probes.get()
+    }
+
+    /// Whether it has the places that a policy needs, and not many more.
+    pub(crate) fn fits(&self, policy: &Policy) -> bool {
+        let needed = policy.probing().map_or(0, |probing| probing.places as usize);
+        let room = self.probes.get().map_or(0, Probes::room);
+        needed <= room && room <= needed.saturating_mul(2)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.probes.get().map_or(0, |probes| probes.room() * size_of::<u64>())
+    }
+}

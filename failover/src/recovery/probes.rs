@@ -1,0 +1,143 @@
+//! Probing: a limited number of calls at once are let through to the primary, to see whether it
+//! has recovered.
+//!
+//! Each place is a word that holds the lease of the probe in it, or nothing. A probe that comes
+//! back gives its place back by compare-and-swap from its own lease, and counts only if that
+//! succeeds: one whose lease ran out may find its place taken by another, and says nothing any
+//! more. So no more probes are out than there are places, and none that hangs holds up recovery.
+
+use std::time::Duration;
+
+use crate::phase::Epoch;
+use crate::sync::{AtomicU64, Ordering};
+
+/// The numbers of probing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeRules {
+    /// How many probes are out at once.
+    pub(crate) places: u32,
+    /// How many must succeed.
+    pub(crate) successes: u32,
+    /// How many may not fail.
+    pub(crate) failures: u32,
+    /// How long one may take before its place goes to another.
+    pub(crate) lease: Duration,
+}
+
+/// A probe's place, and the lease that shows that it still holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeLease {
+    place: u32,
+    word: u64,
+}
+
+/// What the probes say so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// Not enough yet.
+    Open,
+    /// Enough succeeded.
+    Recovered,
+    /// Too many failed.
+    StillFailing,
+}
+
+const FREE: u64 = 0;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const MILLIS: u64 = (1 << 40) - 1;
+
+/// The places, and the counts of one epoch.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    places: Box<[AtomicU64]>,
+    /// From the lowest bit, 20 bits of failures, 20 of successes, and the epoch they are of.
+    counts: AtomicU64,
+}
+
+impl Probes {
+    /// The most places, and the most successes or failures, that a policy may ask for.
+    pub(crate) const MOST: u32 = 1_000;
+
+    pub(crate) fn new(places: u32) -> Self {
+        Self {
+            places: (0..places).map(|_| AtomicU64::new(FREE)).collect(),
+            counts: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a place for a probe of that epoch, if one is free, was left by an earlier epoch, or
+    /// has a lease that ran out.
+    pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<ProbeLease> {
+        let now = at / NANOS_PER_MILLI;
+        let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
+        // A lease ends later than it began, so that the next one in its place is another word.
+        let ends = (now + lease.max(1)).min(MILLIS);
+        let word = tag(epoch) << 40 | ends;
+        for (place, holder) in (0..rules.places).zip(&self.places) {
+            // Ordering: Acquire pairs with the release of the place.
+            let held = holder.load(Ordering::Acquire);
+            let over = held == FREE || held >> 40 != tag(epoch) || (held & MILLIS) <= now;
+            // Ordering: AcqRel: a place is taken after it was given back.
+            if over
+                && holder.compare_exchange(held, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                return Some(ProbeLease { place, word });
+            }
+        }
+        None
+    }
+
+    /// Gives a place back. False if the probe does not hold it any more, and so says nothing.
+    pub(crate) fn give_back(&self, lease: ProbeLease) -> bool {
+        let Some(holder) = self.places.get(lease.place as usize) else { return false };
+        // Ordering: AcqRel, see `take`.
+        holder.compare_exchange(lease.word, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts what a probe of that epoch said, and says what all of them say.
+    pub(crate) fn count(&self, rules: &ProbeRules, epoch: Epoch, failed: bool) -> Finding {
+        let (unit, of) = if failed { (1, 0) } else { (1 << 20, 20) };
+        // Ordering: AcqRel: who sees the last of the counts sees what the others had seen.
+        let old = self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, |counts| {
+            let counts = if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
+            // Counts stay below their 20 bits: enough of either ends the epoch long before.
+            let full = counts >> of & 0xf_ffff == 0xf_ffff;
+            Some(if full { counts } else { counts + unit })
+        });
+        let counts = old.map_or_else(
+            |counts| counts,
+            |counts| {
+                let counts = if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
+                counts + unit
+            },
+        );
+        let (failures, successes) = (counts & 0xf_ffff, counts >> 20 & 0xf_ffff);
+        if failures >= u64::from(rules.failures) {
+            Finding::StillFailing
+        } else if successes >= u64::from(rules.successes) {
+            Finding::Recovered
+        } else {
+            Finding::Open
+        }
+    }
+
+    /// The successes and failures of an epoch's probes so far.
+    pub(crate) fn counts(&self, epoch: Epoch) -> (u64, u64) {
+        let counts = self.counts.load(Ordering::Acquire);
+        if counts >> 40 == tag(epoch) {
+            (counts >> 20 & 0xf_ffff, counts & 0xf_ffff)
+        } else {
+            (0, 0)
+        }
+    }
+
+    /// How many places there are.
+    pub(crate) fn room(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// An epoch as a mark that is never 0, so that no lease is [`FREE`].
+fn tag(epoch: Epoch) -> u64 {
+    u64::from(epoch.number()) + 1
+}
