@@ -11,7 +11,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use crate::app::{App, Ended};
+use crate::app::{App, Ended, StartError};
 use crate::cli::{Cli, Command, ServeArgs};
 use crate::{demo, signals, telemetry};
 
@@ -53,6 +53,7 @@ async fn serve(args: &ServeArgs) -> ExitCode {
     };
     let app = match App::start(&config).await {
         Ok(app) => app,
+        Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
         Err(error) => return fail(FAILED, &error),
     };
     tracing::info!(

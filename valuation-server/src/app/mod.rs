@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use failover::{Clock, CoarseClock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -37,10 +38,10 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// The server, ready to run.
 #[derive(Debug)]
-pub struct App {
+pub struct App<K: Clock = CoarseClock> {
     listener: TcpListener,
     address: SocketAddr,
-    providers: Providers,
+    providers: Providers<K>,
     store: Store,
     valuer: Valuer,
     limits: Limits,
@@ -86,7 +87,20 @@ impl App {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        let providers = Providers::new(config)?;
+        Self::start_on(config, CoarseClock).await
+    }
+}
+
+impl<K: Clock> App<K> {
+    /// As [`start`](App::start), with the failover on a clock of the caller's.
+    ///
+    /// # Errors
+    /// [`StartError`] names what can't work.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start_on(config: &Config, clock: K) -> Result<Self, StartError> {
+        let providers = Providers::new(config, clock)?;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -109,7 +123,7 @@ impl App {
 
     /// The providers and the switch between them.
     #[must_use]
-    pub fn providers(&self) -> &Providers {
+    pub fn providers(&self) -> &Providers<K> {
         &self.providers
     }
 

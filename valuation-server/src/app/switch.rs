@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use failover::{
-    Cause, Error, Event, FailoverHandle, FailoverLayer, Outcome, Policy, PolicyError, Rescue, Route,
+    Cause, Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome,
+    Policy, PolicyError, Rescue, Route,
 };
 use tower::{Layer, ServiceExt};
 
@@ -15,8 +16,8 @@ use crate::valuer::Quotes;
 
 /// SuperCar as the primary and Premium as the fallback, each call audited.
 #[derive(Clone, Debug)]
-pub struct Providers {
-    layer: FailoverLayer<Audit<Premium>, Judge>,
+pub struct Providers<K: Clock = CoarseClock> {
+    layer: FailoverLayer<Audit<Premium>, Judge, K>,
     supercar: Audit<SuperCar>,
     rescue: bool,
 }
@@ -67,12 +68,13 @@ pub struct Transition {
     pub because: String,
 }
 
-impl Providers {
-    /// The providers of a configuration, with SuperCar as the route.
+impl<K: Clock> Providers<K> {
+    /// The providers of a configuration, with SuperCar as the route. Calls are counted, and the
+    /// time until the revert runs, by `clock`.
     ///
     /// # Errors
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
-    pub fn new(config: &Config) -> Result<Self, ProvidersError> {
+    pub fn new(config: &Config, clock: K) -> Result<Self, ProvidersError> {
         let policy = Policy::builder()
             .failure_rate(config.failure_rate)
             .minimum_calls(config.min_calls.into())
@@ -85,9 +87,12 @@ impl Providers {
             config.premium_range,
             config.provider_timeout,
         )?;
-        let layer = FailoverLayer::new(AuditLayer.layer(premium), policy)
-            .classify(judge as Judge)
-            .observe(|event: &Event| log(&Transition::from(event)));
+        let layer = FailoverLayer::with_monitor(
+            AuditLayer.layer(premium),
+            Monitor::with_clock(policy, clock),
+        )
+        .classify(judge as Judge)
+        .observe(|event: &Event| log(&Transition::from(event)));
         Ok(Self { layer, supercar: AuditLayer.layer(supercar), rescue: config.rescue })
     }
 
@@ -120,7 +125,7 @@ impl Providers {
         self.handle().observe(move |event: &Event| tell(&Transition::from(event)));
     }
 
-    fn handle(&self) -> FailoverHandle {
+    fn handle(&self) -> FailoverHandle<K> {
         self.layer.handle()
     }
 }
