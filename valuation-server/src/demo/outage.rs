@@ -207,7 +207,10 @@ async fn tell_story(
         "{answers} answers, {errors} errors, {trips} trip, {reverts} revert; \
          {supercar} calls to SuperCar, {premium} to Premium."
     ));
-    Ok(())
+    match (trips, reverts, answers) {
+        (1, 1, 1..) => Ok(()),
+        _ => Err(DemoError::Story("one trip and one revert were to be seen".into())),
+    }
 }
 
 /// Prints a line at once, also into a pipe. Where nobody reads any more, the story goes on.
