@@ -1,1 +1,40 @@
-fn main() {}
+//! A trip and a revert, with two services in this process.
+//!
+//! `cargo run -p examples --example quickstart`
+
+use std::io;
+use std::time::Duration;
+
+use failover::{FailoverLayer, ManualClock, Monitor, Policy};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    // The primary fails for the first ten requests of the day.
+    let primary = service_fn(async |request: u32| match request {
+        0..10 => Err(io::Error::other("down")),
+        _ => Ok("the primary"),
+    });
+    let fallback = service_fn(async |_: u32| Ok::<_, io::Error>("the fallback"));
+
+    // More than half of at least 10 calls within a minute fail: five minutes on the fallback.
+    // (A clock that is moved by hand, so that nobody has to wait. Yours is
+    // `FailoverLayer::new(fallback, policy)`.)
+    let policy = Policy::builder().revert_after(Duration::from_secs(300)).build()?;
+    let clock = ManualClock::new();
+    let monitor = Monitor::with_clock(policy, clock.clone());
+    let mut service = FailoverLayer::with_monitor(fallback, monitor).layer(primary);
+
+    for request in 0..15 {
+        if request == 13 {
+            clock.advance(Duration::from_secs(300));
+            println!("-- five minutes later --");
+        }
+        match service.ready().await?.call(request).await {
+            Ok(answer) => println!("{request:2}: answered by {answer}"),
+            Err(error) => println!("{request:2}: {error}"),
+        }
+    }
+    println!("{:?}", service.handle().snapshot().tally);
+    Ok(())
+}

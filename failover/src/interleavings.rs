@@ -85,11 +85,24 @@ const FAIL: bool = true;
 fn no_count_is_lost_between_three_threads() {
     model(|| {
         let model = Model::new(3, 100);
-        let threads = [model.spawn(&[FAIL, OK]), model.spawn(&[OK])];
-        call(&model.shared, FAIL);
+        let threads = [model.spawn(&[OK]), model.spawn(&[OK, OK])];
+        call(&model.shared, OK);
         for thread in threads {
             thread.join().unwrap();
         }
+        let tally = model.shared.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (0, 4));
+    });
+}
+
+#[test]
+fn no_failure_is_lost_between_two_threads() {
+    model(|| {
+        let model = Model::new(2, 100);
+        let thread = model.spawn(&[FAIL, OK]);
+        call(&model.shared, OK);
+        call(&model.shared, FAIL);
+        thread.join().unwrap();
         let tally = model.shared.snapshot(Moment::default()).tally;
         assert_eq!((tally.failures, tally.successes), (2, 2));
         assert_eq!(model.trips(), 0);

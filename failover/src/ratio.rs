@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A fraction of two integers, kept as it was written: one third is one third.
+/// A fraction of two integers in lowest terms: one third is one third.
 ///
 /// ```
 /// use failover::Ratio;
@@ -15,7 +15,7 @@ use std::str::FromStr;
 /// assert_eq!("1/2".parse(), Ok(half));
 /// # Ok::<(), failover::RatioError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ratio {
     numerator: u32,
     denominator: u32,
@@ -27,11 +27,15 @@ pub struct Ratio {
 pub enum RatioError {
     /// The denominator is zero.
     ZeroDenominator,
-    /// Not of the form `1/3`, `0.5` or `50%`, or with more digits than 32 bits hold.
+    /// Not of the form `1/3`, `0.5` or `50%`.
     NotARatio,
+    /// More digits than two 32-bit integers hold.
+    TooLong,
 }
 
 impl Ratio {
+    /// All.
+    pub const ONE: Self = Self { numerator: 1, denominator: 1 };
     /// One half.
     pub const HALF: Self = Self { numerator: 1, denominator: 2 };
 
@@ -40,11 +44,24 @@ impl Ratio {
     /// # Errors
     /// [`RatioError::ZeroDenominator`] if the denominator is zero.
     pub const fn new(numerator: u32, denominator: u32) -> Result<Self, RatioError> {
+        Self::reduced(numerator as u64, denominator as u64)
+    }
+
+    const fn reduced(numerator: u64, denominator: u64) -> Result<Self, RatioError> {
         if denominator == 0 {
-            Err(RatioError::ZeroDenominator)
-        } else {
-            Ok(Self { numerator, denominator })
+            return Err(RatioError::ZeroDenominator);
         }
+        let (mut divisor, mut rest) = (denominator, numerator);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        let (numerator, denominator) = (numerator / divisor, denominator / divisor);
+        if numerator > u32::MAX as u64 || denominator > u32::MAX as u64 {
+            return Err(RatioError::TooLong);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+        let reduced = Self { numerator: numerator as u32, denominator: denominator as u32 };
+        Ok(reduced)
     }
 
     /// The upper part.
@@ -72,16 +89,6 @@ impl Ratio {
     }
 }
 
-/// Equal as numbers: 1/2 equals 2/4.
-impl PartialEq for Ratio {
-    fn eq(&self, other: &Self) -> bool {
-        u64::from(self.numerator) * u64::from(other.denominator)
-            == u64::from(other.numerator) * u64::from(self.denominator)
-    }
-}
-
-impl Eq for Ratio {}
-
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.numerator, self.denominator)
@@ -94,29 +101,26 @@ impl FromStr for Ratio {
 
     fn from_str(text: &str) -> Result<Self, RatioError> {
         if let Some((numerator, denominator)) = text.split_once('/') {
-            return Self::new(digits(numerator)?, digits(denominator)?);
+            return Self::reduced(digits(numerator)?, digits(denominator)?);
         }
         let (decimal, scale) = text.strip_suffix('%').map_or((text, 1), |rest| (rest, 100));
         let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, "0"));
-        let fraction_scale = u32::try_from(fraction.len())
-            .ok()
-            .and_then(|places| 10_u32.checked_pow(places))
-            .ok_or(RatioError::NotARatio)?;
-        let numerator = digits(whole)?
-            .checked_mul(fraction_scale)
-            .and_then(|n| n.checked_add(digits(fraction).ok()?))
-            .ok_or(RatioError::NotARatio)?;
-        Self::new(numerator, fraction_scale.checked_mul(scale).ok_or(RatioError::NotARatio)?)
+        let (whole, parts) = (digits(whole)?, digits(fraction)?);
+        let places = u32::try_from(fraction.len()).map_err(|_| RatioError::TooLong)?;
+        let tens = 10_u64.checked_pow(places).ok_or(RatioError::TooLong)?;
+        let numerator = whole.checked_mul(tens).and_then(|n| n.checked_add(parts));
+        let denominator = tens.checked_mul(scale);
+        let (numerator, denominator) = numerator.zip(denominator).ok_or(RatioError::TooLong)?;
+        Self::reduced(numerator, denominator)
     }
 }
 
-/// Digits only: `u32::from_str` alone would take a sign.
-fn digits(text: &str) -> Result<u32, RatioError> {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().map_err(|_| RatioError::NotARatio)
-    } else {
-        Err(RatioError::NotARatio)
+/// Digits only: `u64::from_str` alone would take a sign.
+fn digits(text: &str) -> Result<u64, RatioError> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(RatioError::NotARatio);
     }
+    text.parse().map_err(|_| RatioError::TooLong)
 }
 
 impl fmt::Display for RatioError {
@@ -124,6 +128,7 @@ impl fmt::Display for RatioError {
         f.write_str(match self {
             Self::ZeroDenominator => "the denominator of a ratio must not be zero",
             Self::NotARatio => "a ratio is written as 1/3, 0.5 or 50%",
+            Self::TooLong => "the ratio has too many digits",
         })
     }
 }
@@ -169,11 +174,12 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_ratio() {
-        for text in
-            ["", ".", "/", "1/", "-1/2", "+0.5", "0.5 ", "half", "0.123456789012", "%", "1/2/3"]
-        {
+        for text in ["", ".", "/", "1/", "-1/2", "+0.5", "0.5 ", "half", "%", "1/2/3"] {
             assert_eq!(text.parse::<Ratio>(), Err(RatioError::NotARatio), "{text:?}");
         }
+        assert_eq!("0.12345678901".parse::<Ratio>(), Err(RatioError::TooLong));
+        assert_eq!("0.5000000000".parse::<Ratio>(), Ok(Ratio::HALF));
+        assert_eq!("99999999999999999999".parse::<Ratio>(), Err(RatioError::TooLong));
         assert_eq!("1/0".parse::<Ratio>(), Err(RatioError::ZeroDenominator));
     }
 }

@@ -102,7 +102,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "STORY")]
     pub scenario: Option<Scenario>,
 
-    /// Play the story in seconds instead of minutes
+    /// Play the story with a revert after 5s instead of 30s
     #[arg(long, requires = "scenario")]
     pub quick: bool,
 
@@ -119,6 +119,8 @@ pub enum Scenario {
 
 /// The demo's time until the revert, unless it is given: short enough to wait for.
 const DEMO_REVERT_AFTER: Duration = Duration::from_secs(30);
+/// The same in a quick story.
+const QUICK_REVERT_AFTER: Duration = Duration::from_secs(5);
 
 impl ServeArgs {
     /// The configuration from these flags, the environment and the file.
@@ -151,7 +153,7 @@ impl DemoArgs {
         insert(&mut flags, Setting::Listen, self.listen.as_ref());
         let mut config = Config::with_providers(&flags, database, supercar_url, premium_url)?;
         if self.policy.revert_after.is_none() {
-            config.revert_after = DEMO_REVERT_AFTER;
+            config.revert_after = if self.quick { QUICK_REVERT_AFTER } else { DEMO_REVERT_AFTER };
         }
         Ok(config)
     }

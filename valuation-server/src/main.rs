@@ -1,2 +1,11 @@
 //! The binary: parse, run.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use valuation_server::cli::Cli;
+use valuation_server::run;
+
+fn main() -> ExitCode {
+    run(&Cli::parse())
+}

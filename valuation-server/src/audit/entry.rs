@@ -63,7 +63,9 @@ impl Entry {
             Err(failure) => {
                 let error = match &failure.error {
                     QuoteError::Unavailable { code, message } => (*code, printable(message)),
-                    refusal @ (QuoteError::NotFound | QuoteError::Refused(_)) => {
+                    refusal @ (QuoteError::NotFound
+                    | QuoteError::NotAsked
+                    | QuoteError::Refused(_)) => {
                         (ErrorCode::Status, printable(&refusal.to_string()))
                     }
                 };

@@ -6,7 +6,6 @@
 
 mod error;
 mod file;
-mod fraction;
 mod setting;
 
 use std::collections::BTreeMap;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
 
 pub use error::ConfigError;
-pub use fraction::{Fraction, FractionError};
+pub use failover::{Ratio, RatioError};
 pub use setting::{Origin, Setting};
 
 /// The environment variable that names the configuration file.
@@ -41,7 +40,7 @@ pub struct Config {
     pub premium_url: BaseUrl,
     /// The share of failing calls that must be exceeded, below 1. At 0 any failure exceeds it.
     /// Default: 1/2.
-    pub failure_rate: Fraction,
+    pub failure_rate: Ratio,
     /// The number of calls below which nothing is concluded; at least 1. Default: 10.
     pub min_calls: u32,
     /// How far back calls are counted. Default: 60 s.
@@ -147,8 +146,7 @@ impl Config {
             premium_url,
             listen: value(given, Setting::Listen, |text| text.parse().map_err(unexplained))?
                 .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 3000))),
-            failure_rate: value(given, Setting::FailureRate, failure_rate)?
-                .unwrap_or(Fraction::HALF),
+            failure_rate: value(given, Setting::FailureRate, failure_rate)?.unwrap_or(Ratio::HALF),
             min_calls: value(given, Setting::MinCalls, min_calls)?.unwrap_or(10),
             window: duration(Setting::Window, Duration::from_secs(60))?,
             revert_after: duration(Setting::RevertAfter, Duration::from_secs(300))?,
@@ -194,9 +192,10 @@ fn database(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err(String::new()) } else { Ok(PathBuf::from(text)) }
 }
 
-fn failure_rate(text: &str) -> Result<Fraction, String> {
-    match Fraction::parse(text) {
-        Ok(Fraction::ONE) => Err("nothing exceeds 1".to_owned()),
+fn failure_rate(text: &str) -> Result<Ratio, String> {
+    match text.parse::<Ratio>() {
+        Ok(Ratio::ONE) => Err("nothing exceeds 1".to_owned()),
+        Ok(ratio) if ratio.numerator() > ratio.denominator() => Err("it is above 1".to_owned()),
         other => other.map_err(|error| error.to_string()),
     }
 }

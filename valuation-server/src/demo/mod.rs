@@ -1,3 +1,128 @@
-//! A world to try the server in.
+//! Try it: the server with two simulated providers on loopback, and a database in a temporary
+//! folder that goes away with it.
 
+mod outage;
 pub mod simulator;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::app::{App, Ended, StartError};
+use crate::cli::{DemoArgs, Scenario};
+use crate::config::ConfigError;
+use crate::domain::Provider;
+use simulator::{Pace, Simulator};
+
+/// Where the simulators listen if these ports are free; elsewhere if not.
+const SUPERCAR_PORT: u16 = 3001;
+const PREMIUM_PORT: u16 = 3002;
+
+/// Why the demo can't be shown, or did not show what it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// A flag is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server can't start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No temporary folder, or no port on loopback.
+    #[error("the demo's surroundings cannot be made: {0}")]
+    Surroundings(#[from] io::Error),
+    /// The story went another way than it should.
+    #[error("the story went wrong: {0}")]
+    Story(String),
+}
+
+/// The demo's server and its surroundings.
+struct Stage {
+    app: App,
+    supercar: Simulator,
+    premium: Simulator,
+    /// Removed when dropped.
+    folder: TempDir,
+}
+
+/// Shows the demo until `shutdown` is ready, or until its story is told.
+///
+/// # Errors
+/// [`DemoError`] says what is in the way, or what went wrong in the story.
+pub async fn run(
+    args: &DemoArgs,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Ended, DemoError> {
+    let folder = tempfile::Builder::new().prefix("valuation-demo-").tempdir()?;
+    let supercar = simulator(Provider::SuperCar, SUPERCAR_PORT).await?;
+    let premium = simulator(Provider::Premium, PREMIUM_PORT).await?;
+    let database = folder.path().join("valuations.sqlite");
+    let config = args.config(&database, supercar.base_url(), premium.base_url())?;
+    let app = App::start(&config).await?;
+    let stage = Stage { app, supercar, premium, folder };
+    match args.scenario {
+        None => {
+            print!("{}", what_to_try(&stage, &database, &config));
+            let Stage { app, supercar, premium, folder } = stage;
+            let ended = app.run(shutdown).await;
+            supercar.stop().await;
+            premium.stop().await;
+            folder.close()?;
+            Ok(ended)
+        }
+        Some(Scenario::Outage) => outage::play(stage, config.revert_after, shutdown).await,
+    }
+}
+
+async fn simulator(provider: Provider, port: u16) -> io::Result<Simulator> {
+    let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match Simulator::start(provider, at(port), Pace::default()).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Simulator::start(provider, at(0), Pace::default()).await
+        }
+        started => started,
+    }
+}
+
+fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -> String {
+    let server = stage.app.address();
+    let (supercar, premium) = (stage.supercar.address(), stage.premium.address());
+    let database = database.display();
+    let back = humantime::format_duration(config.revert_after);
+    let put = format!("curl -X PUT http://{server}/valuations");
+    let body = "-H 'content-type: application/json' -d '{\"mileage\": 10000}'";
+    let minimum = config.min_calls;
+    format!(
+        "\
+The valuation server listens on http://{server}, until Ctrl-C.
+SuperCar (primary) is simulated on http://{supercar}, Premium (fallback) on http://{premium}.
+The database is {database}, and goes away with the demo.
+
+Value a car, and read the valuation again:
+  {put}/AA99BCD {body}
+  curl http://{server}/valuations/AA99BCD
+It is \"providerName\":\"SuperCar Valuations\".
+
+Break SuperCar, and value another car:
+  curl -X POST 'http://{supercar}/fault?mode=500'
+  {put}/AB12CDE {body}
+SuperCar's failure is rescued: the answer is \"Premium Car Valuations\".
+
+Let {minimum} calls fail, and SuperCar is no longer asked, for {back}:
+  for i in $(seq 10 29); do {put}/CAR$i {body}; echo; done
+  curl http://{supercar}/fault       # its calls no longer grow
+
+Mend it, and after {back} it is asked again:
+  curl -X POST 'http://{supercar}/fault?mode=ok'
+
+Other faults: mode=hang, reset, garbage, slow, 503, 429, 404; rate=0.5 for a share of the calls.
+Every call to a provider is a row:
+  sqlite3 {database} 'SELECT * FROM ProviderLogs ORDER BY id DESC LIMIT 5'
+
+A whole outage in a few seconds: valuation-server demo --scenario outage --quick
+"
+    )
+}

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod entry;
 mod mileage;
 mod money;
 mod provider;
@@ -11,6 +12,7 @@ mod vrm;
 
 pub use attempt::{Answer, Describe, Failure};
 pub use call::{CallTrail, ErrorCode, ProviderCall};
+pub use entry::Entry;
 pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};
 pub use provider::Provider;

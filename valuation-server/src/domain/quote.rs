@@ -65,6 +65,9 @@ pub enum QuoteError {
     /// The provider is up and does not know the vehicle (404). No failure of the provider.
     #[error("the provider does not know the vehicle")]
     NotFound,
+    /// The provider has no way to be asked about this vehicle; nothing was sent.
+    #[error("the provider can't be asked about the vehicle")]
+    NotAsked,
     /// The provider is up and refuses the request (another 4xx). No failure of the provider.
     #[error("the provider refused the request with status {0}")]
     Refused(u16),

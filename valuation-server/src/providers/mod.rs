@@ -46,9 +46,8 @@ fn ask(
     parse: impl FnOnce(&[u8]) -> Result<Quote, QuoteError> + Send + 'static,
 ) -> Asking {
     Box::pin(async move {
-        // A provider that can't be asked about a vehicle knows nothing of it.
         let Some(url) = url else {
-            return Err(Failure { error: QuoteError::NotFound, response_code: None });
+            return Err(Failure { error: QuoteError::NotAsked, response_code: None });
         };
         let reply = fetch.get(url).await.map_err(|mishap| Failure {
             response_code: mishap.status,

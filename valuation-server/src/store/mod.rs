@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{ProviderCall, Valuation, Vrm};
+use crate::domain::{Entry, Valuation, Vrm};
 use queue::{Job, Message};
 use readers::Readers;
 use stats::Shared;
@@ -44,15 +44,6 @@ pub use config::{Durability, StoreConfig};
 pub use error::{OpenProblem, StoreError};
 pub use logs::LoggedCall;
 pub use stats::StoreStats;
-
-/// What is stored together or not at all.
-#[derive(Clone, Debug, Default)]
-pub struct Entry {
-    /// A valuation, stored unless its vehicle has one already.
-    pub valuation: Option<Valuation>,
-    /// The calls to providers that led to it, or to nothing.
-    pub calls: Vec<ProviderCall>,
-}
 
 /// The database. Clones share it; when the last clone and reservation are dropped, the writer
 /// commits what waits and ends by itself.

@@ -11,8 +11,8 @@ use std::thread;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::{Entry, Inner, RecordsError, ValueError};
-use crate::domain::{CallTrail, Mileage, QuoteError, QuoteRequest, Valuation, Vrm};
+use super::{Inner, Place, RecordsError, ValueError};
+use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Valuation, Vrm};
 use crate::unwind;
 
 /// What a flight gives to everybody who waits for it.
@@ -24,20 +24,17 @@ pub(super) struct Flight {
     inner: Arc<Inner>,
     vrm: Vrm,
     trail: CallTrail,
+    /// Kept in the records from before the first attempt until the commit.
+    place: Option<Box<dyn Place>>,
     landed: watch::Sender<Option<Outcome>>,
     outcome: Option<Outcome>,
 }
-
-/// Why the records refuse before anything was tried.
-#[derive(Debug, thiserror::Error)]
-#[error("the store says that it can't store at present, so no provider was asked")]
-struct CannotStore;
 
 impl Flight {
     /// A flight that its caller has entered into the map already.
     pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, landed: watch::Sender<Option<Outcome>>) -> Self {
         inner.running.send_modify(|running| *running += 1);
-        Self { inner, vrm, trail: CallTrail::default(), landed, outcome: None }
+        Self { inner, vrm, trail: CallTrail::default(), place: None, landed, outcome: None }
     }
 
     /// Flies, and lands.
@@ -46,21 +43,20 @@ impl Flight {
         self.outcome = Some(outcome);
     }
 
-    async fn fly(&self, mileage: Mileage) -> Outcome {
-        let records = &*self.inner.records;
-        let stored = records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
+    async fn fly(&mut self, mileage: Mileage) -> Outcome {
+        let inner = Arc::clone(&self.inner);
+        let stored = inner.records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
         if let Some(found) = stored {
             return Ok(found);
         }
-        if !records.can_store() {
-            return Err(self.records_failed(RecordsError::unavailable(CannotStore)));
-        }
+        let place = inner.records.reserve().await.map_err(|error| self.records_failed(error))?;
+        self.place = Some(place);
         let quoted = self.quote(mileage).await;
         let entry = Entry { valuation: quoted.as_ref().ok().cloned(), calls: self.trail.take() };
-        if entry == Entry::default() {
+        let Some(place) = self.place.take().filter(|_| entry != Entry::default()) else {
             return quoted;
-        }
-        let stands = records.commit(entry).await.map_err(|error| self.records_failed(error))?;
+        };
+        let stands = place.commit(entry).await.map_err(|error| self.records_failed(error))?;
         quoted.map(|made| stands.unwrap_or(made))
     }
 
@@ -73,7 +69,7 @@ impl Flight {
                 tracing::warn!(%vrm, %error, "no quote");
                 Err(match error {
                     QuoteError::Unavailable { .. } => ValueError::Unavailable,
-                    QuoteError::NotFound => ValueError::NotFound,
+                    QuoteError::NotFound | QuoteError::NotAsked => ValueError::NotFound,
                     QuoteError::Refused(_) => ValueError::Refused,
                 })
             }
@@ -103,7 +99,11 @@ impl Drop for Flight {
         // after the answer.
         let calls = self.trail.take();
         if !calls.is_empty() {
-            self.inner.records.submit(Entry { valuation: None, calls });
+            let entry = Entry { valuation: None, calls };
+            match self.place.take() {
+                Some(place) => place.submit(entry),
+                None => self.inner.records.submit(entry),
+            }
         }
         // Last, so that `idle` means that the records have all there is.
         self.inner.running.send_modify(|running| *running -= 1);

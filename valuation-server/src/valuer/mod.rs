@@ -18,7 +18,7 @@ use tower::util::BoxCloneSyncService;
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Valuation, Vrm};
 use flight::{Flight, Outcome};
 
-pub use records::{Commit, Entry, Records, RecordsError};
+pub use records::{Commit, Place, Records, RecordsError, Reserve};
 
 /// Where quotes come from. Each question is asked of a clone of its own.
 pub type Quotes = BoxCloneSyncService<QuoteRequest, Quote, QuoteError>;

@@ -5,20 +5,14 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::domain::{ProviderCall, Valuation, Vrm};
+use crate::domain::{Entry, Valuation, Vrm};
 
-/// What one question to the providers led to. It is stored whole or not at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
-    /// The valuation, if there was a quote.
-    pub valuation: Option<Valuation>,
-    /// Every attempt at a provider, in the order in which they ended.
-    pub calls: Vec<ProviderCall>,
-}
+/// The future of [`Records::reserve`].
+pub type Reserve<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn Place>, RecordsError>> + Send + 'a>>;
 
-/// The future of [`Records::commit`].
-pub type Commit<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<Valuation>, RecordsError>> + Send + 'a>>;
+/// The future of [`Place::commit`].
+pub type Commit = Pin<Box<dyn Future<Output = Result<Option<Valuation>, RecordsError>> + Send>>;
 
 /// The valuations that were made and the log of the calls that made them.
 pub trait Records: fmt::Debug + Send + Sync {
@@ -30,6 +24,20 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// what stands there is no valuation.
     fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError>;
 
+    /// Makes sure, before a provider is asked, that what it answers can be stored, and keeps a
+    /// place for it.
+    ///
+    /// # Errors
+    /// [`RecordsError::Unavailable`] where it can't be. Then no provider is asked.
+    fn reserve(&self) -> Reserve<'_>;
+
+    /// Hands over an entry that nobody waits for and no place is kept for. It must neither block
+    /// nor panic: it is called from a destructor, perhaps while the runtime ends.
+    fn submit(&self, entry: Entry);
+}
+
+/// A place for one entry. Dropped unused, it is given back.
+pub trait Place: fmt::Debug + Send + Sync {
     /// Stores an entry, and is ready when it is durable. The output is the valuation that stands
     /// for the vehicle from then on: the entry's, or the one that was there before. It is `None`
     /// where the entry has none.
@@ -39,16 +47,11 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// back.
     ///
     /// # Errors
-    /// [`RecordsError`] if nothing of the entry was stored.
-    fn commit(&self, entry: Entry) -> Commit<'_>;
+    /// [`RecordsError`] if the entry's valuation was not stored.
+    fn commit(self: Box<Self>, entry: Entry) -> Commit;
 
-    /// Hands over an entry that nobody waits for. It must neither block nor panic: it is called
-    /// from a destructor, perhaps while the runtime ends.
-    fn submit(&self, entry: Entry);
-
-    /// Whether an entry could be stored now, as far as is known. Where it says no, no provider is
-    /// asked.
-    fn can_store(&self) -> bool;
+    /// Hands over an entry that nobody waits for. It must neither block nor panic.
+    fn submit(self: Box<Self>, entry: Entry);
 }
 
 /// Why the records can't be read or written. A clone shares the cause.

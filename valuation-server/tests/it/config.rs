@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
-use valuation_server::config::{Config, ConfigError, Fraction, Origin, Setting};
+use valuation_server::config::{Config, ConfigError, Origin, Ratio, Setting};
 use valuation_server::providers::{BaseUrl, PremiumRange};
 
 const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
@@ -37,7 +37,7 @@ fn the_defaults_are_the_documented_ones() {
     let config = serve(&URLS, &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
     assert_eq!(config.database, Path::new("valuations.sqlite"));
-    assert_eq!(config.failure_rate, Fraction::HALF);
+    assert_eq!(config.failure_rate, Ratio::HALF);
     assert_eq!(config.min_calls, 10);
     assert_eq!(config.window, Duration::from_secs(60));
     assert_eq!(config.revert_after, Duration::from_secs(300));
@@ -77,7 +77,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.database, Path::new("/tmp/x y.db"));
         assert_eq!(config.supercar_url, BaseUrl::parse("http://s:1/a?b=c").unwrap());
         assert_eq!(config.premium_url, BaseUrl::parse("https://p").unwrap());
-        assert_eq!(config.failure_rate, Fraction::parse("1/3").unwrap());
+        assert_eq!(config.failure_rate, "1/3".parse().unwrap());
         assert_eq!(config.min_calls, 20);
         assert_eq!(config.window, Duration::from_secs(90));
         assert_eq!(config.revert_after, Duration::from_secs(5400));
@@ -125,7 +125,7 @@ fn a_file_named_by_a_flag_goes_before_one_named_by_the_environment() {
 fn numbers_and_booleans_in_the_file_need_no_quotes_and_stay_exact() {
     let text = "failure-rate = 0.1\nmin-calls = 12\nrescue = false\n";
     let config = serve_with_file(text, &URLS).unwrap();
-    assert_eq!(config.failure_rate, Fraction::parse("1/10").unwrap());
+    assert_eq!(config.failure_rate, "1/10".parse().unwrap());
     assert_eq!((config.min_calls, config.rescue), (12, false));
 }
 

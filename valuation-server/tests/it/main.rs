@@ -5,12 +5,16 @@
     reason = "clippy sees tests by their attribute, and not their helpers"
 )]
 
+mod app_failover;
+mod app_harness;
+mod app_process;
 mod audit;
 mod config;
 mod http_connections;
 mod http_errors;
 mod http_harness;
 mod http_valuations;
+mod layering;
 mod providers_faults;
 mod providers_secrets;
 mod providers_status;

@@ -66,7 +66,7 @@ async fn a_vrm_of_dots_is_not_known_to_supercar_and_nothing_is_sent() {
         let request = request(vrm);
         let trail = request.trail.clone();
         let result = service.ready().await.unwrap().call(request).await;
-        assert_eq!(result, Err(QuoteError::NotFound));
+        assert_eq!(result, Err(QuoteError::NotAsked));
         assert_eq!(trail.take(), [], "what is not sent is no call");
     }
     assert_eq!(stub.connections(), 0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use valuation_server::config::Fraction;
+use valuation_server::config::Ratio;
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{ErrorCode, Provider, QuoteError};
 
@@ -74,7 +74,7 @@ async fn each_fault_looks_like_what_it_is_called() {
 #[tokio::test]
 async fn a_rate_befalls_an_exact_share_of_the_calls() {
     let simulator = start(Provider::SuperCar).await;
-    let third = Fraction::parse("1/3").unwrap();
+    let third: Ratio = "1/3".parse().unwrap();
     simulator.set_fault(Fault::share(Mode::Status(503), third));
     let mut service = supercar(&url(&simulator), AMPLE);
     let mut failed = 0;

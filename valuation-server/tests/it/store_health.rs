@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use valuation_server::store::{Entry, Store, StoreConfig, StoreError};
+use valuation_server::domain::Entry;
+use valuation_server::store::{Store, StoreConfig, StoreError};
 
 use crate::store_support::{Place, entry, failed_call, in_time, marks, until, vrm};
 

@@ -1,8 +1,9 @@
 //! The older service's database: opened as it is, served, extended, and still that service's.
 
 use rusqlite::Connection;
+use valuation_server::domain::Entry;
 use valuation_server::domain::Provider;
-use valuation_server::store::{Entry, StoreError};
+use valuation_server::store::StoreError;
 
 use crate::store_support::{OLDER_TABLE, Place, call, count, entry, valuation, vrm};
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use valuation_server::domain::{ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm};
-use valuation_server::store::{Entry, Store, StoreConfig};
+use valuation_server::domain::{Entry, ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm};
+use valuation_server::store::{Store, StoreConfig};
 
 /// The table as the older service makes it.
 pub(crate) const OLDER_TABLE: &str = r#"CREATE TABLE "vehicle_valuation" (

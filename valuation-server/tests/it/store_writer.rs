@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use valuation_server::domain::{ErrorCode, Provider, ProviderCall};
-use valuation_server::store::{Entry, Store, StoreConfig, StoreError};
+use valuation_server::domain::{Entry, ErrorCode, Provider, ProviderCall};
+use valuation_server::store::{Store, StoreConfig, StoreError};
 
 use crate::store_support::{
     Place, call, count, entry, failed_call, handed_over, in_time, marks, until, valuation, vrm,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use valuation_server::domain::{ErrorCode, QuoteError, QuoteRequest, Valuation};
-use valuation_server::valuer::{Entry, Quotes, RecordsError, ValueError, Valuer};
+use valuation_server::domain::{Entry, ErrorCode, QuoteError, QuoteRequest, Valuation};
+use valuation_server::valuer::{Quotes, RecordsError, ValueError, Valuer};
 
 use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
 

@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use valuation_server::domain::{
-    ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest, Valuation,
-    Vrm,
+    Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
+    Valuation, Vrm,
 };
-use valuation_server::valuer::{Commit, Entry, Quotes, Records, RecordsError};
+use valuation_server::valuer::{Commit, Place, Quotes, Records, RecordsError, Reserve};
 
 pub(crate) fn vrm(text: &str) -> Vrm {
     Vrm::parse(text).unwrap()
@@ -113,8 +113,19 @@ impl Gate {
 }
 
 /// Records in memory, with a switch for each way in which records can fail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory(Arc<State>);
+
+impl std::ops::Deref for Memory {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
 #[derive(Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct State {
     pub(crate) valuations: Mutex<HashMap<Vrm, Valuation>>,
     pub(crate) committed: Mutex<Vec<Entry>>,
     pub(crate) submitted: Mutex<Vec<Entry>>,
@@ -166,7 +177,23 @@ impl Records for Memory {
         Ok(self.valuations.lock().unwrap().get(vrm).cloned())
     }
 
-    fn commit(&self, entry: Entry) -> Commit<'_> {
+    fn reserve(&self) -> Reserve<'_> {
+        Box::pin(async {
+            if self.full.load(Ordering::SeqCst) {
+                return Err(RecordsError::unavailable(Because("secret cause")));
+            }
+            let place: Box<dyn Place> = Box::new(self.clone());
+            Ok(place)
+        })
+    }
+
+    fn submit(&self, entry: Entry) {
+        self.submitted.lock().unwrap().push(entry);
+    }
+}
+
+impl Place for Memory {
+    fn commit(self: Box<Self>, entry: Entry) -> Commit {
         Box::pin(async move {
             assert!(!self.commits_panic.load(Ordering::SeqCst), "the test wants a panic in commit");
             if self.commits_fail.load(Ordering::SeqCst) {
@@ -178,12 +205,8 @@ impl Records for Memory {
         })
     }
 
-    fn submit(&self, entry: Entry) {
-        self.submitted.lock().unwrap().push(entry);
-    }
-
-    fn can_store(&self) -> bool {
-        !self.full.load(Ordering::SeqCst)
+    fn submit(self: Box<Self>, entry: Entry) {
+        Records::submit(&*self, entry);
     }
 }
 

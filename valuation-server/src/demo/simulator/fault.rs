@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::{Fraction, FractionError};
+use crate::config::{Ratio, RatioError};
 
 /// What befalls a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     mode: Mode,
-    share: Fraction,
+    share: Ratio,
 }
 
 /// Why a text is no fault.
@@ -44,8 +44,11 @@ pub enum FaultError {
         /// What was given.
         text: String,
         /// What is wrong with it.
-        source: FractionError,
+        source: RatioError,
     },
+    /// A share of more than all calls.
+    #[error("no rate {0:?}: it is above 1")]
+    AboveOne(String),
     /// Another parameter.
     #[error("no parameter {0:?}; there are mode and rate")]
     Parameter(String),
@@ -61,13 +64,13 @@ impl Fault {
     /// Every call is befallen.
     #[must_use]
     pub const fn always(mode: Mode) -> Self {
-        Self { mode, share: Fraction::ONE }
+        Self { mode, share: Ratio::ONE }
     }
 
     /// An exact share of the calls is befallen, evenly spread: of any stretch of calls that the
     /// share divides, just that share.
     #[must_use]
-    pub const fn share(mode: Mode, share: Fraction) -> Self {
+    pub const fn share(mode: Mode, share: Ratio) -> Self {
         Self { mode, share }
     }
 
@@ -81,11 +84,14 @@ impl Fault {
             match &*name {
                 "mode" => mode = Some(parse_mode(&value)?),
                 "rate" => {
-                    let parsed = Fraction::parse(&value).map_err(|source| FaultError::Rate {
+                    let parsed = value.parse::<Ratio>().map_err(|source| FaultError::Rate {
                         text: value.clone().into_owned(),
                         source,
-                    });
-                    share = Some(parsed?);
+                    })?;
+                    if parsed.numerator() > parsed.denominator() {
+                        return Err(FaultError::AboveOne(value.into_owned()));
+                    }
+                    share = Some(parsed);
                 }
                 _ => return Err(FaultError::Parameter(name.into_owned())),
             }
@@ -93,7 +99,7 @@ impl Fault {
         if mode.is_none() && share.is_none() {
             return Err(FaultError::Nothing);
         }
-        Ok(Self { mode: mode.unwrap_or(Mode::Status(500)), share: share.unwrap_or(Fraction::ONE) })
+        Ok(Self { mode: mode.unwrap_or(Mode::Status(500)), share: share.unwrap_or(Ratio::ONE) })
     }
 
     /// What befalls the call that is the `place`th, from 0, since the fault was set.
@@ -115,7 +121,7 @@ impl Fault {
 
     /// The share of the calls that it befalls.
     #[must_use]
-    pub fn rate(self) -> Fraction {
+    pub fn rate(self) -> Ratio {
         self.share
     }
 }
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn reads_modes_and_rates() {
-        let half = Fraction::parse("0.5").unwrap();
+        let half: Ratio = "0.5".parse().unwrap();
         for (query, expected) in [
             ("mode=ok", Fault::NONE),
             ("mode=500", Fault::always(Mode::Status(500))),
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn befalls_an_exact_share_evenly_spread() {
         for (share, every) in [("1/2", 2), ("1/3", 3), ("99/200", 200), ("0", 1), ("1", 1)] {
-            let share = Fraction::parse(share).unwrap();
+            let share: Ratio = share.parse().unwrap();
             let fault = Fault::share(Mode::Reset, share);
             let befallen = |range: std::ops::Range<u64>| {
                 range.filter(|n| fault.befalls(*n) != Mode::Ok).count()
@@ -186,7 +192,7 @@ mod tests {
                 assert_eq!(befallen(start..start + every), due, "{share} from {start}");
             }
         }
-        let half = Fault::share(Mode::Reset, Fraction::parse("0.5").unwrap());
+        let half = Fault::share(Mode::Reset, "0.5".parse().unwrap());
         assert_eq!(half.befalls(0), Mode::Ok);
         assert_eq!(half.befalls(1), Mode::Reset);
     }

@@ -1,0 +1,44 @@
+//! The store as the valuer's records.
+
+use crate::domain::{Entry, Valuation, Vrm};
+use crate::store::{Reservation, Store, StoreError};
+use crate::valuer::{Commit, Place, Records, RecordsError, Reserve};
+
+/// The store, behind the valuer's interface.
+#[derive(Debug)]
+pub(super) struct Stored(pub(super) Store);
+
+impl Records for Stored {
+    fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError> {
+        self.0.find(vrm).map_err(records_error)
+    }
+
+    fn reserve(&self) -> Reserve<'_> {
+        Box::pin(async {
+            let place: Box<dyn Place> = Box::new(self.0.reserve().await.map_err(records_error)?);
+            Ok(place)
+        })
+    }
+
+    fn submit(&self, entry: Entry) {
+        self.0.submit(entry);
+    }
+}
+
+impl Place for Reservation {
+    fn commit(self: Box<Self>, entry: Entry) -> Commit {
+        Box::pin(async move { (*self).commit(entry).await.map_err(records_error) })
+    }
+
+    fn submit(self: Box<Self>, entry: Entry) {
+        (*self).submit(entry);
+    }
+}
+
+fn records_error(error: StoreError) -> RecordsError {
+    match error {
+        // A row that makes no sense, or that the database refuses, does so tomorrow as well.
+        StoreError::Corrupt { .. } | StoreError::Rejected(_) => RecordsError::corrupt(error),
+        _ => RecordsError::unavailable(error),
+    }
+}

@@ -1,0 +1,220 @@
+//! The story of an outage, played against the running server as its clients see it.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::simulator::{Fault, Mode, Simulator};
+use super::{DemoError, Stage};
+use crate::app::{Ended, Providers, Transition};
+use crate::domain::Provider;
+
+/// New cars asked for in a second.
+const RATE: u32 = 100;
+/// How long each part lasts: all well; the outage; and, after the revert, all well again.
+const WELL: Duration = Duration::from_secs(3);
+
+/// What the clients have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: AtomicU64,
+    errors: AtomicU64,
+}
+
+/// Plays the outage and prints it as it happens. Ends early when `shutdown` is ready.
+pub(super) async fn play(
+    stage: Stage,
+    revert_after: Duration,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Ended, DemoError> {
+    let Stage { app, supercar, premium, folder } = stage;
+    let address = app.address();
+    let providers = app.providers().clone();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    providers.on_transition(move |transition: &Transition| {
+        // Nobody listens once the story is over.
+        let _ = tell.send(transition.clone());
+    });
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(app.run(async move {
+        // A sender that is gone means the same.
+        let _ = stopped.await;
+    }));
+    let seen = Arc::new(Seen::default());
+    let clients = clients(address, Arc::clone(&seen));
+
+    let table =
+        Table { supercar: &supercar, premium: &premium, providers: &providers, seen: &seen };
+    let story = tell_story(&table, &mut told, revert_after);
+    tokio::pin!(shutdown);
+    let told = tokio::select! {
+        told = story => told,
+        () = &mut shutdown => Ok(()),
+    };
+    clients.abort();
+    // Ends when the requests under way are answered; it was aborted, so its result says nothing.
+    let _ = clients.await;
+    drop(stop);
+    let ended = server.await.map_err(|error| DemoError::Story(error.to_string()))?;
+    supercar.stop().await;
+    premium.stop().await;
+    folder.close()?;
+    told.map(|()| ended)
+}
+
+/// Asks for new cars at an even rate, until it is aborted.
+fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let client = Client::builder().no_proxy().build().unwrap_or_default();
+        let mut beat = interval(Duration::from_secs(1) / RATE);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for car in 0_u64.. {
+            beat.tick().await;
+            let (client, seen) = (client.clone(), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let url = format!("http://{address}/valuations/{car:07}");
+                let put = client
+                    .put(url)
+                    .header("content-type", "application/json")
+                    .body("{\"mileage\": 10000}");
+                let well = put.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK);
+                let counter = if well { &seen.answers } else { &seen.errors };
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+    })
+}
+
+/// What is printed once a second.
+struct Table<'a> {
+    supercar: &'a Simulator,
+    premium: &'a Simulator,
+    providers: &'a Providers,
+    seen: &'a Seen,
+}
+
+/// The counts at one time.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    answers: u64,
+    errors: u64,
+    supercar: u64,
+    premium: u64,
+}
+
+impl Table<'_> {
+    fn counts(&self) -> Counts {
+        Counts {
+            answers: self.seen.answers.load(Ordering::Relaxed),
+            errors: self.seen.errors.load(Ordering::Relaxed),
+            supercar: self.supercar.calls(),
+            premium: self.premium.calls(),
+        }
+    }
+
+    fn row(&self, since: Duration, before: Counts) -> Counts {
+        let (now, status) = (self.counts(), self.providers.status());
+        let mut row = String::new();
+        let rate = status.failure_rate().map_or("-".to_owned(), |r| format!("{:.0} %", r * 100.0));
+        let route = match status.provider {
+            Provider::SuperCar => "SuperCar",
+            Provider::Premium => "Premium",
+        };
+        let back = status.reverts_in.map_or(String::new(), |t| format!("{:.1} s", t.as_secs_f64()));
+        // Writing to a String can't fail.
+        let _ = write!(
+            row,
+            "{:5.1} s {:9} {:7} {:11} {:10}  {route:9} {rate:>12}  {back}",
+            since.as_secs_f64(),
+            now.answers - before.answers,
+            now.errors - before.errors,
+            now.supercar - before.supercar,
+            now.premium - before.premium,
+        );
+        line(&row);
+        now
+    }
+}
+
+async fn tell_story(
+    table: &Table<'_>,
+    told: &mut mpsc::UnboundedReceiver<Transition>,
+    revert_after: Duration,
+) -> Result<(), DemoError> {
+    let start = Instant::now();
+    line(&format!("{RATE} new cars a second; all is well for {WELL:?}, then SuperCar breaks."));
+    line(
+        "   time   answers  errors    SuperCar    Premium  route      failure rate  revert in\n\
+         \x20         a second a second     calls/s    calls/s",
+    );
+    let (broken, mended) = (start + WELL, start + WELL + revert_after / 2);
+    let mut breaks = std::pin::pin!(sleep_until(broken));
+    let mut mends = std::pin::pin!(sleep_until(mended));
+    let (mut is_broken, mut is_mended) = (false, false);
+    let mut rows = interval(Duration::from_secs(1));
+    rows.tick().await;
+    let mut counts = Counts::default();
+    let (mut trips, mut reverts) = (0, 0);
+    // The outage ends half-way through the time on the fallback, so that the revert finds SuperCar
+    // well. The patience is for machines that are busy with something else.
+    let patience = WELL + revert_after + Duration::from_secs(60);
+    let acts = async {
+        loop {
+            tokio::select! {
+                () = &mut breaks, if !is_broken => {
+                    is_broken = true;
+                    table.supercar.set_fault(Fault::always(Mode::Status(500)));
+                    line("--- SuperCar breaks: it answers 500 from now on");
+                }
+                () = &mut mends, if !is_mended => {
+                    is_mended = true;
+                    table.supercar.set_fault(Fault::NONE);
+                    line("--- SuperCar is mended, and is not asked yet");
+                }
+                Some(Transition { to, because }) = told.recv() => match to {
+                    Provider::Premium => {
+                        trips += 1;
+                        line(&format!("--- TRIP: Premium is asked instead: {because}"));
+                    }
+                    Provider::SuperCar => {
+                        reverts += 1;
+                        line(&format!("--- REVERT: SuperCar is asked again: {because}"));
+                        return;
+                    }
+                },
+                now = rows.tick() => counts = table.row(now - start, counts),
+            }
+        }
+    };
+    timeout(patience, acts)
+        .await
+        .map_err(|_| DemoError::Story(format!("no revert within {patience:?}")))?;
+    for _ in 0..WELL.as_secs() {
+        let now = rows.tick().await;
+        counts = table.row(now - start, counts);
+    }
+    let Counts { answers, errors, supercar, premium } = table.counts();
+    line(&format!(
+        "{answers} answers, {errors} errors, {trips} trip, {reverts} revert; \
+         {supercar} calls to SuperCar, {premium} to Premium."
+    ));
+    match (trips, reverts, answers) {
+        (1, 1, 1..) => Ok(()),
+        _ => Err(DemoError::Story("one trip and one revert were to be seen".into())),
+    }
+}
+
+/// Prints a line at once, also into a pipe. Where nobody reads any more, the story goes on.
+fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,96 @@
+//! A command from its words to its exit code.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | stopped in order, or the demo's story was told |
+//! | 1 | could not start, or the story went wrong; the last line on standard error says why |
+//! | 2 | the command line or a setting is wrong; so does that line |
+//! | 3 | told to stop, and something was cut off at its deadline |
+//! | 130 | told to stop twice, and ended at once |
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use crate::app::{App, Ended, StartError};
+use crate::cli::{Cli, Command, ServeArgs};
+use crate::{demo, signals, telemetry};
+
+/// Could not start, or did not go well.
+const FAILED: u8 = 1;
+/// The command line or a setting is wrong.
+const MISUSED: u8 = 2;
+/// Something was cut off at the stop.
+const CUT_OFF: u8 = 3;
+/// Told to stop twice: 128 and the number of SIGINT, as shells say it.
+const INTERRUPTED: u8 = 130;
+
+/// Runs a command to its end.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    telemetry::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
+    };
+    let code = runtime.block_on(async {
+        match &cli.command {
+            Command::Serve(args) => serve(args).await,
+            Command::Demo(args) => match demo::run(args, stop()).await {
+                Ok(ended) => exit_code(ended),
+                Err(error) => fail(FAILED, &error),
+            },
+        }
+    });
+    // What is left are name look-ups that the system does not let go of.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(args: &ServeArgs) -> ExitCode {
+    let config = match args.config(&|name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    let app = match App::start(&config).await {
+        Ok(app) => app,
+        Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
+        Err(error) => return fail(FAILED, &error),
+    };
+    tracing::info!(
+        "listening on http://{}; database {}; SuperCar at {}, Premium at {}",
+        app.address(),
+        config.database.display(),
+        config.supercar_url,
+        config.premium_url,
+    );
+    exit_code(app.run(stop()).await)
+}
+
+/// Ready when the process is told to stop; from then on, a second time ends it at once.
+async fn stop() {
+    if let Err(error) = signals::stop_ordered().await {
+        tracing::error!(%error, "signals cannot be waited for; stopping");
+    }
+    tracing::info!("told to stop: finishing what runs; once more ends at once");
+    tokio::spawn(async {
+        if signals::stop_ordered().await.is_ok() {
+            tracing::warn!("told to stop twice: ending at once");
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
+}
+
+fn exit_code(ended: Ended) -> ExitCode {
+    match ended {
+        Ended::Whole => {
+            tracing::info!("stopped; everything is stored");
+            ExitCode::SUCCESS
+        }
+        Ended::CutOff => ExitCode::from(CUT_OFF),
+    }
+}
+
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::from(code)
+}

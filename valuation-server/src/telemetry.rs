@@ -1,0 +1,22 @@
+//! The server's own log: text lines on standard error.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Starts the log. `RUST_LOG` chooses what is in it, as `info` (the default), `debug` or
+/// `valuation_server=debug,info` do. A second call does nothing.
+///
+/// A directive in `RUST_LOG` that makes no sense is left out, and said so.
+pub fn start() {
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    // It fails where a log has been started already, which is then as good.
+    let _ = log.try_init();
+}

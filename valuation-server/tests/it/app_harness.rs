@@ -1,0 +1,123 @@
+//! The whole server in this process, between two simulated providers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use failover::ManualClock;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use valuation_server::app::{App, Ended, Providers};
+use valuation_server::config::{Config, Setting};
+use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
+use valuation_server::domain::Provider;
+use valuation_server::store::{LoggedCall, Store};
+
+use crate::http_harness::{Answer, Client, get, put};
+
+/// A running server, its providers, its database and its clock.
+pub(crate) struct TestApp {
+    pub(crate) supercar: Simulator,
+    pub(crate) premium: Simulator,
+    pub(crate) clock: ManualClock,
+    pub(crate) address: SocketAddr,
+    pub(crate) providers: Providers<ManualClock>,
+    pub(crate) store: Store,
+    pub(crate) folder: TempDir,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Ended>,
+}
+
+pub(crate) fn broken() -> Fault {
+    Fault::always(Mode::Status(500))
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Started with these settings besides the necessary ones.
+    pub(crate) async fn with(settings: &[(Setting, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(folder, settings).await
+    }
+
+    /// Started on the database in `folder`, if there is one.
+    pub(crate) async fn in_folder(folder: TempDir, settings: &[(Setting, &str)]) -> Self {
+        let simulator =
+            |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
+        let supercar = simulator(Provider::SuperCar).await.unwrap();
+        let premium = simulator(Provider::Premium).await.unwrap();
+        let mut flags = BTreeMap::from([(Setting::Listen, "127.0.0.1:0".to_owned())]);
+        flags.extend(settings.iter().map(|(setting, value)| (*setting, (*value).to_owned())));
+        let database = folder.path().join("valuations.sqlite");
+        let config =
+            Config::with_providers(&flags, &database, supercar.base_url(), premium.base_url());
+        let clock = ManualClock::new();
+        let app = App::start_on(&config.unwrap(), clock.clone()).await.unwrap();
+        let (address, providers) = (app.address(), app.providers().clone());
+        let store = app.store().clone();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(app.run(async { drop(stopped.await) }));
+        Self { supercar, premium, clock, address, providers, store, folder, stop, task }
+    }
+
+    pub(crate) async fn put(&self, vrm: &str) -> Answer {
+        self.ask(&put(&format!("/valuations/{vrm}"), "{\"mileage\": 10000}")).await
+    }
+
+    pub(crate) async fn get(&self, vrm: &str) -> Answer {
+        self.ask(&get(&format!("/valuations/{vrm}"))).await
+    }
+
+    async fn ask(&self, request: &str) -> Answer {
+        let mut client = Client::connect(self.address).await;
+        client.send(request).await;
+        client.answer().await
+    }
+
+    /// Values so many new cars, whose marks begin with `mark`, and gives the statuses.
+    pub(crate) async fn put_many(&self, mark: &str, cars: usize) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for car in 0..cars {
+            statuses.push(self.put(&format!("{mark}{car}")).await.status);
+        }
+        statuses
+    }
+
+    pub(crate) fn calls(&self) -> (u64, u64) {
+        (self.supercar.calls(), self.premium.calls())
+    }
+
+    /// Who is asked first, and SuperCar's calls and failures in the window.
+    pub(crate) fn route(&self) -> (Provider, u64, u64) {
+        let status = self.providers.status();
+        (status.provider, status.calls, status.failures)
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub(crate) fn log(&self) -> Vec<LoggedCall> {
+        self.store.calls(None, 10_000).unwrap()
+    }
+
+    /// Stops in order, and gives the folder back.
+    pub(crate) async fn stop(self) -> (Ended, TempDir) {
+        let Self { supercar, premium, folder, stop, task, .. } = self;
+        drop(stop);
+        let ended = task.await.unwrap();
+        supercar.stop().await;
+        premium.stop().await;
+        (ended, folder)
+    }
+}
+
+/// The provider's name in an answer with a valuation.
+pub(crate) fn provider(answer: &Answer) -> String {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["providerName"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,266 @@
+//! The binary as its operator meets it: starts that can't work, signals, and kill -9 under load.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::Mutex;
+use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
+use valuation_server::domain::Provider;
+
+use crate::http_harness::{Client, put};
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_valuation-server"));
+    command.env_clear().stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn refused(command: &mut Command) -> (i32, String) {
+    let Output { status, stderr, .. } = command.output().await.unwrap();
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A server process and the lines of its log.
+struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+impl Process {
+    async fn start(database: &Path, supercar: &Simulator, premium: &Simulator) -> Self {
+        let url = |simulator: &Simulator| format!("http://{}", simulator.address());
+        let mut child = binary()
+            .args(["serve", "--listen", "127.0.0.1:0", "--database"])
+            .arg(database)
+            .args(["--supercar-url", &url(supercar), "--premium-url", &url(premium)])
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line = loop {
+            let line = log.next_line().await.unwrap().expect("the server ended at its start");
+            if line.contains("listening on http://") {
+                break line;
+            }
+        };
+        let address = line.split("listening on http://").nth(1).unwrap();
+        let address = address.split(';').next().unwrap().parse().unwrap();
+        Self { child, log, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn until_logged(&mut self, text: &str) {
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("never logged: {text}");
+    }
+}
+
+async fn simulators(pace: Pace) -> (Simulator, Simulator) {
+    let start = |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), pace);
+    (start(Provider::SuperCar).await.unwrap(), start(Provider::Premium).await.unwrap())
+}
+
+#[tokio::test]
+async fn serve_without_the_two_urls_is_refused_with_a_sentence_that_says_what_to_set() {
+    let (code, log) = refused(binary().arg("serve")).await;
+    assert_eq!(code, 2);
+    for word in ["--supercar-url", "--premium-url", "VALUATION_SUPERCAR_URL"] {
+        assert!(log.contains(word), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
+    let urls = ["--supercar-url", "http://127.0.0.1:1", "--premium-url", "http://127.0.0.1:2"];
+    let (code, log) =
+        refused(binary().arg("serve").args(urls).env("VALUATION_WINDOW", "soon")).await;
+    assert_eq!(code, 2);
+    assert!(log.contains("VALUATION_WINDOW") && log.contains("soon"), "{log}");
+    let (code, log) = refused(binary().arg("serve").args(urls).args(["--window", "5ms"])).await;
+    assert_eq!(code, 2);
+    assert!(log.contains("window makes no sense"), "{log}");
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_work_ends_at_once_and_names_the_file_or_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let urls = ["--supercar-url", "http://127.0.0.1:1", "--premium-url", "http://127.0.0.1:2"];
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "remember the milk").unwrap();
+    let listen = ["--listen", "127.0.0.1:0"];
+    let (code, log) =
+        refused(binary().arg("serve").args(urls).args(listen).arg("--database").arg(&text)).await;
+    assert_eq!(code, 1);
+    assert!(log.contains("notes.txt") && log.contains("not an SQLite database"), "{log}");
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), "remember the milk");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let database = folder.path().join("v.sqlite");
+    let (code, log) = refused(
+        binary().arg("serve").args(urls).args(["--listen", &address, "--database"]).arg(&database),
+    )
+    .await;
+    assert_eq!(code, 1);
+    assert!(log.contains(&address) && log.contains("--listen"), "{log}");
+    assert!(!database.exists(), "a server that can't listen makes no database");
+}
+
+#[tokio::test]
+async fn sigterm_and_ctrl_c_let_the_running_request_finish_and_end_with_0() {
+    for signal in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (supercar, premium) = simulators(Pace::INSTANT).await;
+        supercar.set_fault(Fault::always(Mode::Slow));
+        let database = folder.path().join("v.sqlite");
+        let mut process = Process::start(&database, &supercar, &premium).await;
+        let mut client = Client::connect(process.address).await;
+        client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+        while supercar.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        process.signal(signal);
+        process.until_logged("told to stop").await;
+        assert_eq!(client.answer().await.status, 200);
+        process.until_logged("stopped; everything is stored").await;
+        assert_eq!(process.child.wait().await.unwrap().code(), Some(0));
+        let stored = rusqlite::Connection::open(&database).unwrap();
+        let rows = |table: &str| -> u32 {
+            stored.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).unwrap()
+        };
+        assert_eq!((rows("vehicle_valuation"), rows("ProviderLogs")), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Hang));
+    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut client = Client::connect(process.address).await;
+    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    while supercar.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("TERM");
+    process.until_logged("told to stop").await;
+    // The second one may come before the process waits for it again: it is sent until it is taken.
+    let code = loop {
+        if let Some(status) = process.child.try_wait().unwrap() {
+            break status.code();
+        }
+        process.signal("INT");
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(code, Some(130));
+}
+
+/// Kill -9 under load, a few times over on one database: what was answered is stored, with every
+/// call to a provider that it rests on.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answered_request() {
+    const ROUNDS: usize = 5;
+    const CLIENTS: usize = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("valuations.sqlite");
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    // A third of the answers rest on two calls.
+    supercar.set_fault(Fault::share(Mode::Status(500), "1/3".parse().unwrap()));
+    let answered = Arc::new(Mutex::new(HashSet::new()));
+    let next = Arc::new(AtomicUsize::new(0));
+    for round in 1..=ROUNDS {
+        let mut process = Process::start(&database, &supercar, &premium).await;
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let (answered, next) = (Arc::clone(&answered), Arc::clone(&next));
+                let address = process.address;
+                tokio::spawn(async move {
+                    loop {
+                        let vrm = format!("K{}", next.fetch_add(1, Ordering::Relaxed));
+                        match ask(address, &vrm).await {
+                            Some(provider) => answered.lock().await.insert((vrm, provider)),
+                            None => return,
+                        };
+                    }
+                })
+            })
+            .collect();
+        while answered.lock().await.len() < round * 100 {
+            tokio::task::yield_now().await;
+        }
+        process.child.kill().await.unwrap();
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+    let stored = rusqlite::Connection::open(&database).unwrap();
+    let check: String = stored.query_row("PRAGMA integrity_check", [], |r| r.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    let answered = answered.lock().await;
+    assert!(answered.len() >= ROUNDS * 100);
+    for (vrm, provider) in answered.iter() {
+        let name: String = stored
+            .query_row("SELECT providerName FROM vehicle_valuation WHERE vrm = ?1", [vrm], |r| {
+                r.get(0)
+            })
+            .unwrap();
+        assert_eq!(&name, provider);
+        let calls: Vec<(String, Option<String>)> = stored
+            .prepare("SELECT providerName, errorCode FROM ProviderLogs WHERE vrm = ?1 ORDER BY id")
+            .unwrap()
+            .query_map([vrm], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(calls.last(), Some(&(name.clone(), None)), "{vrm}");
+        let rescued = name == Provider::Premium.name() && calls.len() == 2;
+        assert!(calls.len() == 1 || rescued, "{vrm}: {calls:?}");
+    }
+    // No half transactions either: each valuation has the call that gave it.
+    let halves: u32 = stored
+        .query_row(
+            "SELECT count(*) FROM vehicle_valuation v WHERE NOT EXISTS (SELECT 1 FROM ProviderLogs l
+             WHERE l.vrm = v.vrm AND l.providerName = v.providerName AND l.errorCode IS NULL)",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
+    assert_eq!(halves, 0);
+}
+
+/// The name in the answer, or `None` once the server is gone.
+async fn ask(address: SocketAddr, vrm: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let request = put(&format!("/valuations/{vrm}"), "{\"mileage\": 1}");
+    let request = request.replace("Host: x", "Host: x\r\nConnection: close");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    // Part of an answer is no answer.
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let length = head.to_ascii_lowercase().split_once("content-length: ")?.1.to_owned();
+    let length: usize = length.split("\r\n").next()?.parse().ok()?;
+    if body.len() < length {
+        return None;
+    }
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    let json: serde_json::Value = serde_json::from_str(body).unwrap();
+    Some(json["providerName"].as_str().unwrap().to_owned())
+}

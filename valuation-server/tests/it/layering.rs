@@ -1,0 +1,147 @@
+//! The layers of the two crates, held against their sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Files below a folder, as paths relative to it, with their text but without comments.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(root, &path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let code = code.collect::<Vec<_>>().join("\n");
+                found.push((path.strip_prefix(root).unwrap().to_owned(), code));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    walk(&root, &root, &mut found);
+    assert!(!found.is_empty());
+    found
+}
+
+/// The files of one module: `name.rs`, or all below `name/`.
+fn module<'a>(
+    sources: &'a [(PathBuf, String)],
+    name: &'a str,
+) -> impl Iterator<Item = &'a (PathBuf, String)> {
+    let file = format!("{name}.rs");
+    let of = move |path: &Path| path.starts_with(name) || path == Path::new(&file);
+    let mut found = sources.iter().filter(move |(path, _)| of(path)).peekable();
+    assert!(found.peek().is_some(), "no module {name}");
+    found
+}
+
+/// Whether a code names a path, at the start of a word.
+fn names(code: &str, path: &str) -> bool {
+    code.match_indices(path).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + path.len()..].chars().next();
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !word(before) && !word(after)
+    })
+}
+
+#[test]
+fn providers_audit_store_and_http_do_not_know_one_another() {
+    let sources = sources("src");
+    let layers = ["providers", "audit", "store", "http"];
+    for layer in layers {
+        for (path, code) in module(&sources, layer) {
+            for other in layers.iter().filter(|other| **other != layer) {
+                let other = format!("crate::{other}");
+                assert!(!names(code, &other), "{} names {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_knows_no_serde_http_sql_tower_and_no_other_module() {
+    let sources = sources("src");
+    for (path, code) in module(&sources, "domain") {
+        for word in ["serde", "http", "hyper", "rusqlite", "tower", "tokio", "failover", "crate"] {
+            assert!(!names(code, &format!("{word}::")), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn http_sees_the_valuer_and_the_domain_alone() {
+    let sources = sources("src");
+    for (path, code) in module(&sources, "http") {
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            let allowed = ["domain", "valuer", "http", "unwind"];
+            assert!(
+                allowed.iter().any(|module| rest.starts_with(module)),
+                "{} names crate::{}",
+                path.display(),
+                rest.lines().next().unwrap_or_default()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_crate_failover_is_named_in_app_and_config_alone() {
+    for (path, code) in sources("src") {
+        let allowed = path.starts_with("app") || path.starts_with("config");
+        assert!(allowed || !names(&code, "failover::"), "{} names failover", path.display());
+    }
+}
+
+#[test]
+fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo() {
+    for (path, code) in sources("src") {
+        let store = path.starts_with("store");
+        assert!(store || !names(&code, "rusqlite::"), "{} names rusqlite", path.display());
+        let asks = path.starts_with("providers") || path.starts_with("demo");
+        assert!(asks || !names(&code, "reqwest::"), "{} names reqwest", path.display());
+    }
+}
+
+/// `failover`: arrows point up the list of DESIGN only, and the algorithm knows no tower.
+#[test]
+fn the_algorithm_of_failover_knows_no_tower_no_future_and_no_runtime() {
+    let sources = sources("../failover/src");
+    let algorithm = [
+        "outcome", "ratio", "policy", "window", "phase", "slot", "sync", "pool", "shared",
+        "monitor",
+    ];
+    for module_name in algorithm {
+        for (path, code) in module(&sources, module_name) {
+            for word in [
+                "tower",
+                "tower_service",
+                "tower_layer",
+                "tokio",
+                "std::future",
+                "std::net",
+                "std::io",
+            ] {
+                assert!(!names(code, word), "{} names {word}", path.display());
+            }
+            for above in ["layer", "service", "future", "switch", "rescue", "classify"] {
+                let above = format!("crate::{above}");
+                assert!(!names(code, &above), "{} names {above}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_windows_of_failover_know_nothing_of_phases_transitions_and_events() {
+    let sources = sources("../failover/src");
+    for (path, code) in module(&sources, "window") {
+        for above in ["shared", "monitor", "handle", "event", "pool", "waiters", "clock"] {
+            let above = format!("crate::{above}");
+            assert!(!names(code, &above), "{} names {above}", path.display());
+        }
+    }
+}
