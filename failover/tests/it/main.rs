@@ -6,6 +6,7 @@ mod common;
 mod contention;
 mod cost;
 mod model;
+mod naive;
 mod observers;
 mod policy;
 mod readiness;
