@@ -2,6 +2,8 @@
 //!
 //! `RUSTFLAGS="--cfg failover_loom" cargo test -p failover --lib --release interleavings`
 
+mod conditions;
+
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::clock::Moment;
 use crate::event::{Cause, Event};
 use crate::phase::{Epoch, Kind};
 use crate::shared::{Began, Shared};
-use crate::{Policy, Route};
+use crate::{Policy, PolicyBuilder, Route};
 
 const REVERT: Duration = Duration::from_millis(5);
 
@@ -27,12 +29,12 @@ struct Model {
 
 impl Model {
     fn new(threads: usize, minimum_calls: u64) -> Self {
-        let policy = Policy::builder()
-            .minimum_calls(minimum_calls)
-            .window(Duration::from_millis(2), 2)
-            .revert_after(REVERT)
-            .build()
-            .unwrap();
+        let builder = Policy::builder().minimum_calls(minimum_calls);
+        Self::with(threads, builder.window(Duration::from_millis(2), 2))
+    }
+
+    fn with(threads: usize, builder: PolicyBuilder) -> Self {
+        let policy = builder.revert_after(REVERT).build().unwrap();
         let shared = Arc::new(Shared::new(&policy, Moment::default(), threads));
         let (trips, reverts) = (StdArc::default(), StdArc::default());
         let (t, r): (StdArc<AtomicUsize>, StdArc<AtomicUsize>) =

@@ -88,7 +88,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 Next::Diverted => return self.poll_fallback(context),
                 Next::Open => {}
             }
-            let Admission::Primary(ticket) = self.monitor.admit() else {
+            let Admission::Primary(ticket) = self.monitor.watch().admit() else {
                 // A task that waits for a busy fallback is woken by a revert, and tries again.
                 if let Poll::Ready(result) = self.poll_fallback(context) {
                     return Poll::Ready(result);

@@ -59,6 +59,15 @@ impl Watched {
         (0..calls).for_each(|_| self.call(Outcome::Failure));
     }
 
+    /// Fails until it trips, or so often.
+    pub(crate) fn trip_or(&self, calls: usize) {
+        for _ in 0..calls {
+            if let Some(ticket) = self.monitor.admit().ticket() {
+                self.monitor.record(ticket, Outcome::Failure);
+            }
+        }
+    }
+
     /// Fails until it trips.
     pub(crate) fn trip(&self) {
         while let Some(ticket) = self.monitor.admit().ticket() {

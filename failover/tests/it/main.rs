@@ -3,13 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
+mod conditions;
 mod contention;
 mod cost;
+mod dropped;
+mod dry_run;
+mod last_calls;
 mod model;
+mod naive;
 mod observers;
 mod policy;
 mod readiness;
 mod rescue;
+mod slow;
+mod stalled;
 mod transitions;
 mod unwinding;
 mod window;

@@ -2,10 +2,16 @@
 //!
 //! `PROPTEST_CASES=100000 cargo test --release -p failover --test it model` runs it at length.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::{ManualClock, Moment, Monitor, Outcome, Policy, Ratio, Route, Ticket};
+use failover::{
+    Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, Ratio, Route, StallLimit, Ticket,
+};
+use proptest::option;
 use proptest::prelude::*;
+
+use crate::naive::{Naive, Pass, Phase};
 
 /// Everything that can happen to a monitor.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +19,12 @@ enum Operation {
     Admit,
     /// Ends one of the calls under way, by its place among them.
     Record(prop::sample::Index, Outcome),
-    /// Drops one of the calls under way.
+    /// Drops the ticket of one of the calls under way.
     Drop(prop::sample::Index),
+    /// Drops one of the calls under way, and says so.
+    Abandon(prop::sample::Index),
+    /// Loses the ticket of one of the calls under way: it stays in flight.
+    Leak(prop::sample::Index),
     /// A whole call.
     Call(Outcome),
     Advance(Duration),
@@ -51,6 +61,8 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
         12 => Just(Admit),
         12 => (any::<prop::sample::Index>(), outcome()).prop_map(|(i, o)| Record(i, o)),
         1 => any::<prop::sample::Index>().prop_map(Drop),
+        3 => any::<prop::sample::Index>().prop_map(Abandon),
+        1 => any::<prop::sample::Index>().prop_map(Leak),
         24 => outcome().prop_map(Call),
         12 => pause(bucket).prop_map(Advance),
         1 => pause(bucket).prop_map(StepBack),
@@ -60,94 +72,67 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
     ]
 }
 
+fn ratio() -> impl Strategy<Value = Ratio> {
+    (0_u32..20, 1_u32..20).prop_map(|(n, d)| Ratio::new(n % d, d).unwrap())
+}
+
+/// Times about as long as a window's bucket.
+fn time(shortest: u64) -> impl Strategy<Value = Duration> {
+    (shortest * 1_000_000..20_000_000).prop_map(Duration::from_nanos)
+}
+
+fn limit() -> impl Strategy<Value = StallLimit> {
+    prop_oneof![(1_u64..6).prop_map(StallLimit::Calls), ratio().prop_map(StallLimit::Share)]
+}
+
+/// Each condition is there in half of the policies, and some are there together.
 fn policy() -> impl Strategy<Value = Policy> {
-    let ratio = (0_u32..20, 1_u32..20).prop_map(|(n, d)| Ratio::new(n % d, d).unwrap());
     let window = (1_u32..13)
         .prop_flat_map(|buckets| (u64::from(buckets) * 1_000_000..40_000_000_u64, Just(buckets)));
-    (ratio, 1_u64..16, window, 1_u64..200_000_000).prop_map(|(rate, minimum, window, revert)| {
-        Policy::builder()
-            .failure_rate(rate)
-            .minimum_calls(minimum)
+    let basic = (option::weighted(0.8, ratio()), 1_u64..16, window, 1_u64..200_000_000);
+    let conditions = (
+        option::of(1_u32..8),
+        option::of((time(1), ratio(), option::of(1_u64..16))),
+        option::of((time(4), limit())),
+    );
+    let counting = (option::of(1_u32..24), option::of(time(1)), prop::bool::weighted(0.2));
+    (basic, conditions, counting).prop_filter_map("refused", |(basic, conditions, counting)| {
+        let (rate, minimum, window, revert) = basic;
+        let (consecutive, slow, stalled) = conditions;
+        let (last_calls, dropped, dry_run) = counting;
+        let mut policy = Policy::builder()
             .window(Duration::from_nanos(window.0), window.1)
-            .revert_after(Duration::from_nanos(revert.max(1_000_000)))
-            .build()
-            .unwrap()
-    })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    Primary,
-    Fallback { deadline: u128 },
-    Forced(Route),
-}
-
-/// The same thing said as simply as can be: a list of events, searched at every step.
-struct Naive {
-    policy: Policy,
-    now: u128,
-    phase: Phase,
-    epoch: u64,
-    /// The tick and the outcome of each call that counted in this epoch.
-    events: Vec<(u128, bool)>,
-}
-
-impl Naive {
-    fn begin(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.epoch += 1;
-        self.events.clear();
-    }
-
-    /// The bucket of now. A clock that went back does not close the one that is open.
-    fn tick(&self) -> u128 {
-        let tick = self.now * u128::from(self.policy.buckets()) / self.policy.window().as_nanos();
-        self.events.iter().map(|(tick, _)| *tick).max().unwrap_or(0).max(tick)
-    }
-
-    fn counts(&self) -> (u64, u64) {
-        let (tick, buckets) = (self.tick(), u128::from(self.policy.buckets()));
-        let within = |failed| {
-            let inside = |e: &&(u128, bool)| e.0 + buckets > tick && e.1 == failed;
-            self.events.iter().filter(inside).count() as u64
+            .revert_after(Duration::from_nanos(revert.max(1_000_000)));
+        policy = match rate {
+            Some(rate) => policy.failure_rate(rate),
+            None => policy.without_failure_rate(),
         };
-        (within(true), within(false))
-    }
-
-    fn is_due(&self) -> bool {
-        matches!(self.phase, Phase::Fallback { deadline } if self.now >= deadline)
-    }
-
-    fn route(&self) -> Route {
-        match self.phase {
-            Phase::Primary => Route::Primary,
-            Phase::Fallback { .. } if self.is_due() => Route::Primary,
-            Phase::Fallback { .. } => Route::Fallback,
-            Phase::Forced(route) => route,
+        let most = last_calls.map_or(u64::MAX, u64::from);
+        policy = policy.minimum_calls(minimum.min(most));
+        if let Some(calls) = last_calls {
+            policy = policy.last_calls(calls);
         }
-    }
-
-    fn admit(&mut self) -> Option<u64> {
-        if self.is_due() {
-            self.begin(Phase::Primary);
+        if let Some(failures) = consecutive {
+            policy = policy.consecutive_failures(failures);
         }
-        (self.route() == Route::Primary).then_some(self.epoch)
-    }
-
-    fn record(&mut self, epoch: u64, outcome: Outcome) {
-        if epoch != self.epoch || outcome == Outcome::Ignored {
-            return;
+        if let Some((after, rate, minimum)) = slow {
+            policy = policy.slow_calls(after, rate);
+            if let Some(minimum) = minimum {
+                policy = policy.slow_minimum_calls(minimum.min(most));
+            }
         }
-        self.events.push((self.tick(), outcome == Outcome::Failure));
-        let (failures, successes) = self.counts();
-        let (calls, rate) = (failures + successes, self.policy.failure_rate().unwrap());
-        let exceeds = u128::from(failures) * u128::from(rate.denominator())
-            > u128::from(calls) * u128::from(rate.numerator());
-        if self.phase == Phase::Primary && calls >= self.policy.minimum_calls() && exceeds {
-            let end = self.now + self.policy.revert_after().as_nanos();
-            self.begin(Phase::Fallback { deadline: end.div_ceil(1_000_000) * 1_000_000 });
+        if let Some((after, limit)) = stalled {
+            policy = policy.stalled_calls(after, limit);
         }
-    }
+        if let Some(after) = dropped {
+            policy = policy.dropped_after(after);
+        }
+        if dry_run {
+            policy = policy.dry_run();
+        }
+        // Only a policy without any condition is refused.
+        policy.build().ok()
+    })
 }
 
 /// Both, side by side.
@@ -155,7 +140,8 @@ struct Pair {
     naive: Naive,
     monitor: Monitor<ManualClock>,
     clock: ManualClock,
-    under_way: Vec<(Ticket, u64)>,
+    under_way: Vec<(Ticket, Pass)>,
+    told: Arc<Mutex<Vec<(Route, Cause)>>>,
     /// A monitor may begin in any epoch: its memory may have served another before.
     first_epoch: u32,
 }
@@ -168,23 +154,28 @@ impl Pair {
         let clock = ManualClock::new();
         clock.set(Moment::from_nanos(START));
         let monitor = Monitor::with_clock(policy.clone(), clock.clone());
-        let naive = Naive { policy, now: 0, phase: Phase::Primary, epoch: 0, events: Vec::new() };
+        let told: Arc<Mutex<Vec<_>>> = Arc::default();
+        let seen = Arc::clone(&told);
+        monitor.observe(move |event: &Event| {
+            seen.lock().unwrap().push((event.route, event.cause));
+        });
+        let naive = Naive::new(policy);
         let first_epoch = monitor.handle().snapshot().epoch;
-        Self { naive, monitor, clock, under_way: Vec::new(), first_epoch }
+        Self { naive, monitor, clock, under_way: Vec::new(), told, first_epoch }
     }
 
-    fn admit(&mut self) -> Result<Option<(Ticket, u64)>, TestCaseError> {
+    fn admit(&mut self) -> Result<Option<(Ticket, Pass)>, TestCaseError> {
         let (real, naive) = (self.monitor.admit().ticket(), self.naive.admit());
         prop_assert_eq!(real.is_some(), naive.is_some());
         Ok(real.zip(naive))
     }
 
-    fn record(&mut self, (ticket, epoch): (Ticket, u64), outcome: Outcome) {
+    fn record(&mut self, (ticket, pass): (Ticket, Pass), outcome: Outcome) {
         self.monitor.record(ticket, outcome);
-        self.naive.record(epoch, outcome);
+        self.naive.record(pass, Some(outcome));
     }
 
-    fn take(&mut self, index: prop::sample::Index) -> Option<(Ticket, u64)> {
+    fn take(&mut self, index: prop::sample::Index) -> Option<(Ticket, Pass)> {
         let calls = self.under_way.len();
         (calls > 0).then(|| self.under_way.swap_remove(index.index(calls)))
     }
@@ -206,7 +197,19 @@ impl Pair {
                     self.record(call, outcome);
                 }
             }
-            Operation::Drop(index) => drop(self.take(index)),
+            Operation::Drop(index) => {
+                if let Some((ticket, pass)) = self.take(index) {
+                    drop(ticket);
+                    self.naive.drop(pass);
+                }
+            }
+            Operation::Abandon(index) => {
+                if let Some((ticket, pass)) = self.take(index) {
+                    self.monitor.abandon(ticket);
+                    self.naive.record(pass, None);
+                }
+            }
+            Operation::Leak(index) => std::mem::forget(self.take(index)),
             Operation::Call(outcome) => {
                 if let Some(call) = self.admit()? {
                     self.record(call, outcome);
@@ -218,19 +221,19 @@ impl Pair {
                 let changes = self.naive.phase != Phase::Forced(route);
                 prop_assert_eq!(self.monitor.handle().force(route), changes);
                 if changes {
-                    self.naive.begin(Phase::Forced(route));
+                    self.naive.begin(Phase::Forced(route), Cause::Forced);
                 }
             }
             Operation::Release => {
                 let forced = matches!(self.naive.phase, Phase::Forced(_));
                 prop_assert_eq!(self.monitor.handle().release(), forced);
                 if forced {
-                    self.naive.begin(Phase::Primary);
+                    self.naive.begin(Phase::Primary, Cause::Released);
                 }
             }
             Operation::Reset => {
                 self.monitor.handle().reset();
-                self.naive.begin(Phase::Primary);
+                self.naive.begin(Phase::Primary, Cause::Released);
             }
         }
         self.compare()
@@ -242,16 +245,11 @@ impl Pair {
         prop_assert_eq!(snapshot.forced, matches!(self.naive.phase, Phase::Forced(_)));
         let epoch = (u64::from(self.first_epoch) + self.naive.epoch) % (1 << 20);
         prop_assert_eq!(u64::from(snapshot.epoch), epoch);
-        let reverts_in = match self.naive.phase {
-            Phase::Fallback { deadline } if deadline > self.naive.now => {
-                Some(u64::try_from(deadline - self.naive.now).unwrap())
-            }
-            _ => None,
-        };
-        prop_assert_eq!(snapshot.reverts_in, reverts_in.map(Duration::from_nanos));
-        let on_primary = snapshot.route == Route::Primary && !self.naive.is_due();
-        let expected = if on_primary { self.naive.counts() } else { (0, 0) };
-        prop_assert_eq!((snapshot.tally.failures, snapshot.tally.successes), expected);
+        prop_assert_eq!(snapshot.advised, self.naive.advised());
+        prop_assert_eq!(snapshot.reverts_in, self.naive.reverts_in());
+        let counts = (snapshot.tally, snapshot.consecutive_failures, snapshot.stalled_calls);
+        prop_assert_eq!(counts, self.naive.counts());
+        prop_assert_eq!(&*self.told.lock().unwrap(), &self.naive.told);
         Ok(())
     }
 }

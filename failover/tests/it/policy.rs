@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use failover::{Policy, PolicyBuilder, PolicyError};
+use failover::{Policy, PolicyBuilder, PolicyError, StallLimit};
 
 use crate::common::{SECOND, ratio};
 
@@ -29,6 +29,33 @@ fn every_senseless_policy_is_refused_with_an_error_that_names_the_field() {
     refused(|p| p.revert_after(Duration::MAX), "revert_after");
 }
 
+/// HARD-WON 33, for the conditions and what counts.
+#[test]
+fn every_senseless_condition_is_refused_with_an_error_that_names_the_field() {
+    let (micros, half, one) = (Duration::from_micros(999), ratio(1, 2), ratio(1, 1));
+    let nothing = refused(PolicyBuilder::without_failure_rate, "failure_rate");
+    assert_eq!(nothing, PolicyError::NoCondition);
+    refused(|p| p.without_failure_rate().last_calls(100).dropped_after(SECOND), "failure_rate");
+    refused(|p| p.consecutive_failures(0), "consecutive_failures");
+    refused(|p| p.slow_calls(micros, half), "slow_calls");
+    refused(|p| p.slow_calls(Duration::MAX, half), "slow_calls");
+    refused(|p| p.slow_calls(SECOND, one), "slow_calls");
+    refused(|p| p.slow_minimum_calls(5), "slow_minimum_calls");
+    refused(|p| p.slow_calls(SECOND, half).slow_minimum_calls(0), "slow_minimum_calls");
+    let too_short = Duration::from_nanos(3_999_999);
+    refused(|p| p.stalled_calls(too_short, StallLimit::Calls(1)), "stalled_calls");
+    refused(|p| p.stalled_calls(Duration::MAX, StallLimit::Calls(1)), "stalled_calls");
+    refused(|p| p.stalled_calls(SECOND, StallLimit::Calls(0)), "stalled_calls");
+    refused(|p| p.stalled_calls(SECOND, StallLimit::Share(one)), "stalled_calls");
+    refused(|p| p.last_calls(0), "last_calls");
+    refused(|p| p.last_calls(4_097), "last_calls");
+    refused(|p| p.last_calls(9), "last_calls");
+    let slow = |p: PolicyBuilder| p.slow_calls(SECOND, half).slow_minimum_calls(11);
+    refused(|p| slow(p).last_calls(10), "last_calls");
+    refused(|p| p.dropped_after(micros), "dropped_after");
+    refused(|p| p.dropped_after(Duration::MAX), "dropped_after");
+}
+
 #[test]
 fn the_limits_themselves_are_allowed() {
     for builder in [
@@ -40,6 +67,17 @@ fn the_limits_themselves_are_allowed() {
         Policy::builder().window(Policy::LONGEST, Policy::MOST_BUCKETS),
         Policy::builder().revert_after(Duration::from_millis(1)),
         Policy::builder().revert_after(Policy::LONGEST),
+        Policy::builder().last_calls(10),
+        Policy::builder().last_calls(Policy::MOST_LAST_CALLS).minimum_calls(4_096),
+        Policy::builder().without_failure_rate().consecutive_failures(1).last_calls(1),
+        Policy::builder().consecutive_failures(u32::MAX),
+        Policy::builder().slow_calls(Duration::from_millis(1), ratio(0, 1)),
+        Policy::builder().slow_calls(Policy::LONGEST, ratio(1, 2)).slow_minimum_calls(1),
+        Policy::builder().stalled_calls(Duration::from_millis(4), StallLimit::Calls(1)),
+        Policy::builder().stalled_calls(Policy::LONGEST, StallLimit::Share(ratio(0, 1))),
+        Policy::builder().dropped_after(Duration::from_millis(1)),
+        // The window takes the place of the last calls.
+        Policy::builder().last_calls(5).window(SECOND, 1),
     ] {
         builder.build().unwrap();
     }

@@ -99,7 +99,7 @@ fn a_call_dropped_by_a_panic_elsewhere_is_no_failure() {
     assert_eq!(watched.tally().calls(), 0);
 }
 
-/// HARD-WON 28, the default. (Counting calls dropped after a given time is an option to come.)
+/// HARD-WON 28, the default. The option is in `dropped`.
 #[test]
 fn a_dropped_call_is_neutral() {
     let watched = Watched::new(Policy::default());

@@ -1,0 +1,248 @@
+//! A monitor said as simply as can be: lists of events, searched at every step.
+
+use std::time::Duration;
+
+use failover::{Cause, Condition, Outcome, Policy, Ratio, Route, StallLimit, Tally};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    Primary,
+    Fallback { deadline: u128 },
+    Forced(Route),
+}
+
+/// A call that was counted.
+struct Ended {
+    tick: u128,
+    failed: bool,
+    slow: bool,
+}
+
+/// A call that was admitted, and may still be in flight.
+struct Admitted {
+    tick: u128,
+    ended: bool,
+}
+
+/// The right to record.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass {
+    epoch: u64,
+    began: u128,
+    number: usize,
+}
+
+pub(crate) struct Naive {
+    policy: Policy,
+    pub(crate) now: u128,
+    pub(crate) phase: Phase,
+    pub(crate) epoch: u64,
+    /// The calls that counted in this epoch, in the order in which they ended.
+    ended: Vec<Ended>,
+    /// The calls admitted in this epoch.
+    admitted: Vec<Admitted>,
+    /// What observers were told.
+    pub(crate) told: Vec<(Route, Cause)>,
+}
+
+fn exceeds(ratio: Ratio, part: u64, whole: u64) -> bool {
+    u128::from(part) * u128::from(ratio.denominator())
+        > u128::from(whole) * u128::from(ratio.numerator())
+}
+
+impl Naive {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            now: 0,
+            phase: Phase::Primary,
+            epoch: 0,
+            ended: Vec::new(),
+            admitted: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, phase: Phase, cause: Cause) {
+        self.phase = phase;
+        self.epoch += 1;
+        self.ended.clear();
+        self.admitted.clear();
+        self.told.push((self.route_in_phase(), cause));
+    }
+
+    /// The bucket of now. A clock that went back does not close the one that is open.
+    fn tick(&self) -> u128 {
+        let tick = self.now * u128::from(self.policy.buckets()) / self.policy.window().as_nanos();
+        self.ended.iter().map(|e| e.tick).max().unwrap_or(0).max(tick)
+    }
+
+    fn window(&self) -> Tally {
+        let (tick, buckets) = (self.tick(), u128::from(self.policy.buckets()));
+        let inside: Vec<_> = match self.policy.last_calls() {
+            Some(calls) => self.ended.iter().rev().take(calls as usize).collect(),
+            None => self.ended.iter().filter(|e| e.tick + buckets > tick).collect(),
+        };
+        let mut tally = Tally::default();
+        tally.failures = inside.iter().filter(|e| e.failed).count() as u64;
+        tally.successes = inside.iter().filter(|e| !e.failed).count() as u64;
+        tally.slow = inside.iter().filter(|e| e.slow).count() as u64;
+        tally
+    }
+
+    fn run(&self) -> u64 {
+        self.ended.iter().rev().take_while(|e| e.failed).count() as u64
+    }
+
+    fn stall_width(&self) -> u128 {
+        self.policy.stalled_calls().map_or(1, |(after, _)| after.as_nanos().div_ceil(4))
+    }
+
+    fn stall_tick(&self) -> u128 {
+        let tick = self.now / self.stall_width();
+        self.admitted.iter().map(|a| a.tick).max().unwrap_or(0).max(tick)
+    }
+
+    /// All stalled calls; those among the four buckets of a share; and all admitted in these.
+    fn stalled(&self) -> (u64, u64, u64) {
+        let tick = self.stall_tick();
+        let old = || self.admitted.iter().filter(|a| a.tick + 5 <= tick);
+        let recent = || old().filter(|a| a.tick + 8 >= tick);
+        let calls = old().filter(|a| !a.ended).count();
+        let (hang, all) = (recent().filter(|a| !a.ended).count(), recent().count());
+        (calls as u64, hang as u64, all as u64)
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        matches!(self.phase, Phase::Fallback { deadline } if self.now >= deadline)
+    }
+
+    fn route_in_phase(&self) -> Route {
+        match self.phase {
+            Phase::Primary => Route::Primary,
+            Phase::Fallback { .. } if self.policy.is_dry_run() => Route::Primary,
+            Phase::Fallback { .. } => Route::Fallback,
+            Phase::Forced(route) => route,
+        }
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        if self.is_due() { Route::Primary } else { self.route_in_phase() }
+    }
+
+    pub(crate) fn advised(&self) -> Route {
+        match self.phase {
+            Phase::Fallback { .. } if !self.is_due() => Route::Fallback,
+            _ => self.route(),
+        }
+    }
+
+    /// The tally, the failures in a row and the stalled calls, as a snapshot shows them.
+    pub(crate) fn counts(&self) -> (Tally, u64, u64) {
+        if self.route() == Route::Fallback || self.is_due() {
+            return (Tally::default(), 0, 0);
+        }
+        let run = self.policy.consecutive_failures().map_or(0, |_| self.run());
+        let stalled = self.policy.stalled_calls().map_or(0, |_| self.stalled().0);
+        (self.window(), run, stalled)
+    }
+
+    pub(crate) fn admit(&mut self) -> Option<Pass> {
+        if self.is_due() {
+            let dry_run = self.policy.is_dry_run();
+            let cause = if dry_run { Cause::WouldRevert } else { Cause::Reverted };
+            self.begin(Phase::Primary, cause);
+        }
+        if let Some(condition) = self.too_many_stalled() {
+            self.trip(condition);
+        }
+        if self.route() == Route::Fallback {
+            return None;
+        }
+        let tick = self.stall_tick();
+        self.admitted.push(Admitted { tick, ended: false });
+        let began = match self.policy.stalled_calls() {
+            Some(_) => self.now.max(tick * self.stall_width()),
+            None => self.now,
+        };
+        Some(Pass { epoch: self.epoch, began, number: self.admitted.len() - 1 })
+    }
+
+    fn too_many_stalled(&self) -> Option<Condition> {
+        let (_, limit) = self.policy.stalled_calls()?;
+        let (calls, recent, all) = self.stalled();
+        let (stalled, admitted, too_many) = match limit {
+            StallLimit::Calls(limit) => (calls, None, calls >= limit),
+            StallLimit::Share(share) => {
+                let enough = all >= self.policy.minimum_calls();
+                (recent, Some(all), enough && exceeds(share, recent, all))
+            }
+        };
+        too_many.then_some(Condition::StalledCalls { stalled, admitted })
+    }
+
+    /// The call of a pass ends; `None` if it is dropped.
+    pub(crate) fn record(&mut self, pass: Pass, outcome: Option<Outcome>) {
+        if pass.epoch != self.epoch {
+            return;
+        }
+        self.admitted[pass.number].ended = true;
+        let took = self.now.saturating_sub(pass.began);
+        let failed = match outcome {
+            Some(Outcome::Success) => false,
+            Some(Outcome::Failure) => true,
+            None if self.policy.dropped_after().is_some_and(|time| took > time.as_nanos()) => true,
+            _ => return,
+        };
+        let slow = self.policy.slow_calls().is_some_and(|(time, _)| took > time.as_nanos());
+        self.ended.push(Ended { tick: self.tick(), failed, slow });
+        if let Some(condition) = self.condition(failed) {
+            self.trip(condition);
+        }
+    }
+
+    /// A pass that is dropped: its call is gone, and nothing else.
+    pub(crate) fn drop(&mut self, pass: Pass) {
+        self.record(pass, Some(Outcome::Ignored));
+    }
+
+    fn condition(&self, failed: bool) -> Option<Condition> {
+        let (tally, run) = (self.window(), self.run());
+        let calls = tally.successes + tally.failures;
+        let enough = calls >= self.policy.minimum_calls();
+        if self.policy.failure_rate().is_some_and(|rate| exceeds(rate, tally.failures, calls))
+            && enough
+        {
+            return Some(Condition::FailureRate);
+        }
+        if failed && self.policy.consecutive_failures().is_some_and(|k| run >= u64::from(k)) {
+            return Some(Condition::ConsecutiveFailures { failures: run });
+        }
+        let (_, rate) = self.policy.slow_calls()?;
+        let slow = exceeds(rate, tally.slow, calls) && calls >= self.policy.slow_minimum_calls();
+        slow.then_some(Condition::SlowCalls)
+    }
+
+    fn trip(&mut self, condition: Condition) {
+        if self.phase != Phase::Primary {
+            return;
+        }
+        let (tally, revert_after) = (self.window(), self.policy.revert_after());
+        let end = self.now + revert_after.as_nanos();
+        let deadline = end.div_ceil(1_000_000) * 1_000_000;
+        let cause = match self.policy.is_dry_run() {
+            true => Cause::WouldTrip { condition, tally, revert_after },
+            false => Cause::Tripped { condition, tally, revert_after },
+        };
+        self.begin(Phase::Fallback { deadline }, cause);
+    }
+
+    pub(crate) fn reverts_in(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Fallback { deadline } if deadline > self.now => {
+                Some(Duration::from_nanos(u64::try_from(deadline - self.now).unwrap()))
+            }
+            _ => None,
+        }
+    }
+}
