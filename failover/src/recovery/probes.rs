@@ -121,16 +121,6 @@ impl Probes {
         }
     }
 
-    /// The successes and failures of an epoch's probes so far.
-    pub(crate) fn counts(&self, epoch: Epoch) -> (u64, u64) {
-        let counts = self.counts.load(Ordering::Acquire);
-        if counts >> 40 == tag(epoch) {
-            (counts >> 20 & 0xf_ffff, counts & 0xf_ffff)
-        } else {
-            (0, 0)
-        }
-    }
-
     /// How many places there are.
     pub(crate) fn room(&self) -> usize {
         self.places.len()

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod coming_back;
 mod common;
 mod conditions;
 mod contention;
@@ -13,6 +14,7 @@ mod model;
 mod naive;
 mod observers;
 mod policy;
+mod probes;
 mod readiness;
 mod rescue;
 mod slow;
