@@ -85,12 +85,8 @@ impl Shared {
     /// The time of a phase is over: the first who sees it makes the transition.
     fn end_of_time(&self, phase: Phase, at: u64) {
         let rules = self.recovery.rules();
-        if self.options().dry_run() {
-            let next = phase.next(Kind::Primary);
-            if self.swap(phase, next) {
-                self.announce(next, Cause::WouldRevert);
-            }
-        } else if phase.kind() == Kind::Fallback && rules.probing.is_some() {
+        let probes = rules.probing.is_some() && !self.options().dry_run();
+        if phase.kind() == Kind::Fallback && probes {
             let next = phase.next(Kind::Probing);
             if self.swap(phase, next) {
                 self.announce(next, Cause::Probing);
@@ -100,9 +96,11 @@ impl Shared {
         }
     }
 
-    /// Calls go to the primary again: gradually, unless that is what ends here.
+    /// Calls go to the primary again: gradually, unless that is what ends here. In a dry run none
+    /// has left it.
     fn come_back(&self, rules: &RecoveryRules, phase: Phase, at: u64) -> bool {
         let (next, cause) = match rules.ramp {
+            _ if self.options().dry_run() => (phase.next(Kind::Primary), Cause::WouldRevert),
             Some(ramp) if phase.kind() != Kind::Returning => {
                 (phase.until(Kind::Returning, at, ramp.over), Cause::Returning { over: ramp.over })
             }

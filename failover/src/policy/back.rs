@@ -19,11 +19,16 @@ pub(super) struct Options {
 /// How a primary is probed: see [`PolicyBuilder::probing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "it is for `PolicyBuilder::probing`"]
+#[non_exhaustive]
 pub struct Probing {
-    pub(crate) places: u32,
-    pub(crate) successes: u32,
-    pub(crate) failures: u32,
-    pub(crate) lease: Duration,
+    /// How many probes are out at once, over all clones and threads.
+    pub places: u32,
+    /// How many must succeed before calls return.
+    pub successes: u32,
+    /// How many failures send calls back to the fallback for another while.
+    pub failures: u32,
+    /// How long a probe may take before its place goes to another.
+    pub lease: Duration,
 }
 
 impl Probing {
@@ -69,15 +74,36 @@ impl Policy {
         self.back.gradual_return
     }
 
+    /// The factor by which the time on the fallback grows, its longest, and the healthy time after
+    /// which a step is forgotten; `None` where it does not grow.
+    #[must_use]
+    pub fn growing(&self) -> Option<(Ratio, Duration, Duration)> {
+        self.growth()
+            .map(|Growth { factor, longest, forget_after }| (factor, longest, forget_after))
+    }
+
+    /// The share by which the time on the fallback is lengthened at most, and the seed of the
+    /// draws; `None` where it is not drawn.
+    #[must_use]
+    pub fn jitter(&self) -> Option<(Ratio, u64)> {
+        self.drawn().map(|Jitter { up_to, seed }| (up_to, seed))
+    }
+
+    /// Within which times a hint is followed; `None` where none is.
+    #[must_use]
+    pub fn hints(&self) -> Option<(Duration, Duration)> {
+        self.hinted().map(|Hints { shortest, longest }| (shortest, longest))
+    }
+
     pub(crate) fn growth(&self) -> Option<Growth> {
         self.back.growth
     }
 
-    pub(crate) fn jitter(&self) -> Option<Jitter> {
+    pub(crate) fn drawn(&self) -> Option<Jitter> {
         self.back.jitter
     }
 
-    pub(crate) fn hints(&self) -> Option<Hints> {
+    pub(crate) fn hinted(&self) -> Option<Hints> {
         self.back.hints
     }
 

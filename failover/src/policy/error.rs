@@ -149,7 +149,7 @@ impl fmt::Display for PolicyError {
             Self::DroppedAfter(time) => {
                 write!(f, "dropped_after is {time:?}: it must be from 1 ms to 366 days")
             }
-            Self::Probing(Probing { places, successes, failures, lease }) => write!(
+            Self::Probing(Probing { places, successes, failures, lease, .. }) => write!(
                 f,
                 "probing has {places} places, {successes} successes, {failures} failures and a \
                  lease of {lease:?}: it must have 1 to 1,000 places, 1 to 1,000,000 of both, and 1 \

@@ -49,6 +49,7 @@ impl Recovery {
         }
         self.board.write(&rules);
         self.intervals.forget();
+        self.dealer.forget();
     }
 
     pub(crate) fn rules(&self) -> RecoveryRules {

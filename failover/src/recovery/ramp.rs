@@ -43,4 +43,9 @@ impl Dealer {
         let before = self.0.fetch_add(share, Ordering::Relaxed);
         before.wrapping_add(share) / ALL != before / ALL
     }
+
+    /// Begins from nothing.
+    pub(crate) fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }

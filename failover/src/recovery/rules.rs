@@ -20,8 +20,8 @@ impl RecoveryRules {
             interval: IntervalRules {
                 time: policy.revert_after(),
                 growth: policy.growth(),
-                jitter: policy.jitter(),
-                hints: policy.hints(),
+                jitter: policy.drawn(),
+                hints: policy.hinted(),
             },
             probing: policy.probing().map(|probing| ProbeRules {
                 places: probing.places,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover::{
-    Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, Ratio, Route, StallLimit, Ticket,
+    Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, PolicyBuilder, Probing, Ratio,
+    Route, StallLimit, Ticket,
 };
 use proptest::option;
 use proptest::prelude::*;
@@ -33,6 +34,7 @@ enum Operation {
     Force(Route),
     Release,
     Reset,
+    Revert,
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -40,6 +42,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         5 => Just(Outcome::Success),
         6 => Just(Outcome::Failure),
         1 => Just(Outcome::Ignored),
+        1 => (0_u64..300_000_000).prop_map(|nanos| Outcome::FailureWithHint {
+            retry_after: Duration::from_nanos(nanos),
+        }),
     ]
 }
 
@@ -69,6 +74,7 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
         1 => route.prop_map(Force),
         1 => Just(Release),
         1 => Just(Reset),
+        1 => Just(Revert),
     ]
 }
 
@@ -85,6 +91,37 @@ fn limit() -> impl Strategy<Value = StallLimit> {
     prop_oneof![(1_u64..6).prop_map(StallLimit::Calls), ratio().prop_map(StallLimit::Share)]
 }
 
+/// Ways back: each is there in half of the policies, and some are there together.
+fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
+    let probing = (1_u32..4, 1_u32..4, 1_u32..3, time(1)).prop_map(|(places, s, f, lease)| {
+        Probing::new(places).successes(s).failures(f).lease(lease)
+    });
+    let growing = (1_u32..5, 1_u32..5, time(1))
+        .prop_map(|(n, d, forget_after)| (Ratio::new(n + d, d).unwrap(), forget_after));
+    let ways = (
+        option::of(probing),
+        option::of((ratio(), time(1))),
+        option::of(growing),
+        option::of((time(1), time(1))),
+    );
+    ways.prop_map(move |(probing, gradual, growing, hints)| {
+        let mut policy = policy.clone();
+        if let Some(probing) = probing {
+            policy = policy.probing(probing);
+        }
+        if let Some((first, over)) = gradual {
+            policy = policy.gradual_return(first, over);
+        }
+        if let Some((factor, forget_after)) = growing {
+            policy = policy.growing(factor, Duration::from_secs(1), forget_after);
+        }
+        if let Some((one, other)) = hints {
+            policy = policy.hints(one.min(other), one.max(other));
+        }
+        policy
+    })
+}
+
 /// Each condition is there in half of the policies, and some are there together.
 fn policy() -> impl Strategy<Value = Policy> {
     let window = (1_u32..13)
@@ -96,7 +133,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         option::of((time(4), limit())),
     );
     let counting = (option::of(1_u32..24), option::of(time(1)), prop::bool::weighted(0.2));
-    (basic, conditions, counting).prop_filter_map("refused", |(basic, conditions, counting)| {
+    let policy = (basic, conditions, counting).prop_map(|(basic, conditions, counting)| {
         let (rate, minimum, window, revert) = basic;
         let (consecutive, slow, stalled) = conditions;
         let (last_calls, dropped, dry_run) = counting;
@@ -130,9 +167,10 @@ fn policy() -> impl Strategy<Value = Policy> {
         if dry_run {
             policy = policy.dry_run();
         }
-        // Only a policy without any condition is refused.
-        policy.build().ok()
-    })
+        policy
+    });
+    // Only a policy without any condition is refused.
+    policy.prop_flat_map(ways_back).prop_filter_map("refused", |policy| policy.build().ok())
 }
 
 /// Both, side by side.
@@ -228,11 +266,17 @@ impl Pair {
                 let forced = matches!(self.naive.phase, Phase::Forced(_));
                 prop_assert_eq!(self.monitor.handle().release(), forced);
                 if forced {
+                    self.naive.released();
                     self.naive.begin(Phase::Primary, Cause::Released);
                 }
             }
+            Operation::Revert => {
+                let reverts = self.naive.revert();
+                prop_assert_eq!(self.monitor.handle().revert(None), reverts);
+            }
             Operation::Reset => {
                 self.monitor.handle().reset();
+                self.naive.forget();
                 self.naive.begin(Phase::Primary, Cause::Released);
             }
         }
@@ -245,6 +289,7 @@ impl Pair {
         prop_assert_eq!(snapshot.forced, matches!(self.naive.phase, Phase::Forced(_)));
         let epoch = (u64::from(self.first_epoch) + self.naive.epoch) % (1 << 20);
         prop_assert_eq!(u64::from(snapshot.epoch), epoch);
+        prop_assert_eq!(snapshot.state, self.naive.state());
         prop_assert_eq!(snapshot.advised, self.naive.advised());
         prop_assert_eq!(snapshot.reverts_in, self.naive.reverts_in());
         let counts = (snapshot.tally, snapshot.consecutive_failures, snapshot.stalled_calls);

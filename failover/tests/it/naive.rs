@@ -1,13 +1,19 @@
 //! A monitor said as simply as can be: lists of events, searched at every step.
 
+mod back;
+
 use std::time::Duration;
 
-use failover::{Cause, Condition, Outcome, Policy, Ratio, Route, StallLimit, Tally};
+use failover::{Cause, Condition, Outcome, Policy, Ratio, Route, StallLimit, State, Tally};
+
+use back::{Back, Dealt};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Phase {
     Primary,
     Fallback { deadline: u128 },
+    Probing,
+    Returning { deadline: u128 },
     Forced(Route),
 }
 
@@ -30,6 +36,8 @@ pub(crate) struct Pass {
     epoch: u64,
     began: u128,
     number: usize,
+    /// Of a probe: its place, and which of the holders of that place it is.
+    probe: Option<(usize, u64)>,
 }
 
 pub(crate) struct Naive {
@@ -41,6 +49,7 @@ pub(crate) struct Naive {
     ended: Vec<Ended>,
     /// The calls admitted in this epoch.
     admitted: Vec<Admitted>,
+    back: Back,
     /// What observers were told.
     pub(crate) told: Vec<(Route, Cause)>,
 }
@@ -59,6 +68,7 @@ impl Naive {
             epoch: 0,
             ended: Vec::new(),
             admitted: Vec::new(),
+            back: Back::default(),
             told: Vec::new(),
         }
     }
@@ -114,20 +124,44 @@ impl Naive {
     }
 
     pub(crate) fn is_due(&self) -> bool {
-        matches!(self.phase, Phase::Fallback { deadline } if self.now >= deadline)
+        match self.phase {
+            Phase::Fallback { deadline } | Phase::Returning { deadline } => self.now >= deadline,
+            _ => false,
+        }
+    }
+
+    /// How calls are routed, or will be by the next admission.
+    pub(crate) fn state(&self) -> State {
+        let policy = &self.policy;
+        match self.phase {
+            Phase::Primary | Phase::Forced(Route::Primary) => State::Primary,
+            Phase::Forced(Route::Fallback) => State::Fallback,
+            Phase::Probing => State::Probing,
+            Phase::Fallback { .. } if !self.is_due() => State::Fallback,
+            Phase::Fallback { .. } if policy.is_dry_run() => State::Primary,
+            Phase::Fallback { .. } if policy.probing().is_some() => State::Probing,
+            Phase::Fallback { .. } if policy.gradual_return().is_some() => State::Returning,
+            Phase::Returning { .. } if !self.is_due() => State::Returning,
+            Phase::Fallback { .. } | Phase::Returning { .. } => State::Primary,
+        }
     }
 
     fn route_in_phase(&self) -> Route {
         match self.phase {
             Phase::Primary => Route::Primary,
             Phase::Fallback { .. } if self.policy.is_dry_run() => Route::Primary,
-            Phase::Fallback { .. } => Route::Fallback,
+            Phase::Fallback { .. } | Phase::Probing => Route::Fallback,
+            Phase::Returning { .. } => Route::Primary,
             Phase::Forced(route) => route,
         }
     }
 
     pub(crate) fn route(&self) -> Route {
-        if self.is_due() { Route::Primary } else { self.route_in_phase() }
+        match self.state() {
+            State::Probing => Route::Fallback,
+            _ if self.is_due() => Route::Primary,
+            _ => self.route_in_phase(),
+        }
     }
 
     pub(crate) fn advised(&self) -> Route {
@@ -149,14 +183,25 @@ impl Naive {
 
     pub(crate) fn admit(&mut self) -> Option<Pass> {
         if self.is_due() {
-            let dry_run = self.policy.is_dry_run();
-            let cause = if dry_run { Cause::WouldRevert } else { Cause::Reverted };
-            self.begin(Phase::Primary, cause);
+            self.end_of_time();
+            // The time of the return can be over as well, where a clock stepped.
+            if self.is_due() {
+                self.end_of_time();
+            }
         }
+        let probe = match self.phase {
+            Phase::Probing => Some(self.take_place()?),
+            _ => None,
+        };
         if let Some(condition) = self.too_many_stalled() {
             self.trip(condition);
         }
-        if self.route() == Route::Fallback {
+        let dealt = match self.phase {
+            Phase::Returning { deadline } => self.deal(deadline),
+            _ if probe.is_none() && self.route() == Route::Fallback => Dealt::Fallback,
+            _ => Dealt::Primary,
+        };
+        if dealt == Dealt::Fallback {
             return None;
         }
         let tick = self.stall_tick();
@@ -165,7 +210,7 @@ impl Naive {
             Some(_) => self.now.max(tick * self.stall_width()),
             None => self.now,
         };
-        Some(Pass { epoch: self.epoch, began, number: self.admitted.len() - 1 })
+        Some(Pass { epoch: self.epoch, began, number: self.admitted.len() - 1, probe })
     }
 
     fn too_many_stalled(&self) -> Option<Condition> {
@@ -188,12 +233,21 @@ impl Naive {
         }
         self.admitted[pass.number].ended = true;
         let took = self.now.saturating_sub(pass.began);
-        let failed = match outcome {
-            Some(Outcome::Success) => false,
-            Some(Outcome::Failure) => true,
-            None if self.policy.dropped_after().is_some_and(|time| took > time.as_nanos()) => true,
-            _ => return,
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None if self.policy.dropped_after().is_some_and(|time| took > time.as_nanos()) => {
+                Outcome::Failure
+            }
+            None => Outcome::Ignored,
         };
+        if let Some(place) = pass.probe {
+            return self.record_probe(place, outcome);
+        }
+        if outcome == Outcome::Ignored {
+            return;
+        }
+        self.hint(outcome);
+        let failed = outcome.is_failure();
         let slow = self.policy.slow_calls().is_some_and(|(time, _)| took > time.as_nanos());
         self.ended.push(Ended { tick: self.tick(), failed, slow });
         if let Some(condition) = self.condition(failed) {
@@ -224,12 +278,11 @@ impl Naive {
     }
 
     fn trip(&mut self, condition: Condition) {
-        if self.phase != Phase::Primary {
+        if !matches!(self.phase, Phase::Primary | Phase::Returning { .. }) {
             return;
         }
-        let (tally, revert_after) = (self.window(), self.policy.revert_after());
-        let end = self.now + revert_after.as_nanos();
-        let deadline = end.div_ceil(1_000_000) * 1_000_000;
+        let (tally, revert_after) = (self.window(), self.next_interval(true));
+        let deadline = self.deadline(revert_after);
         let cause = match self.policy.is_dry_run() {
             true => Cause::WouldTrip { condition, tally, revert_after },
             false => Cause::Tripped { condition, tally, revert_after },
@@ -239,7 +292,7 @@ impl Naive {
 
     pub(crate) fn reverts_in(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Fallback { deadline } if deadline > self.now => {
+            Phase::Fallback { deadline } | Phase::Returning { deadline } if deadline > self.now => {
                 Some(Duration::from_nanos(u64::try_from(deadline - self.now).unwrap()))
             }
             _ => None,

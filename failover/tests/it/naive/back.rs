@@ -1,0 +1,162 @@
+//! The way back to the primary, said as simply as can be.
+
+use std::time::Duration;
+
+use failover::{Cause, Outcome};
+
+use super::{Naive, Phase};
+
+const MILLI: u128 = 1_000_000;
+
+/// What is remembered for coming back.
+#[derive(Default)]
+pub(super) struct Back {
+    /// The holder of each place, and the millisecond at which its lease is over.
+    places: Vec<Option<(u64, u128)>>,
+    holders: u64,
+    successes: u32,
+    failures: u32,
+    /// The sum of all shares dealt, in units of 2^-32.
+    dealt: u128,
+    /// Steps that the time has grown, and the millisecond at which calls came back.
+    steps: u128,
+    back_at: u128,
+    /// The latest hint: its epoch, and the millisecond that it reaches to.
+    hint: Option<(u64, u128)>,
+}
+
+#[derive(PartialEq)]
+pub(super) enum Dealt {
+    Primary,
+    Fallback,
+}
+
+impl Naive {
+    pub(super) fn deadline(&self, time: Duration) -> u128 {
+        (self.now + time.as_nanos()).div_ceil(MILLI) * MILLI
+    }
+
+    pub(super) fn end_of_time(&mut self) {
+        let probes = self.policy.probing().is_some() && !self.policy.is_dry_run();
+        if probes && matches!(self.phase, Phase::Fallback { .. }) {
+            self.back.places.clear();
+            (self.back.successes, self.back.failures) = (0, 0);
+            self.begin(Phase::Probing, Cause::Probing);
+        } else {
+            self.come_back();
+        }
+    }
+
+    fn come_back(&mut self) {
+        let returning = matches!(self.phase, Phase::Returning { .. });
+        if !returning {
+            self.back.back_at = self.now / MILLI;
+        }
+        match self.policy.gradual_return() {
+            _ if self.policy.is_dry_run() => self.begin(Phase::Primary, Cause::WouldRevert),
+            Some((_, over)) if !returning => {
+                let deadline = self.deadline(over);
+                self.begin(Phase::Returning { deadline }, Cause::Returning { over });
+            }
+            _ => self.begin(Phase::Primary, Cause::Reverted),
+        }
+    }
+
+    /// An operator ends the time on the fallback.
+    pub(crate) fn revert(&mut self) -> bool {
+        let ends = matches!(self.phase, Phase::Fallback { .. } | Phase::Probing);
+        if ends {
+            self.come_back();
+        }
+        ends
+    }
+
+    /// An operator's reset forgets, and a release counts as coming back.
+    pub(crate) fn forget(&mut self) {
+        (self.back.steps, self.back.back_at, self.back.hint) = (0, 0, None);
+    }
+
+    pub(crate) fn released(&mut self) {
+        self.back.back_at = self.now / MILLI;
+    }
+
+    pub(super) fn take_place(&mut self) -> Option<(usize, u64)> {
+        let probing = self.policy.probing().unwrap();
+        self.back.places.resize(usize::try_from(probing.places).unwrap(), None);
+        let now = self.now / MILLI;
+        let place = self.back.places.iter().position(|h| h.is_none_or(|(_, ends)| ends <= now))?;
+        self.back.holders += 1;
+        self.back.places[place] = Some((self.back.holders, now + probing.lease.as_millis()));
+        Some((place, self.back.holders))
+    }
+
+    pub(super) fn record_probe(&mut self, (place, holder): (usize, u64), outcome: Outcome) {
+        if self.back.places[place].is_none_or(|(current, _)| current != holder) {
+            return;
+        }
+        self.back.places[place] = None;
+        if outcome == Outcome::Ignored {
+            return;
+        }
+        self.hint(outcome);
+        let probing = self.policy.probing().unwrap();
+        if outcome.is_failure() {
+            self.back.failures += 1;
+        } else {
+            self.back.successes += 1;
+        }
+        if self.back.failures >= probing.failures {
+            let revert_after = self.next_interval(false);
+            let deadline = self.deadline(revert_after);
+            self.begin(Phase::Fallback { deadline }, Cause::ProbesFailed { revert_after });
+        } else if self.back.successes >= probing.successes {
+            self.come_back();
+        }
+    }
+
+    pub(super) fn deal(&mut self, deadline: u128) -> Dealt {
+        const ALL: u128 = 1 << 32;
+        let (first, over) = self.policy.gradual_return().unwrap();
+        let over = over.as_nanos();
+        let since = over.saturating_sub(deadline.saturating_sub(self.now));
+        let first = ALL * u128::from(first.numerator()) / u128::from(first.denominator());
+        let share = first + (ALL - first) * since / over;
+        let before = self.back.dealt;
+        self.back.dealt += share;
+        if self.back.dealt / ALL > before / ALL { Dealt::Primary } else { Dealt::Fallback }
+    }
+
+    pub(super) fn hint(&mut self, outcome: Outcome) {
+        if let Outcome::FailureWithHint { retry_after } = outcome {
+            let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);
+            let epoch = self.epoch;
+            let latest = self.back.hint.filter(|h| h.0 == epoch).map_or(until, |h| h.1.max(until));
+            self.back.hint = Some((epoch, latest));
+        }
+    }
+
+    /// The time of the trip that is made now, which is then remembered.
+    pub(super) fn next_interval(&mut self, was_back: bool) -> Duration {
+        let mut time = self.policy.revert_after();
+        if let Some((factor, longest, forget_after)) = self.policy.growing() {
+            let healthy = (self.now / MILLI).saturating_sub(self.back.back_at);
+            let forgotten = if was_back { healthy / forget_after.as_millis() } else { 0 };
+            let steps = self.back.steps.saturating_sub(forgotten);
+            for _ in 0..steps {
+                let grown = time.as_nanos() * u128::from(factor.numerator())
+                    / u128::from(factor.denominator());
+                time = Duration::from_nanos(u64::try_from(grown).unwrap()).min(longest);
+            }
+            self.back.steps = (steps + 1).min(255);
+        }
+        match self.back.hint.zip(self.policy.hints()) {
+            Some(((epoch, until), (shortest, longest)))
+                if epoch == self.epoch && until * MILLI > self.now =>
+            {
+                let left = u64::try_from(until * MILLI - self.now).unwrap();
+                Duration::from_nanos(left).clamp(shortest, longest)
+            }
+            _ => time,
+        }
+    }
+}
