@@ -60,6 +60,14 @@ pub struct Ticket {
     flight: Option<&'static Shared>,
 }
 
+impl Ticket {
+    /// A ticket for a call that has not begun.
+    #[inline]
+    pub(crate) const fn unbegun(epoch: Epoch) -> Self {
+        Self { epoch, began: Began::UNKNOWN, flight: None }
+    }
+}
+
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
@@ -121,11 +129,8 @@ impl<K: Clock> Monitor<K> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.watch.admit() {
-            Admission::Primary(mut ticket) => {
-                self.watch.begin(&mut ticket);
-                Admission::Primary(ticket)
-            }
-            Admission::Fallback => Admission::Fallback,
+            Some(epoch) => Admission::Primary(self.watch.begin(epoch)),
+            None => Admission::Fallback,
         }
     }
 
@@ -178,32 +183,40 @@ impl<K: Clock> Monitor<K> {
 }
 
 impl<K: Clock> Watch<K> {
-    /// Decides the route. The call itself is still to [`begin`](Self::begin).
+    /// Decides the route: the epoch in which a call to the primary is still to
+    /// [`begin`](Self::begin), or none for the fallback.
     #[inline]
-    pub(crate) fn admit(&self) -> Admission {
+    pub(crate) fn admit(&self) -> Option<Epoch> {
         match self.shared.admit(|| self.clock.now()) {
-            (Route::Primary, epoch) => {
-                Admission::Primary(Ticket { epoch, began: Began::UNKNOWN, flight: None })
-            }
-            (Route::Fallback, _) => Admission::Fallback,
+            (Route::Primary, epoch) => Some(epoch),
+            (Route::Fallback, _) => None,
         }
     }
 
-    /// The call of a ticket begins now.
+    /// A call to the primary, admitted in that epoch, begins now.
     #[inline]
-    pub(crate) fn begin(&self, ticket: &mut Ticket) {
+    pub(crate) fn begin(&self, epoch: Epoch) -> Ticket {
         if self.shared.options().timed() {
-            let (began, counted) = self.shared.begin(ticket.epoch, self.clock.now());
-            ticket.began = began;
-            ticket.flight = counted.then_some(self.shared);
+            let (began, counted) = self.shared.begin(epoch, self.clock.now());
+            Ticket { epoch, began, flight: counted.then_some(self.shared) }
+        } else {
+            Ticket::unbegun(epoch)
         }
     }
 
     #[inline]
     pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
-        let (epoch, began) = (ticket.epoch, ticket.began);
+        self.settle(&mut Some(ticket), outcome);
+    }
+
+    /// Records the outcome of a ticket, if there is one, and leaves none. In place, as a ticket
+    /// that is moved soon after it was made costs more than all the rest of recording.
+    #[inline]
+    pub(crate) fn settle(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
+        let Some(held) = ticket else { return };
+        let (epoch, began) = (held.epoch, held.began);
         // It is no longer in flight, whatever the outcome.
-        drop(ticket);
+        *ticket = None;
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
@@ -215,15 +228,17 @@ impl<K: Clock> Watch<K> {
     }
 
     /// The call of a ticket was dropped.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
         let failed = self.shared.options().dropped()
             && self.shared.is_failure_when_dropped(ticket.began, self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
     }
 
-    /// Whether no transition was made since the ticket was given.
-    pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
-        self.shared.phase().epoch() == ticket.epoch
+    /// Whether no transition was made since that epoch began.
+    pub(crate) fn is_current(&self, epoch: Epoch) -> bool {
+        self.shared.phase().epoch() == epoch
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
 use crate::clock::Clock;
-use crate::monitor::{Admission, Ticket, Watch};
+use crate::monitor::{Ticket, Watch};
+use crate::phase::Epoch;
 use crate::shared::Shared;
 use crate::waiters::Waiter;
 use crate::{Error, Monitor, Outcome, Route};
@@ -29,8 +30,9 @@ enum Next {
     /// The primary failed to become ready for it, which is recorded: it takes the fallback.
     Diverted,
     /// The chosen service is ready and has to be the one that is called, whatever happens to the
-    /// route meanwhile: it may hold a permit for just this call.
-    Ready(Choice),
+    /// route meanwhile: it may hold a permit for just this call. The primary was chosen in an epoch,
+    /// the fallback in none.
+    Ready(Option<Epoch>),
 }
 
 /// The service that a call takes.
@@ -88,7 +90,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 Next::Diverted => return self.poll_fallback(context),
                 Next::Open => {}
             }
-            let Admission::Primary(ticket) = self.monitor.watch().admit() else {
+            let Some(epoch) = self.monitor.watch().admit() else {
                 // A task that waits for a busy fallback is woken by a revert, and tries again.
                 if let Poll::Ready(result) = self.poll_fallback(context) {
                     return Poll::Ready(result);
@@ -99,23 +101,21 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 }
                 continue;
             };
-            let mut ticket = Some(ticket);
+            let mut ticket = Some(Ticket::unbegun(epoch));
             let watch = self.monitor.watch();
             match watch.guard(&mut ticket, || self.primary.poll_ready(context)) {
                 Poll::Ready(Ok(())) => {
                     self.waiting.end();
-                    self.next = ticket.map_or(Next::Open, |t| Next::Ready(Choice::Primary(t)));
+                    self.next = Next::Ready(Some(epoch));
                 }
                 Poll::Ready(Err(_)) => {
-                    if let Some(ticket) = ticket {
-                        watch.record(ticket, Outcome::Failure);
-                    }
+                    watch.settle(&mut ticket, Outcome::Failure);
                     self.next = Next::Diverted;
                 }
                 Poll::Pending => {
                     self.waiting.wait(context);
                     // A transition after the admission, but before the line above, woke nobody.
-                    if ticket.is_some_and(|ticket| watch.is_current(&ticket)) {
+                    if watch.is_current(epoch) {
                         return Poll::Pending;
                     }
                 }
@@ -130,7 +130,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     {
         let result = ready!(self.fallback.poll_ready(context));
         self.waiting.end();
-        self.next = if result.is_ok() { Next::Ready(Choice::Fallback) } else { Next::Open };
+        self.next = if result.is_ok() { Next::Ready(None) } else { Next::Open };
         Poll::Ready(result.map_err(Error::Fallback))
     }
 
@@ -143,13 +143,11 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     ///
     /// # Panics
     /// If `poll_ready` has not returned `Ready(Ok(()))` before.
+    #[inline]
     pub(crate) fn choose(&mut self) -> Choice {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Ready(Choice::Primary(mut ticket)) => {
-                self.monitor.watch().begin(&mut ticket);
-                Choice::Primary(ticket)
-            }
-            Next::Ready(Choice::Fallback) => Choice::Fallback,
+            Next::Ready(Some(epoch)) => Choice::Primary(self.monitor.watch().begin(epoch)),
+            Next::Ready(None) => Choice::Fallback,
             Next::Open | Next::Diverted => {
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }
@@ -174,9 +172,7 @@ impl<K: Clock> Watch<K> {
         impl<K: Clock> Drop for OnPanic<'_, K> {
             #[cold]
             fn drop(&mut self) {
-                if let Some(ticket) = self.1.take() {
-                    self.0.record(ticket, Outcome::Failure);
-                }
+                self.0.settle(self.1, Outcome::Failure);
             }
         }
 
