@@ -111,9 +111,7 @@ where
         let this = self.project();
         let result = ready!(this.watch.guard(this.ticket, || this.call.poll(context)));
         let outcome = this.classify.classify(&result);
-        if let Some(ticket) = this.ticket.take() {
-            this.watch.record(ticket, outcome);
-        }
+        this.watch.settle(this.ticket, outcome);
         Poll::Ready((result, outcome))
     }
 }

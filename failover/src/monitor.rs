@@ -1,5 +1,6 @@
 //! Watches a primary without calling it: for those who drive calls themselves.
 
+use std::mem;
 use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock};
@@ -58,36 +59,67 @@ impl Admission {
 pub struct Ticket {
     epoch: Epoch,
     began: Began,
-    /// The place that the call holds if it is a probe.
-    probe: Option<ProbeLease>,
-    /// Whether the call is counted as in flight.
-    in_flight: bool,
-    /// Where either is to be given back; `None` where there is nothing.
-    shared: Option<&'static Shared>,
+    /// Where the call is counted as in flight, if it is.
+    flight: Option<&'static Shared>,
+    /// The place that the call holds, if it is a probe.
+    probe: Option<Hold>,
+}
+
+impl Ticket {
+    /// A ticket for a call that has not begun.
+    #[inline]
+    pub(crate) fn unbegun(Pass { epoch, probe }: Pass) -> Self {
+        Self { epoch, began: Began::UNKNOWN, flight: None, probe }
+    }
+
+    /// The right to begin the call, out of a ticket that is used no more.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Pass {
+        Pass { epoch: self.epoch, probe: self.probe.take() }
+    }
+
+    /// Whether it is a probe's.
+    #[inline]
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
 }
 
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(shared) = self.shared {
-            self.give_back(shared);
+        if let Some(shared) = self.flight {
+            shared.land(self.epoch, self.began);
         }
     }
 }
 
-impl Ticket {
-    /// Whether it is a probe's.
-    pub(crate) fn is_probe(&self) -> bool {
-        self.probe.is_some()
-    }
+/// The right to begin one call to the primary, in the epoch in which it was admitted.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    epoch: Epoch,
+    probe: Option<Hold>,
+}
 
-    fn give_back(&mut self, shared: &Shared) {
-        if self.in_flight {
-            shared.land(self.epoch, self.began);
-        }
-        if let Some(lease) = self.probe.take() {
-            shared.give_back(lease);
-        }
+/// A probe's hold of its place, which comes free when this is dropped.
+#[derive(Debug)]
+struct Hold {
+    shared: &'static Shared,
+    lease: ProbeLease,
+}
+
+impl Hold {
+    /// The lease, for the probe that ended to give back itself.
+    fn end(self) -> ProbeLease {
+        let lease = self.lease;
+        mem::forget(self);
+        lease
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.give_back(self.lease);
     }
 }
 
@@ -143,11 +175,8 @@ impl<K: Clock> Monitor<K> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.watch.admit() {
-            Admission::Primary(mut ticket) => {
-                self.watch.begin(&mut ticket);
-                Admission::Primary(ticket)
-            }
-            Admission::Fallback => Admission::Fallback,
+            Some(pass) => Admission::Primary(self.watch.begin(pass)),
+            None => Admission::Fallback,
         }
     }
 
@@ -200,42 +229,47 @@ impl<K: Clock> Monitor<K> {
 }
 
 impl<K: Clock> Watch<K> {
-    /// Decides the route. The call itself is still to [`begin`](Self::begin).
+    /// Decides the route: the pass with which a call to the primary is still to
+    /// [`begin`](Self::begin), or none for the fallback.
     #[inline]
-    pub(crate) fn admit(&self) -> Admission {
+    pub(crate) fn admit(&self) -> Option<Pass> {
         let Admitted { route, epoch, probe } = self.shared.admit(|| self.clock.now());
         match route {
-            Route::Primary => Admission::Primary(Ticket {
-                epoch,
-                began: Began::UNKNOWN,
-                probe,
-                in_flight: false,
-                shared: probe.map(|_| self.shared),
-            }),
-            Route::Fallback => Admission::Fallback,
-        }
-    }
-
-    /// The call of a ticket begins now.
-    #[inline]
-    pub(crate) fn begin(&self, ticket: &mut Ticket) {
-        if self.shared.options().timed() {
-            let (began, counted) = self.shared.begin(ticket.epoch, self.clock.now());
-            ticket.began = began;
-            ticket.in_flight = counted;
-            if counted {
-                ticket.shared = Some(self.shared);
+            Route::Primary => {
+                let probe = probe.map(|lease| Hold { shared: self.shared, lease });
+                Some(Pass { epoch, probe })
             }
+            Route::Fallback => None,
+        }
+    }
+
+    /// A call to the primary begins now.
+    #[inline]
+    pub(crate) fn begin(&self, Pass { epoch, probe }: Pass) -> Ticket {
+        if self.shared.options().timed() {
+            let (began, counted) = self.shared.begin(epoch, self.clock.now());
+            Ticket { epoch, began, flight: counted.then_some(self.shared), probe }
+        } else {
+            Ticket { epoch, began: Began::UNKNOWN, flight: None, probe }
         }
     }
 
     #[inline]
-    pub(crate) fn record(&self, mut ticket: Ticket, outcome: Outcome) {
-        let (epoch, began, probe) = (ticket.epoch, ticket.began, ticket.probe.take());
+    pub(crate) fn record(&self, ticket: Ticket, outcome: Outcome) {
+        self.settle(&mut Some(ticket), outcome);
+    }
+
+    /// Records the outcome of a ticket, if there is one, and leaves none. In place, as a ticket
+    /// that is moved soon after it was made costs more than all the rest of recording.
+    #[inline]
+    pub(crate) fn settle(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
+        let Some(held) = ticket else { return };
+        let (epoch, began) = (held.epoch, held.began);
+        let probe = held.probe.take();
         // It is no longer in flight, whatever the outcome.
-        drop(ticket);
-        if let Some(lease) = probe {
-            return self.shared.record_probe(epoch, lease, outcome, self.clock.now());
+        *ticket = None;
+        if let Some(hold) = probe {
+            return self.shared.record_probe(epoch, hold.end(), outcome, self.clock.now());
         }
         if outcome == Outcome::Ignored || !self.shared.counts(epoch) {
             return;
@@ -250,13 +284,15 @@ impl<K: Clock> Watch<K> {
     }
 
     /// The call of a ticket was dropped.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
         let failed = self.shared.options().dropped()
             && self.shared.is_failure_when_dropped(ticket.began, self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
     }
 
-    /// Whether no transition was made since the ticket was given.
+    /// Whether no transition was made since that epoch began.
     pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
         self.shared.phase().epoch() == ticket.epoch
     }

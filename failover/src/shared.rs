@@ -126,6 +126,7 @@ impl Shared {
     /// A call of that epoch begins at the primary now: when, and whether it is counted as in
     /// flight, so that [`land`](Self::land) has to be told of its end. Only for policies that ask
     /// when a call began.
+    #[inline(never)]
     pub(crate) fn begin(&self, epoch: Epoch, now: Moment) -> (Began, bool) {
         let at = self.at(now);
         match self.flights() {
@@ -137,6 +138,7 @@ impl Shared {
     }
 
     /// A call that was in flight is no longer.
+    #[inline(never)]
     pub(crate) fn land(&self, epoch: Epoch, began: Began) {
         if let Some(flights) = self.flights()
             && self.counts(epoch)
@@ -170,14 +172,7 @@ impl Shared {
         let sample = Sample { failed, slow };
         let is_current = |epoch| self.counts(epoch);
         let opened = slot::with(|slot| self.window.count(slot, epoch, at, sample, is_current));
-        let mut run = 0;
-        if self.options().consecutive() {
-            if failed {
-                run = self.run.extend(epoch, || self.counts(epoch));
-            } else {
-                self.run.end(epoch);
-            }
-        }
+        let run = if self.options().consecutive() { self.count_run(epoch, failed) } else { 0 };
         // The phase is read after counting: see `judge`.
         if failed || slow || opened || self.phase().is_uneasy() {
             self.judge(epoch, at, run);
@@ -185,8 +180,21 @@ impl Shared {
     }
 
     /// A call of that epoch failed, and the primary wants to be left alone for a while.
+    #[inline(never)]
     pub(crate) fn hint(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
         self.recovery.intervals.hinted(epoch, self.at(now), retry_after);
+    }
+
+    /// How many failures in a row the call has made up; 0 after a success.
+    // Not inlined, here and below: what is not asked for takes no room in what every call runs.
+    #[inline(never)]
+    fn count_run(&self, epoch: Epoch, failed: bool) -> u64 {
+        if failed {
+            self.run.extend(epoch, || self.counts(epoch))
+        } else {
+            self.run.end(epoch);
+            0
+        }
     }
 
     /// Sends all calls to one route until it is released. True if that changed anything.

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
 use crate::clock::Clock;
-use crate::monitor::{Admission, Ticket, Watch};
+use crate::monitor::{Pass, Ticket, Watch};
 use crate::shared::Shared;
 use crate::waiters::Waiter;
 use crate::{Error, Monitor, Outcome, Route};
@@ -29,8 +29,9 @@ enum Next {
     /// The primary failed to become ready for it, which is recorded: it takes the fallback.
     Diverted,
     /// The chosen service is ready and has to be the one that is called, whatever happens to the
-    /// route meanwhile: it may hold a permit for just this call.
-    Ready(Choice),
+    /// route meanwhile: it may hold a permit for just this call. The primary has a pass to begin
+    /// with, the fallback none.
+    Ready(Option<Pass>),
 }
 
 /// The service that a call takes.
@@ -88,7 +89,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 Next::Diverted => return self.poll_fallback(context),
                 Next::Open => {}
             }
-            let Admission::Primary(ticket) = self.monitor.watch().admit() else {
+            let Some(pass) = self.monitor.watch().admit() else {
                 // A task that waits for a busy fallback is woken by a revert, and tries again.
                 if let Poll::Ready(result) = self.poll_fallback(context) {
                     return Poll::Ready(result);
@@ -99,17 +100,15 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 }
                 continue;
             };
-            let mut ticket = Some(ticket);
+            let mut ticket = Some(Ticket::unbegun(pass));
             let watch = self.monitor.watch();
             match watch.guard(&mut ticket, || self.primary.poll_ready(context)) {
                 Poll::Ready(Ok(())) => {
                     self.waiting.end();
-                    self.next = ticket.map_or(Next::Open, |t| Next::Ready(Choice::Primary(t)));
+                    self.next = ticket.as_mut().map_or(Next::Open, |t| Next::Ready(Some(t.pass())));
                 }
                 Poll::Ready(Err(_)) => {
-                    if let Some(ticket) = ticket {
-                        watch.record(ticket, Outcome::Failure);
-                    }
+                    watch.settle(&mut ticket, Outcome::Failure);
                     self.next = Next::Diverted;
                 }
                 // What can't even be asked is no probe: its place goes to another call, and this one
@@ -135,7 +134,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     {
         let result = ready!(self.fallback.poll_ready(context));
         self.waiting.end();
-        self.next = if result.is_ok() { Next::Ready(Choice::Fallback) } else { Next::Open };
+        self.next = if result.is_ok() { Next::Ready(None) } else { Next::Open };
         Poll::Ready(result.map_err(Error::Fallback))
     }
 
@@ -148,13 +147,11 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     ///
     /// # Panics
     /// If `poll_ready` has not returned `Ready(Ok(()))` before.
+    #[inline]
     pub(crate) fn choose(&mut self) -> Choice {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Ready(Choice::Primary(mut ticket)) => {
-                self.monitor.watch().begin(&mut ticket);
-                Choice::Primary(ticket)
-            }
-            Next::Ready(Choice::Fallback) => Choice::Fallback,
+            Next::Ready(Some(pass)) => Choice::Primary(self.monitor.watch().begin(pass)),
+            Next::Ready(None) => Choice::Fallback,
             Next::Open | Next::Diverted => {
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }
@@ -179,9 +176,7 @@ impl<K: Clock> Watch<K> {
         impl<K: Clock> Drop for OnPanic<'_, K> {
             #[cold]
             fn drop(&mut self) {
-                if let Some(ticket) = self.1.take() {
-                    self.0.record(ticket, Outcome::Failure);
-                }
+                self.0.settle(self.1, Outcome::Failure);
             }
         }
 

@@ -241,7 +241,7 @@ impl PolicyBuilder {
     ///
     /// Cost: the clock is read at the admission as well (through tower in `poll_ready` and in
     /// `call`); an admission and an end each cost two loads and stores in lines of the thread's
-    /// own and a division or two; once a quarter each thread reads all shards. Memory: 448 bytes a
+    /// own and a division or two; once a quarter each thread reads all shards. Memory: 384 bytes a
     /// thread.
     ///
     /// ```
