@@ -14,6 +14,8 @@ pub struct Event {
     /// The number of the epoch that the transition began, from 0 to 2^20 − 1. Two threads may
     /// tell of two transitions at the same time; this says which was later.
     pub epoch: u32,
+    /// Where calls went until now, or would have gone.
+    pub from: Route,
     /// Where calls go from now on.
     pub route: Route,
     /// Why.
@@ -38,6 +40,19 @@ pub enum Cause {
     /// An operator released the forced route, or reset the monitor: calls go to the primary, and
     /// the window is empty.
     Released,
+}
+
+impl Cause {
+    /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `forced`, `released`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tripped { .. } => "tripped",
+            Self::Reverted => "reverted",
+            Self::Forced => "forced",
+            Self::Released => "released",
+        }
+    }
 }
 
 /// Is told of transitions, by the thread that made them, outside every lock.

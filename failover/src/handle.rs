@@ -48,11 +48,24 @@ impl<K: Clock> FailoverHandle<K> {
         Self { lease, clock }
     }
 
+    /// A way to the state that does not keep it in use.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> (std::sync::Weak<Lease>, K) {
+        (Arc::downgrade(&self.lease), self.clock.clone())
+    }
+
     /// What is true now. After the deadline of a trip that is the primary and an empty window,
     /// whether or not a call has made the revert yet. Changes nothing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.lease.shared().snapshot(self.clock.now())
+    }
+
+    /// The name that it was given by [`FailoverLayer::named`](crate::FailoverLayer::named) or
+    /// [`Monitor::named`](crate::Monitor::named).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.lease.given_name()
     }
 
     /// The policy that it was made with.

@@ -22,6 +22,15 @@ mod sync;
 mod waiters;
 mod window;
 
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "tokio")]
+mod tokio_clock;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
+
 #[cfg(all(test, failover_loom))]
 mod interleavings;
 
@@ -38,4 +47,8 @@ pub use policy::{Policy, PolicyBuilder, PolicyError};
 pub use ratio::{Ratio, RatioError};
 pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spare};
 pub use service::Failover;
+#[cfg(feature = "tokio")]
+pub use tokio_clock::TokioClock;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use window::Tally;

@@ -10,3 +10,15 @@ pub enum Outcome {
     /// The call says nothing about the primary, and is not counted at all.
     Ignored,
 }
+
+impl Outcome {
+    /// The outcome in one word, for logs and metrics: `success`, `failure`, `ignored`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Ignored => "ignored",
+        }
+    }
+}

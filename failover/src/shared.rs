@@ -159,7 +159,7 @@ impl Shared {
         while phase.is_due(self.at(now)) {
             let reverted = phase.next(Kind::Primary);
             if self.swap(phase, reverted) {
-                self.announce(reverted, Cause::Reverted);
+                self.announce(phase, reverted, Cause::Reverted);
             }
             phase = self.phase();
         }
@@ -200,7 +200,8 @@ impl Shared {
                     let revert_after = self.rules.revert_after();
                     let tripped = phase.tripped(at, revert_after);
                     if self.swap(phase, tripped) {
-                        return self.announce(tripped, Cause::Tripped { tally, revert_after });
+                        let cause = Cause::Tripped { tally, revert_after };
+                        return self.announce(phase, tripped, cause);
                     }
                 }
                 verdict => {
@@ -242,16 +243,16 @@ impl Shared {
             let phase = self.phase();
             let Some(next) = step(phase) else { return false };
             if self.swap(phase, next) {
-                self.announce(next, cause);
+                self.announce(phase, next, cause);
                 return true;
             }
         }
     }
 
-    fn announce(&self, phase: Phase, cause: Cause) {
+    fn announce(&self, from: Phase, phase: Phase, cause: Cause) {
         self.waiters.wake_all();
         let epoch = phase.epoch().number();
-        self.observers.tell(&Event { epoch, route: phase.route(), cause });
+        self.observers.tell(&Event { epoch, from: from.route(), route: phase.route(), cause });
     }
 
     /// What is true now. After the deadline that is the primary and an empty window, whether or
