@@ -26,8 +26,6 @@ mod window;
 pub mod http;
 #[cfg(feature = "metrics")]
 pub mod metrics;
-#[cfg(feature = "tokio")]
-mod tokio_clock;
 #[cfg(feature = "tracing")]
 mod tracing_observer;
 
@@ -35,6 +33,8 @@ mod tracing_observer;
 mod interleavings;
 
 pub use classify::{Classify, ErrorIsFailure};
+#[cfg(feature = "tokio")]
+pub use clock::TokioClock;
 pub use clock::{Clock, CoarseClock, FineClock, ManualClock, Moment};
 pub use error::Error;
 pub use event::{Cause, Event, Observe};
@@ -47,8 +47,6 @@ pub use policy::{Policy, PolicyBuilder, PolicyError};
 pub use ratio::{Ratio, RatioError};
 pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spare};
 pub use service::Failover;
-#[cfg(feature = "tokio")]
-pub use tokio_clock::TokioClock;
 #[cfg(feature = "tracing")]
 pub use tracing_observer::TracingObserver;
 pub use window::Tally;

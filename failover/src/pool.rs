@@ -56,8 +56,10 @@ impl Lease {
     /// # Panics
     /// If it has another name already.
     pub(crate) fn name(&self, name: Cow<'static, str>) {
-        let given = self.name.get_or_init(|| name.clone());
-        assert!(*given == name, "a failover named {given:?} can't be named {name:?} as well");
+        if let Err(name) = self.name.set(name) {
+            let given = self.given_name();
+            assert!(given == Some(&*name), "a failover named {given:?} can't be {name:?} as well");
+        }
     }
 
     pub(crate) fn given_name(&self) -> Option<&str> {

@@ -188,6 +188,7 @@ impl<F, H: Clone, K: Clock> HttpFailoverLayer<F, H, K> {
     ///     .metered(&metrics);
     /// ```
     #[must_use]
+    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,

@@ -4,11 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::cells::{Ended, ROUTES, Reading};
+use super::cells::{Cells, Ended, ROUTES, Reading};
 use super::registry::Metrics;
 use super::transitions::Labels;
 use crate::clock::Clock;
@@ -41,7 +41,7 @@ impl<K: Clock + fmt::Debug> Collector for Metrics<K> {
             .map(|(name, entry)| Seen {
                 name,
                 snapshot: entry.look(),
-                calls: entry.cells.map(|cells| cells.read()),
+                calls: entry.cells.map(Cells::read),
                 transitions: entry.transitions.read().into_iter().collect(),
             })
             .collect();
@@ -68,7 +68,7 @@ fn states(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Result
         let current = state(snapshot);
         for state in STATES {
             let value = i64::from(state == current);
-            gauge(&mut family, &[("name", name), ("state", state)], value)?;
+            gauge(&mut family, &[("name", name), ("state", state)], &value)?;
         }
     }
     Ok(())
@@ -80,7 +80,7 @@ fn windows(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Resul
         encoder.encode_descriptor("failover_failure_ratio", help, None, MetricType::Gauge)?;
     for (name, snapshot) in snapshots {
         if let Some(rate) = snapshot.tally.failure_rate() {
-            gauge(&mut family, &[("name", name)], rate)?;
+            gauge(&mut family, &[("name", name)], &rate)?;
         }
     }
     let help = "The primary's calls in the window.";
@@ -90,7 +90,7 @@ fn windows(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Resul
         let tally = &snapshot.tally;
         let counts = [(Outcome::Success, tally.successes), (Outcome::Failure, tally.failures)];
         for (outcome, calls) in counts {
-            gauge(&mut family, &[("name", name), ("outcome", outcome.as_str())], calls)?;
+            gauge(&mut family, &[("name", name), ("outcome", outcome.as_str())], &calls)?;
         }
     }
     Ok(())
@@ -102,7 +102,7 @@ fn reverts(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Resul
     let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
     for (name, snapshot) in snapshots {
         if let Some(time) = snapshot.reverts_in {
-            gauge(&mut family, &[("name", name)], time.as_secs_f64())?;
+            gauge(&mut family, &[("name", name)], &time.as_secs_f64())?;
         }
     }
     Ok(())
@@ -160,9 +160,9 @@ fn durations(encoder: &mut DescriptorEncoder, calls: &Calls, bounds: &[u64]) -> 
 fn gauge<const N: usize>(
     family: &mut MetricEncoder,
     labels: &[(&str, &str); N],
-    value: impl prometheus_client::encoding::EncodeGaugeValue,
+    value: &impl EncodeGaugeValue,
 ) -> fmt::Result {
-    family.encode_family(labels)?.encode_gauge(&value)
+    family.encode_family(labels)?.encode_gauge(value)
 }
 
 fn counter<const N: usize>(

@@ -36,6 +36,7 @@ impl<F, C: Clone, K: Clock> FailoverLayer<F, C, K> {
     ///
     /// Everything else, such as the name and the classifier, has to be said before.
     #[must_use]
+    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
@@ -68,6 +69,7 @@ impl<F, S, C: Clone, K: Clock> RescueLayer<F, S, C, K> {
     ///     .metered(&Metrics::new());
     /// ```
     #[must_use]
+    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,

@@ -5,11 +5,20 @@
 mod common;
 mod contention;
 mod cost;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod model;
+mod names;
 mod observers;
 mod policy;
 mod readiness;
 mod rescue;
+#[cfg(feature = "tokio")]
+mod tokio_clock;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod transitions;
 mod unwinding;
 mod window;
