@@ -7,9 +7,10 @@ use crate::clock::{Clock, Moment};
 /// tokio's clock: where tokio's time is paused it stands still, and moves when tokio's does. For
 /// tests that run on paused time, and for whoever wants one time for everything.
 ///
-/// It is finer than the default [`CoarseClock`](crate::CoarseClock) and dearer: a read costs five
-/// times as much or more, since tokio looks up the running runtime and reads the system's fine
-/// clock. Each call to the primary reads the clock once.
+/// It is finer than the default [`CoarseClock`](crate::CoarseClock) and dearer: tokio reads the
+/// system's fine clock, and looks for the running runtime's where its feature `test-util` is on. A
+/// read cost 10 to 20 times as much as the coarse one where it was measured (42 to 88 ns against
+/// 4), and each call to the primary reads the clock once.
 ///
 /// Outside a runtime it reads the system's clock, so that a thread without a runtime does not see
 /// paused time. Clones agree with each other; two clocks made apart do not, since each counts from

@@ -20,14 +20,33 @@ pub(super) trait Conclude {
     fn abandon(&mut self);
 }
 
-/// A call to the primary, still to be recorded.
+/// A call to the primary, still to be recorded. Dropped before that, it is a dropped call.
 #[derive(Debug)]
-pub(super) struct Pending<K> {
-    pub(super) ticket: Option<Ticket>,
-    pub(super) watch: Watch<K>,
+pub(super) struct Pending<K: Clock> {
+    ticket: Option<Ticket>,
+    watch: Watch<K>,
+}
+
+impl<K: Clock> Pending<K> {
+    pub(super) fn new(ticket: Option<Ticket>, watch: Watch<K>) -> Self {
+        Self { ticket, watch }
+    }
+
+    /// Runs the primary's code; if it panics, that is a failure.
+    #[inline]
+    pub(super) fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        self.watch.guard(&mut self.ticket, run)
+    }
+
+    /// Hands the call over.
+    #[inline]
+    pub(super) fn take(&mut self) -> Self {
+        Self { ticket: self.ticket.take(), watch: self.watch.clone() }
+    }
 }
 
 impl<K: Clock> Conclude for Pending<K> {
+    #[inline]
     fn conclude(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
             self.watch.record(ticket, outcome);
@@ -35,8 +54,17 @@ impl<K: Clock> Conclude for Pending<K> {
     }
 
     fn abandon(&mut self) {
-        // As any call that is dropped: its ticket is.
+        // A ticket that is dropped records nothing.
         self.ticket = None;
+    }
+}
+
+impl<K: Clock> Drop for Pending<K> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            self.abandon();
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use super::body::HttpBody;
 use super::classify::{Head, HttpClassify};
 use super::end::{Conclude, Pending};
 use crate::clock::{Clock, CoarseClock};
-use crate::monitor::{Ticket, Watch};
 use crate::{Classify, Error, Route};
 
 pin_project! {
@@ -23,7 +22,10 @@ pin_project! {
     /// Dropping it drops the chosen service's future and records nothing.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct HttpFuture<P, F, H, K = CoarseClock> {
+    pub struct HttpFuture<P, F, H, K = CoarseClock>
+    where
+        K: Clock,
+    {
         #[pin]
         call: Call<P, F, H, K>,
         mark: bool,
@@ -33,26 +35,27 @@ pin_project! {
 pin_project! {
     #[project = CallProjection]
     #[derive(Debug)]
-    enum Call<P, F, H, K> {
+    enum Call<P, F, H, K>
+    where
+        K: Clock,
+    {
         Primary {
             #[pin] call: P,
-            ticket: Option<Ticket>,
-            watch: Watch<K>,
+            pending: Pending<K>,
             classify: HttpClassify<H>,
         },
         Fallback { #[pin] call: F },
     }
 }
 
-impl<P, F, H, K> HttpFuture<P, F, H, K> {
+impl<P, F, H, K: Clock> HttpFuture<P, F, H, K> {
     pub(super) fn primary(
         call: P,
-        ticket: Option<Ticket>,
-        watch: Watch<K>,
+        pending: Pending<K>,
         classify: HttpClassify<H>,
         mark: bool,
     ) -> Self {
-        Self { call: Call::Primary { call, ticket, watch, classify }, mark }
+        Self { call: Call::Primary { call, pending, classify }, mark }
     }
 
     pub(super) fn fallback(call: F, mark: bool) -> Self {
@@ -73,10 +76,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut response, route) = match this.call.project() {
-            CallProjection::Primary { call, ticket, watch, classify } => {
-                let result = ready!(watch.guard(ticket, || call.poll(context)));
+            CallProjection::Primary { call, pending, classify } => {
+                let result = ready!(pending.guard(|| call.poll(context)));
                 let (head, ends) = (classify.head(&result), classify.ends);
-                let mut pending = Pending { ticket: ticket.take(), watch: watch.clone() };
+                let mut pending = pending.take();
                 if let Head::Final(outcome) = head {
                     pending.conclude(outcome);
                 }

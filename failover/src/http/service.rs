@@ -8,6 +8,7 @@ use tower_service::Service;
 
 use super::body::HttpBody;
 use super::classify::{FaultyStatus, HttpClassify};
+use super::end::Pending;
 use super::future::HttpFuture;
 use crate::clock::{Clock, CoarseClock};
 use crate::switch::{Choice, Switch};
@@ -68,11 +69,10 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose() {
             Choice::Primary(ticket) => {
-                let watch = self.switch.monitor.watch();
-                let mut ticket = Some(ticket);
-                let call = watch.guard(&mut ticket, || self.switch.primary.call(request));
-                let classify = self.classify.clone();
-                HttpFuture::primary(call, ticket, watch.clone(), classify, self.mark)
+                let watch = self.switch.monitor.watch().clone();
+                let mut pending = Pending::new(Some(ticket), watch);
+                let call = pending.guard(|| self.switch.primary.call(request));
+                HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
             }
             Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
         }

@@ -20,8 +20,12 @@
 //! [`Metrics::watch`] gives the first five for nothing a call. The last two need a look at each
 //! call: [`metered`](crate::FailoverLayer::metered) wraps the two services, and a failover without
 //! it is not touched. A metered call reads the clock twice, classifies its result once more, and
-//! adds to two numbers that its thread alone writes: no lock, no look-up, no shared cache line. A
-//! thread's first call allocates its numbers, about 1 KiB for each name. They are never freed: a
+//! adds to two numbers that its thread alone writes: no lock, no look-up, no shared cache line.
+//! Measured, that is the price of the two reads (twice 20 to 30 ns on the
+//! [`FineClock`](crate::FineClock), twice 4 on the [`CoarseClock`](crate::CoarseClock)) and some
+//! 10 ns more.
+//!
+//! A thread's first call allocates its numbers, about 1 KiB for each name. They are never freed: a
 //! time series, once begun, lasts as long as the process, and so do names.
 
 mod cells;

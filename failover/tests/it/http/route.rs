@@ -44,8 +44,7 @@ fn a_chain_shows_the_route_of_its_outermost_failover() {
 #[test]
 fn a_call_allocates_nothing_without_the_route_in_the_extensions() {
     let watched = Watched::new(failover::Policy::default());
-    let body = scripted([]);
-    let answer = Arc::new(Mutex::new(Ok(Response::new(body))));
+    let answer = Arc::new(Mutex::new(Ok(Response::new(scripted([])))));
     let layer = HttpFailoverLayer::with_monitor(Fallback, watched.monitor.clone());
     let mut service = layer.without_route_extension().layer(Primary(answer));
     drop(answered(&mut service));

@@ -1,10 +1,13 @@
 //! What a head says: HARD-WON 37.
 
-use failover::http::{FaultyStatus, HttpClassify};
-use failover::{Classify, Error, Outcome, Route};
-use http::{Response, StatusCode};
+use std::sync::{Arc, Mutex};
 
-use super::body::{Answer, Step, rig, scripted};
+use failover::http::{FaultyStatus, HttpClassify};
+use failover::{Classify, Error, FailoverLayer, Outcome, Policy, Rescue, Route};
+use http::{Response, StatusCode};
+use tower::Layer;
+
+use super::body::{Answer, Primary, Step, answered, rig, scripted};
 
 fn head(status: u16) -> Answer {
     let body = scripted([Step::Data, Step::Wait]);
@@ -91,6 +94,17 @@ fn a_classifier_of_your_own_sees_the_whole_head_and_the_error() {
     // What it calls a success may still fail at its end.
     super::body::read(&mut rig.body(&[Step::Break]));
     assert_eq!(rig.counts(), (1, 0));
+}
+
+#[test]
+fn a_head_that_failed_may_be_rescued() {
+    let failing = Primary(Arc::new(Mutex::new(head(503))));
+    let sound = Primary(Arc::new(Mutex::new(head(200))));
+    let layer = FailoverLayer::new(sound, Policy::default())
+        .classify(HttpClassify::new())
+        .rescue(Rescue::cloning());
+    assert_eq!(answered(&mut layer.layer(failing)).unwrap().status(), 200);
+    assert_eq!(layer.handle().snapshot().tally.failures, 1);
 }
 
 #[test]
