@@ -1,6 +1,6 @@
 //! The end of a body is the end of the call: HARD-WON 31.
 
-use std::future::Ready;
+use std::future::{Ready, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
@@ -154,7 +154,7 @@ fn a_primary_that_panics_before_its_head_is_one_failure_and_goes_on_unwinding() 
     type Answer = Result<Response<Full<bytes::Bytes>>, &'static str>;
     let watched = Watched::new(Policy::default());
     let in_call = service_fn(|()| -> Ready<Answer> { panic!("a faulty primary") });
-    let in_poll = service_fn(|()| async { Answer::Ok(panic!("a faulty primary")) });
+    let in_poll = service_fn(|()| poll_fn(|_| -> Poll<Answer> { panic!("a faulty primary") }));
     let layer = HttpFailoverLayer::with_monitor(Fallback, watched.monitor.clone());
     let (mut in_call, mut in_poll) = (layer.layer(in_call), layer.layer(in_poll));
     assert!(catch_unwind(AssertUnwindSafe(|| answered(&mut in_call))).is_err());
