@@ -2,11 +2,17 @@
 //!
 //! The algorithm takes the time as an argument; [`Monitor`](crate::Monitor) alone reads a clock.
 
+#[cfg(feature = "tokio")]
+mod tokio;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
+
+#[cfg(feature = "tokio")]
+pub use self::tokio::TokioClock;
 
 /// A point in time: nanoseconds since an origin that only its clock knows.
 ///

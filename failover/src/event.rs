@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Route, Tally};
+use crate::{Route, State, Tally};
 
 /// A transition of a monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,12 @@ pub struct Event {
     /// The number of the epoch that the transition began, from 0 to 2^20 − 1. Two threads may
     /// tell of two transitions at the same time; this says which was later.
     pub epoch: u32,
-    /// Where calls go from now on.
+    /// How calls were routed until now.
+    pub from: State,
+    /// How calls are routed from now on.
+    pub to: State,
+    /// Where calls go from now on. In a [dry run](crate::PolicyBuilder::dry_run) not what `to` says,
+    /// but the primary.
     pub route: Route,
     /// Why.
     pub cause: Cause,
@@ -90,6 +95,25 @@ pub enum Condition {
         /// Where the policy limits the share: all calls admitted in that stretch.
         admitted: Option<u64>,
     },
+}
+
+impl Cause {
+    /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `probing`,
+    /// `probes_failed`, `returning`, `would_trip`, `would_revert`, `forced`, `released`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Tripped { .. } => "tripped",
+            Self::Reverted => "reverted",
+            Self::Probing => "probing",
+            Self::ProbesFailed { .. } => "probes_failed",
+            Self::Returning { .. } => "returning",
+            Self::WouldTrip { .. } => "would_trip",
+            Self::WouldRevert => "would_revert",
+            Self::Forced => "forced",
+            Self::Released => "released",
+        }
+    }
 }
 
 /// Is told of transitions, by the thread that made them, outside every lock.

@@ -5,31 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, CoarseClock};
 use crate::pool::Lease;
-use crate::{Observe, Policy, Route, Tally};
-
-/// How calls are routed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum State {
-    /// All to the primary.
-    Primary,
-    /// All to the fallback.
-    Fallback,
-    /// To the fallback, but for a few at once that probe the primary.
-    Probing,
-    /// A growing share to the primary, the others to the fallback.
-    Returning,
-}
-
-impl State {
-    /// Where calls go; while they return, that is the primary.
-    pub(crate) const fn route(self) -> Route {
-        match self {
-            Self::Primary | Self::Returning => Route::Primary,
-            Self::Fallback | Self::Probing => Route::Fallback,
-        }
-    }
-}
+use crate::{Observe, Policy, Route, State, Tally};
 
 /// What was true at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +16,7 @@ pub struct Snapshot {
     /// Where the policy would send a call. Other than the route only in a
     /// [dry run](crate::PolicyBuilder::dry_run).
     pub advised: Route,
-    /// How calls are routed.
+    /// How calls are routed; in a [dry run](crate::PolicyBuilder::dry_run), how they would be.
     pub state: State,
     /// Whether an operator forced the route.
     pub forced: bool,
@@ -85,11 +61,24 @@ impl<K: Clock> FailoverHandle<K> {
         Self { lease, clock }
     }
 
+    /// A way to the state that does not keep it in use.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn weak(&self) -> (std::sync::Weak<Lease>, K) {
+        (Arc::downgrade(&self.lease), self.clock.clone())
+    }
+
     /// What is true now. After the deadline of a trip that is the primary and an empty window,
     /// whether or not a call has made the revert yet. Changes nothing.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.lease.shared().snapshot(self.clock.now())
+    }
+
+    /// The name that it was given by [`FailoverLayer::named`](crate::FailoverLayer::named) or
+    /// [`Monitor::named`](crate::Monitor::named).
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.lease.given_name()
     }
 
     /// The policy that it was made with.

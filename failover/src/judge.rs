@@ -111,7 +111,7 @@ impl Shared {
             } else {
                 Cause::Tripped { condition, tally, revert_after }
             };
-            self.announce(tripped, cause);
+            self.announce(phase, tripped, cause);
         }
         swapped
     }

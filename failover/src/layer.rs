@@ -1,5 +1,7 @@
 //! Wraps a primary with a fallback.
 
+use std::borrow::Cow;
+
 use tower_layer::Layer;
 
 use crate::clock::{Clock, CoarseClock};
@@ -56,6 +58,26 @@ impl<F, C, K: Clock> FailoverLayer<F, C, K> {
     #[must_use]
     pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, K> {
         RescueLayer::new(self, rescue)
+    }
+
+    /// Gives the failover a name, by which operators, logs and metrics tell it from others. Calls
+    /// do not touch the name.
+    ///
+    /// ```
+    /// use failover::{FailoverLayer, Policy};
+    /// # use tower::service_fn;
+    /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
+    ///
+    /// let layer = FailoverLayer::new(fallback, Policy::default()).named("valuations");
+    /// assert_eq!(layer.handle().name(), Some("valuations"));
+    /// ```
+    ///
+    /// # Panics
+    /// If it has another name already: two names for one state are a mistake.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.monitor = self.monitor.named(name);
+        self
     }
 
     /// Adds someone to be told of transitions.

@@ -22,20 +22,30 @@ mod run;
 mod service;
 mod shared;
 mod slot;
+mod state;
 mod switch;
 mod sync;
 mod waiters;
 mod window;
 
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
+
 #[cfg(all(test, failover_loom))]
 mod interleavings;
 
 pub use classify::{Classify, ErrorIsFailure};
+#[cfg(feature = "tokio")]
+pub use clock::TokioClock;
 pub use clock::{Clock, CoarseClock, FineClock, ManualClock, Moment};
 pub use error::Error;
 pub use event::{Cause, Condition, Event, Observe};
 pub use future::ResponseFuture;
-pub use handle::{FailoverHandle, Snapshot, State};
+pub use handle::{FailoverHandle, Snapshot};
 pub use layer::FailoverLayer;
 pub use monitor::{Admission, Monitor, Route, Ticket};
 pub use outcome::Outcome;
@@ -43,4 +53,7 @@ pub use policy::{Policy, PolicyBuilder, PolicyError, Probing, StallLimit};
 pub use ratio::{Ratio, RatioError};
 pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spare};
 pub use service::Failover;
+pub use state::State;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use window::Tally;

@@ -1,5 +1,6 @@
 //! Watches a primary without calling it: for those who drive calls themselves.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
@@ -18,6 +19,17 @@ pub enum Route {
     Primary,
     /// The service that calls go to while the primary fails too often.
     Fallback,
+}
+
+impl Route {
+    /// The route in one word, for logs and metrics: `primary`, `fallback`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Fallback => "fallback",
+        }
+    }
 }
 
 /// The route of one call. Only a call to the primary has a ticket, so that a fallback's result
@@ -209,6 +221,17 @@ impl<K: Clock> Monitor<K> {
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
         FailoverHandle::new(Arc::clone(&self.lease), self.watch.clock.clone())
+    }
+
+    /// Gives it a name, by which operators, logs and metrics tell it from others. A call does not
+    /// touch the name.
+    ///
+    /// # Panics
+    /// If it has another name already: two names for one state are a mistake.
+    #[must_use]
+    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.lease.name(name.into());
+        self
     }
 
     /// Adds someone to be told of transitions, as long as the monitor lives.

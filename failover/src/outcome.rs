@@ -26,4 +26,14 @@ impl Outcome {
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failure | Self::FailureWithHint { .. })
     }
+
+    /// The outcome in one word, for logs and metrics: `success`, `failure`, `ignored`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure | Self::FailureWithHint { .. } => "failure",
+            Self::Ignored => "ignored",
+        }
+    }
 }

@@ -10,8 +10,9 @@
 //! is with an allocator, except that it does not go back to the system. A call that ends after
 //! its state came back carries an epoch that is over, and changes nothing for the next user.
 
+use std::borrow::Cow;
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use crate::Policy;
@@ -25,6 +26,7 @@ static RETURNED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 pub(crate) struct Lease {
     shared: &'static Shared,
     policy: Policy,
+    name: OnceLock<Cow<'static, str>>,
 }
 
 impl Lease {
@@ -42,11 +44,26 @@ impl Lease {
             }
             None => Box::leak(Box::new(Shared::new(&policy, origin, counting_threads()))),
         };
-        Self { shared, policy }
+        Self { shared, policy, name: OnceLock::new() }
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {
         self.shared
+    }
+
+    /// Names it.
+    ///
+    /// # Panics
+    /// If it has another name already.
+    pub(crate) fn name(&self, name: Cow<'static, str>) {
+        if let Err(name) = self.name.set(name) {
+            let given = self.given_name();
+            assert!(given == Some(&*name), "a failover named {given:?} can't be {name:?} as well");
+        }
+    }
+
+    pub(crate) fn given_name(&self) -> Option<&str> {
+        self.name.get().map(AsRef::as_ref)
     }
 
     pub(crate) fn policy(&self) -> &Policy {

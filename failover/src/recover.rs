@@ -89,7 +89,7 @@ impl Shared {
         if phase.kind() == Kind::Fallback && probes {
             let next = phase.next(Kind::Probing);
             if self.swap(phase, next) {
-                self.announce(next, Cause::Probing);
+                self.announce(phase, next, Cause::Probing);
             }
         } else {
             self.come_back(&rules, phase, at);
@@ -111,7 +111,7 @@ impl Shared {
             if phase.kind() != Kind::Returning {
                 self.recovery.intervals.reverted(&rules.interval, at);
             }
-            self.announce(next, cause);
+            self.announce(phase, next, cause);
         }
         swapped
     }
@@ -164,7 +164,7 @@ impl Shared {
                 let tripped = phase.until(Kind::Fallback, at, revert_after);
                 if self.swap(phase, tripped) {
                     self.recovery.intervals.tripped(interval, at, false);
-                    self.announce(tripped, Cause::ProbesFailed { revert_after });
+                    self.announce(phase, tripped, Cause::ProbesFailed { revert_after });
                 }
             }
         }

@@ -231,16 +231,17 @@ impl Shared {
             let phase = self.phase();
             let Some(next) = step(phase) else { return false };
             if self.swap(phase, next) {
-                self.announce(next, cause);
+                self.announce(phase, next, cause);
                 return true;
             }
         }
     }
 
-    pub(crate) fn announce(&self, phase: Phase, cause: Cause) {
+    pub(crate) fn announce(&self, from: Phase, phase: Phase, cause: Cause) {
         self.waiters.wake_all();
+        let (from, to) = (State::of(from.kind()), State::of(phase.kind()));
         let epoch = phase.epoch().number();
-        self.observers.tell(&Event { epoch, route: self.route(phase), cause });
+        self.observers.tell(&Event { epoch, from, to, route: self.route(phase), cause });
     }
 
     /// What is true now. After the deadline that is the primary and an empty window, whether or
@@ -264,7 +265,7 @@ impl Shared {
                     route: if due { state.route() } else { route },
                     advised: if due { state.route() } else { phase.route() },
                     state,
-                    forced: matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback),
+                    forced: state.is_forced(),
                     dry_run: options.dry_run(),
                     tally,
                     consecutive_failures: run,
@@ -279,21 +280,14 @@ impl Shared {
     /// Whether the time of a phase is over, and the state that it is in, or that the next admission
     /// will bring about.
     fn state(&self, phase: Phase, at: u64) -> (bool, State) {
-        let rules = self.recovery.rules();
+        let (rules, kind) = (self.recovery.rules(), phase.kind());
         let due = phase.is_due(at);
-        let state = match phase.kind() {
-            Kind::Fallback if !due => State::Fallback,
-            Kind::Fallback if self.options().dry_run() => State::Primary,
-            Kind::Fallback if rules.probing.is_some() => State::Probing,
-            Kind::Fallback if rules.ramp.is_some() => State::Returning,
-            Kind::Returning if !due => State::Returning,
-            Kind::Probing => State::Probing,
-            Kind::ForcedFallback => State::Fallback,
-            Kind::Fallback
-            | Kind::Returning
-            | Kind::Primary
-            | Kind::ForcedPrimary
-            | Kind::Retired => State::Primary,
+        let state = match kind {
+            Kind::Fallback if due && self.options().dry_run() => State::Primary,
+            Kind::Fallback if due && rules.probing.is_some() => State::Probing,
+            Kind::Fallback if due && rules.ramp.is_some() => State::Returning,
+            Kind::Fallback | Kind::Returning if due => State::Primary,
+            _ => State::of(kind),
         };
         (due, state)
     }

@@ -109,6 +109,11 @@ impl<F, S, C, K: Clock> RescueLayer<F, S, C, K> {
         Self { layer, rescue }
     }
 
+    #[cfg(feature = "metrics")]
+    pub(crate) fn into_parts(self) -> (FailoverLayer<F, C, K>, Rescue<S>) {
+        (self.layer, self.rescue)
+    }
+
     /// The operator's side of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {

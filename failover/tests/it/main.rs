@@ -9,9 +9,14 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+#[cfg(feature = "http")]
+mod http;
 mod last_calls;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod model;
 mod naive;
+mod names;
 mod observers;
 mod policy;
 mod probes;
@@ -19,6 +24,10 @@ mod readiness;
 mod rescue;
 mod slow;
 mod stalled;
+#[cfg(feature = "tokio")]
+mod tokio_clock;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod transitions;
 mod unwinding;
 mod window;

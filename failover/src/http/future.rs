@@ -1,0 +1,102 @@
+//! The future of an HTTP call: up to the head of the answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::body::HttpBody;
+use super::classify::{Head, HttpClassify};
+use super::end::{Conclude, Pending};
+use crate::clock::{Clock, CoarseClock};
+use crate::{Classify, Error, Route};
+
+pin_project! {
+    /// The future of a call through an [`HttpFailover`](crate::http::HttpFailover). It ends with
+    /// the head of the answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the chosen service's future and records nothing.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct HttpFuture<P, F, H, K = CoarseClock>
+    where
+        K: Clock,
+    {
+        #[pin]
+        call: Call<P, F, H, K>,
+        mark: bool,
+    }
+}
+
+pin_project! {
+    #[project = CallProjection]
+    #[derive(Debug)]
+    enum Call<P, F, H, K>
+    where
+        K: Clock,
+    {
+        Primary {
+            #[pin] call: P,
+            pending: Pending<K>,
+            classify: HttpClassify<H>,
+        },
+        Fallback { #[pin] call: F },
+    }
+}
+
+impl<P, F, H, K: Clock> HttpFuture<P, F, H, K> {
+    pub(super) fn primary(
+        call: P,
+        pending: Pending<K>,
+        classify: HttpClassify<H>,
+        mark: bool,
+    ) -> Self {
+        Self { call: Call::Primary { call, pending, classify }, mark }
+    }
+
+    pub(super) fn fallback(call: F, mark: bool) -> Self {
+        Self { call: Call::Fallback { call }, mark }
+    }
+}
+
+impl<P, F, H, K, PB, FB, PE, FE> Future for HttpFuture<P, F, H, K>
+where
+    P: Future<Output = Result<Response<PB>, PE>>,
+    F: Future<Output = Result<Response<FB>, FE>>,
+    PB: Body,
+    H: Classify<Response<PB>, PE>,
+    K: Clock,
+{
+    type Output = Result<Response<HttpBody<PB, FB, K>>, Error<PE, FE>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (mut response, route) = match this.call.project() {
+            CallProjection::Primary { call, pending, classify } => {
+                let result = ready!(pending.guard(|| call.poll(context)));
+                let (head, ends) = (classify.head(&result), classify.ends);
+                let mut pending = pending.take();
+                if let Head::Final(outcome) = head {
+                    pending.conclude(outcome);
+                }
+                let response = result.map_err(Error::Primary)?.map(|body| match head {
+                    Head::Open => HttpBody::open(body, pending, ends),
+                    Head::Final(_) => HttpBody::over(body, pending, ends),
+                });
+                (response, Route::Primary)
+            }
+            CallProjection::Fallback { call } => {
+                let response = ready!(call.poll(context)).map_err(Error::Fallback)?;
+                (response.map(HttpBody::fallback), Route::Fallback)
+            }
+        };
+        if *this.mark {
+            response.extensions_mut().insert(route);
+        }
+        Poll::Ready(Ok(response))
+    }
+}

@@ -1,0 +1,133 @@
+//! Wraps an HTTP primary with a fallback.
+
+use tower_layer::Layer;
+
+use super::classify::{FaultyStatus, HttpClassify};
+use super::service::HttpFailover;
+use crate::clock::{Clock, CoarseClock};
+use crate::{FailoverHandle, FailoverLayer, Monitor, Observe, Policy};
+
+/// Wraps an HTTP primary into an [`HttpFailover`].
+///
+/// The state belongs to the layer, as with [`FailoverLayer`]: all services that one layer makes
+/// share one window and one route.
+///
+/// ```
+/// use failover::http::HttpFailoverLayer;
+/// use failover::{Policy, Route};
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # type Body = Full<bytes::Bytes>;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let primary = service_fn(|_: Request<()>| async {
+///     Ok::<_, std::io::Error>(Response::new(Body::from("hello")))
+/// });
+/// let fallback = service_fn(|_: Request<()>| async {
+///     Ok::<_, std::io::Error>(Response::new(Body::from("hello from the fallback")))
+/// });
+/// let layer = HttpFailoverLayer::new(fallback, Policy::default()).named("greetings");
+/// let handle = layer.handle();
+///
+/// let response = layer.layer(primary).oneshot(Request::new(())).await?;
+/// assert_eq!(response.extensions().get(), Some(&Route::Primary));
+/// // The head has come, and nothing is said yet about the primary.
+/// assert_eq!(handle.snapshot().tally.calls(), 0);
+///
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+/// assert_eq!(handle.snapshot().tally.successes, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpFailoverLayer<F, H = FaultyStatus, K = CoarseClock> {
+    layer: FailoverLayer<F, HttpClassify<H>, K>,
+    mark: bool,
+}
+
+impl<F> HttpFailoverLayer<F> {
+    /// Classifies by [`HttpClassify::new`], on the [`CoarseClock`].
+    #[must_use]
+    pub fn new(fallback: F, policy: Policy) -> Self {
+        Self::with_monitor(fallback, Monitor::new(policy))
+    }
+}
+
+impl<F, K: Clock> HttpFailoverLayer<F, FaultyStatus, K> {
+    /// Follows a monitor that exists: with a clock of your own, or shared with other calls.
+    #[must_use]
+    pub fn with_monitor(fallback: F, monitor: Monitor<K>) -> Self {
+        Self::from_parts(fallback, HttpClassify::new(), monitor, true)
+    }
+}
+
+impl<F, H, K: Clock> HttpFailoverLayer<F, H, K> {
+    pub(super) fn from_parts(
+        fallback: F,
+        classify: HttpClassify<H>,
+        monitor: Monitor<K>,
+        mark: bool,
+    ) -> Self {
+        Self { layer: FailoverLayer::with_monitor(fallback, monitor).classify(classify), mark }
+    }
+
+    pub(super) fn into_parts(self) -> (F, HttpClassify<H>, Monitor<K>, bool) {
+        let (fallback, classify, monitor) = self.layer.into_parts();
+        (fallback, classify, monitor, self.mark)
+    }
+
+    /// Decides by another [`HttpClassify`] what counts as a failure.
+    ///
+    /// ```
+    /// use failover::Policy;
+    /// use failover::http::{GrpcFailures, HttpClassify, HttpFailoverLayer};
+    /// # let fallback = ();
+    ///
+    /// let layer = HttpFailoverLayer::new(fallback, Policy::default())
+    ///     .classify(HttpClassify::new().grpc(GrpcFailures::default()));
+    /// ```
+    #[must_use]
+    pub fn classify<G>(self, classify: HttpClassify<G>) -> HttpFailoverLayer<F, G, K> {
+        HttpFailoverLayer { layer: self.layer.classify(classify), mark: self.mark }
+    }
+
+    /// Does not put the [`Route`](crate::Route) into the extensions of a response, which costs an
+    /// allocation or two where they were empty.
+    /// [`HttpBody::route`](crate::http::HttpBody::route) says it for nothing.
+    #[must_use]
+    pub fn without_route_extension(self) -> Self {
+        Self { mark: false, ..self }
+    }
+
+    /// Gives the failover a name: see [`FailoverLayer::named`].
+    ///
+    /// # Panics
+    /// If it has another name already.
+    #[must_use]
+    pub fn named(self, name: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+        Self { layer: self.layer.named(name), ..self }
+    }
+
+    /// Adds someone to be told of transitions.
+    #[must_use]
+    pub fn observe(self, observer: impl Observe) -> Self {
+        Self { layer: self.layer.observe(observer), ..self }
+    }
+
+    /// The operator's side of all services that this layer makes.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<K> {
+        self.layer.handle()
+    }
+}
+
+impl<P, F: Clone, H: Clone, K: Clock> Layer<P> for HttpFailoverLayer<F, H, K> {
+    type Service = HttpFailover<P, F, H, K>;
+
+    fn layer(&self, primary: P) -> Self::Service {
+        let (fallback, classify, monitor, mark) = self.clone().into_parts();
+        HttpFailover::new(primary, fallback, classify, monitor, mark)
+    }
+}

@@ -1,0 +1,204 @@
+//! Features `http` and `metrics` together: calls counted and timed up to the end of the body.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::classify::{FaultyStatus, Head, HttpClassify};
+use super::end::{Conclude, Ending};
+use super::layer::HttpFailoverLayer;
+use crate::clock::{Clock, FineClock};
+use crate::metrics::{Ended, Meter, Metrics, Timing};
+use crate::{Classify, FailoverHandle, Outcome, Route};
+
+impl<K: Clock> Conclude for Timing<K> {
+    fn conclude(&mut self, outcome: Outcome) {
+        self.end(Ended::With(outcome));
+    }
+
+    fn abandon(&mut self) {
+        self.end(Ended::Dropped);
+    }
+}
+
+/// The primary or the fallback of an [`HttpFailover`](crate::http::HttpFailover), its calls
+/// counted and timed. Made by [`HttpFailoverLayer::metered`].
+///
+/// A call lasts until the moment at which the [module's documentation](crate::http) says that it
+/// is recorded: as a rule the end of the body.
+#[derive(Clone, Debug)]
+pub struct HttpMetered<S, H = FaultyStatus, K = FineClock> {
+    service: S,
+    classify: HttpClassify<H>,
+    meter: Meter<K>,
+}
+
+impl<R, S, H, K, B> Service<R> for HttpMetered<S, H, K>
+where
+    S: Service<R, Response = Response<B>>,
+    B: Body,
+    H: Classify<Response<B>, S::Error> + Clone,
+    K: Clock,
+{
+    type Response = Response<MeteredBody<B, K>>;
+    type Error = S::Error;
+    type Future = HttpMeteredFuture<S::Future, H, K>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut timing = self.meter.start();
+        let call = timing.inside(|| self.service.call(request));
+        HttpMeteredFuture { call, timing: Some(timing), classify: self.classify.clone() }
+    }
+}
+
+pin_project! {
+    /// The future of an [`HttpMetered`] call, up to the head of its answer.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the service's future, and counts the call as dropped.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct HttpMeteredFuture<F, H, K = FineClock>
+    where
+        K: Clock,
+    {
+        #[pin]
+        call: F,
+        // Goes over to the body when the head has come.
+        timing: Option<Timing<K>>,
+        classify: HttpClassify<H>,
+    }
+}
+
+impl<F, H, K, B, E> Future for HttpMeteredFuture<F, H, K>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+    H: Classify<Response<B>, E>,
+    K: Clock,
+{
+    type Output = Result<Response<MeteredBody<B, K>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let timing = this.timing.as_mut().expect("a future is not polled after its end");
+        let result = ready!(timing.inside(|| this.call.poll(context)));
+        let (head, ends) = (this.classify.head(&result), this.classify.ends);
+        if let Head::Final(outcome) = head {
+            timing.conclude(outcome);
+        }
+        let timing = this.timing.take().expect("it was there above");
+        Poll::Ready(result.map(|response| {
+            response.map(|body| MeteredBody {
+                body: match head {
+                    Head::Open => Ending::new(body, timing, ends),
+                    Head::Final(_) => Ending::over(body, timing, ends),
+                },
+            })
+        }))
+    }
+}
+
+pin_project! {
+    /// The body of an [`HttpMetered`] service's answer, whose end is the end of the call.
+    #[derive(Debug)]
+    pub struct MeteredBody<B, K = FineClock>
+    where
+        K: Clock,
+    {
+        #[pin]
+        body: Ending<B, Timing<K>>,
+    }
+}
+
+impl<B: Body, K: Clock> Body for MeteredBody<B, K> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Counts and times the calls of an HTTP failover. Made by [`HttpFailoverLayer::metered`].
+#[derive(Clone, Debug)]
+pub struct HttpMeteredLayer<L, H = FaultyStatus, K = FineClock> {
+    layer: L,
+    classify: HttpClassify<H>,
+    primary: Meter<K>,
+}
+
+impl<L, P, H, K> Layer<P> for HttpMeteredLayer<L, H, K>
+where
+    L: Layer<HttpMetered<P, H, K>>,
+    H: Clone,
+    K: Clone,
+{
+    type Service = L::Service;
+
+    fn layer(&self, primary: P) -> L::Service {
+        let (classify, meter) = (self.classify.clone(), self.primary.clone());
+        self.layer.layer(HttpMetered { service: primary, classify, meter })
+    }
+}
+
+impl<F, H, K: Clock, G, M> HttpMeteredLayer<HttpFailoverLayer<F, H, K>, G, M> {
+    /// The operator's side of all services that this layer makes.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<K> {
+        self.layer.handle()
+    }
+}
+
+impl<F, H: Clone, K: Clock> HttpFailoverLayer<F, H, K> {
+    /// Shows the failover in [`Metrics`], its calls included. Everything else, such as the name
+    /// and the classifier, has to be said before. A classifier of heads of your own has to take
+    /// any type of body, as it sees the services' own and the metered one.
+    ///
+    /// ```
+    /// use failover::Policy;
+    /// use failover::http::HttpFailoverLayer;
+    /// use failover::metrics::Metrics;
+    /// # let fallback = ();
+    ///
+    /// let metrics = Metrics::new();
+    /// let layer = HttpFailoverLayer::new(fallback, Policy::default())
+    ///     .named("greetings")
+    ///     .metered(&metrics);
+    /// ```
+    #[must_use]
+    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
+    pub fn metered<M: Clock>(
+        self,
+        metrics: &Metrics<M>,
+    ) -> HttpMeteredLayer<HttpFailoverLayer<HttpMetered<F, H, M>, H, K>, H, M> {
+        let (cells, clock) = metrics.meter(&self.handle());
+        let meter = |route| Meter { cells, route, clock: clock.clone() };
+        let (fallback, classify, monitor, mark) = self.into_parts();
+        let (meter, primary) = (meter(Route::Fallback), meter(Route::Primary));
+        let fallback = HttpMetered { service: fallback, classify: classify.clone(), meter };
+        let layer = HttpFailoverLayer::from_parts(fallback, classify.clone(), monitor, mark);
+        HttpMeteredLayer { layer, classify, primary }
+    }
+}

@@ -1,0 +1,9 @@
+//! Feature `http`: outcomes by status and by the end of the body.
+
+mod body;
+mod end;
+mod grpc;
+#[cfg(feature = "metrics")]
+mod metered;
+mod route;
+mod status;
