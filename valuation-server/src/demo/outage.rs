@@ -156,10 +156,10 @@ async fn tell_story(
         "   time   answers  errors    SuperCar    Premium  route      failure rate  revert in\n\
          \x20         a second a second     calls/s    calls/s",
     );
-    let (broken, mended) = (start + WELL, start + WELL + revert_after / 2);
-    let mut breaks = std::pin::pin!(sleep_until(broken));
-    let mut mends = std::pin::pin!(sleep_until(mended));
-    let (mut is_broken, mut is_mended) = (false, false);
+    let mut breaks = std::pin::pin!(sleep_until(start + WELL));
+    // Set when it trips.
+    let mut mends = std::pin::pin!(sleep_until(start));
+    let (mut is_broken, mut is_mended) = (false, true);
     let mut rows = interval(Duration::from_secs(1));
     rows.tick().await;
     let mut counts = Counts::default();
@@ -183,6 +183,8 @@ async fn tell_story(
                 Some(Transition { to, because }) = told.recv() => match to {
                     Provider::Premium => {
                         trips += 1;
+                        is_mended = false;
+                        mends.as_mut().reset(Instant::now() + revert_after / 2);
                         line(&format!("--- TRIP: Premium is asked instead: {because}"));
                     }
                     Provider::SuperCar => {
