@@ -9,6 +9,7 @@
 //! | 130 | told to stop twice, and ended at once |
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::app::{App, Ended, StartError};
@@ -90,7 +91,9 @@ fn exit_code(ended: Ended) -> ExitCode {
     }
 }
 
+/// Not through the log, which `RUST_LOG` may have silenced. Where nobody reads standard error, the
+/// exit code still tells.
 fn fail(code: u8, error: &dyn Display) -> ExitCode {
-    tracing::error!("{error}");
+    let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(code)
 }

@@ -134,8 +134,9 @@ impl Naive {
     pub(crate) fn state(&self) -> State {
         let policy = &self.policy;
         match self.phase {
-            Phase::Primary | Phase::Forced(Route::Primary) => State::Primary,
-            Phase::Forced(Route::Fallback) => State::Fallback,
+            Phase::Primary => State::Primary,
+            Phase::Forced(Route::Primary) => State::ForcedPrimary,
+            Phase::Forced(Route::Fallback) => State::ForcedFallback,
             Phase::Probing => State::Probing,
             Phase::Fallback { .. } if !self.is_due() => State::Fallback,
             Phase::Fallback { .. } if policy.is_dry_run() => State::Primary,

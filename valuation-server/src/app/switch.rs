@@ -143,7 +143,9 @@ fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
 /// Of two errors, the one that is an answer: "not found" says more than "no connection".
 fn informative(error: Error<QuoteError, QuoteError>) -> QuoteError {
     match error {
-        Error::Both { primary, .. } if !primary.is_provider_failure() => primary,
+        Error::Both {
+            primary: answer @ (QuoteError::NotFound | QuoteError::Refused(_)), ..
+        } => answer,
         other => other.into_inner(),
     }
 }

@@ -26,6 +26,8 @@ pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
 /// The longest duration that a setting takes: far from the range of any clock.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest window: its ten buckets take at least 1 ms each.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +150,7 @@ impl Config {
                 .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 3000))),
             failure_rate: value(given, Setting::FailureRate, failure_rate)?.unwrap_or(Ratio::HALF),
             min_calls: value(given, Setting::MinCalls, min_calls)?.unwrap_or(10),
-            window: duration(Setting::Window, Duration::from_secs(60))?,
+            window: value(given, Setting::Window, window)?.unwrap_or(Duration::from_secs(60)),
             revert_after: duration(Setting::RevertAfter, Duration::from_secs(300))?,
             provider_timeout: duration(Setting::ProviderTimeout, DEFAULT_DEADLINE)?,
             rescue: value(given, Setting::Rescue, on_or_off)?.unwrap_or(true),
@@ -207,6 +209,14 @@ fn min_calls(text: &str) -> Result<u32, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (SHORTEST..=LONGEST).contains(&duration) { Ok(duration) } else { Err(String::new()) }
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(
+        |window| {
+            if window >= SHORTEST_WINDOW { Ok(window) } else { Err(String::new()) }
+        },
+    )
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {

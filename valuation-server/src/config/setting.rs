@@ -98,7 +98,10 @@ impl Setting {
                  such as 0.5, 1/3 or 50%"
             }
             Self::MinCalls => "a whole number from 1 to 4294967295, such as 10",
-            Self::Window | Self::RevertAfter | Self::ProviderTimeout => {
+            Self::Window => {
+                "a duration with its unit, from 10ms to 30days, such as 500ms, 60s or 5m"
+            }
+            Self::RevertAfter | Self::ProviderTimeout => {
                 "a duration with its unit, from 1ms to 30days, such as 500ms, 60s or 5m"
             }
             Self::Rescue => "on or off",

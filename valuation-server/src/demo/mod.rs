@@ -5,7 +5,7 @@ mod outage;
 pub mod simulator;
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -65,7 +65,8 @@ pub async fn run(
     let stage = Stage { app, supercar, premium, folder };
     match args.scenario {
         None => {
-            print!("{}", what_to_try(&stage, &database, &config));
+            say(&what_to_try(&stage, &database, &config));
+            tracing::debug!(address = %stage.app.address(), "the demo is ready");
             let Stage { app, supercar, premium, folder } = stage;
             let ended = app.run(shutdown).await;
             supercar.stop().await;
@@ -75,6 +76,12 @@ pub async fn run(
         }
         Some(Scenario::Outage) => outage::play(stage, config.revert_after, shutdown).await,
     }
+}
+
+/// Prints a text at once, also into a pipe. Where nobody reads any more, the demo goes on.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 async fn simulator(provider: Provider, port: u16) -> io::Result<Simulator> {
@@ -122,7 +129,6 @@ Other faults: mode=hang, reset, garbage, slow, 503, 429, 404; rate=0.5 for a sha
 Every call to a provider is a row:
   sqlite3 {database} 'SELECT * FROM ProviderLogs ORDER BY id DESC LIMIT 5'
 
-A whole outage in a few seconds: valuation-server demo --scenario outage --quick
-"
+A whole outage in a few seconds: valuation-server demo --scenario outage --quick"
     )
 }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::future::Future;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::simulator::{Fault, Mode, Simulator};
-use super::{DemoError, Stage};
+use super::{DemoError, Stage, say};
 use crate::app::{Ended, Providers, Transition};
 use crate::domain::Provider;
 
@@ -140,7 +139,7 @@ impl Table<'_> {
             now.supercar - before.supercar,
             now.premium - before.premium,
         );
-        line(&row);
+        say(&row);
         now
     }
 }
@@ -151,15 +150,13 @@ async fn tell_story(
     revert_after: Duration,
 ) -> Result<(), DemoError> {
     let start = Instant::now();
-    line(&format!("{RATE} new cars a second; all is well for {WELL:?}, then SuperCar breaks."));
-    line(
-        "   time   answers  errors    SuperCar    Premium  route      failure rate  revert in\n\
-         \x20         a second a second     calls/s    calls/s",
-    );
-    let (broken, mended) = (start + WELL, start + WELL + revert_after / 2);
-    let mut breaks = std::pin::pin!(sleep_until(broken));
-    let mut mends = std::pin::pin!(sleep_until(mended));
-    let (mut is_broken, mut is_mended) = (false, false);
+    say(&format!("{RATE} new cars a second; all is well for {WELL:?}, then SuperCar breaks."));
+    say("   time   answers  errors    SuperCar    Premium  route      failure rate  revert in\n\
+         \x20         a second a second     calls/s    calls/s");
+    let mut breaks = std::pin::pin!(sleep_until(start + WELL));
+    // Set when it trips.
+    let mut mends = std::pin::pin!(sleep_until(start));
+    let (mut is_broken, mut is_mended) = (false, true);
     let mut rows = interval(Duration::from_secs(1));
     rows.tick().await;
     let mut counts = Counts::default();
@@ -173,21 +170,23 @@ async fn tell_story(
                 () = &mut breaks, if !is_broken => {
                     is_broken = true;
                     table.supercar.set_fault(Fault::always(Mode::Status(500)));
-                    line("--- SuperCar breaks: it answers 500 from now on");
+                    say("--- SuperCar breaks: it answers 500 from now on");
                 }
                 () = &mut mends, if !is_mended => {
                     is_mended = true;
                     table.supercar.set_fault(Fault::NONE);
-                    line("--- SuperCar is mended, and is not asked yet");
+                    say("--- SuperCar is mended, and is not asked yet");
                 }
                 Some(Transition { to, because }) = told.recv() => match to {
                     Provider::Premium => {
                         trips += 1;
-                        line(&format!("--- TRIP: Premium is asked instead: {because}"));
+                        is_mended = false;
+                        mends.as_mut().reset(Instant::now() + revert_after / 2);
+                        say(&format!("--- TRIP: Premium is asked instead: {because}"));
                     }
                     Provider::SuperCar => {
                         reverts += 1;
-                        line(&format!("--- REVERT: SuperCar is asked again: {because}"));
+                        say(&format!("--- REVERT: SuperCar is asked again: {because}"));
                         return;
                     }
                 },
@@ -203,7 +202,7 @@ async fn tell_story(
         counts = table.row(now - start, counts);
     }
     let Counts { answers, errors, supercar, premium } = table.counts();
-    line(&format!(
+    say(&format!(
         "{answers} answers, {errors} errors, {trips} trip, {reverts} revert; \
          {supercar} calls to SuperCar, {premium} to Premium."
     ));
@@ -211,10 +210,4 @@ async fn tell_story(
         (1, 1, 1..) => Ok(()),
         _ => Err(DemoError::Story("one trip and one revert were to be seen".into())),
     }
-}
-
-/// Prints a line at once, also into a pipe. Where nobody reads any more, the story goes on.
-fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

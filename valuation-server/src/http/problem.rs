@@ -99,7 +99,7 @@ impl Problem {
             ),
             ValueError::Records(RecordsError::Corrupt(_)) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("The stored valuation for VRM {vrm} can't be read"),
+                format!("The valuation for VRM {vrm} can't be read or stored"),
             ),
             ValueError::Panicked => Self::fault(),
         }

@@ -31,7 +31,7 @@ pub enum StoreError {
     #[error("no room in the queue of the database's writer within {0:?}")]
     Busy(Duration),
     /// The database is well, and refuses this one entry (a constraint or a trigger says no).
-    /// Nothing of the entry was stored.
+    /// Its valuation was not stored; its calls were, unless it is them that are refused.
     #[error("the database refuses the entry: {0}")]
     Rejected(#[source] Cause),
     /// The stored row of this vehicle can't be understood.

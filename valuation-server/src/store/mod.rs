@@ -21,6 +21,7 @@ mod error;
 mod health;
 mod logs;
 mod open;
+mod owed;
 mod queue;
 mod readers;
 mod schema;
@@ -105,10 +106,12 @@ impl Store {
     /// # Errors
     /// Nothing of the entry is stored, and its calls are reported in the server's log, with
     /// [`StoreError::Busy`] if the queue stays full for [`StoreConfig::queue_wait`] (a place taken
-    /// by [`Store::reserve`] rules that out), [`StoreError::Unavailable`] if the database can't
-    /// store, [`StoreError::Rejected`] if it refuses this entry, [`StoreError::Closed`] after
-    /// [`Store::shutdown`]. With [`StoreError::Corrupt`] the calls are stored, and the valuation
-    /// that stands in the table can't be understood.
+    /// by [`Store::reserve`] rules that out) and with [`StoreError::Closed`] after
+    /// [`Store::shutdown`]. With [`StoreError::Unavailable`] the database can't store now; an entry
+    /// with calls is kept, in bounded memory, and stored whole as soon as the database can. With
+    /// [`StoreError::Rejected`] the database refuses the valuation, and with
+    /// [`StoreError::Corrupt`] the one that stands in the table can't be understood; the calls are
+    /// stored in both cases.
     ///
     /// # Cancel safety
     /// Dropped while it waits for room in the queue, the entry is lost. From then on the entry

@@ -32,10 +32,12 @@ impl Job {
         Self { entry, answer: None }
     }
 
-    pub(super) fn answer(self, standing: Standing) {
+    /// Answers whoever waits, and gives the entry back.
+    pub(super) fn answer(self, standing: Standing) -> Entry {
         if let Some(answer) = self.answer {
-            // Whoever asked has gone; the entry is stored all the same.
+            // An error means that whoever asked has gone, which changes nothing about the entry.
             let _ = answer.send(standing);
         }
+        self.entry
     }
 }

@@ -13,7 +13,7 @@ pub struct StoreStats {
     pub entries: u64,
     /// Rows committed: log rows, and valuations that were not there yet.
     pub rows: u64,
-    /// Entries that could not be stored.
+    /// Entries that could not be stored when they came.
     pub failed: u64,
     /// Places of the queue that are taken: entries that wait, and reservations.
     pub waiting: usize,

@@ -1,6 +1,7 @@
 //! The writer: the one thread that writes, everything that waits in one transaction.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,10 +14,11 @@ use tokio::sync::oneshot;
 use super::checkpoint::WalKeeper;
 use super::error::{Cause, StoreError, is_about_the_row};
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
+use super::owed::Owed;
 use super::queue::{Job, Message};
 use super::stats::Shared;
 use super::valuations::Standing;
-use super::{StoreConfig, logs, open, valuations};
+use super::{Entry, StoreConfig, logs, open, valuations};
 
 /// How long nothing must come in until the write-ahead log is emptied.
 const QUIET: Duration = Duration::from_secs(1);
@@ -32,7 +34,8 @@ pub(super) fn start(
     // depend on the server's runtime nor block it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let wal = WalKeeper::new(config.wal_limit, config.lock_wait);
-    let writer = Writer { conn, config, shared, wal, page_limit: None, last_probe: None };
+    let owed = Owed::default();
+    let writer = Writer { conn, config, shared, wal, owed, page_limit: None, last_probe: None };
     thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
 }
 
@@ -41,6 +44,7 @@ struct Writer {
     config: StoreConfig,
     shared: Arc<Shared>,
     wal: WalKeeper,
+    owed: Owed,
     page_limit: Option<u32>,
     /// When the writer last tried whether it can store again; `None` while it can.
     last_probe: Option<Instant>,
@@ -71,6 +75,9 @@ impl Writer {
                 Err(_) if self.shared.health.is_well() => self.wal.settle(&self.conn),
                 Err(_) => self.probe(),
             }
+        }
+        if !self.owed.is_empty() {
+            self.probe();
         }
         self.wal.settle(&self.conn);
         drop(self);
@@ -117,7 +124,8 @@ impl Writer {
 
     /// Stores the jobs in one transaction. Where one entry is refused, the transaction is tried
     /// anew in halves, until that entry stands alone: its neighbours are stored, in a handful of
-    /// transactions, and nothing is paid for that while none is refused.
+    /// transactions, and nothing is paid for that while none is refused. Where nothing can be
+    /// stored, all of them are owed.
     fn store(&mut self, mut jobs: Vec<Job>) {
         match write(&mut self.conn, &jobs) {
             Ok(written) => {
@@ -131,24 +139,33 @@ impl Writer {
                 self.store(jobs);
                 self.store(second_half);
             }
-            Err(error) => {
-                let about_the_row = is_about_the_row(&error);
-                let cause: Cause = Arc::new(error);
-                if !about_the_row {
-                    self.fell_ill(&cause);
-                }
+            Err(error) if is_about_the_row(&error) => {
                 self.shared.count_failed(jobs.len() as u64);
-                for job in jobs {
-                    let cause = Arc::clone(&cause);
-                    let error = if about_the_row {
-                        StoreError::Rejected(cause)
-                    } else {
-                        StoreError::Unavailable(cause)
-                    };
-                    logs::report_lost(&job.entry, &error);
-                    job.answer(Err(error));
+                let error = StoreError::Rejected(Arc::new(error));
+                for mut job in jobs {
+                    self.store_calls(mem::take(&mut job.entry), &error);
+                    job.answer(Err(error.clone()));
                 }
             }
+            Err(error) => {
+                let cause: Cause = Arc::new(error);
+                self.fell_ill(&cause);
+                self.shared.count_failed(jobs.len() as u64);
+                let error = StoreError::Unavailable(cause);
+                for job in jobs {
+                    self.owed.keep(job.answer(Err(error.clone())), &error);
+                }
+            }
+        }
+    }
+
+    /// Stores the calls of an entry that was refused: they were made, whatever is wrong with the
+    /// valuation that came of them.
+    fn store_calls(&mut self, refused: Entry, error: &StoreError) {
+        if refused.valuation.is_none() {
+            logs::report_lost(&refused, error);
+        } else if !refused.calls.is_empty() {
+            self.store(vec![Job::unawaited(Entry { valuation: None, calls: refused.calls })]);
         }
     }
 
@@ -168,9 +185,17 @@ impl Writer {
     fn probe(&mut self) {
         match health::probe(&mut self.conn) {
             Ok(()) => {
-                self.last_probe = None;
-                self.wait_for_locks(self.config.lock_wait);
-                self.shared.health.recovered();
+                self.last_probe = Some(Instant::now());
+                // Before anybody is told that it is well again: who asks then finds what was owed.
+                let owed = self.owed.take();
+                if !owed.is_empty() {
+                    self.store(owed);
+                }
+                if self.owed.is_empty() {
+                    self.last_probe = None;
+                    self.wait_for_locks(self.config.lock_wait);
+                    self.shared.health.recovered();
+                }
             }
             Err(error) => {
                 self.last_probe = Some(Instant::now());
@@ -214,6 +239,7 @@ impl Writer {
 impl Drop for Writer {
     /// Without its writer, whether it ended or panicked, the store can store nothing.
     fn drop(&mut self) {
+        self.owed.report_lost(&StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
     }
 }

@@ -60,8 +60,9 @@ pub enum RecordsError {
     /// Not now; later perhaps.
     #[error("the records are not available: {0}")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
-    /// What is stored makes no sense, and will not by itself.
-    #[error("the records are corrupt: {0}")]
+    /// What is stored makes no sense, or what is to be stored is refused, and that stays so by
+    /// itself.
+    #[error("the records are corrupt or refuse the entry: {0}")]
     Corrupt(#[source] Arc<dyn Error + Send + Sync>),
 }
 

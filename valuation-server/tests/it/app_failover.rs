@@ -188,6 +188,18 @@ async fn a_mark_that_no_provider_can_be_asked_about_neither_counts_nor_leaves_a_
 }
 
 #[tokio::test]
+async fn on_the_fallback_route_premium_is_asked_about_any_mark_and_its_failure_is_no_not_found() {
+    let app = TestApp::start().await;
+    app.supercar.set_fault(broken());
+    app.put_many("A", 10).await;
+    app.premium.set_fault(broken());
+    assert_eq!(app.put("%2E%2E").await.status, 503);
+    assert_eq!(app.log().last().unwrap().provider_name, PREMIUM);
+    app.premium.set_fault(Fault::NONE);
+    assert_eq!(provider(&app.put("%2E%2E").await), PREMIUM);
+}
+
+#[tokio::test]
 async fn a_database_made_by_the_older_service_is_served_and_extended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("valuations.sqlite");

@@ -242,7 +242,7 @@ async fn records_that_cannot_be_read_are_503_and_corrupt_ones_500() {
     Memory::set(&server.memory.corrupt);
     let answer = server.get("/valuations/AB1").await;
     let message = answer.problem(500, "Internal Server Error");
-    assert_eq!(message, "The stored valuation for VRM AB1 can't be read");
+    assert_eq!(message, "The valuation for VRM AB1 can't be read or stored");
     assert!(answer.header("retry-after").is_none());
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use valuation_server::domain::Entry;
 use valuation_server::store::{Store, StoreConfig, StoreError};
 
-use crate::store_support::{Place, entry, failed_call, in_time, marks, until, vrm};
+use crate::store_support::{Place, count, entry, failed_call, in_time, marks, until, vrm};
 
 /// Stores until the database is full; gives the marks that were answered.
 async fn fill(store: &Store) -> Vec<String> {
@@ -59,22 +59,33 @@ async fn a_full_disk_is_noticed_reads_go_on_and_it_heals_by_itself() {
 }
 
 #[tokio::test]
-async fn an_entry_that_met_a_full_disk_left_nothing() {
+async fn an_entry_that_met_a_full_disk_left_nothing_and_is_stored_whole_and_once_when_there_is_room()
+ {
     let place = Place::new();
     let store = place.open();
+    let neighbour = place.neighbour();
+    let logged = || -> Vec<(String, u32)> {
+        neighbour
+            .prepare(
+                r#"SELECT "vrm", count(*) FROM "ProviderLogs" GROUP BY "vrm" ORDER BY min("id")"#,
+            )
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    };
     store.limit_pages(Some(1)).await;
-    let stored = fill(&store).await;
+    let mut stored: Vec<_> = fill(&store).await.into_iter().map(|mark| (mark, 20)).collect();
+    assert_eq!(logged(), stored);
+    let refused = format!("V{}", stored.len());
+    assert_eq!(store.find(&vrm(&refused)).unwrap(), None);
+
     store.limit_pages(None).await;
     until("well again", || store.can_store()).await;
-    let neighbour = place.neighbour();
-    let marks: Vec<String> = neighbour
-        .prepare(r#"SELECT DISTINCT "vrm" FROM "ProviderLogs" ORDER BY "id""#)
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(marks, stored);
+    assert_eq!(store.find(&vrm(&refused)).unwrap(), entry(&refused).valuation);
+    stored.push((refused, 20));
+    assert_eq!(logged(), stored);
     let integrity: String =
         neighbour.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(integrity, "ok");
@@ -96,7 +107,21 @@ async fn a_lock_held_too_long_is_noticed_and_its_end_as_well() {
 
     neighbour.execute_batch("ROLLBACK").unwrap();
     until("well again", || store.can_store()).await;
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).unwrap().len(), 1, "the call was made");
     store.commit(entry("AA99BCD")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_met_a_lock_is_logged_at_the_shutdown_if_the_lock_has_gone_by_then() {
+    let place = Place::new();
+    let config = StoreConfig { lock_wait: Duration::from_millis(20), ..place.config() };
+    let store = Store::open(&config).unwrap();
+    let neighbour = place.neighbour();
+    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store.commit(entry("AA99BCD")).await.unwrap_err();
+    neighbour.execute_batch("ROLLBACK").unwrap();
+    in_time("the end", store.shutdown()).await;
+    assert_eq!(count(&neighbour, "ProviderLogs"), 1);
 }
 
 #[tokio::test]

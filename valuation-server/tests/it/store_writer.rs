@@ -126,7 +126,7 @@ async fn an_answer_means_that_every_reader_sees_the_commit() {
 }
 
 #[tokio::test]
-async fn a_poisonous_entry_is_refused_whole_and_its_neighbours_are_stored() {
+async fn a_poisonous_valuation_is_refused_and_its_calls_and_its_neighbours_are_stored() {
     // The second kind of trigger takes the whole transaction with it.
     for refusal in ["ABORT", "ROLLBACK"] {
         let place = Place::new();
@@ -153,13 +153,14 @@ async fn a_poisonous_entry_is_refused_whole_and_its_neighbours_are_stored() {
                 let error = answer.unwrap_err();
                 assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
                 assert_eq!(error.to_string(), "the database refuses the entry: poisoned");
-                assert_eq!(logged, 0, "half an entry was stored");
+                assert_eq!(logged, 1, "the call was made, whatever came of it");
+                assert_eq!(store.find(&vrm(&mark)).unwrap(), None);
             } else {
                 assert_eq!(answer.unwrap(), entry(&mark).valuation, "{mark}");
                 assert_eq!(logged, 1);
             }
         }
-        assert_eq!((store.stats().entries, store.stats().failed), (30, 2));
+        assert_eq!((store.stats().rows, store.stats().failed), (62, 2));
         assert!(store.can_store(), "the database is well");
     }
 }
