@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::event::Condition;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Ordering, Setting};
 use crate::window::Stalled;
 use crate::{Policy, Ratio, StallLimit, Tally};
 
@@ -95,14 +95,14 @@ pub(crate) enum Verdict {
 /// A fraction that is never exceeded where there is no condition: see [`Rates::judge`].
 #[derive(Debug)]
 struct Rate {
-    numerator: AtomicU64,
-    denominator: AtomicU64,
-    minimum_calls: AtomicU64,
+    numerator: Setting,
+    denominator: Setting,
+    minimum_calls: Setting,
 }
 
 impl Rate {
     fn new() -> Self {
-        let one = || AtomicU64::new(1);
+        let one = || Setting::new(1);
         Self { numerator: one(), denominator: one(), minimum_calls: one() }
     }
 
@@ -116,8 +116,7 @@ impl Rate {
     }
 
     fn judge(&self, part: u64, whole: u64, condition: Condition) -> Verdict {
-        let number =
-            |number: &AtomicU64| u32::try_from(number.load(Ordering::Acquire)).unwrap_or(1);
+        let number = |number: &Setting| u32::try_from(number.load(Ordering::Acquire)).unwrap_or(1);
         // The denominator is never zero, mixture or not.
         let ratio = Ratio::new(number(&self.numerator), number(&self.denominator));
         if !ratio.unwrap_or(Ratio::HALF).is_exceeded_by(part, whole) {
@@ -138,16 +137,16 @@ pub(crate) struct Rules {
     slow: Rate,
     stalls: Rate,
     /// So many failures in a row trip.
-    consecutive: AtomicU64,
+    consecutive: Setting,
     /// So many stalled calls trip.
-    stalled_calls: AtomicU64,
-    slow_nanos: AtomicU64,
-    dropped_nanos: AtomicU64,
+    stalled_calls: Setting,
+    slow_nanos: Setting,
+    dropped_nanos: Setting,
 }
 
 impl Rules {
     pub(crate) fn new(policy: &Policy) -> Self {
-        let never = || AtomicU64::new(u64::MAX);
+        let never = || Setting::new(u64::MAX);
         let rules = Self {
             failures: Rate::new(),
             slow: Rate::new(),
@@ -164,7 +163,7 @@ impl Rules {
     pub(crate) fn set(&self, policy: &Policy) {
         // Ordering: Release pairs with the Acquire in the readers: whoever sees a new number also
         // sees that the old epoch is over, so that its compare-and-swap fails.
-        let store = |number: &AtomicU64, value| number.store(value, Ordering::Release);
+        let store = |number: &Setting, value| number.store(value, Ordering::Release);
         let minimum = policy.minimum_calls();
         let (share, calls) = match policy.stalled_calls() {
             Some((_, StallLimit::Calls(calls))) => (None, calls),

@@ -12,7 +12,7 @@ use crate::recovery::Recovery;
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, Setting, fence};
 use crate::waiters::Waiters;
 use crate::window::{Flights, Sample, Window};
 use crate::{Policy, Route, Snapshot, State, Tally};
@@ -22,7 +22,7 @@ use crate::{Policy, Route, Snapshot, State, Tally};
 #[repr(align(64))]
 struct Front {
     phase: AtomicU64,
-    options: AtomicU64,
+    options: Setting,
 }
 
 /// All that clones of one service share.
@@ -30,7 +30,7 @@ struct Front {
 pub(crate) struct Shared {
     front: Front,
     /// The moment that `at` counts from, in the clock's nanoseconds.
-    origin: AtomicU64,
+    origin: Setting,
     pub(crate) rules: Rules,
     pub(crate) window: Window,
     pub(crate) run: Run,
@@ -55,11 +55,11 @@ impl Shared {
     pub(crate) fn new(policy: &Policy, origin: Moment, threads: usize) -> Self {
         let front = Front {
             phase: AtomicU64::new(Phase::FIRST.word()),
-            options: AtomicU64::new(Options::new(policy).word()),
+            options: Setting::new(Options::new(policy).word()),
         };
         let shared = Self {
             front,
-            origin: AtomicU64::new(origin.as_nanos()),
+            origin: Setting::new(origin.as_nanos()),
             rules: Rules::new(policy),
             window: Window::new(policy, threads),
             run: Run::new(),

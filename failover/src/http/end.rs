@@ -54,8 +54,9 @@ impl<K: Clock> Conclude for Pending<K> {
     }
 
     fn abandon(&mut self) {
-        // A ticket that is dropped records nothing.
-        self.ticket = None;
+        if let Some(ticket) = self.ticket.take() {
+            self.watch.abandon(ticket);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Growth, Hints, IntervalRules, Jitter, ProbeRules, Ramp};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Ordering, Setting};
 use crate::{Policy, Ratio};
 
 /// The numbers of one policy.
@@ -86,7 +86,7 @@ const WORDS: usize = 14;
 /// Where the numbers stand for all threads. One that reads a mixture of two policies is of an epoch
 /// that has passed, and changes nothing.
 #[derive(Debug, Default)]
-pub(super) struct Board([AtomicU64; WORDS]);
+pub(super) struct Board([Setting; WORDS]);
 
 impl Board {
     pub(super) fn write(&self, rules: &RecoveryRules) {

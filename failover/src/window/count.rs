@@ -30,7 +30,7 @@
 
 use super::{Sample, Tally};
 use crate::phase::Epoch;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, Setting};
 
 /// On a line of its own: all threads write it.
 #[derive(Debug)]
@@ -136,9 +136,9 @@ pub(crate) struct CountWindow {
     position: Line,
     counts: Line,
     /// How many calls it holds. Atomic, because a window is used again for other policies.
-    size: AtomicU64,
+    size: Setting,
     /// The first position of this use.
-    base: AtomicU64,
+    base: Setting,
     /// A power of two of slots, of which the first `size` places are used.
     slots: Box<[AtomicU64]>,
 }
@@ -149,8 +149,8 @@ impl CountWindow {
         Self {
             position: Line(AtomicU64::new(0)),
             counts: Line(AtomicU64::new(0)),
-            size: AtomicU64::new(u64::from(size)),
-            base: AtomicU64::new(0),
+            size: Setting::new(u64::from(size)),
+            base: Setting::new(0),
             slots: slots.map(|_| AtomicU64::new(Slot::EMPTY.0)).collect(),
         }
     }

@@ -27,7 +27,7 @@
 use super::shard::Stamp;
 use super::shards::Shards;
 use crate::phase::Epoch;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, Setting, fence};
 
 /// How many buckets the time is cut into.
 const PARTS: u64 = 4;
@@ -170,14 +170,14 @@ fn add(number: &AtomicU64) {
 #[derive(Debug)]
 pub(crate) struct Flights {
     /// The width of a bucket in nanoseconds. Atomic, because it is used again for other policies.
-    width: AtomicU64,
+    width: Setting,
     shards: Shards<Shard>,
 }
 
 impl Flights {
     /// `after`: the time in nanoseconds.
     pub(crate) fn new(after: u64, threads: usize) -> Self {
-        let flights = Self { width: AtomicU64::new(1), shards: Shards::new(threads, Shard::new) };
+        let flights = Self { width: Setting::new(1), shards: Shards::new(threads, Shard::new) };
         flights.cut(after);
         flights
     }

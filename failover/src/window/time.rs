@@ -5,7 +5,7 @@ use super::shards::Shards;
 use super::{Sample, Tally};
 use crate::Policy;
 use crate::phase::Epoch;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Ordering, Setting};
 
 /// How a window is cut into buckets: its length in nanoseconds and their number.
 ///
@@ -50,8 +50,8 @@ impl Span {
 pub(crate) struct TimeWindow {
     /// How the window is cut. Atomics, because a window is used again for other policies: see
     /// `pool`. A reader that sees a mixture is of an epoch that has passed, and changes nothing.
-    nanos: AtomicU64,
-    buckets: AtomicU64,
+    nanos: Setting,
+    buckets: Setting,
     ring: usize,
     shards: Shards<Shard>,
 }
@@ -61,8 +61,8 @@ impl TimeWindow {
     pub(crate) fn new(span: Span, threads: usize) -> Self {
         let ring = usize::try_from(span.buckets).unwrap_or(usize::MAX);
         Self {
-            nanos: AtomicU64::new(span.nanos),
-            buckets: AtomicU64::new(u64::from(span.buckets)),
+            nanos: Setting::new(span.nanos),
+            buckets: Setting::new(u64::from(span.buckets)),
             ring,
             shards: Shards::new(threads, || Shard::new(ring)),
         }
