@@ -97,10 +97,13 @@ async fn a_log_that_is_silenced_keeps_no_refusal_from_being_told() {
 async fn the_demo_goes_on_where_nobody_reads_what_it_prints() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
+    // Killed, it leaves its folder behind: in one that goes away.
+    let folder = tempfile::tempdir().unwrap();
     let mut demo = binary()
         .args(["demo", "--listen", "127.0.0.1:0"])
         .stdout(writer)
         .env("RUST_LOG", "valuation_server=debug")
+        .env("TMPDIR", folder.path())
         .spawn()
         .unwrap();
     let mut log = BufReader::new(demo.stderr.take().unwrap()).lines();
