@@ -19,6 +19,7 @@ mod naive;
 mod names;
 mod observers;
 mod policy;
+mod prober;
 mod probes;
 mod readiness;
 mod rescue;

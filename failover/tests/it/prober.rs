@@ -1,0 +1,78 @@
+//! Probes off the request path.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, pending, ready};
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use failover::{Policy, Prober, Route, State};
+
+use crate::common::{SECOND, Watched};
+
+/// Runs a prober over the answers that its requests get, one each second, until they run out; gives
+/// the number of requests.
+fn run(watched: &Watched, successes: u32, answers: &[bool], each_second: impl Fn(u32)) -> usize {
+    let (seconds, asked) = (Cell::new(0), Cell::new(0));
+    let left = RefCell::new(VecDeque::from_iter(answers.iter().copied()));
+    let sleep = |time| {
+        assert_eq!(time, SECOND);
+        watched.clock.advance(time);
+        seconds.set(seconds.get() + 1);
+        each_second(seconds.get());
+        let over = seconds.get() > 100 || left.borrow().is_empty();
+        async move {
+            if over {
+                pending::<()>().await;
+            }
+        }
+    };
+    let probe = || {
+        asked.set(asked.get() + 1);
+        ready(left.borrow_mut().pop_front().unwrap())
+    };
+    let prober = Prober::new(watched.handle(), SECOND).successes(successes);
+    let mut running = pin!(prober.run(sleep, probe));
+    assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    asked.get()
+}
+
+#[test]
+fn an_answer_brings_calls_back_before_their_time_is_over() {
+    let watched = Watched::new(Policy::default());
+    watched.trip();
+    assert_eq!(run(&watched, 1, &[false, false, true], |_| ()), 3);
+    assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
+}
+
+#[test]
+fn the_answers_must_come_in_a_row() {
+    let watched = Watched::new(Policy::default());
+    watched.trip();
+    run(&watched, 2, &[true, false, true, false], |_| ());
+    assert_eq!(watched.route(), Route::Fallback);
+    run(&watched, 2, &[true, true], |_| ());
+    assert_eq!(watched.route(), Route::Primary);
+}
+
+#[test]
+fn nobody_is_asked_on_the_primary_or_while_the_route_is_forced() {
+    let watched = Watched::new(Policy::default());
+    assert_eq!(run(&watched, 1, &[true], |_| ()), 0);
+    watched.handle().force(Route::Fallback);
+    assert_eq!(run(&watched, 1, &[true], |_| ()), 0);
+    assert_eq!(watched.snapshot().state, State::ForcedFallback);
+}
+
+#[test]
+fn answers_of_one_stay_on_the_fallback_do_not_count_in_the_next() {
+    let watched = Watched::new(Policy::default());
+    watched.trip();
+    run(&watched, 2, &[true, true], |second| {
+        if second == 2 {
+            watched.handle().reset();
+            watched.trip();
+        }
+    });
+    assert_eq!(watched.route(), Route::Fallback);
+}
