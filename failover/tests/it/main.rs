@@ -9,6 +9,7 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+mod hard_won;
 #[cfg(feature = "http")]
 mod http;
 mod last_calls;
