@@ -62,9 +62,12 @@ impl<K: Clock> FailoverHandle<K> {
     }
 
     /// A way to the state that does not keep it in use.
-    #[cfg(feature = "metrics")]
     pub(crate) fn weak(&self) -> (std::sync::Weak<Lease>, K) {
         (Arc::downgrade(&self.lease), self.clock.clone())
+    }
+
+    pub(crate) fn clock(&self) -> &K {
+        &self.clock
     }
 
     /// What is true now. After the deadline of a trip that is the primary and an empty window,

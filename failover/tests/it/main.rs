@@ -9,6 +9,7 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+mod fallback_failing;
 mod hard_won;
 #[cfg(feature = "http")]
 mod http;
