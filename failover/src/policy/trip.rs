@@ -239,7 +239,7 @@ impl PolicyBuilder {
     /// (`mem::forget`) is in flight until the next transition. Through tower a call is in flight
     /// from `call` on, so that a service that is made ready and kept is none.
     ///
-    /// Cost: the clock is read at the admission as well (through tower in `poll_ready` and in
+    /// Cost: the clock is read twice at the admission as well (through tower in `poll_ready` and in
     /// `call`); an admission and an end each cost two loads and stores in lines of the thread's
     /// own and a division or two; once a quarter each thread reads all shards. Memory: 384 bytes a
     /// thread.
