@@ -3,6 +3,7 @@
 //! `RUSTFLAGS="--cfg failover_loom" cargo test -p failover --lib --release interleavings`
 
 mod conditions;
+mod ways_back;
 
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +62,8 @@ impl Model {
 }
 
 fn admit(shared: &Shared, at: u64) -> (Route, Epoch) {
-    shared.admit(|| Moment::from_nanos(at))
+    let admitted = shared.admit(|| Moment::from_nanos(at));
+    (admitted.route, admitted.epoch)
 }
 
 /// One whole call, unless it goes to the fallback.

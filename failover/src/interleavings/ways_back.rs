@@ -1,0 +1,91 @@
+//! Probing and gradual return.
+
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{FAIL, Model, OK, call, model};
+use crate::clock::Moment;
+use crate::phase::Kind;
+use crate::recover::Admitted;
+use crate::shared::Shared;
+use crate::{Outcome, Policy, PolicyBuilder, Probing, Ratio, Route};
+
+/// After the time of a trip.
+const LATER: Moment = Moment::from_nanos(10_000_000);
+
+fn tripped(change: impl Fn(PolicyBuilder) -> PolicyBuilder) -> Model {
+    let policy = Policy::builder().minimum_calls(1).window(Duration::from_millis(2), 2);
+    let model = Model::with(2, change(policy));
+    call(&model.shared, FAIL);
+    assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+    model
+}
+
+/// One probe, from its admission to its end; whether it was let through.
+fn probe(shared: &Shared, failed: bool) -> bool {
+    let Admitted { epoch, probe, .. } = shared.admit(|| LATER);
+    let outcome = if failed { Outcome::Failure } else { Outcome::Success };
+    probe.map(|lease| shared.record_probe(epoch, lease, outcome, LATER)).is_some()
+}
+
+/// HARD-WON 17: two threads at one place, from the end of the time on: one of them holds it.
+#[test]
+fn one_place_is_held_by_one_probe() {
+    model(|| {
+        let model = tripped(|policy| policy.probing(Probing::new(1)));
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || shared.admit(|| LATER));
+        let mine = model.shared.admit(|| LATER);
+        let other = thread.join().unwrap();
+        assert!(mine.probe.is_some() != other.probe.is_some());
+        assert_eq!(model.shared.phase().kind(), Kind::Probing);
+    });
+}
+
+/// Two successes at once are both counted, and make one transition.
+#[test]
+fn two_probes_that_succeed_at_once_bring_calls_back_once() {
+    model(|| {
+        let model = tripped(|policy| policy.probing(Probing::new(2).successes(2)));
+        let _ = model.shared.admit(|| LATER).probe.map(|lease| model.shared.give_back(lease));
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || probe(&shared, OK));
+        assert!(probe(&model.shared, OK) && thread.join().unwrap());
+        assert_eq!(model.shared.phase().kind(), Kind::Primary);
+        assert_eq!(model.reverts.load(std::sync::atomic::Ordering::Relaxed), 1);
+    });
+}
+
+/// A success and a failure at once, each enough by itself: one of them decides.
+#[test]
+fn a_probe_that_succeeds_beside_one_that_fails_makes_one_transition() {
+    model(|| {
+        let model = tripped(|policy| policy.probing(Probing::new(2).successes(1).failures(1)));
+        let _ = model.shared.admit(|| LATER).probe.map(|lease| model.shared.give_back(lease));
+        let before = model.shared.phase().epoch().number();
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || probe(&shared, FAIL));
+        probe(&model.shared, OK);
+        thread.join().unwrap();
+        let phase = model.shared.phase();
+        assert!(matches!(phase.kind(), Kind::Primary | Kind::Fallback));
+        assert_eq!(phase.epoch().number(), before + 1);
+    });
+}
+
+/// The share of two calls dealt at once is that of two calls.
+#[test]
+fn calls_dealt_at_once_are_dealt_by_their_share() {
+    model(|| {
+        let half = Ratio::HALF;
+        let model = tripped(|policy| policy.gradual_return(half, Duration::from_secs(1_000)));
+        let _ = model.shared.admit(|| LATER);
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || shared.admit(|| LATER).route);
+        let routes = [model.shared.admit(|| LATER).route, thread.join().unwrap()];
+        let to_primary = routes.iter().filter(|route| **route == Route::Primary).count();
+        assert_eq!(to_primary, 1);
+    });
+}
