@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod chains;
 mod coming_back;
 mod common;
 mod conditions;
@@ -9,8 +10,10 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+mod events;
 #[cfg(feature = "http")]
 mod http;
+mod keyed;
 mod last_calls;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -21,6 +24,7 @@ mod observers;
 mod policy;
 mod probes;
 mod readiness;
+mod registry;
 mod rescue;
 mod slow;
 mod stalled;
