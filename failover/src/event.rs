@@ -1,6 +1,7 @@
 //! What happened, and who is told.
 
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -118,8 +119,9 @@ impl Cause {
 
 /// Is told of transitions, by the thread that made them, outside every lock.
 ///
-/// It may read the monitor's state, and even change it. One that panics is cut off there: the
-/// panic goes no further, and the other observers are told.
+/// It may read the monitor's state, and even change it; it may add and remove observers, itself as
+/// well. One that panics is cut off there: the panic goes no further, and the other observers are
+/// told.
 pub trait Observe: Send + Sync + 'static {
     /// Takes note of a transition. The call that made the transition waits for it.
     fn observe(&self, event: &Event);
@@ -133,35 +135,65 @@ impl<F: Fn(&Event) + Send + Sync + 'static> Observe for F {
 
 /// Those who are told.
 #[derive(Default)]
-pub(crate) struct Observers(Mutex<Vec<Arc<dyn Observe>>>);
+pub(crate) struct Observers(Mutex<List>);
+
+#[derive(Clone, Default)]
+struct List {
+    /// Replaced as a whole, so that a teller shares it instead of copying it.
+    observers: Arc<Vec<(u64, Arc<dyn Observe>)>>,
+    /// The name of the next one. No name is given twice, not even when all are gone.
+    next: u64,
+}
 
 impl Observers {
-    pub(crate) fn add(&self, observer: Arc<dyn Observe>) {
-        self.lock().push(observer);
+    /// Its name, for [`remove`](Self::remove).
+    pub(crate) fn add(&self, observer: Arc<dyn Observe>) -> u64 {
+        let mut list = self.lock();
+        let name = list.next;
+        list.next += 1;
+        let mut observers = Vec::clone(&list.observers);
+        observers.push((name, observer));
+        let old = mem::replace(&mut list.observers, Arc::new(observers));
+        drop(list);
+        drop(old);
+        name
+    }
+
+    pub(crate) fn remove(&self, name: u64) {
+        let mut list = self.lock();
+        let mut observers = Vec::clone(&list.observers);
+        observers.retain(|(other, _)| *other != name);
+        let old = mem::replace(&mut list.observers, Arc::new(observers));
+        drop(list);
+        // After the lock: a destructor may do anything.
+        drop(old);
     }
 
     pub(crate) fn clear(&self) {
-        // Dropped after the lock is: a destructor may do anything.
-        let observers = std::mem::take(&mut *self.lock());
+        let observers = mem::take(&mut self.lock().observers);
         drop(observers);
     }
 
+    /// Tells those who observe at the moment, in the order in which they came. One that is added
+    /// meanwhile is not told of this event; one that is removed meanwhile may be.
     pub(crate) fn tell(&self, event: &Event) {
-        let observers = self.lock().clone();
-        for observer in observers {
+        let observers = Arc::clone(&self.lock().observers);
+        for (_, observer) in observers.iter() {
             // The panic hook has reported it; there is nothing more to do with it.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
+        // The last to hold one that was removed meanwhile runs its destructor.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(observers)));
     }
 
     // No panic can leave the list half-changed: poison says nothing here.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Observe>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Observers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Observers({})", self.lock().len())
+        write!(f, "Observers({})", self.lock().observers.len())
     }
 }

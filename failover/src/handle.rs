@@ -1,11 +1,12 @@
 //! The operator's side: see what is, and change it by hand.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, CoarseClock};
 use crate::pool::Lease;
-use crate::{Observe, Policy, Route, State, Tally};
+use crate::{Attached, Events, Observe, Policy, Route, State, Tally};
 
 /// What was true at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,5 +120,34 @@ impl<K: Clock> FailoverHandle<K> {
     /// Adds someone to be told of transitions, as long as the failover lives.
     pub fn observe(&self, observer: impl Observe) {
         self.lease.shared().observers.add(Arc::new(observer));
+    }
+
+    /// Adds someone to be told of transitions until the returned value is dropped.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use failover::{Event, Monitor, Policy, Route};
+    ///
+    /// let handle = Monitor::new(Policy::default()).handle();
+    /// let told = Arc::new(AtomicU32::new(0));
+    /// let count = Arc::clone(&told);
+    /// let attached = handle.attach(move |_: &Event| {
+    ///     count.fetch_add(1, Ordering::Relaxed);
+    /// });
+    /// handle.force(Route::Fallback);
+    /// drop(attached);
+    /// handle.release();
+    /// assert_eq!(told.load(Ordering::Relaxed), 1);
+    /// ```
+    pub fn attach(&self, observer: impl Observe) -> Attached {
+        Attached::new(self.lease.shared(), Arc::new(observer))
+    }
+
+    /// The events from now on, to be taken where and when it suits: by a thread or by a task. At
+    /// most `capacity` wait to be taken; see [`Events`] for what happens to more.
+    #[must_use]
+    pub fn subscribe(&self, capacity: NonZeroUsize) -> Events {
+        Events::new(self.lease.shared(), capacity)
     }
 }

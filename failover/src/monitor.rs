@@ -249,6 +249,12 @@ impl<K: Clock> Monitor<K> {
     pub(crate) fn watch(&self) -> &Watch<K> {
         &self.watch
     }
+
+    /// Whether no service, no handle and no other monitor shares it. Only the one who asks can
+    /// change that then.
+    pub(crate) fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.lease) == 1
+    }
 }
 
 impl<K: Clock> Watch<K> {

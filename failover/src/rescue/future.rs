@@ -11,6 +11,7 @@ use tower_service::Service;
 use crate::clock::Clock;
 use crate::future::Attempt;
 use crate::monitor::{Ticket, Watch};
+use crate::oneshot::Oneshot;
 use crate::{Classify, Error};
 
 pin_project! {
@@ -141,41 +142,5 @@ where
             Stage::ByPrimary { .. } => "ByPrimary",
         };
         f.debug_struct("RescueFuture").field("stage", &stage).finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// Waits until a service of its own is ready, and calls it once.
-    #[project = OneshotProjection]
-    enum Oneshot<S, R>
-    where
-        S: Service<R>,
-    {
-        Waiting { service: S, request: Option<R> },
-        Calling { #[pin] call: S::Future },
-    }
-}
-
-impl<S: Service<R>, R> Oneshot<S, R> {
-    fn new(service: S, request: R) -> Self {
-        Self::Waiting { service, request: Some(request) }
-    }
-}
-
-impl<S: Service<R>, R> Future for Oneshot<S, R> {
-    type Output = Result<S::Response, S::Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        loop {
-            match self.as_mut().project() {
-                OneshotProjection::Waiting { service, request } => {
-                    ready!(service.poll_ready(context))?;
-                    let request = request.take().expect("taken once, as the stage ends here");
-                    let call = service.call(request);
-                    self.set(Self::Calling { call });
-                }
-                OneshotProjection::Calling { call } => return call.poll(context),
-            }
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod chains;
 mod coming_back;
 mod common;
 mod conditions;
@@ -9,10 +10,12 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+mod events;
 mod fallback_failing;
 mod hard_won;
 #[cfg(feature = "http")]
 mod http;
+mod keyed;
 mod last_calls;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -24,6 +27,7 @@ mod policy;
 mod prober;
 mod probes;
 mod readiness;
+mod registry;
 mod rescue;
 mod slow;
 mod stalled;
