@@ -88,6 +88,36 @@ struct PolicyArgs {
     /// Which of Premium's values are taken: private-sale or dealership [default: private-sale]
     #[arg(long, value_name = "RANGE")]
     premium_range: Option<String>,
+
+    #[command(flatten)]
+    options: OptionArgs,
+}
+
+/// The flags of what is off unless asked for.
+#[derive(Args, Clone, Debug, Default)]
+struct OptionArgs {
+    /// How many calls at once probe SuperCar when its time on the fallback is over; 3 successes
+    /// bring the others back, a failure keeps them away as long again [default: 0, which is off]
+    #[arg(long, value_name = "CALLS", allow_hyphen_values = true)]
+    probes: Option<String>,
+
+    /// How long until all calls have returned to SuperCar, from a tenth of them on [default: off]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    gradual_return: Option<String>,
+
+    /// The time beyond which a call to SuperCar is slow; too many of them fail over as well
+    /// [default: off]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    slow_call: Option<String>,
+
+    /// The share of slow calls that must be exceeded, with --slow-call [default: 0.5]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    slow_rate: Option<String>,
+
+    /// Whether SuperCar's Retry-After, from 1s to 10m, takes the place of --revert-after: on or
+    /// off [default: off]
+    #[arg(long, value_name = "ON|OFF")]
+    follow_retry_after: Option<String>,
 }
 
 /// The flags of `demo`. It reads neither the environment nor a file, so that it runs the same
@@ -169,6 +199,11 @@ impl PolicyArgs {
         insert(&mut flags, Setting::ProviderTimeout, self.provider_timeout.as_ref());
         insert(&mut flags, Setting::Rescue, self.rescue.as_ref());
         insert(&mut flags, Setting::PremiumRange, self.premium_range.as_ref());
+        insert(&mut flags, Setting::Probes, self.options.probes.as_ref());
+        insert(&mut flags, Setting::GradualReturn, self.options.gradual_return.as_ref());
+        insert(&mut flags, Setting::SlowCall, self.options.slow_call.as_ref());
+        insert(&mut flags, Setting::SlowRate, self.options.slow_rate.as_ref());
+        insert(&mut flags, Setting::FollowRetryAfter, self.options.follow_retry_after.as_ref());
         flags
     }
 }

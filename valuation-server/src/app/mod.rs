@@ -11,6 +11,7 @@
 
 mod records;
 mod switch;
+mod transition;
 
 use std::future::Future;
 use std::io;
@@ -28,7 +29,9 @@ use crate::http::{self, Limits, Stopped};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::valuer::Valuer;
 
-pub use switch::{Providers, ProvidersError, RouteStatus, Transition};
+pub use failover::State;
+pub use switch::{Providers, ProvidersError, RouteStatus};
+pub use transition::Transition;
 
 /// How long work that goes on without its clients is waited for at the stop, on top of a
 /// provider's deadline, which bounds it.

@@ -3,16 +3,30 @@
 use std::time::Duration;
 
 use failover::{
-    Cause, Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome,
-    Policy, PolicyError, Rescue, Route,
+    Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Policy,
+    PolicyError, Probing, Ratio, Rescue, Route, State,
 };
 use tower::{Layer, ServiceExt};
 
+use super::transition::{Transition, log};
 use crate::audit::{Audit, AuditLayer};
 use crate::config::Config;
 use crate::domain::{Provider, Quote, QuoteError};
 use crate::providers::{ClientError, Premium, SuperCar};
 use crate::valuer::Quotes;
+
+/// How long a probe holds its place beyond a provider's deadline, by which it has ended: longer
+/// than the clock is coarse.
+const PROBE_GRACE: Duration = Duration::from_secs(1);
+/// How many probes must succeed before the other calls return.
+const SUCCESSES: u32 = 3;
+/// The share of calls that a gradual return begins with.
+const FIRST_SHARE: Ratio = match Ratio::new(1, 10) {
+    Ok(tenth) => tenth,
+    Err(_) => panic!("ten is not zero"),
+};
+/// Within which times SuperCar's `Retry-After` is followed, where it is.
+const HINTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
 /// SuperCar as the primary and Premium as the fallback, each call audited.
 #[derive(Clone, Debug)]
@@ -40,13 +54,16 @@ pub enum ProvidersError {
 /// Where calls go, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RouteStatus {
-    /// Who is asked first.
+    /// Who is asked first; SuperCar while calls return to it gradually.
     pub provider: Provider,
+    /// How calls are routed, where that is finer: probing and a gradual return are states as well.
+    pub state: State,
     /// Calls to SuperCar in the window.
     pub calls: u64,
     /// Those of them that failed.
     pub failures: u64,
-    /// How long until SuperCar is asked first again; `None` while it is.
+    /// How long until the time on the fallback is over, or until all calls have returned; `None`
+    /// in every other state.
     pub reverts_in: Option<Duration>,
 }
 
@@ -59,15 +76,6 @@ impl RouteStatus {
     }
 }
 
-/// A change of the provider that is asked first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// Who is asked first from now on.
-    pub to: Provider,
-    /// Why, in words.
-    pub because: String,
-}
-
 impl<K: Clock> Providers<K> {
     /// The providers of a configuration, with SuperCar as the route. Calls are counted, and the
     /// time until the revert runs, by `clock`.
@@ -75,12 +83,7 @@ impl<K: Clock> Providers<K> {
     /// # Errors
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
     pub fn new(config: &Config, clock: K) -> Result<Self, ProvidersError> {
-        let policy = Policy::builder()
-            .failure_rate(config.failure_rate)
-            .minimum_calls(config.min_calls.into())
-            .window(config.window, Policy::default().buckets())
-            .revert_after(config.revert_after)
-            .build()?;
+        let policy = policy(config)?;
         let supercar = SuperCar::new(config.supercar_url.clone(), config.provider_timeout)?;
         let premium = Premium::new(
             config.premium_url.clone(),
@@ -114,6 +117,7 @@ impl<K: Clock> Providers<K> {
         let snapshot = self.handle().snapshot();
         RouteStatus {
             provider: provider(snapshot.route),
+            state: snapshot.state,
             calls: snapshot.tally.calls(),
             failures: snapshot.tally.failures,
             reverts_in: snapshot.reverts_in,
@@ -130,11 +134,38 @@ impl<K: Clock> Providers<K> {
     }
 }
 
+/// The policy of a configuration: what it does not ask for stays off.
+fn policy(config: &Config) -> Result<Policy, PolicyError> {
+    let mut policy = Policy::builder()
+        .failure_rate(config.failure_rate)
+        .minimum_calls(config.min_calls.into())
+        .window(config.window, Policy::default().buckets())
+        .revert_after(config.revert_after);
+    if let Some(probes) = config.probes {
+        let lease = config.provider_timeout.saturating_add(PROBE_GRACE);
+        policy = policy.probing(Probing::new(probes).successes(SUCCESSES).lease(lease));
+    }
+    if let Some(over) = config.gradual_return {
+        policy = policy.gradual_return(FIRST_SHARE, over);
+    }
+    if let Some(after) = config.slow_call {
+        policy = policy.slow_calls(after, config.slow_rate);
+    }
+    if config.follow_retry_after {
+        let (shortest, longest) = HINTS;
+        policy = policy.hints(shortest, longest);
+    }
+    policy.build()
+}
+
 /// A provider that answers is up, whatever it answers; a question that it can't be asked says
-/// nothing about it.
+/// nothing about it. Its own word on when to come back is followed only if the policy says so.
 fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
     match result {
-        Err(QuoteError::Unavailable { .. }) => Outcome::Failure,
+        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => {
+            Outcome::FailureWithHint { retry_after: *time }
+        }
+        Err(QuoteError::Unavailable { retry_after: None, .. }) => Outcome::Failure,
         Err(QuoteError::NotAsked) => Outcome::Ignored,
         Ok(_) | Err(QuoteError::NotFound | QuoteError::Refused(_)) => Outcome::Success,
     }
@@ -150,37 +181,10 @@ fn informative(error: Error<QuoteError, QuoteError>) -> QuoteError {
     }
 }
 
-fn provider(route: Route) -> Provider {
+pub(super) fn provider(route: Route) -> Provider {
     match route {
         Route::Primary => Provider::SuperCar,
         Route::Fallback => Provider::Premium,
-    }
-}
-
-impl From<&Event> for Transition {
-    fn from(event: &Event) -> Self {
-        let because = match &event.cause {
-            Cause::Tripped { tally, revert_after, .. } => {
-                let (failures, calls) = (tally.failures, tally.calls());
-                let back = humantime::format_duration(*revert_after);
-                format!("{failures} of its last {calls} calls failed; back in {back}")
-            }
-            Cause::Reverted => "the time on the fallback is over; counts start from zero".into(),
-            Cause::Forced => "forced by an operator".into(),
-            Cause::Released => "released by an operator; counts start from zero".into(),
-            _ => "the route changed".into(),
-        };
-        Self { to: provider(event.route), because }
-    }
-}
-
-fn log(transition: &Transition) {
-    let Transition { to, because } = transition;
-    match to {
-        Provider::SuperCar => tracing::info!("revert: SuperCar is asked first: {because}"),
-        Provider::Premium => {
-            tracing::warn!("failover: Premium is asked instead of SuperCar: {because}");
-        }
     }
 }
 
@@ -191,6 +195,11 @@ fn setting(error: &PolicyError) -> String {
         PolicyError::MinimumCalls => "min-calls",
         PolicyError::Window { .. } | PolicyError::Buckets(_) => "window",
         PolicyError::RevertAfter(_) => "revert-after",
+        PolicyError::Probing(_) => "probes",
+        PolicyError::GradualReturn { .. } => "gradual-return",
+        PolicyError::SlowerThan(_) => "slow-call",
+        PolicyError::SlowRate(_) => "slow-rate",
+        PolicyError::Hints { .. } => "follow-retry-after",
         _ => "the failover settings",
     };
     format!("{setting} makes no sense: {error}")

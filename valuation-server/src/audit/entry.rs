@@ -62,7 +62,7 @@ impl Entry {
             Ok(answer) => self.close(Some(answer.response_code), None),
             Err(failure) => {
                 let error = match &failure.error {
-                    QuoteError::Unavailable { code, message } => (*code, printable(message)),
+                    QuoteError::Unavailable { code, message, .. } => (*code, printable(message)),
                     refusal @ (QuoteError::NotFound
                     | QuoteError::NotAsked
                     | QuoteError::Refused(_)) => {

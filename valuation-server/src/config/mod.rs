@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The shortest window: its ten buckets take at least 1 ms each.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
+/// The most calls that probe at once: what the failover takes.
+const MOST_PROBES: u32 = 1_000;
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,19 @@ pub struct Config {
     pub rescue: bool,
     /// Which of Premium's two pairs of values is taken. Default: private sale.
     pub premium_range: PremiumRange,
+    /// How many calls at once probe SuperCar when its time on the fallback is over; `None` where
+    /// all calls return. Default: none.
+    pub probes: Option<u32>,
+    /// How long until all calls have returned; `None` where they return at once. Default: none.
+    pub gradual_return: Option<Duration>,
+    /// The time beyond which a call to SuperCar is slow, below the deadline; `None` where none is.
+    /// Default: none.
+    pub slow_call: Option<Duration>,
+    /// The share of slow calls that must be exceeded, below 1. Means nothing without `slow_call`.
+    /// Default: 1/2.
+    pub slow_rate: Ratio,
+    /// Whether SuperCar's `Retry-After` says how long calls go to the fallback. Default: off.
+    pub follow_retry_after: bool,
     /// Where each value came from; a setting that is not in it has its default.
     origins: BTreeMap<Setting, Origin>,
 }
@@ -142,19 +157,27 @@ impl Config {
         let duration = |setting, default| {
             value(given, setting, duration).map(|given| given.unwrap_or(default))
         };
+        let provider_timeout = duration(Setting::ProviderTimeout, DEFAULT_DEADLINE)?;
+        let slow_call = |text: &str| slow_call(text, provider_timeout);
         Ok(Self {
             database,
             supercar_url,
             premium_url,
             listen: value(given, Setting::Listen, |text| text.parse().map_err(unexplained))?
                 .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 3000))),
-            failure_rate: value(given, Setting::FailureRate, failure_rate)?.unwrap_or(Ratio::HALF),
+            failure_rate: value(given, Setting::FailureRate, below_one)?.unwrap_or(Ratio::HALF),
             min_calls: value(given, Setting::MinCalls, min_calls)?.unwrap_or(10),
             window: value(given, Setting::Window, window)?.unwrap_or(Duration::from_secs(60)),
             revert_after: duration(Setting::RevertAfter, Duration::from_secs(300))?,
-            provider_timeout: duration(Setting::ProviderTimeout, DEFAULT_DEADLINE)?,
+            provider_timeout,
             rescue: value(given, Setting::Rescue, on_or_off)?.unwrap_or(true),
             premium_range: value(given, Setting::PremiumRange, premium_range)?.unwrap_or_default(),
+            probes: value(given, Setting::Probes, probes)?.flatten(),
+            gradual_return: value(given, Setting::GradualReturn, duration_or_off)?.flatten(),
+            slow_call: value(given, Setting::SlowCall, slow_call)?.flatten(),
+            slow_rate: value(given, Setting::SlowRate, below_one)?.unwrap_or(Ratio::HALF),
+            follow_retry_after: value(given, Setting::FollowRetryAfter, on_or_off)?
+                .unwrap_or(false),
             origins: given.iter().map(|(s, given)| (*s, given.origin.clone())).collect(),
         })
     }
@@ -194,7 +217,7 @@ fn database(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err(String::new()) } else { Ok(PathBuf::from(text)) }
 }
 
-fn failure_rate(text: &str) -> Result<Ratio, String> {
+fn below_one(text: &str) -> Result<Ratio, String> {
     match text.parse::<Ratio>() {
         Ok(Ratio::ONE) => Err("nothing exceeds 1".to_owned()),
         Ok(ratio) if ratio.numerator() > ratio.denominator() => Err("it is above 1".to_owned()),
@@ -209,6 +232,26 @@ fn min_calls(text: &str) -> Result<u32, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (SHORTEST..=LONGEST).contains(&duration) { Ok(duration) } else { Err(String::new()) }
+}
+
+fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" { Ok(None) } else { duration(text).map(Some) }
+}
+
+/// No call is seen to take longer than the deadline, so a time from there on would never be met.
+fn slow_call(text: &str, provider_timeout: Duration) -> Result<Option<Duration>, String> {
+    let slow_call = duration_or_off(text)?;
+    if slow_call.is_some_and(|time| time >= provider_timeout) {
+        let deadline = humantime::format_duration(provider_timeout);
+        return Err(format!("calls end after {deadline}"));
+    }
+    Ok(slow_call)
+}
+
+fn probes(text: &str) -> Result<Option<u32>, String> {
+    let probes: u32 =
+        text.parse().ok().filter(|probes| *probes <= MOST_PROBES).ok_or_else(String::new)?;
+    Ok((probes > 0).then_some(probes))
 }
 
 fn window(text: &str) -> Result<Duration, String> {

@@ -30,11 +30,21 @@ pub enum Setting {
     Rescue,
     /// Which of Premium's two pairs of values is taken.
     PremiumRange,
+    /// How many calls at once probe SuperCar when its time on the fallback is over.
+    Probes,
+    /// How long until all calls have returned to SuperCar.
+    GradualReturn,
+    /// The time beyond which a call to SuperCar is slow.
+    SlowCall,
+    /// The share of slow calls that must be exceeded.
+    SlowRate,
+    /// Whether SuperCar's own word says how long calls go to the fallback.
+    FollowRetryAfter,
 }
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -46,6 +56,11 @@ impl Setting {
         Self::ProviderTimeout,
         Self::Rescue,
         Self::PremiumRange,
+        Self::Probes,
+        Self::GradualReturn,
+        Self::SlowCall,
+        Self::SlowRate,
+        Self::FollowRetryAfter,
     ];
 
     /// The key in the file; the flag is the same after `--`.
@@ -63,6 +78,11 @@ impl Setting {
             Self::ProviderTimeout => "provider-timeout",
             Self::Rescue => "rescue",
             Self::PremiumRange => "premium-range",
+            Self::Probes => "probes",
+            Self::GradualReturn => "gradual-return",
+            Self::SlowCall => "slow-call",
+            Self::SlowRate => "slow-rate",
+            Self::FollowRetryAfter => "follow-retry-after",
         }
     }
 
@@ -97,6 +117,10 @@ impl Setting {
                 "a share from 0 (any failure exceeds it) to below 1 (which nothing could exceed), \
                  such as 0.5, 1/3 or 50%"
             }
+            Self::SlowRate => {
+                "a share from 0 (any slow call exceeds it) to below 1 (which nothing could \
+                 exceed), such as 0.5, 1/3 or 50%"
+            }
             Self::MinCalls => "a whole number from 1 to 4294967295, such as 10",
             Self::Window => {
                 "a duration with its unit, from 10ms to 30days, such as 500ms, 60s or 5m"
@@ -104,8 +128,15 @@ impl Setting {
             Self::RevertAfter | Self::ProviderTimeout => {
                 "a duration with its unit, from 1ms to 30days, such as 500ms, 60s or 5m"
             }
-            Self::Rescue => "on or off",
+            Self::Rescue | Self::FollowRetryAfter => "on or off",
             Self::PremiumRange => "private-sale or dealership",
+            Self::Probes => "a whole number from 0 (no probing) to 1000, such as 3",
+            Self::GradualReturn => {
+                "off, or a duration with its unit, from 1ms to 30days, such as 30s or 5m"
+            }
+            Self::SlowCall => {
+                "off, or a duration with its unit, from 1ms to below provider-timeout, such as 2s"
+            }
         }
     }
 }

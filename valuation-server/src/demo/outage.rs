@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::simulator::{Fault, Mode, Simulator};
 use super::{DemoError, Stage, say};
-use crate::app::{Ended, Providers, Transition};
+use crate::app::{Ended, Providers, State, Transition};
 use crate::domain::Provider;
 
 /// New cars asked for in a second.
@@ -177,7 +177,10 @@ async fn tell_story(
                     table.supercar.set_fault(Fault::NONE);
                     say("--- SuperCar is mended, and is not asked yet");
                 }
-                Some(Transition { to, because }) = told.recv() => match to {
+                Some(Transition { to, state, because }) = told.recv() => match to {
+                    Provider::Premium if state == State::Probing => {
+                        say(&format!("--- PROBING: a few calls at once go to SuperCar: {because}"));
+                    }
                     Provider::Premium => {
                         trips += 1;
                         is_mended = false;

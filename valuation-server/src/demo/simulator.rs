@@ -2,7 +2,7 @@
 //! switched while it runs.
 //!
 //! Besides its provider's resource it serves `GET /fault`, which tells the fault and the number of
-//! calls served so far, and `POST /fault?mode=…&rate=…`, which sets it:
+//! calls served so far, and `POST /fault?mode=…&rate=…&retry-after=…`, which sets it:
 //!
 //! | mode | a call |
 //! |---|---|
@@ -15,6 +15,7 @@
 //!
 //! `rate` is the share of the calls that the mode befalls, such as `0.5` or `1/3`, exact and
 //! evenly spread; without it, all. A rate without a mode is a share of `500`.
+//! `retry-after` is a number of seconds that answers with a status carry as that header.
 
 mod fault;
 mod serve;
@@ -143,13 +144,13 @@ impl Shared {
         state.since = 0;
     }
 
-    /// Counts a call in, and says what befalls it.
-    fn admit(&self) -> Mode {
+    /// Counts a call in, and says what befalls it, and with which `Retry-After`.
+    fn admit(&self) -> (Mode, Option<u32>) {
         let mut state = self.lock();
         let place = state.since;
         state.since += 1;
         state.calls += 1;
-        state.fault.befalls(place)
+        (state.fault.befalls(place), state.fault.seconds())
     }
 
     // No code panics under the lock and leaves half a state.

@@ -1,5 +1,7 @@
 //! What is asked of a provider, what it answers, and how it may fail.
 
+use std::time::Duration;
+
 use super::{CallTrail, ErrorCode, Mileage, Money, MoneyError, Provider, Vrm};
 
 /// A question to a provider. A clone asks the same question and leaves its call in the same
@@ -61,6 +63,8 @@ pub enum QuoteError {
         code: ErrorCode,
         /// Bounded, printable, without credentials.
         message: String,
+        /// How long the provider itself asks to be left alone, where its answer says so.
+        retry_after: Option<Duration>,
     },
     /// The provider is up and does not know the vehicle (404). No failure of the provider.
     #[error("the provider does not know the vehicle")]
@@ -84,7 +88,7 @@ impl QuoteError {
     /// An answer that can't be used, with what was wrong in it.
     #[must_use]
     pub fn unusable(message: impl Into<String>) -> Self {
-        Self::Unavailable { code: ErrorCode::Unusable, message: message.into() }
+        Self::Unavailable { code: ErrorCode::Unusable, message: message.into(), retry_after: None }
     }
 }
 

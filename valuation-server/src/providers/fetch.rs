@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, redirect, retry};
 use url::Url;
 
@@ -48,6 +48,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// Empty unless the status is 200: no other body says anything.
     pub(super) body: Vec<u8>,
+    /// How long the provider asks to be left alone.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Fetch {
@@ -107,8 +109,9 @@ impl Fetch {
         let response = self.client.get(url).send().await.map_err(|e| Mishap::of(e, self.https))?;
         let status = response.status().as_u16();
         *came = Some(status);
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
         let body = if status == 200 { self.body(response).await? } else { Vec::new() };
-        Ok(Reply { status, body })
+        Ok(Reply { status, body, retry_after })
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
@@ -129,4 +132,11 @@ impl Fetch {
         }
         Ok(body)
     }
+}
+
+/// A `Retry-After` of whole seconds, up to the 136 years that 32 bits hold. One that is a date
+/// compares two machines' clocks, and says nothing here.
+fn seconds(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))
 }

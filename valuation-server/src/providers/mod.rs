@@ -51,14 +51,18 @@ fn ask(
         };
         let reply = fetch.get(url).await.map_err(|mishap| Failure {
             response_code: mishap.status,
-            error: QuoteError::Unavailable { code: mishap.code, message: mishap.message },
+            error: QuoteError::Unavailable {
+                code: mishap.code,
+                message: mishap.message,
+                retry_after: None,
+            },
         })?;
         let result = match reply.status {
             200 => parse(&reply.body),
             404 => Err(QuoteError::NotFound),
-            status @ (408 | 429) => Err(failing_status(status)),
+            status @ (408 | 429) => Err(failing_status(status, reply.retry_after)),
             status @ 400..=499 => Err(QuoteError::Refused(status)),
-            status => Err(failing_status(status)),
+            status => Err(failing_status(status, reply.retry_after)),
         };
         match result {
             Ok(quote) => Ok(Answer { quote, response_code: reply.status }),
@@ -67,9 +71,10 @@ fn ask(
     })
 }
 
-fn failing_status(status: u16) -> QuoteError {
+fn failing_status(status: u16, retry_after: Option<Duration>) -> QuoteError {
     QuoteError::Unavailable {
         code: ErrorCode::Status,
         message: format!("the provider answered with status {status}"),
+        retry_after,
     }
 }

@@ -86,7 +86,7 @@ async fn a_success_leaves_one_record_with_its_time_and_status() {
 #[tokio::test]
 async fn a_failure_leaves_one_record_with_its_code_and_a_bounded_printable_message() {
     let message = format!("\u{1b}[2J\r\n{}", "x".repeat(1000));
-    let error = QuoteError::Unavailable { code: ErrorCode::Reset, message };
+    let error = QuoteError::Unavailable { code: ErrorCode::Reset, message, retry_after: None };
     let failure = Failure { error: error.clone(), response_code: None };
     let mut service = audited(move |_| std::future::ready(Err(failure.clone())));
     let request = request("AB1");

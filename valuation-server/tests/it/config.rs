@@ -44,6 +44,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.provider_timeout, Duration::from_secs(5));
     assert!(config.rescue);
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
+    assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
+    assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -62,6 +64,11 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::ProviderTimeout, "750ms"),
         (Setting::Rescue, "off"),
         (Setting::PremiumRange, "dealership"),
+        (Setting::Probes, "4"),
+        (Setting::GradualReturn, "2m"),
+        (Setting::SlowCall, "500ms"),
+        (Setting::SlowRate, "25%"),
+        (Setting::FollowRetryAfter, "on"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
     let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
@@ -84,6 +91,11 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.provider_timeout, Duration::from_millis(750));
         assert!(!config.rescue);
         assert_eq!(config.premium_range, PremiumRange::Dealership);
+        assert_eq!(config.probes, Some(4));
+        assert_eq!(config.gradual_return, Some(Duration::from_secs(120)));
+        assert_eq!(config.slow_call, Some(Duration::from_millis(500)));
+        assert_eq!(config.slow_rate, "1/4".parse().unwrap());
+        assert!(config.follow_retry_after);
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -130,6 +142,16 @@ fn numbers_and_booleans_in_the_file_need_no_quotes_and_stay_exact() {
 }
 
 #[test]
+fn a_flag_switches_off_what_the_file_asks_for() {
+    let file = "probes = 3\ngradual-return = '1m'\nslow-call = '1s'\nfollow-retry-after = true\n";
+    let off = ["--probes", "0", "--gradual-return", "off", "--slow-call", "off"];
+    let flags = [&URLS[..], &off, &["--follow-retry-after", "off"]].concat();
+    let config = serve_with_file(file, &flags).unwrap();
+    assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
+    assert!(!config.follow_retry_after);
+}
+
+#[test]
 fn serve_without_the_urls_says_what_to_set() {
     assert_eq!(
         error(serve(&[], &[])),
@@ -160,6 +182,14 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--provider-timeout", "fast", "from 1ms"),
         ("--rescue", "yes", "on or off"),
         ("--premium-range", "private", "private-sale or dealership"),
+        ("--probes", "1001", "from 0 (no probing) to 1000"),
+        ("--probes", "-1", "from 0 (no probing) to 1000"),
+        ("--gradual-return", "0s", "off, or a duration with its unit, from 1ms"),
+        ("--gradual-return", "on", "off, or a duration with its unit, from 1ms"),
+        ("--slow-call", "2", "off, or a duration with its unit, from 1ms to below"),
+        ("--slow-call", "5s", "below provider-timeout, such as 2s: calls end after 5s"),
+        ("--slow-rate", "1", "nothing exceeds 1"),
+        ("--follow-retry-after", "7s", "on or off"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {

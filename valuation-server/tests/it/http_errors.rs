@@ -172,6 +172,7 @@ async fn when_nothing_helped_it_is_503_with_retry_after_and_no_word_of_who_faile
     let error = QuoteError::Unavailable {
         code: ErrorCode::Connect,
         message: "secret.host refused".to_owned(),
+        retry_after: None,
     };
     let limits = Limits { retry_after: Duration::from_secs(7), ..Limits::default() };
     let quotes = Gate::open().quotes(Err(error));

@@ -7,6 +7,7 @@
 
 mod app_failover;
 mod app_harness;
+mod app_options;
 mod app_process;
 mod audit;
 mod config;

@@ -109,3 +109,26 @@ async fn a_redirect_is_not_followed() {
         assert_eq!(stub.heads().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_failing_status_carries_its_retry_after_where_that_is_whole_seconds() {
+    for (value, seconds) in [
+        ("7", Some(7)),
+        ("0", Some(0)),
+        ("4294967295", Some(4_294_967_295)),
+        ("4294967296", None),
+        ("+7", None),
+        ("-7", None),
+        ("7.5", None),
+        ("", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+    ] {
+        for status in [429, 503] {
+            let head = format!("HTTP/1.1 {status} X\r\nretry-after: {value}\r\n");
+            let stub = Stub::start(vec![send(&format!("{head}content-length: 0\r\n\r\n"))]).await;
+            let error = ask_supercar(&stub.url()).await.0.unwrap_err();
+            let QuoteError::Unavailable { retry_after, .. } = error else { panic!("{error:?}") };
+            assert_eq!(retry_after.map(|time| time.as_secs()), seconds, "{status} {value:?}");
+        }
+    }
+}

@@ -100,7 +100,13 @@ async fn the_fault_is_switched_and_shown_over_http() {
     assert!(body.contains("\"mode\":\"503\",\"rate\":\"1/2\",\"calls\":1"), "{body}");
     assert_eq!(http(at, "POST", "/fault?mode=ok").await.0, 200);
     assert_eq!(http(at, "GET", "/valuations/A").await.0, 200);
-    for wrong in ["/fault", "/fault?mode=x", "/fault?rate=2", "/fault?mode=ok&x=1"] {
+    for wrong in [
+        "/fault",
+        "/fault?mode=x",
+        "/fault?mode=503&retry-after=x",
+        "/fault?rate=2",
+        "/fault?mode=ok&x=1",
+    ] {
         assert_eq!(http(at, "POST", wrong).await.0, 400, "{wrong}");
         assert_eq!(simulator.fault(), Fault::NONE);
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use failover::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -24,6 +25,8 @@ pub(crate) const GOOD_JSON: &str = r#"{"valuation":{"lowerValue":22350,"upperVal
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Send(Vec<u8>),
+    /// Lets a time pass on a clock of the test's.
+    Advance(ManualClock, Duration),
     /// Sends the bytes one by one, a while apart.
     Drip(Vec<u8>, Duration),
     /// Sends the bytes again and again, until nobody reads any more.
@@ -110,6 +113,7 @@ async fn play(mut stream: TcpStream, acts: Vec<Act>, seen: Arc<Mutex<Seen>>) {
         for act in &acts {
             match act {
                 Act::Send(bytes) => drop(stream.write_all(bytes).await),
+                Act::Advance(clock, time) => clock.advance(*time),
                 Act::Drip(bytes, pause) => {
                     for byte in bytes {
                         if stream.write_all(&[*byte]).await.is_err() {
@@ -176,7 +180,7 @@ pub(crate) async fn failure(acts: Vec<Act>, deadline: Duration) -> (ErrorCode, O
     let (code, message) = call.error.expect("a failure");
     let error = result.unwrap_err();
     assert!(
-        matches!(&error, QuoteError::Unavailable { code: c, message: m } if *c == code && *m == message),
+        matches!(&error, QuoteError::Unavailable { code: c, message: m, .. } if *c == code && *m == message),
         "{error:?} beside {code} {message}"
     );
     assert!(error.is_provider_failure());

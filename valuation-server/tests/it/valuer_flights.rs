@@ -9,7 +9,11 @@ use valuation_server::valuer::{Quotes, RecordsError, ValueError, Valuer};
 use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
 
 fn unavailable() -> QuoteError {
-    QuoteError::Unavailable { code: ErrorCode::Connect, message: "refused".to_owned() }
+    QuoteError::Unavailable {
+        code: ErrorCode::Connect,
+        message: "refused".to_owned(),
+        retry_after: None,
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub enum Mode {
 pub struct Fault {
     mode: Mode,
     share: Ratio,
+    /// The seconds that answers with a status ask to be waited.
+    retry_after: Option<u32>,
 }
 
 /// Why a text is no fault.
@@ -50,8 +52,11 @@ pub enum FaultError {
     #[error("no rate {0:?}: it is above 1")]
     AboveOne(String),
     /// Another parameter.
-    #[error("no parameter {0:?}; there are mode and rate")]
+    #[error("no parameter {0:?}; there are mode, rate and retry-after")]
     Parameter(String),
+    /// No number of seconds.
+    #[error("no retry-after {0:?}: it must be whole seconds, such as 7")]
+    RetryAfter(String),
     /// Nothing was given.
     #[error("a mode or a rate is needed, such as /fault?mode=500 or /fault?rate=0.5")]
     Nothing,
@@ -64,14 +69,20 @@ impl Fault {
     /// Every call is befallen.
     #[must_use]
     pub const fn always(mode: Mode) -> Self {
-        Self { mode, share: Ratio::ONE }
+        Self { mode, share: Ratio::ONE, retry_after: None }
     }
 
     /// An exact share of the calls is befallen, evenly spread: of any stretch of calls that the
     /// share divides, just that share.
     #[must_use]
     pub const fn share(mode: Mode, share: Ratio) -> Self {
-        Self { mode, share }
+        Self { mode, share, retry_after: None }
+    }
+
+    /// The same, with a `Retry-After` of so many seconds in the answers of [`Mode::Status`].
+    #[must_use]
+    pub const fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// Reads the parameters of a query, such as `mode=503&rate=1/3`.
@@ -79,7 +90,7 @@ impl Fault {
     /// # Errors
     /// [`FaultError`] names the parameter that is wrong.
     pub fn parse(query: &str) -> Result<Self, FaultError> {
-        let (mut mode, mut share) = (None, None);
+        let (mut mode, mut share, mut retry_after) = (None, None, None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "mode" => mode = Some(parse_mode(&value)?),
@@ -93,13 +104,19 @@ impl Fault {
                     }
                     share = Some(parsed);
                 }
+                "retry-after" => {
+                    let seconds = value.parse();
+                    let wrong = |_| FaultError::RetryAfter(value.into_owned());
+                    retry_after = Some(seconds.map_err(wrong)?);
+                }
                 _ => return Err(FaultError::Parameter(name.into_owned())),
             }
         }
         if mode.is_none() && share.is_none() {
             return Err(FaultError::Nothing);
         }
-        Ok(Self { mode: mode.unwrap_or(Mode::Status(500)), share: share.unwrap_or(Ratio::ONE) })
+        let (mode, share) = (mode.unwrap_or(Mode::Status(500)), share.unwrap_or(Ratio::ONE));
+        Ok(Self { mode, share, retry_after })
     }
 
     /// What befalls the call that is the `place`th, from 0, since the fault was set.
@@ -111,6 +128,11 @@ impl Fault {
         let befallen = |calls: u128| calls * numerator / denominator;
         let place = u128::from(place);
         if befallen(place + 1) > befallen(place) { self.mode } else { Mode::Ok }
+    }
+
+    /// The seconds that the answers of [`Mode::Status`] ask to be waited.
+    pub(super) fn seconds(self) -> Option<u32> {
+        self.retry_after
     }
 
     /// The mode.
@@ -170,10 +192,21 @@ mod tests {
             ("mode=hang", Fault::always(Mode::Hang)),
             ("rate=0.5", Fault::share(Mode::Status(500), half)),
             ("mode=reset&rate=50%25", Fault::share(Mode::Reset, half)),
+            ("mode=503&retry-after=7", Fault::always(Mode::Status(503)).retry_after(7)),
         ] {
             assert_eq!(Fault::parse(query), Ok(expected), "{query}");
         }
-        for query in ["", "mode=", "mode=50", "mode=1000", "mode=x", "rate=2", "rate=", "a=b"] {
+        for query in [
+            "",
+            "mode=",
+            "mode=50",
+            "mode=1000",
+            "mode=x",
+            "rate=2",
+            "rate=",
+            "a=b",
+            "retry-after=7",
+        ] {
             assert!(Fault::parse(query).is_err(), "{query}");
         }
     }

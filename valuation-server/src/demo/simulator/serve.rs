@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -80,7 +80,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
     if request.method() != Method::GET {
         return Ok(text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n"));
     }
-    let mode = shared.admit();
+    let (mode, retry_after) = shared.admit();
     let pause = if mode == Mode::Slow { shared.pace.slow } else { shared.pace.latency };
     tokio::time::sleep(pause).await;
     match mode {
@@ -89,10 +89,14 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
             let (content_type, body) = body(shared.provider, lower, upper);
             Ok(reply(StatusCode::OK, content_type, body))
         }
-        Mode::Status(status) => Ok(text(
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            "this fault was asked for\n",
-        )),
+        Mode::Status(status) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut reply = text(status, "this fault was asked for\n");
+            if let Some(seconds) = retry_after {
+                reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Ok(reply)
+        }
         Mode::Garbage => Ok(text(StatusCode::OK, "}<garbage, as asked for\n")),
         Mode::Reset => Err(ResetAskedFor),
         Mode::Hang => future::pending().await,
