@@ -49,6 +49,9 @@ pub(crate) struct Naive {
     ended: Vec<Ended>,
     /// The calls admitted in this epoch.
     admitted: Vec<Admitted>,
+    /// The latest tick in which an admission of this epoch looked for stalled calls, whether or not
+    /// its call went to the primary.
+    looked: u128,
     back: Back,
     /// What observers were told.
     pub(crate) told: Vec<(Route, Cause)>,
@@ -68,6 +71,7 @@ impl Naive {
             epoch: 0,
             ended: Vec::new(),
             admitted: Vec::new(),
+            looked: 0,
             back: Back::default(),
             told: Vec::new(),
         }
@@ -78,6 +82,7 @@ impl Naive {
         self.epoch += 1;
         self.ended.clear();
         self.admitted.clear();
+        self.looked = 0;
         self.told.push((self.route_in_phase(), cause));
     }
 
@@ -110,7 +115,7 @@ impl Naive {
 
     fn stall_tick(&self) -> u128 {
         let tick = self.now / self.stall_width();
-        self.admitted.iter().map(|a| a.tick).max().unwrap_or(0).max(tick)
+        self.admitted.iter().map(|a| a.tick).max().unwrap_or(0).max(tick).max(self.looked)
     }
 
     /// All stalled calls; those among the four buckets of a share; and all admitted in these.
@@ -194,6 +199,9 @@ impl Naive {
             Phase::Probing => Some(self.take_place()?),
             _ => None,
         };
+        if matches!(self.phase, Phase::Primary | Phase::Returning { .. }) {
+            self.looked = self.stall_tick();
+        }
         if let Some(condition) = self.too_many_stalled() {
             self.trip(condition);
         }
