@@ -7,8 +7,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, CoarseClock};
 use crate::phase::Epoch;
 use crate::pool::Lease;
-use crate::recover::Admitted;
-use crate::recovery::ProbeLease;
+use crate::recovery::{Admitted, ProbeLease};
 use crate::shared::{Began, Shared};
 use crate::{FailoverHandle, Observe, Outcome, Policy};
 

@@ -13,24 +13,9 @@
 use crate::clock::Moment;
 use crate::event::Cause;
 use crate::phase::{Epoch, Kind, Phase};
-use crate::recovery::{Finding, ProbeLease, RecoveryRules};
+use crate::recovery::{Admitted, Finding, ProbeLease, RecoveryRules};
 use crate::shared::Shared;
 use crate::{Outcome, Route};
-
-/// Where a call goes, in which epoch, and the place that it holds if it is a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Admitted {
-    pub(crate) route: Route,
-    pub(crate) epoch: Epoch,
-    pub(crate) probe: Option<ProbeLease>,
-}
-
-impl Admitted {
-    #[inline]
-    pub(crate) fn to(route: Route, phase: Phase) -> Self {
-        Self { route, epoch: phase.epoch(), probe: None }
-    }
-}
 
 impl Shared {
     /// An admission in a phase in which the time matters, or where stalled calls are looked for.

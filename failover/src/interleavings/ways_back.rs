@@ -8,7 +8,7 @@ use loom::thread;
 use super::{FAIL, Model, OK, call, model};
 use crate::clock::Moment;
 use crate::phase::Kind;
-use crate::recover::Admitted;
+use crate::recovery::Admitted;
 use crate::shared::Shared;
 use crate::{Outcome, Policy, PolicyBuilder, Probing, Ratio, Route};
 

@@ -2,6 +2,7 @@
 //!
 //! What is remembered for that beside the phase. `recover` makes the transitions.
 
+mod admitted;
 mod interval;
 mod probes;
 mod ramp;
@@ -14,6 +15,7 @@ use interval::Intervals;
 use ramp::Dealer;
 use rules::Board;
 
+pub(crate) use admitted::Admitted;
 pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter};
 pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
 pub(crate) use ramp::Ramp;

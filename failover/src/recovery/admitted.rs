@@ -1,0 +1,20 @@
+//! Where a call goes.
+
+use super::ProbeLease;
+use crate::Route;
+use crate::phase::{Epoch, Phase};
+
+/// Where a call goes, in which epoch, and the place that it holds if it is a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) route: Route,
+    pub(crate) epoch: Epoch,
+    pub(crate) probe: Option<ProbeLease>,
+}
+
+impl Admitted {
+    #[inline]
+    pub(crate) fn to(route: Route, phase: Phase) -> Self {
+        Self { route, epoch: phase.epoch(), probe: None }
+    }
+}
