@@ -35,6 +35,7 @@ async fn main() -> Result<(), BoxError> {
             Err(error) => println!("{request:2}: {error}"),
         }
     }
-    println!("{:?}", service.handle().snapshot().tally);
+    let tally = service.handle().snapshot().tally;
+    println!("since then, {} of {} calls failed", tally.failures, tally.calls());
     Ok(())
 }
