@@ -64,7 +64,7 @@ impl Rig {
         }
     }
 
-    /// So many calls of which every second one fails at the primary, then failures until it trips.
+    /// The primary fails until it trips.
     fn trip(&mut self) {
         self.primary.0.set(true);
         while self.watched.route() == Route::Primary {
@@ -210,11 +210,11 @@ fn a_fallback_may_be_classified_by_its_answers() {
     let watched = Watched::new(Policy::default());
     watched.trip();
     let fallback = Switch(Rc::default());
-    let never = |_: &Answer| Outcome::Failure;
+    let always = |_: &Answer| Outcome::Failure;
     let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone()).watch_fallback_by(
         Policy::default(),
         FallbackFailing::GoBack,
-        never,
+        always,
     );
     let mut service = layer.layer(Switch(Rc::default()));
     for _ in 0..10 {
