@@ -1,12 +1,13 @@
 //! The command line: what it takes, and the configuration that comes of it.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigError, Environment, Setting};
+use crate::config::{Config, ConfigError, Environment, Secret, Setting};
 use crate::providers::BaseUrl;
 
 /// Car valuations over HTTP, from two providers, with failover between them.
@@ -23,17 +24,31 @@ pub struct Cli {
 pub enum Command {
     /// Serve valuations from the two configured providers
     Serve(ServeArgs),
+    /// Say whether `serve` would work: its configuration, the database, the providers. Nothing is
+    /// created, changed or bought
+    Check(SettingArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     Demo(DemoArgs),
 }
 
 /// The flags of `serve`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// Print the configuration and where each value came from, and end
+    #[arg(long)]
+    pub print_config: bool,
+
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+/// The settings, as flags.
 ///
 /// Each may be given as an environment variable as well, such as `VALUATION_FAILURE_RATE`, or in
 /// the file, such as `failure-rate = 0.5`. A flag goes before a variable, a variable before the
 /// file.
 #[derive(Args, Clone, Debug, Default)]
-pub struct ServeArgs {
+pub struct SettingArgs {
     /// A TOML file with settings; its keys are the flags' names [env: VALUATION_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -48,14 +63,39 @@ pub struct ServeArgs {
 
     /// Where SuperCar Valuations, the primary provider, is reached
     #[arg(long, value_name = "URL")]
-    supercar_url: Option<String>,
+    supercar_url: Option<Secret>,
 
     /// Where Premium Car Valuations, the fallback provider, is reached
     #[arg(long, value_name = "URL")]
-    premium_url: Option<String>,
+    premium_url: Option<Secret>,
 
     #[command(flatten)]
     policy: PolicyArgs,
+
+    #[command(flatten)]
+    operation: OperationArgs,
+}
+
+/// The flags of the operators' side.
+#[derive(Args, Clone, Debug, Default)]
+struct OperationArgs {
+    /// Where the operators' side listens: health, metrics, orders to the failover. Beyond loopback
+    /// it needs a token [default: off, in the demo 127.0.0.1:9000]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+
+    /// What an operator must send as `Authorization: Bearer …`. Other users of the machine can see
+    /// a flag; the variable VALUATION_ADMIN_TOKEN or the file is better [default: none]
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    admin_token: Option<Secret>,
+
+    /// The form of the log's lines on standard error: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+
+    /// Whether each request leaves a line in the log: on or off [default: off]
+    #[arg(long, value_name = "ON|OFF")]
+    access_log: Option<String>,
 }
 
 /// The flags that say when to fail over and how to ask the providers.
@@ -138,6 +178,9 @@ pub struct DemoArgs {
 
     #[command(flatten)]
     policy: PolicyArgs,
+
+    #[command(flatten)]
+    operation: OperationArgs,
 }
 
 /// A story that the demo plays.
@@ -146,6 +189,9 @@ pub enum Scenario {
     /// SuperCar breaks, calls fail over, SuperCar recovers, calls revert
     Outage,
 }
+
+/// Where the demo's operators' side listens if this port is free; elsewhere if not.
+const ADMIN_PORT: u16 = 9000;
 
 /// The demo's time until the revert, unless it is given: short enough to wait for.
 const DEMO_REVERT_AFTER: Duration = Duration::from_secs(30);
@@ -158,16 +204,33 @@ impl ServeArgs {
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
     pub fn config(&self, environment: Environment<'_>) -> Result<Config, ConfigError> {
+        self.settings.config(environment)
+    }
+}
+
+impl SettingArgs {
+    /// The configuration from these flags, the environment and the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first setting that is wrong.
+    pub fn config(&self, environment: Environment<'_>) -> Result<Config, ConfigError> {
         let mut flags = self.policy.flags();
+        self.operation.add_to(&mut flags);
         insert(&mut flags, Setting::Listen, self.listen.as_ref());
         insert(&mut flags, Setting::Database, self.database.as_ref());
-        insert(&mut flags, Setting::SupercarUrl, self.supercar_url.as_ref());
-        insert(&mut flags, Setting::PremiumUrl, self.premium_url.as_ref());
+        insert_secret(&mut flags, Setting::SupercarUrl, self.supercar_url.as_ref());
+        insert_secret(&mut flags, Setting::PremiumUrl, self.premium_url.as_ref());
         Config::load(&flags, self.config.as_deref(), environment)
     }
 }
 
 impl DemoArgs {
+    /// Whether the operators' address was given, so that no other will do.
+    #[must_use]
+    pub fn has_admin_listen(&self) -> bool {
+        self.operation.admin_listen.is_some()
+    }
+
     /// The configuration of the demo's server, with the database and the simulated providers that
     /// the demo has made.
     ///
@@ -180,7 +243,12 @@ impl DemoArgs {
         premium_url: BaseUrl,
     ) -> Result<Config, ConfigError> {
         let mut flags = self.policy.flags();
+        self.operation.add_to(&mut flags);
         insert(&mut flags, Setting::Listen, self.listen.as_ref());
+        // Here there is always something for operators to look at.
+        flags
+            .entry(Setting::AdminListen)
+            .or_insert_with(|| format!("{}:{ADMIN_PORT}", Ipv4Addr::LOCALHOST));
         let mut config = Config::with_providers(&flags, database, supercar_url, premium_url)?;
         if self.policy.revert_after.is_none() {
             config.revert_after = if self.quick { QUICK_REVERT_AFTER } else { DEMO_REVERT_AFTER };
@@ -205,6 +273,21 @@ impl PolicyArgs {
         insert(&mut flags, Setting::SlowRate, self.options.slow_rate.as_ref());
         insert(&mut flags, Setting::FollowRetryAfter, self.options.follow_retry_after.as_ref());
         flags
+    }
+}
+
+impl OperationArgs {
+    fn add_to(&self, flags: &mut BTreeMap<Setting, String>) {
+        insert(flags, Setting::AdminListen, self.admin_listen.as_ref());
+        insert_secret(flags, Setting::AdminToken, self.admin_token.as_ref());
+        insert(flags, Setting::LogFormat, self.log_format.as_ref());
+        insert(flags, Setting::AccessLog, self.access_log.as_ref());
+    }
+}
+
+fn insert_secret(flags: &mut BTreeMap<Setting, String>, setting: Setting, text: Option<&Secret>) {
+    if let Some(text) = text {
+        flags.insert(setting, text.expose().to_owned());
     }
 }
 

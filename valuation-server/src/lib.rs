@@ -2,20 +2,25 @@
 //!
 //! ```text
 //! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
+//!         │           ├─► admin ─────► (its traits Operated and Failover; app implements them)
 //!         │           ├─► valuer ────► (its traits Records and Place; app gives it the store)
+//!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
 //!         ├─► cli ─► config ─► providers::BaseUrl
-//!         └─► demo    ├─► store ─────► domain
-//!                     ├─► providers ─► domain
+//!         ├─► check ──┬─► store ─────► domain
+//!         └─► demo    ├─► providers ─► domain
 //!                     ├─► audit ─────► domain
 //!                     └─► failover (the crate)
 //! ```
 //!
-//! `providers`, `audit`, `store` and `http` do not know one another. `http` sees the valuer and the
-//! domain, and never learns which provider is primary. The crate `failover` is named in `app` and
-//! `config` alone. `tests/it/layering.rs` holds these rules against the `use` lines.
+//! `providers`, `audit`, `store`, `http` and `admin` do not know one another. `http` sees the valuer
+//! and the domain, and never learns which provider is primary. The crate `failover` is named in
+//! `app`, `config` and `telemetry` alone. `tests/it/layering.rs` holds these rules against the
+//! `use` lines.
 
+pub mod admin;
 pub mod app;
 pub mod audit;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -26,6 +31,7 @@ pub mod store;
 pub mod telemetry;
 pub mod valuer;
 
+pub mod histogram;
 mod run;
 mod signals;
 mod unwind;

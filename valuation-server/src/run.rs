@@ -2,19 +2,21 @@
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | stopped in order, or the demo's story was told |
-//! | 1 | could not start, or the story went wrong; the last line on standard error says why |
+//! | 0 | stopped in order, or the demo's story was told, or all that was checked is well |
+//! | 1 | could not start, or the story or a check went wrong; the last line says what |
 //! | 2 | the command line or a setting is wrong; so does that line |
 //! | 3 | told to stop, and something was cut off at its deadline |
 //! | 130 | told to stop twice, and ended at once |
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::app::{App, Ended, StartError};
-use crate::cli::{Cli, Command, ServeArgs};
-use crate::{demo, signals, telemetry};
+use crate::cli::{Cli, Command};
+use crate::config::{Config, LogFormat};
+use crate::{check, demo, signals, telemetry};
 
 /// Could not start, or did not go well.
 const FAILED: u8 = 1;
@@ -28,31 +30,64 @@ const INTERRUPTED: u8 = 130;
 /// Runs a command to its end.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
-    telemetry::start();
+    let config = match &cli.command {
+        Command::Serve(args) => args.config(&environment),
+        Command::Check(args) => args.config(&environment),
+        Command::Demo(args) => {
+            telemetry::start(LogFormat::Text);
+            return in_runtime(async {
+                match demo::run(args, stop()).await {
+                    Ok(ended) => exit_code(ended),
+                    Err(error) => fail(FAILED, &error),
+                }
+            });
+        }
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    match &cli.command {
+        Command::Serve(args) if args.print_config => print(&config),
+        Command::Check(_) => in_runtime(async {
+            let mut out = io::stdout().lock();
+            match check::run(&config, &mut out).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
+                Err(error) => fail(FAILED, &error),
+            }
+        }),
+        _ => {
+            telemetry::start(config.log_format);
+            in_runtime(serve(&config))
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
     };
-    let code = runtime.block_on(async {
-        match &cli.command {
-            Command::Serve(args) => serve(args).await,
-            Command::Demo(args) => match demo::run(args, stop()).await {
-                Ok(ended) => exit_code(ended),
-                Err(error) => fail(FAILED, &error),
-            },
-        }
-    });
+    let code = runtime.block_on(work);
     // What is left are name look-ups that the system does not let go of.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(args: &ServeArgs) -> ExitCode {
-    let config = match args.config(&|name| std::env::var_os(name)) {
-        Ok(config) => config,
-        Err(error) => return fail(MISUSED, &error),
-    };
-    let app = match App::start(&config).await {
+fn print(config: &Config) -> ExitCode {
+    match io::stdout().write_all(config.to_toml().as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("the configuration cannot be printed: {error}")),
+    }
+}
+
+async fn serve(config: &Config) -> ExitCode {
+    let app = match App::start(config).await {
         Ok(app) => app,
         Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
         Err(error) => return fail(FAILED, &error),
@@ -64,6 +99,9 @@ async fn serve(args: &ServeArgs) -> ExitCode {
         config.supercar_url,
         config.premium_url,
     );
+    if let Some(address) = app.admin_address() {
+        tracing::info!("operators: http://{address}");
+    }
     exit_code(app.run(stop()).await)
 }
 

@@ -7,27 +7,35 @@
 //! ```
 //!
 //! It stops from the outside in: connections first, then the work that goes on without its
-//! clients, then the database. Each has a deadline of its own.
+//! clients, then the database, and the operators' side last. Each has a deadline of its own.
 
+mod operator;
 mod records;
 mod switch;
 mod transition;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use failover::{Clock, CoarseClock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::config::Config;
-use crate::http::{self, Limits, Stopped};
+use crate::admin::{self, Guard};
+use crate::config::{Config, Secret};
+use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::telemetry::{Metrics, Sources};
 use crate::valuer::Valuer;
+use operator::Backstage;
 
 pub use failover::State;
 pub use switch::{Providers, ProvidersError, RouteStatus};
@@ -48,8 +56,18 @@ pub struct App<K: Clock = CoarseClock> {
     store: Store,
     valuer: Valuer,
     limits: Limits,
+    watch: Watch,
+    admin: Option<Admin>,
     /// How long one question to the providers takes at most, a rescue included.
     longest_question: Duration,
+}
+
+/// The operators' side, ready to run.
+#[derive(Debug)]
+struct Admin {
+    listener: TcpListener,
+    address: SocketAddr,
+    guard: Guard,
 }
 
 /// Why the server can't start. The text names what to change.
@@ -70,6 +88,28 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The address for operators to listen on.
+    #[error(
+        "cannot listen on {address} for operators: {source}; choose another address with \
+         --admin-listen"
+    )]
+    AdminListen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Admin {
+    async fn listen(config: &Config) -> Result<Option<Self>, StartError> {
+        let Some(address) = config.admin_listen else { return Ok(None) };
+        let failed = |source| StartError::AdminListen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let guard = Guard::new(address, config.admin_token.as_ref().map(Secret::expose));
+        Ok(Some(Self { listener, address, guard }))
+    }
 }
 
 /// How a stop went.
@@ -107,6 +147,7 @@ impl<K: Clock> App<K> {
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let admin = Admin::listen(config).await?;
 
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
@@ -115,13 +156,30 @@ impl<K: Clock> App<K> {
         let valuer = Valuer::new(Arc::new(records::Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits { drain_timeout: longest_question + GRACE, ..Limits::default() };
-        Ok(Self { listener, address, providers, store, valuer, limits, longest_question })
+        let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
+        Ok(Self {
+            listener,
+            address,
+            providers,
+            store,
+            valuer,
+            limits,
+            watch,
+            admin,
+            longest_question,
+        })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where operators find it; `None` where they have no side of their own.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// The providers and the switch between them.
@@ -137,17 +195,56 @@ impl<K: Clock> App<K> {
     }
 
     /// Serves until `shutdown` is ready, then stops in order: no new connections, running requests
-    /// answered, work under way seen through, everything committed.
+    /// answered, work under way seen through, everything committed. Operators are answered until
+    /// the end, and told that it is near.
     ///
     /// # Cancel safety
     /// Dropping the future cuts everything off. What was answered is stored.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let stopped = http::serve(self.listener, self.valuer.clone(), self.limits, shutdown).await;
-        let idle = timeout(self.longest_question + GRACE, self.valuer.idle()).await;
-        if idle.is_err() {
-            tracing::error!(left = self.valuer.in_flight(), "questions were cut off");
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended
+    where
+        K: fmt::Debug,
+    {
+        let draining = Arc::new(AtomicBool::new(false));
+        let (stopped, stop) = oneshot::channel::<()>();
+        // Dropped with this future, it takes the task with it.
+        let mut operators = JoinSet::new();
+        if let Some(Admin { listener, guard, .. }) = self.admin.take() {
+            let backstage = Arc::new(self.backstage(Arc::clone(&draining)));
+            operators.spawn(admin::serve(listener, backstage, guard, async { drop(stop.await) }));
         }
-        let closed = timeout(CLOSING, self.store.shutdown()).await;
+        let shutdown = async {
+            shutdown.await;
+            // Ordering: Relaxed. The flag stands for nothing but itself.
+            draining.store(true, Ordering::Relaxed);
+        };
+        let ended = self.serve(shutdown).await;
+        drop(stopped);
+        while operators.join_next().await.is_some() {}
+        ended
+    }
+
+    fn backstage(&self, draining: Arc<AtomicBool>) -> Backstage<K> {
+        let failovers = failover::metrics::Metrics::new();
+        failovers.watch(&self.providers.handle());
+        let metrics = Metrics::new(Sources {
+            failovers,
+            calls: Arc::clone(self.providers.calls()),
+            traffic: Arc::clone(&self.watch.traffic),
+            store: self.store.clone(),
+            valuer: self.valuer.clone(),
+        });
+        let providers = Arc::new(self.providers.clone());
+        Backstage { store: self.store.clone(), draining, metrics, providers }
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let Self { listener, valuer, limits, watch, store, longest_question, .. } = self;
+        let stopped = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
+        let idle = timeout(longest_question + GRACE, valuer.idle()).await;
+        if idle.is_err() {
+            tracing::error!(left = valuer.in_flight(), "questions were cut off");
+        }
+        let closed = timeout(CLOSING, store.shutdown()).await;
         if closed.is_err() {
             tracing::error!("the database did not close in time");
         }

@@ -1,5 +1,7 @@
 //! The two providers and the failover between them.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use failover::{
@@ -8,11 +10,13 @@ use failover::{
 };
 use tower::{Layer, ServiceExt};
 
-use super::transition::{Transition, log};
+use super::transition::{Transition, log, note};
+use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, AuditLayer};
-use crate::config::Config;
-use crate::domain::{Provider, Quote, QuoteError};
+use crate::config::{Config, Setting};
+use crate::domain::{Provider, ProviderCall, Quote, QuoteError, Trace};
 use crate::providers::{ClientError, Premium, SuperCar};
+use crate::telemetry::ProviderCalls;
 use crate::valuer::Quotes;
 
 /// How long a probe holds its place beyond a provider's deadline, by which it has ended: longer
@@ -34,6 +38,10 @@ pub struct Providers<K: Clock = CoarseClock> {
     layer: FailoverLayer<Audit<Premium>, Judge, K>,
     supercar: Audit<SuperCar>,
     rescue: bool,
+    /// The configuration whose policy is in force. Locked where an operator changes it or looks.
+    config: Arc<Mutex<Config>>,
+    events: Arc<Journal>,
+    calls: Arc<ProviderCalls>,
 }
 
 /// Which results speak against a provider.
@@ -77,6 +85,9 @@ impl RouteStatus {
 }
 
 impl<K: Clock> Providers<K> {
+    /// What the failover between them is called, on the admin pages and in the metrics.
+    pub const NAME: &str = "valuations";
+
     /// The providers of a configuration, with SuperCar as the route. Calls are counted, and the
     /// time until the revert runs, by `clock`.
     ///
@@ -90,13 +101,26 @@ impl<K: Clock> Providers<K> {
             config.premium_range,
             config.provider_timeout,
         )?;
+        let calls = Arc::new(ProviderCalls::default());
+        let tell = || {
+            let calls = Arc::clone(&calls);
+            move |call: &ProviderCall, trace: &Trace| calls.note(call, trace)
+        };
+        let events = Arc::new(Journal::default());
         let layer = FailoverLayer::with_monitor(
-            AuditLayer.layer(premium),
+            AuditLayer.layer(premium).telling(tell()),
             Monitor::with_clock(policy, clock),
         )
+        .named(Self::NAME)
         .classify(judge as Judge)
-        .observe(|event: &Event| log(&Transition::from(event)));
-        Ok(Self { layer, supercar: AuditLayer.layer(supercar), rescue: config.rescue })
+        .observe(log)
+        .observe({
+            let events = Arc::clone(&events);
+            move |event: &Event| note(&events, event)
+        });
+        let supercar = AuditLayer.layer(supercar).telling(tell());
+        let config_in_force = Arc::new(Mutex::new(config.clone()));
+        Ok(Self { layer, supercar, rescue: config.rescue, config: config_in_force, events, calls })
     }
 
     /// Quotes from whichever provider the route says.
@@ -126,11 +150,50 @@ impl<K: Clock> Providers<K> {
 
     /// Has every later change of the route told to `tell`, by the request that causes it.
     pub fn on_transition(&self, tell: impl Fn(&Transition) + Send + Sync + 'static) {
-        self.handle().observe(move |event: &Event| tell(&Transition::from(event)));
+        self.handle().observe(move |event: &Event| {
+            if let Some(transition) = Transition::of(event) {
+                tell(&transition);
+            }
+        });
     }
 
-    fn handle(&self) -> FailoverHandle<K> {
+    /// The counts of calls to them.
+    #[must_use]
+    pub fn calls(&self) -> &Arc<ProviderCalls> {
+        &self.calls
+    }
+
+    /// What happened to the failover lately.
+    #[must_use]
+    pub fn events(&self) -> &Journal {
+        &self.events
+    }
+
+    /// The configuration, with the policy that is in force.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.lock().clone()
+    }
+
+    /// Puts a policy in force that differs from the present one in these settings.
+    pub(super) fn amend_policy(&self, changes: &BTreeMap<Setting, String>) -> Result<(), Refusal> {
+        // Held over the swap, so that of two changes at once neither is lost.
+        let mut config = self.lock();
+        let amended = config.amended(changes)?;
+        let refused = |error| Refusal { field: field(&error).into(), message: setting(&error) };
+        self.handle().swap_policy(policy(&amended).map_err(refused)?);
+        *config = amended;
+        Ok(())
+    }
+
+    /// The operator's side of the failover.
+    pub(super) fn handle(&self) -> FailoverHandle<K> {
         self.layer.handle()
+    }
+
+    // It is replaced as a whole: poison says nothing here.
+    fn lock(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,9 +251,13 @@ pub(super) fn provider(route: Route) -> Provider {
     }
 }
 
-/// The setting of the server that a field of the library's policy comes from.
 fn setting(error: &PolicyError) -> String {
-    let setting = match error {
+    format!("{} makes no sense: {error}", field(error))
+}
+
+/// The setting of the server that a field of the library's policy comes from.
+fn field(error: &PolicyError) -> &'static str {
+    match error {
         PolicyError::FailureRate(_) => "failure-rate",
         PolicyError::MinimumCalls => "min-calls",
         PolicyError::Window { .. } | PolicyError::Buckets(_) => "window",
@@ -201,6 +268,5 @@ fn setting(error: &PolicyError) -> String {
         PolicyError::SlowRate(_) => "slow-rate",
         PolicyError::Hints { .. } => "follow-retry-after",
         _ => "the failover settings",
-    };
-    format!("{setting} makes no sense: {error}")
+    }
 }

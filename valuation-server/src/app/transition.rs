@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use failover::{Cause, Condition, Event, State, Tally};
+use failover::{Cause, Condition, Event, Route, State, Tally};
 use humantime::format_duration;
 
 use super::switch::provider;
+use crate::admin::{Journal, Kind};
 use crate::domain::Provider;
 
 /// A change of how calls are routed.
@@ -19,8 +20,16 @@ pub struct Transition {
     pub because: String,
 }
 
-impl From<&Event> for Transition {
-    fn from(event: &Event) -> Self {
+impl Transition {
+    /// The change that an event tells of; `None` where calls are routed as before, by another
+    /// policy.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        let same = event.cause == Cause::PolicySwapped && event.from == event.to;
+        (!same).then(|| Self::told(event))
+    }
+
+    fn told(event: &Event) -> Self {
         let because = match &event.cause {
             Cause::Tripped { condition, tally, revert_after } => {
                 tripped(*condition, *tally, *revert_after)
@@ -38,6 +47,7 @@ impl From<&Event> for Transition {
             Cause::Reverted => format!("{}; counts start from zero", over_now(event.from)),
             Cause::Forced => "forced by an operator".into(),
             Cause::Released => "released by an operator; counts start from zero".into(),
+            Cause::PolicySwapped => "another policy, by an operator's order".into(),
             _ => "the route changed".into(),
         };
         Self { to: provider(event.route), state: event.to, because }
@@ -65,19 +75,53 @@ fn over_now(before: State) -> &'static str {
     }
 }
 
-/// Writes a change into the log: as a warning where it is for the worse.
-pub(super) fn log(transition: &Transition) {
-    let Transition { to, state, because } = transition;
+/// Writes an event into the log: as a warning where it is for the worse.
+pub(super) fn log(event: &Event) {
+    let message = message(event);
+    if event.route == Route::Fallback && event.from.as_str() != event.to.as_str() {
+        tracing::warn!("{message}");
+    } else {
+        tracing::info!("{message}");
+    }
+}
+
+/// Keeps an event for those who ask later.
+pub(super) fn note(events: &Journal, event: &Event) {
+    let kind = Kind::Transition {
+        from: event.from.as_str(),
+        to: event.to.as_str(),
+        route: event.route.as_str(),
+        cause: event.cause.as_str(),
+        epoch: event.epoch,
+    };
+    events.note(kind, message(event));
+}
+
+/// What happened, what it means, and what there is to do.
+fn message(event: &Event) -> String {
+    let Some(Transition { to, state, because }) = Transition::of(event) else {
+        return "policy: another one is in force, by an operator's order".to_owned();
+    };
     match (state, to) {
         (State::Probing, _) => {
-            tracing::info!("probing: a few calls at once go to SuperCar: {because}");
+            format!("probing: a few calls at once go to SuperCar: {because}")
         }
         (State::Returning, _) => {
-            tracing::info!("return: a growing share of calls goes to SuperCar: {because}");
+            format!("return: a growing share of calls goes to SuperCar: {because}")
         }
-        (_, Provider::SuperCar) => tracing::info!("revert: SuperCar is asked first: {because}"),
-        (_, Provider::Premium) => {
-            tracing::warn!("failover: Premium is asked instead of SuperCar: {because}");
-        }
+        (State::ForcedFallback, _) => format!(
+            "forced: Premium is asked instead of SuperCar: {because}. It stays so until an \
+             operator orders AUTO"
+        ),
+        (State::ForcedPrimary, _) => format!(
+            "forced: SuperCar is asked first, however often it fails: {because}. It stays so \
+             until an operator orders AUTO"
+        ),
+        (_, Provider::SuperCar) => format!("revert: SuperCar is asked first: {because}"),
+        (_, Provider::Premium) => format!(
+            "failover: Premium is asked instead of SuperCar: {because}. Customers still get \
+             valuations, at Premium's price; nothing has to be done here. Why SuperCar failed is \
+             in its lines above"
+        ),
     }
 }

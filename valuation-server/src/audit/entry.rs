@@ -1,12 +1,16 @@
 //! The record of an attempt while the attempt is still going on.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use crate::domain::{
-    Answer, CallTrail, ErrorCode, Failure, Provider, ProviderCall, QuoteError, QuoteRequest, Vrm,
+    Answer, CallTrail, ErrorCode, Failure, Provider, ProviderCall, QuoteError, QuoteRequest, Trace,
+    Vrm,
 };
+
+use super::Tell;
 
 /// The longest message that is recorded, in characters.
 pub const MAX_MESSAGE: usize = 200;
@@ -20,9 +24,10 @@ pub(super) struct Entry {
     inside: bool,
 }
 
-#[derive(Debug)]
 struct Open {
     trail: CallTrail,
+    trace: Trace,
+    tell: Option<Tell>,
     vrm: Vrm,
     provider: Provider,
     url: String,
@@ -31,10 +36,27 @@ struct Open {
     started: Instant,
 }
 
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open")
+            .field("vrm", &self.vrm)
+            .field("provider", &self.provider)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Entry {
-    pub(super) fn begin(provider: Provider, url: String, request: &QuoteRequest) -> Self {
+    pub(super) fn begin(
+        provider: Provider,
+        url: String,
+        request: &QuoteRequest,
+        tell: Option<Tell>,
+    ) -> Self {
         let open = Open {
             trail: request.trail.clone(),
+            trace: request.trace.clone(),
+            tell,
             vrm: request.vrm.clone(),
             provider,
             url,
@@ -76,7 +98,7 @@ impl Entry {
 
     fn close(&mut self, response_code: Option<u16>, error: Option<(ErrorCode, String)>) {
         let Some(open) = self.open.take() else { return };
-        open.trail.push(ProviderCall {
+        let call = ProviderCall {
             vrm: open.vrm,
             provider: open.provider,
             requested_at: open.requested_at,
@@ -84,7 +106,11 @@ impl Entry {
             url: open.url,
             response_code,
             error,
-        });
+        };
+        if let Some(tell) = open.tell {
+            tell(&call, &open.trace);
+        }
+        open.trail.push(call);
     }
 }
 

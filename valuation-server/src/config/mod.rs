@@ -6,7 +6,10 @@
 
 mod error;
 mod file;
+mod rules;
+mod secret;
 mod setting;
+mod shown;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,18 +21,11 @@ use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
 
 pub use error::ConfigError;
 pub use failover::{Ratio, RatioError};
+pub use secret::Secret;
 pub use setting::{Origin, Setting};
 
 /// The environment variable that names the configuration file.
 pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
-
-/// The longest duration that a setting takes: far from the range of any clock.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-const SHORTEST: Duration = Duration::from_millis(1);
-/// The shortest window: its ten buckets take at least 1 ms each.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
-/// The most calls that probe at once: what the failover takes.
-const MOST_PROBES: u32 = 1_000;
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +66,27 @@ pub struct Config {
     pub slow_rate: Ratio,
     /// Whether SuperCar's `Retry-After` says how long calls go to the fallback. Default: off.
     pub follow_retry_after: bool,
+    /// Where the operators' side listens, which is a loopback address or needs a token; `None` where
+    /// there is no such side. Default: none.
+    pub admin_listen: Option<SocketAddr>,
+    /// What an operator has to show; `None` where nothing. Default: none.
+    pub admin_token: Option<Secret>,
+    /// The form of the log's lines. Default: text.
+    pub log_format: LogFormat,
+    /// Whether each request leaves a line in the log. Default: off.
+    pub access_log: bool,
     /// Where each value came from; a setting that is not in it has its default.
     origins: BTreeMap<Setting, Origin>,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// A setting's value as it was given.
@@ -116,13 +131,14 @@ impl Config {
         let urls = [Setting::SupercarUrl, Setting::PremiumUrl];
         let missing = || urls.into_iter().filter(|url| !given.contains_key(url)).collect();
         let url = |setting| {
-            value(&given, setting, |text| BaseUrl::parse(text).map_err(|e| e.to_string()))?
-                .ok_or_else(|| ConfigError::Missing(missing()))
+            let Some(Given { text, origin }) = given.get(&setting) else {
+                return Err(ConfigError::Missing(missing()));
+            };
+            rules::url(text).map_err(|because| refused(setting, origin, text, because))
         };
         let (supercar_url, premium_url) = (url(Setting::SupercarUrl)?, url(Setting::PremiumUrl)?);
-        let database = value(&given, Setting::Database, database)?
-            .unwrap_or_else(|| PathBuf::from("valuations.sqlite"));
-        Self::read(&given, database, supercar_url, premium_url)
+        let database = PathBuf::from("valuations.sqlite");
+        Self::defaults(database, supercar_url, premium_url).with(&given)
     }
 
     /// The configuration from flags alone, around a database and providers that are there already.
@@ -139,7 +155,20 @@ impl Config {
             .iter()
             .map(|(s, text)| (*s, Given { text: text.clone(), origin: Origin::Flag }))
             .collect();
-        Self::read(&given, database.to_owned(), supercar_url, premium_url)
+        Self::defaults(database.to_owned(), supercar_url, premium_url).with(&given)
+    }
+
+    /// This configuration with an operator's changes. The settings must be among
+    /// [`Setting::POLICY`]; what else is given changes nothing that runs.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first change that is wrong.
+    pub fn amended(&self, changes: &BTreeMap<Setting, String>) -> Result<Self, ConfigError> {
+        let given = changes
+            .iter()
+            .map(|(s, text)| (*s, Given { text: text.clone(), origin: Origin::Operator }))
+            .collect();
+        self.clone().with(&given)
     }
 
     /// Where the value of `setting` came from.
@@ -148,51 +177,84 @@ impl Config {
         self.origins.get(&setting).unwrap_or(&Origin::Default)
     }
 
-    fn read(
-        given: &BTreeMap<Setting, Given>,
-        database: PathBuf,
-        supercar_url: BaseUrl,
-        premium_url: BaseUrl,
-    ) -> Result<Self, ConfigError> {
-        let duration = |setting, default| {
-            value(given, setting, duration).map(|given| given.unwrap_or(default))
-        };
-        let provider_timeout = duration(Setting::ProviderTimeout, DEFAULT_DEADLINE)?;
-        let slow_call = |text: &str| slow_call(text, provider_timeout);
-        Ok(Self {
+    fn defaults(database: PathBuf, supercar_url: BaseUrl, premium_url: BaseUrl) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
             database,
             supercar_url,
             premium_url,
-            listen: value(given, Setting::Listen, |text| text.parse().map_err(unexplained))?
-                .unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 3000))),
-            failure_rate: value(given, Setting::FailureRate, below_one)?.unwrap_or(Ratio::HALF),
-            min_calls: value(given, Setting::MinCalls, min_calls)?.unwrap_or(10),
-            window: value(given, Setting::Window, window)?.unwrap_or(Duration::from_secs(60)),
-            revert_after: duration(Setting::RevertAfter, Duration::from_secs(300))?,
-            provider_timeout,
-            rescue: value(given, Setting::Rescue, on_or_off)?.unwrap_or(true),
-            premium_range: value(given, Setting::PremiumRange, premium_range)?.unwrap_or_default(),
-            probes: value(given, Setting::Probes, probes)?.flatten(),
-            gradual_return: value(given, Setting::GradualReturn, duration_or_off)?.flatten(),
-            slow_call: value(given, Setting::SlowCall, slow_call)?.flatten(),
-            slow_rate: value(given, Setting::SlowRate, below_one)?.unwrap_or(Ratio::HALF),
-            follow_retry_after: value(given, Setting::FollowRetryAfter, on_or_off)?
-                .unwrap_or(false),
-            origins: given.iter().map(|(s, given)| (*s, given.origin.clone())).collect(),
-        })
+            failure_rate: Ratio::HALF,
+            min_calls: 10,
+            window: Duration::from_secs(60),
+            revert_after: Duration::from_secs(300),
+            provider_timeout: DEFAULT_DEADLINE,
+            rescue: true,
+            premium_range: PremiumRange::default(),
+            probes: None,
+            gradual_return: None,
+            slow_call: None,
+            slow_rate: Ratio::HALF,
+            follow_retry_after: false,
+            admin_listen: None,
+            admin_token: None,
+            log_format: LogFormat::Text,
+            access_log: false,
+            origins: BTreeMap::new(),
+        }
     }
-}
 
-/// Reads one value by its rule, which explains a refusal or leaves it at the empty text.
-fn value<T>(
-    given: &BTreeMap<Setting, Given>,
-    setting: Setting,
-    rule: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Option<T>, ConfigError> {
-    let Some(given) = given.get(&setting) else { return Ok(None) };
-    rule(&given.text)
-        .map(Some)
-        .map_err(|because| refused(setting, &given.origin, &given.text, because))
+    fn with(mut self, given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
+        for (&setting, Given { text, origin }) in given {
+            self.set(setting, text).map_err(|because| refused(setting, origin, text, because))?;
+            self.origins.insert(setting, origin.clone());
+        }
+        self.check_admin()?;
+        Ok(self)
+    }
+
+    /// Reads one value by its rule, which explains a refusal or leaves it at the empty text. In the
+    /// order of the settings: the rule of a slow call looks at the deadline.
+    fn set(&mut self, setting: Setting, text: &str) -> Result<(), String> {
+        match setting {
+            Setting::Listen => self.listen = rules::address(text)?,
+            Setting::Database => self.database = rules::path(text)?,
+            Setting::SupercarUrl => self.supercar_url = rules::url(text)?,
+            Setting::PremiumUrl => self.premium_url = rules::url(text)?,
+            Setting::FailureRate => self.failure_rate = rules::below_one(text)?,
+            Setting::MinCalls => self.min_calls = rules::min_calls(text)?,
+            Setting::Window => self.window = rules::window(text)?,
+            Setting::RevertAfter => self.revert_after = rules::duration(text)?,
+            Setting::ProviderTimeout => self.provider_timeout = rules::duration(text)?,
+            Setting::Rescue => self.rescue = rules::on_or_off(text)?,
+            Setting::PremiumRange => self.premium_range = rules::premium_range(text)?,
+            Setting::Probes => self.probes = rules::probes(text)?,
+            Setting::GradualReturn => self.gradual_return = rules::duration_or_off(text)?,
+            Setting::SlowCall => self.slow_call = rules::slow_call(text, self.provider_timeout)?,
+            Setting::SlowRate => self.slow_rate = rules::below_one(text)?,
+            Setting::FollowRetryAfter => self.follow_retry_after = rules::on_or_off(text)?,
+            Setting::AdminListen => self.admin_listen = rules::address_or_off(text)?,
+            Setting::AdminToken => self.admin_token = Some(rules::token(text)?),
+            Setting::LogFormat => self.log_format = rules::log_format(text)?,
+            Setting::AccessLog => self.access_log = rules::on_or_off(text)?,
+        }
+        Ok(())
+    }
+
+    /// Whoever reaches the operators' side commands the server.
+    fn check_admin(&self) -> Result<(), ConfigError> {
+        let setting = Setting::AdminListen;
+        match self.admin_listen {
+            Some(address)
+                if self.admin_token.is_none() && !address.ip().to_canonical().is_loopback() =>
+            {
+                let because = "whoever reaches it there commands the server: choose a loopback \
+                               address, or set admin-token (VALUATION_ADMIN_TOKEN)";
+                let text = address.to_string();
+                Err(refused(setting, self.origin(setting), &text, because.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn refused(setting: Setting, origin: &Origin, text: &str, because: String) -> ConfigError {
@@ -201,79 +263,10 @@ fn refused(setting: Setting, origin: &Origin, text: &str, because: String) -> Co
         place: origin.place(setting),
         value: match setting {
             Setting::SupercarUrl | Setting::PremiumUrl => BaseUrl::redacted_text(text),
+            Setting::AdminToken => secret::REDACTED.to_owned(),
             _ => text.to_owned(),
         },
         expected: setting.expected(),
         because: if because.is_empty() { because } else { format!(": {because}") },
-    }
-}
-
-/// A refusal to which what is expected says enough.
-fn unexplained<E>(_: E) -> String {
-    String::new()
-}
-
-fn database(text: &str) -> Result<PathBuf, String> {
-    if text.is_empty() { Err(String::new()) } else { Ok(PathBuf::from(text)) }
-}
-
-fn below_one(text: &str) -> Result<Ratio, String> {
-    match text.parse::<Ratio>() {
-        Ok(Ratio::ONE) => Err("nothing exceeds 1".to_owned()),
-        Ok(ratio) if ratio.numerator() > ratio.denominator() => Err("it is above 1".to_owned()),
-        other => other.map_err(|error| error.to_string()),
-    }
-}
-
-fn min_calls(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|calls| *calls >= 1).ok_or_else(String::new)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (SHORTEST..=LONGEST).contains(&duration) { Ok(duration) } else { Err(String::new()) }
-}
-
-fn duration_or_off(text: &str) -> Result<Option<Duration>, String> {
-    if text == "off" { Ok(None) } else { duration(text).map(Some) }
-}
-
-/// No call is seen to take longer than the deadline, so a time from there on would never be met.
-fn slow_call(text: &str, provider_timeout: Duration) -> Result<Option<Duration>, String> {
-    let slow_call = duration_or_off(text)?;
-    if slow_call.is_some_and(|time| time >= provider_timeout) {
-        let deadline = humantime::format_duration(provider_timeout);
-        return Err(format!("calls end after {deadline}"));
-    }
-    Ok(slow_call)
-}
-
-fn probes(text: &str) -> Result<Option<u32>, String> {
-    let probes: u32 =
-        text.parse().ok().filter(|probes| *probes <= MOST_PROBES).ok_or_else(String::new)?;
-    Ok((probes > 0).then_some(probes))
-}
-
-fn window(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(
-        |window| {
-            if window >= SHORTEST_WINDOW { Ok(window) } else { Err(String::new()) }
-        },
-    )
-}
-
-fn on_or_off(text: &str) -> Result<bool, String> {
-    match text {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(String::new()),
-    }
-}
-
-fn premium_range(text: &str) -> Result<PremiumRange, String> {
-    match text {
-        "private-sale" => Ok(PremiumRange::PrivateSale),
-        "dealership" => Ok(PremiumRange::Dealership),
-        _ => Err(String::new()),
     }
 }

@@ -40,11 +40,19 @@ pub enum Setting {
     SlowRate,
     /// Whether SuperCar's own word says how long calls go to the fallback.
     FollowRetryAfter,
+    /// Where the operators' side listens.
+    AdminListen,
+    /// What an operator has to show.
+    AdminToken,
+    /// The form of the log's lines.
+    LogFormat,
+    /// Whether each request leaves a line in the log.
+    AccessLog,
 }
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -56,6 +64,24 @@ impl Setting {
         Self::ProviderTimeout,
         Self::Rescue,
         Self::PremiumRange,
+        Self::Probes,
+        Self::GradualReturn,
+        Self::SlowCall,
+        Self::SlowRate,
+        Self::FollowRetryAfter,
+        Self::AdminListen,
+        Self::AdminToken,
+        Self::LogFormat,
+        Self::AccessLog,
+    ];
+
+    /// Those that say when to fail over and how to come back, which an operator may change while
+    /// the server runs.
+    pub const POLICY: [Self; 9] = [
+        Self::FailureRate,
+        Self::MinCalls,
+        Self::Window,
+        Self::RevertAfter,
         Self::Probes,
         Self::GradualReturn,
         Self::SlowCall,
@@ -83,6 +109,10 @@ impl Setting {
             Self::SlowCall => "slow-call",
             Self::SlowRate => "slow-rate",
             Self::FollowRetryAfter => "follow-retry-after",
+            Self::AdminListen => "admin-listen",
+            Self::AdminToken => "admin-token",
+            Self::LogFormat => "log-format",
+            Self::AccessLog => "access-log",
         }
     }
 
@@ -128,7 +158,10 @@ impl Setting {
             Self::RevertAfter | Self::ProviderTimeout => {
                 "a duration with its unit, from 1ms to 30days, such as 500ms, 60s or 5m"
             }
-            Self::Rescue | Self::FollowRetryAfter => "on or off",
+            Self::Rescue | Self::FollowRetryAfter | Self::AccessLog => "on or off",
+            Self::AdminListen => "off, or an IP address and a port, such as 127.0.0.1:9000",
+            Self::AdminToken => "a text of 16 to 256 visible ASCII characters without spaces",
+            Self::LogFormat => "text or json",
             Self::PremiumRange => "private-sale or dealership",
             Self::Probes => "a whole number from 0 (no probing) to 1000, such as 3",
             Self::GradualReturn => {
@@ -155,6 +188,8 @@ pub enum Origin {
         /// The line of the value, from 1.
         line: usize,
     },
+    /// An operator, while the server runs.
+    Operator,
     /// It was given nowhere.
     Default,
 }
@@ -169,6 +204,7 @@ impl Origin {
             Self::File { path, line } => {
                 format!("{} ({}, line {line})", setting.key(), path.display())
             }
+            Self::Operator => setting.key().to_owned(),
             Self::Default => format!("{} (default)", setting.key()),
         }
     }
@@ -180,6 +216,7 @@ impl fmt::Display for Origin {
             Self::Flag => f.write_str("flag"),
             Self::Environment => f.write_str("environment"),
             Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Operator => f.write_str("operator"),
             Self::Default => f.write_str("default"),
         }
     }

@@ -60,8 +60,17 @@ pub async fn run(
     let supercar = simulator(Provider::SuperCar, SUPERCAR_PORT).await?;
     let premium = simulator(Provider::Premium, PREMIUM_PORT).await?;
     let database = folder.path().join("valuations.sqlite");
-    let config = args.config(&database, supercar.base_url(), premium.base_url())?;
-    let app = App::start(&config).await?;
+    let mut config = args.config(&database, supercar.base_url(), premium.base_url())?;
+    let app = match App::start(&config).await {
+        Err(StartError::AdminListen { source, mut address })
+            if source.kind() == io::ErrorKind::AddrInUse && !args.has_admin_listen() =>
+        {
+            address.set_port(0);
+            config.admin_listen = Some(address);
+            App::start(&config).await?
+        }
+        started => started?,
+    };
     let stage = Stage { app, supercar, premium, folder };
     match args.scenario {
         None => {
@@ -102,6 +111,18 @@ fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -
     let put = format!("curl -X PUT http://{server}/valuations");
     let body = "-H 'content-type: application/json' -d '{\"mileage\": 10000}'";
     let minimum = config.min_calls;
+    let admin = stage.app.admin_address().map_or_else(String::new, |admin| {
+        format!(
+            "
+See what the failover does, and take it into your own hands:
+  curl http://{admin}/admin/failovers/valuations
+  curl http://{admin}/admin/failovers/valuations/events
+  curl -X POST http://{admin}/admin/failovers/valuations -H 'content-type: application/json' \\
+    -d '{{\"updateState\": \"FORCE_FALLBACK\"}}'      # AUTO ends it
+  curl http://{admin}/metrics
+"
+        )
+    });
     format!(
         "\
 The valuation server listens on http://{server}, until Ctrl-C.
@@ -128,7 +149,7 @@ Mend it, and after {back} it is asked again:
 Other faults: mode=hang, reset, garbage, slow, 503, 429, 404; rate=0.5 for a share of the calls.
 Every call to a provider is a row:
   sqlite3 {database} 'SELECT * FROM ProviderLogs ORDER BY id DESC LIMIT 5'
-
+{admin}
 A whole outage in a few seconds: valuation-server demo --scenario outage --quick"
     )
 }

@@ -7,6 +7,7 @@ mod mileage;
 mod money;
 mod provider;
 mod quote;
+mod trace;
 mod valuation;
 mod vrm;
 
@@ -17,5 +18,6 @@ pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};
 pub use provider::Provider;
 pub use quote::{Quote, QuoteError, QuoteRequest};
+pub use trace::{Trace, TraceId};
 pub use valuation::Valuation;
 pub use vrm::{Vrm, VrmError};

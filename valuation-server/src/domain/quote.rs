@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CallTrail, ErrorCode, Mileage, Money, MoneyError, Provider, Vrm};
+use super::{CallTrail, ErrorCode, Mileage, Money, MoneyError, Provider, Trace, Vrm};
 
 /// A question to a provider. A clone asks the same question and leaves its call in the same
 /// trail: that is how a rescue by the other provider ends up beside the failed attempt.
@@ -14,6 +14,8 @@ pub struct QuoteRequest {
     pub mileage: Mileage,
     /// Where every attempt at a provider leaves its record.
     pub trail: CallTrail,
+    /// Which request it is asked for.
+    pub trace: Trace,
 }
 
 /// A provider's answer: `lowest` ≤ `highest`.

@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::Limits;
 use super::handlers::Session;
 use super::socket::Socket;
+use super::{Limits, Watch};
 use crate::valuer::Valuer;
 
 /// The longest head of a request, in bytes. hyper answers 431 above it.
@@ -48,6 +48,7 @@ pub async fn serve(
     listener: TcpListener,
     valuer: Valuer,
     limits: Limits,
+    kept: Watch,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
     let protocol = Arc::new(protocol(&limits));
@@ -60,7 +61,7 @@ pub async fn serve(
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             // A limit on connections belongs here: beside `connections.len()`.
             stream = accept(&listener) => {
-                let session = Session::new(valuer.clone(), limits);
+                let session = Session::new(valuer.clone(), limits, kept.clone());
                 connections.spawn(converse(stream, session, protocol.clone(), stopping.clone()));
             }
         }

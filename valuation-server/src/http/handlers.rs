@@ -6,17 +6,21 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::problem::Problem;
 use super::router::{Resource, decode_vrm};
 use super::socket::Unread;
-use super::{Limits, body, wire};
+use super::trace::{Identity, X_REQUEST_ID};
+use super::{Limits, Watch, body, etag, wire};
 use crate::domain::{Valuation, Vrm};
 use crate::unwind;
 use crate::valuer::{ValueError, Valuer};
+
+/// A cache between here and the client may keep an answer only if it asks again before using it.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
 type Answer = Response<Full<Bytes>>;
 
@@ -25,12 +29,13 @@ type Answer = Response<Full<Bytes>>;
 pub(super) struct Session {
     valuer: Valuer,
     limits: Limits,
+    watch: Watch,
     unread: Unread,
 }
 
 impl Session {
-    pub(super) fn new(valuer: Valuer, limits: Limits) -> Self {
-        Self { valuer, limits, unread: Unread::default() }
+    pub(super) fn new(valuer: Valuer, limits: Limits, watch: Watch) -> Self {
+        Self { valuer, limits, watch, unread: Unread::default() }
     }
 
     pub(super) fn header_timeout(&self) -> Duration {
@@ -43,31 +48,48 @@ impl Session {
 
     /// Answers a request, whatever happens.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let exchange = self.watch.traffic.begin();
         let (parts, body) = request.into_parts();
-        let mut answer = match unwind::caught(self.handle(&parts, body)).await {
+        let identity = Identity::of(&parts.headers);
+        let resource = Resource::at(parts.uri.path());
+        let handled = self.handle(resource, &parts, body, &identity);
+        let mut answer = match unwind::caught(handled).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(problem)) => refuse(problem, &parts),
             Err(panicked) => {
                 tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
-                    "a handler panicked");
+                    request_id = identity.request_id(), trace_id = %identity.trace_id(),
+                    "a handler panicked: a fault of this program; the client gets a 500");
                 refuse(Problem::fault(), &parts)
             }
         };
         if parts.method == Method::HEAD {
             strip_body(&mut answer);
         }
+        let took = exchange.end(resource, &parts.method, answer.status());
+        if self.watch.access_log {
+            tracing::info!(target: "access", method = %parts.method, path = parts.uri.path(),
+                status = answer.status().as_u16(), duration_us = took.as_micros(),
+                request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
+        }
+        answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
         answer
     }
 
-    async fn handle(&self, parts: &Parts, mut body: Incoming) -> Result<Answer, Problem> {
+    async fn handle(
+        &self,
+        resource: Option<Resource<'_>>,
+        parts: &Parts,
+        mut body: Incoming,
+        identity: &Identity,
+    ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
         self.unread.set(!no_body);
-        let (method, path) = (&parts.method, parts.uri.path());
-        let resource =
-            Resource::at(path).ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
+        let method = &parts.method;
+        let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
             (Resource::Valuation(segment), &Method::GET | &Method::HEAD) => {
-                self.find(&vrm(segment)?)
+                self.find(&vrm(segment)?, &parts.headers)
             }
             (Resource::Valuation(segment), &Method::PUT) => {
                 let vrm = vrm(segment)?;
@@ -76,7 +98,7 @@ impl Session {
                 }
                 let json = body::read(&mut body, &self.limits).await?;
                 self.unread.set(false);
-                self.value(vrm, &json).await
+                self.value(vrm, &json, identity).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
                 Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
@@ -86,17 +108,25 @@ impl Session {
         }
     }
 
-    fn find(&self, vrm: &Vrm) -> Result<Answer, Problem> {
+    /// The only answer with a tag: what a PUT brings is not what the client sent (RFC 9110,
+    /// section 9.3.4).
+    fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
         match self.valuer.find(vrm) {
-            Ok(Some(valuation)) => Ok(found(&valuation)),
+            Ok(Some(valuation)) => {
+                let tag = etag::of(&valuation);
+                let mut answer =
+                    if etag::is_known(headers, &tag) { not_modified() } else { found(&valuation) };
+                answer.headers_mut().insert(header::ETAG, tag);
+                Ok(answer)
+            }
             Ok(None) => Err(Problem::no_valuation(vrm)),
             Err(error) => Err(self.failed(&error, vrm)),
         }
     }
 
-    async fn value(&self, vrm: Vrm, json: &[u8]) -> Result<Answer, Problem> {
+    async fn value(&self, vrm: Vrm, json: &[u8], identity: &Identity) -> Result<Answer, Problem> {
         let mileage = wire::parse_put(json).map_err(Problem::bad_request)?;
-        match self.valuer.value(vrm.clone(), mileage).await {
+        match self.valuer.value(vrm.clone(), mileage, identity.trace()).await {
             Ok(valuation) => Ok(found(&valuation)),
             Err(error) => Err(self.failed(&error, &vrm)),
         }
@@ -126,8 +156,15 @@ fn json(body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // A cache between here and the client may keep it only if it asks again before using it.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    answer
+}
+
+/// The client has the valuation already.
+fn not_modified() -> Answer {
+    let mut answer = Response::default();
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    answer.headers_mut().insert(header::CACHE_CONTROL, ASK_AGAIN);
     answer
 }
 

@@ -11,15 +11,29 @@
 
 mod accept;
 mod body;
+mod etag;
 mod handlers;
 mod problem;
 pub mod router;
 mod socket;
+mod trace;
+mod traffic;
 pub mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use accept::{Stopped, serve};
+pub use traffic::{Series, Traffic};
+
+/// What is kept and told of requests.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// The counts.
+    pub traffic: Arc<Traffic>,
+    /// Whether each request leaves a line in the log, with the target `access`.
+    pub access_log: bool,
+}
 
 /// How much of a client's time and bytes are taken before it is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -59,6 +59,17 @@ impl BaseUrl {
         self.0.scheme() == "https"
     }
 
+    /// The host's root, without credentials and parameters.
+    pub(super) fn root(&self) -> Url {
+        let mut url = self.0.clone();
+        // Both can fail only for URLs without a host, and http and https have one.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.set_path("/");
+        url.set_query(None);
+        url
+    }
+
     /// `{base}/{resource}/{segment}?{parameters}`, or without the last segment where there is
     /// none. The base's own parameters come first.
     ///

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::BaseUrl;
 use super::mishap::Mishap;
-use crate::domain::ErrorCode;
+use crate::domain::{ErrorCode, Trace};
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -86,27 +86,49 @@ impl Fetch {
         Ok(Self { client, deadline, https: base.is_https() })
     }
 
-    /// Gets `url`.
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes its connection.
-    pub(super) async fn get(&self, url: Url) -> Result<Reply, Mishap> {
-        // Outside the exchange, so that a status that had come survives the deadline.
-        let mut status = None;
-        let outcome = tokio::time::timeout(self.deadline, self.exchange(url, &mut status)).await;
-        match outcome {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
-            Err(_) => {
-                let message =
-                    format!("no whole answer within {}", humantime::format_duration(self.deadline));
-                Err(Mishap { status, ..Mishap::new(ErrorCode::Timeout, message) })
-            }
+    /// Asks for the head at `url`, and gives its status.
+    pub(super) async fn head(&self, url: Url) -> Result<u16, Mishap> {
+        let asking = self.client.head(url).send();
+        match tokio::time::timeout(self.deadline, asking).await {
+            Ok(Ok(response)) => Ok(response.status().as_u16()),
+            Ok(Err(error)) => Err(Mishap::of(error, self.https)),
+            Err(_) => Err(self.too_late()),
         }
     }
 
-    async fn exchange(&self, url: Url, came: &mut Option<u16>) -> Result<Reply, Mishap> {
-        let response = self.client.get(url).send().await.map_err(|e| Mishap::of(e, self.https))?;
+    fn too_late(&self) -> Mishap {
+        let deadline = humantime::format_duration(self.deadline);
+        Mishap::new(ErrorCode::Timeout, format!("no whole answer within {deadline}"))
+    }
+
+    /// Gets `url`, with the headers `traceparent` and `x-request-id` of the trace.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes its connection.
+    pub(super) async fn get(&self, url: Url, trace: &Trace) -> Result<Reply, Mishap> {
+        // Outside the exchange, so that a status that had come survives the deadline.
+        let mut status = None;
+        let outcome =
+            tokio::time::timeout(self.deadline, self.exchange(url, trace, &mut status)).await;
+        match outcome {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
+            Err(_) => Err(Mishap { status, ..self.too_late() }),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        url: Url,
+        trace: &Trace,
+        came: &mut Option<u16>,
+    ) -> Result<Reply, Mishap> {
+        let request = self
+            .client
+            .get(url)
+            .header("traceparent", traceparent(trace))
+            .header("x-request-id", trace.request_id());
+        let response = request.send().await.map_err(|e| Mishap::of(e, self.https))?;
         let status = response.status().as_u16();
         *came = Some(status);
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
@@ -132,6 +154,13 @@ impl Fetch {
         }
         Ok(body)
     }
+}
+
+/// The trace as it is passed on: this call is a span of its own (W3C Trace Context, section 3.2).
+/// A span's id needs to be unique, and is no secret.
+fn traceparent(trace: &Trace) -> String {
+    let span = fastrand::u64(1..);
+    format!("00-{}-{span:016x}-{:02x}", trace.id(), trace.flags())
 }
 
 /// A `Retry-After` of whole seconds, up to the 136 years that 32 bits hold. One that is a date

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::domain::{Answer, ErrorCode, Failure, Quote, QuoteError};
+use crate::domain::{Answer, ErrorCode, Failure, Quote, QuoteError, Trace};
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use fetch::{ClientError, MAX_BODY};
@@ -43,13 +43,14 @@ pub type Asking = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 fn ask(
     fetch: Fetch,
     url: Option<Url>,
+    trace: Trace,
     parse: impl FnOnce(&[u8]) -> Result<Quote, QuoteError> + Send + 'static,
 ) -> Asking {
     Box::pin(async move {
         let Some(url) = url else {
             return Err(Failure { error: QuoteError::NotAsked, response_code: None });
         };
-        let reply = fetch.get(url).await.map_err(|mishap| Failure {
+        let reply = fetch.get(url, &trace).await.map_err(|mishap| Failure {
             response_code: mishap.status,
             error: QuoteError::Unavailable {
                 code: mishap.code,
@@ -69,6 +70,30 @@ fn ask(
             Err(error) => Err(Failure { error, response_code: Some(reply.status) }),
         }
     })
+}
+
+/// Nobody answered. The text names no URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Unreachable {
+    /// The stable name of what happened.
+    pub code: ErrorCode,
+    /// What happened, in our words.
+    pub message: String,
+}
+
+/// Says whether a provider's host speaks HTTP: the status of its answer to `HEAD /`, whatever it
+/// is. Neither credentials nor keys are sent, and nothing is asked that costs anything.
+///
+/// # Errors
+/// [`Unreachable`] if no answer comes within `deadline`, or the client can't be made.
+pub async fn reach(base: &BaseUrl, deadline: Duration) -> Result<u16, Unreachable> {
+    let fetch = Fetch::new(base, deadline, "*/*")
+        .map_err(|error| Unreachable { code: ErrorCode::Tls, message: error.to_string() })?;
+    fetch
+        .head(base.root())
+        .await
+        .map_err(|mishap| Unreachable { code: mishap.code, message: mishap.message })
 }
 
 fn failing_status(status: u16, retry_after: Option<Duration>) -> QuoteError {

@@ -83,6 +83,8 @@ impl Service<QuoteRequest> for Premium {
 
     fn call(&mut self, request: QuoteRequest) -> Asking {
         let range = self.range;
-        ask(self.fetch.clone(), self.target(&request), move |body| parse(body, range))
+        ask(self.fetch.clone(), self.target(&request), request.trace, move |body| {
+            parse(body, range)
+        })
     }
 }

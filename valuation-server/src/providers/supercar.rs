@@ -58,7 +58,7 @@ impl Service<QuoteRequest> for SuperCar {
     }
 
     fn call(&mut self, request: QuoteRequest) -> Asking {
-        ask(self.fetch.clone(), self.target(&request), parse)
+        ask(self.fetch.clone(), self.target(&request), request.trace, parse)
     }
 }
 

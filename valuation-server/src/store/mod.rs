@@ -20,6 +20,7 @@ mod config;
 mod error;
 mod health;
 mod logs;
+mod look;
 mod open;
 mod owed;
 mod queue;
@@ -44,7 +45,8 @@ use stats::Shared;
 pub use config::{Durability, StoreConfig};
 pub use error::{OpenProblem, StoreError};
 pub use logs::LoggedCall;
-pub use stats::StoreStats;
+pub use look::{Found, look};
+pub use stats::{Commits, StoreStats};
 
 /// The database. Clones share it; when the last clone and reservation are dropped, the writer
 /// commits what waits and ends by itself.
@@ -160,6 +162,18 @@ impl Store {
     #[must_use]
     pub fn can_store(&self) -> bool {
         self.shared.health.is_well()
+    }
+
+    /// Why the writer can't store; `None` where it can, as far as is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.shared.health.trouble().map(StoreError::Unavailable)
+    }
+
+    /// What the committed transactions were like.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        self.shared.commits()
     }
 
     /// What the writer has done and has to do.

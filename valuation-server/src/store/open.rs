@@ -83,7 +83,7 @@ fn connect(path: &Path, extra: OpenFlags, lock_wait: Duration) -> rusqlite::Resu
 }
 
 /// SQLite has one sentence for all of these.
-fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
+pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     if !path.parent().is_some_and(Path::is_dir) {
         return Err(OpenProblem::NoFolder);
     }
@@ -99,7 +99,7 @@ fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
 
 /// A connection to a file that is found to be ours, and its schema's version.
 fn inspected(config: &StoreConfig, extra: OpenFlags) -> Result<(Connection, i32), OpenProblem> {
-    let left_log = wal_path(&config.path).metadata().is_ok_and(|log| log.len() > 0);
+    let left_log = beside(&config.path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
     let conn = connect(&config.path, extra, config.lock_wait)?;
     // Closing the last connection copies a log that a killed program left into the file; it must
     // not, if that program turns out to be another one. Where there is no log, closing tidies up.
@@ -115,9 +115,10 @@ fn must_be_writable(conn: &Connection) -> Result<(), OpenProblem> {
     if conn.is_readonly("main")? { Err(OpenProblem::ReadOnly) } else { Ok(()) }
 }
 
-fn wal_path(path: &Path) -> PathBuf {
+/// The file that SQLite keeps beside the database under that suffix, `-wal` or `-shm`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(suffix);
     name.into()
 }
 

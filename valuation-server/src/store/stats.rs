@@ -2,7 +2,29 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Duration;
+
 use super::health::Health;
+use crate::histogram::{Histogram, Reading};
+
+/// The ends of the ranges of a commit's duration, in nanoseconds: from a write that no disk waits
+/// for to one that another program's lock has held up.
+const DURATIONS: [u64; 12] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    100_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+];
+/// The ends of the ranges of a commit's rows.
+const ROWS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 256, 1_024];
 
 /// What the writer has done and has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +43,46 @@ pub struct StoreStats {
     pub capacity: usize,
 }
 
+/// What committed transactions were like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commits {
+    /// How long they took, the wait for the disk included, in nanoseconds.
+    pub durations: Reading,
+    /// How many rows each had.
+    pub rows: Reading,
+}
+
 /// What the writer shows of itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) health: Health,
     transactions: AtomicU64,
     entries: AtomicU64,
     rows: AtomicU64,
     failed: AtomicU64,
+    commit_durations: Histogram<12>,
+    commit_rows: Histogram<9>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            health: Health::default(),
+            transactions: AtomicU64::default(),
+            entries: AtomicU64::default(),
+            rows: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            commit_durations: Histogram::new(&DURATIONS),
+            commit_rows: Histogram::new(&ROWS),
+        }
+    }
 }
 
 impl Shared {
+    pub(super) fn commits(&self) -> Commits {
+        Commits { durations: self.commit_durations.read(), rows: self.commit_rows.read() }
+    }
+
     /// The counts, beside the queue's state.
     pub(super) fn stats(&self, waiting: usize, capacity: usize) -> StoreStats {
         // Ordering: Relaxed. Each counter is only ever read for itself.
@@ -51,7 +102,9 @@ impl Shared {
         self.failed.fetch_add(entries, Ordering::Relaxed);
     }
 
-    pub(super) fn count_committed(&self, entries: usize, rows: u64) {
+    pub(super) fn count_committed(&self, entries: usize, rows: u64, took: Duration) {
+        self.commit_durations.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.commit_rows.add(rows);
         // Ordering: Relaxed, as above. An answer is sent after its counts, and the channel orders
         // them: whoever has the answer sees them.
         self.transactions.fetch_add(1, Ordering::Relaxed);

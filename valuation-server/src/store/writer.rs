@@ -127,9 +127,10 @@ impl Writer {
     /// transactions, and nothing is paid for that while none is refused. Where nothing can be
     /// stored, all of them are owed.
     fn store(&mut self, mut jobs: Vec<Job>) {
+        let began = Instant::now();
         match write(&mut self.conn, &jobs) {
             Ok(written) => {
-                self.shared.count_committed(jobs.len(), written.rows);
+                self.shared.count_committed(jobs.len(), written.rows, began.elapsed());
                 for (job, standing) in jobs.into_iter().zip(written.standing) {
                     job.answer(standing);
                 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::{Inner, Place, RecordsError, ValueError};
-use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Valuation, Vrm};
+use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use crate::unwind;
 
 /// What a flight gives to everybody who waits for it.
@@ -23,6 +23,7 @@ pub(super) type Outcome = Result<Valuation, ValueError>;
 pub(super) struct Flight {
     inner: Arc<Inner>,
     vrm: Vrm,
+    trace: Trace,
     trail: CallTrail,
     /// Kept in the records from before the first attempt until the commit.
     place: Option<Box<dyn Place>>,
@@ -32,9 +33,14 @@ pub(super) struct Flight {
 
 impl Flight {
     /// A flight that its caller has entered into the map already.
-    pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, landed: watch::Sender<Option<Outcome>>) -> Self {
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        vrm: Vrm,
+        trace: Trace,
+        landed: watch::Sender<Option<Outcome>>,
+    ) -> Self {
         inner.running.send_modify(|running| *running += 1);
-        Self { inner, vrm, trail: CallTrail::default(), place: None, landed, outcome: None }
+        Self { inner, vrm, trace, trail: CallTrail::default(), place: None, landed, outcome: None }
     }
 
     /// Flies, and lands.
@@ -61,12 +67,24 @@ impl Flight {
     }
 
     async fn quote(&self, mileage: Mileage) -> Outcome {
-        let vrm = &self.vrm;
-        let request = QuoteRequest { vrm: vrm.clone(), mileage, trail: self.trail.clone() };
+        let (vrm, trace) = (&self.vrm, &self.trace);
+        let request = QuoteRequest {
+            vrm: vrm.clone(),
+            mileage,
+            trail: self.trail.clone(),
+            trace: trace.clone(),
+        };
         match unwind::caught(self.inner.quotes.clone().oneshot(request)).await {
             Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
             Ok(Err(error)) => {
-                tracing::warn!(%vrm, %error, "no quote");
+                let (request_id, trace_id) = (trace.request_id(), trace.id());
+                // An unknown mark is an everyday matter, and a refusal has its own line.
+                if error.is_provider_failure() {
+                    tracing::warn!(%vrm, %error, request_id, %trace_id,
+                        "no valuation: no provider gave a usable answer; the client gets 503");
+                } else {
+                    tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation");
+                }
                 Err(match error {
                     QuoteError::Unavailable { .. } => ValueError::Unavailable,
                     QuoteError::NotFound | QuoteError::NotAsked => ValueError::NotFound,
@@ -74,14 +92,21 @@ impl Flight {
                 })
             }
             Err(panicked) => {
-                tracing::error!(%vrm, %panicked, "asking for a quote panicked");
+                tracing::error!(
+                    %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
+                    "asking for a quote panicked: a fault of this program; the client gets a 500"
+                );
                 Err(ValueError::Panicked)
             }
         }
     }
 
     fn records_failed(&self, error: RecordsError) -> ValueError {
-        tracing::error!(vrm = %self.vrm, %error, "no valuation, because of the records");
+        tracing::error!(
+            vrm = %self.vrm, %error,
+            request_id = self.trace.request_id(), trace_id = %self.trace.id(),
+            "no valuation, because of the database; the client is told to try again later"
+        );
         error.into()
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
-use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Valuation, Vrm};
+use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use flight::{Flight, Outcome};
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
@@ -87,7 +87,7 @@ impl Valuer {
     /// Answers the stored valuation of a vehicle, or has one made and stored.
     ///
     /// Callers that ask about one vehicle at the same time share one question to the providers,
-    /// with the first caller's mileage. The answer comes after the valuation and the log of the
+    /// with the first caller's mileage and under the first caller's trace. The answer comes after the valuation and the log of the
     /// calls behind it are committed; so does an error that rests on such calls.
     ///
     /// # Errors
@@ -100,11 +100,16 @@ impl Valuer {
     ///
     /// # Panics
     /// Outside a tokio runtime, when a flight has to be started.
-    pub async fn value(&self, vrm: Vrm, mileage: Mileage) -> Result<Valuation, ValueError> {
+    pub async fn value(
+        &self,
+        vrm: Vrm,
+        mileage: Mileage,
+        trace: Trace,
+    ) -> Result<Valuation, ValueError> {
         if let Some(found) = self.find(&vrm)? {
             return Ok(found);
         }
-        let mut landing = self.0.board(vrm, mileage);
+        let mut landing = self.0.board(vrm, mileage, trace);
         match landing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
             // A flight's destructor always lands it, so that this is never reached.
@@ -128,7 +133,12 @@ impl Valuer {
 
 impl Inner {
     /// The landing of the flight for this vehicle; starts one if none is under way.
-    fn board(self: &Arc<Self>, vrm: Vrm, mileage: Mileage) -> watch::Receiver<Option<Outcome>> {
+    fn board(
+        self: &Arc<Self>,
+        vrm: Vrm,
+        mileage: Mileage,
+        trace: Trace,
+    ) -> watch::Receiver<Option<Outcome>> {
         let mut flights = self.flights();
         if let Some(landing) = flights.get(&vrm) {
             return landing.clone();
@@ -138,7 +148,7 @@ impl Inner {
         drop(flights);
         // The lock is free by here: where the runtime is ending, `spawn` drops the flight at once,
         // and its destructor takes the lock.
-        tokio::spawn(Flight::new(Arc::clone(self), vrm, landed).run(mileage));
+        tokio::spawn(Flight::new(Arc::clone(self), vrm, trace, landed).run(mileage));
         landing
     }
 

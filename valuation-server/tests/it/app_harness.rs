@@ -22,11 +22,31 @@ pub(crate) struct TestApp {
     pub(crate) premium: Simulator,
     pub(crate) clock: ManualClock,
     pub(crate) address: SocketAddr,
+    /// The operators' side.
+    pub(crate) admin: SocketAddr,
     pub(crate) providers: Providers<ManualClock>,
     pub(crate) store: Store,
     pub(crate) folder: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Ended>,
+}
+
+async fn ask(address: SocketAddr, request: &str) -> Answer {
+    let mut client = Client::connect(address).await;
+    client.send(request).await;
+    client.answer().await
+}
+
+pub(crate) fn admin_get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+pub(crate) fn admin_send(method: &str, path: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 pub(crate) fn broken() -> Fault {
@@ -50,18 +70,20 @@ impl TestApp {
             |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
         let supercar = simulator(Provider::SuperCar).await.unwrap();
         let premium = simulator(Provider::Premium).await.unwrap();
-        let mut flags = BTreeMap::from([(Setting::Listen, "127.0.0.1:0".to_owned())]);
+        let any = || "127.0.0.1:0".to_owned();
+        let mut flags = BTreeMap::from([(Setting::Listen, any()), (Setting::AdminListen, any())]);
         flags.extend(settings.iter().map(|(setting, value)| (*setting, (*value).to_owned())));
         let database = folder.path().join("valuations.sqlite");
         let config =
             Config::with_providers(&flags, &database, supercar.base_url(), premium.base_url());
         let clock = ManualClock::new();
         let app = App::start_on(&config.unwrap(), clock.clone()).await.unwrap();
-        let (address, providers) = (app.address(), app.providers().clone());
+        let (address, admin) = (app.address(), app.admin_address().unwrap());
+        let providers = app.providers().clone();
         let store = app.store().clone();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async { drop(stopped.await) }));
-        Self { supercar, premium, clock, address, providers, store, folder, stop, task }
+        Self { supercar, premium, clock, address, admin, providers, store, folder, stop, task }
     }
 
     pub(crate) async fn put(&self, vrm: &str) -> Answer {
@@ -73,9 +95,34 @@ impl TestApp {
     }
 
     async fn ask(&self, request: &str) -> Answer {
-        let mut client = Client::connect(self.address).await;
-        client.send(request).await;
-        client.answer().await
+        ask(self.address, request).await
+    }
+
+    /// What an operator's request is answered.
+    pub(crate) async fn operate(&self, request: &str) -> Answer {
+        ask(self.admin, request).await
+    }
+
+    /// What an operator sees at a path.
+    pub(crate) async fn look(&self, path: &str) -> Answer {
+        self.operate(&admin_get(path)).await
+    }
+
+    /// How the failover is, as an operator sees it.
+    pub(crate) async fn view(&self) -> serde_json::Value {
+        let answer = self.look("/admin/failovers/valuations").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    /// An operator's order.
+    pub(crate) async fn order(&self, body: &str) -> Answer {
+        self.operate(&admin_send("POST", "/admin/failovers/valuations", body)).await
+    }
+
+    /// An operator's change of the policy.
+    pub(crate) async fn amend(&self, body: &str) -> Answer {
+        self.operate(&admin_send("PUT", "/admin/failovers/valuations/policy", body)).await
     }
 
     /// Values so many new cars, whose marks begin with `mark`, and gives the statuses.

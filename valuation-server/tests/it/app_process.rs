@@ -13,9 +13,10 @@ use tokio::sync::Mutex;
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
 
+use crate::app_harness::admin_get;
 use crate::http_harness::{Client, put};
 
-fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_valuation-server"));
     command.env_clear().stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command
@@ -27,19 +28,30 @@ async fn refused(command: &mut Command) -> (i32, String) {
 }
 
 /// A server process and the lines of its log.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     address: SocketAddr,
 }
 
 impl Process {
-    async fn start(database: &Path, supercar: &Simulator, premium: &Simulator) -> Self {
+    pub(crate) async fn start(database: &Path, supercar: &Simulator, premium: &Simulator) -> Self {
+        Self::start_with(database, supercar, premium, &[]).await
+    }
+
+    /// Started with these flags besides the necessary ones.
+    async fn start_with(
+        database: &Path,
+        supercar: &Simulator,
+        premium: &Simulator,
+        flags: &[&str],
+    ) -> Self {
         let url = |simulator: &Simulator| format!("http://{}", simulator.address());
         let mut child = binary()
             .args(["serve", "--listen", "127.0.0.1:0", "--database"])
             .arg(database)
             .args(["--supercar-url", &url(supercar), "--premium-url", &url(premium)])
+            .args(flags)
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -54,23 +66,24 @@ impl Process {
         Self { child, log, address }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
         assert!(sent.success());
     }
 
-    async fn until_logged(&mut self, text: &str) {
+    /// The first line from now on that has this text.
+    pub(crate) async fn until_logged(&mut self, text: &str) -> String {
         while let Some(line) = self.log.next_line().await.unwrap() {
             if line.contains(text) {
-                return;
+                return line;
             }
         }
         panic!("never logged: {text}");
     }
 }
 
-async fn simulators(pace: Pace) -> (Simulator, Simulator) {
+pub(crate) async fn simulators(pace: Pace) -> (Simulator, Simulator) {
     let start = |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), pace);
     (start(Provider::SuperCar).await.unwrap(), start(Provider::Premium).await.unwrap())
 }
@@ -174,6 +187,93 @@ async fn sigterm_and_ctrl_c_let_the_running_request_finish_and_end_with_0() {
         };
         assert_eq!((rows("vehicle_valuation"), rows("ProviderLogs")), (1, 1));
     }
+}
+
+#[tokio::test]
+async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Hang));
+    let database = folder.path().join("v.sqlite");
+    let flags = ["--admin-listen", "127.0.0.1:0"];
+    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
+    let line = process.until_logged("operators: http://").await;
+    let admin: SocketAddr = line.split("http://").nth(1).unwrap().parse().unwrap();
+    let mut client = Client::connect(process.address).await;
+    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    while supercar.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    process.signal("TERM");
+    let mut operator = Client::connect(admin).await;
+    // The signal takes a moment to arrive.
+    let verbose = loop {
+        operator.send(admin_get("/readyz?verbose")).await;
+        let answer = operator.answer().await;
+        if answer.status == 503 {
+            break answer.body;
+        }
+    };
+    assert_eq!(verbose, "[+] database: ok\n[-] accepting: the server is stopping\nnot ready\n");
+    operator.send(admin_get("/livez")).await;
+    assert_eq!(operator.answer().await.status, 200);
+    // The hanging call is rescued at its deadline, and then the end comes.
+    process.until_logged("stopped; everything is stored").await;
+    assert_eq!(client.answer().await.status, 200);
+}
+
+/// The members of the first line of a JSON log that has this text.
+async fn json_line(process: &mut Process, text: &str) -> serde_json::Value {
+    serde_json::from_str(&process.until_logged(text).await).unwrap()
+}
+
+#[tokio::test]
+async fn the_log_names_the_request_that_met_a_providers_failure_and_each_request_if_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Status(500)));
+    let flags = ["--log-format", "json", "--access-log", "on", "--min-calls", "1"];
+    let database = folder.path().join("v.sqlite");
+    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
+    let mut client = Client::connect(process.address).await;
+    let traced = "Host: x\r\nX-Request-Id: order-77\r\ntraceparent: \
+                  00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
+    let request = put("/valuations/A", "{\"mileage\": 1}").replace("Host: x\r\n", traced);
+    client.send(request).await;
+    assert_eq!(client.answer().await.status, 200);
+    let failure = json_line(&mut process, "SuperCar Valuations: STATUS").await;
+    let transition = json_line(&mut process, "failover: Premium is asked").await;
+    let access = json_line(&mut process, "\"answered\"").await;
+    for line in [&failure, &access] {
+        assert_eq!(line["request_id"], "order-77");
+        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    }
+    assert_eq!([&failure["level"], &transition["level"]], ["WARN", "WARN"]);
+    assert_eq!(
+        [&failure["vrm"], &access["method"], &access["path"]],
+        ["A", "PUT", "/valuations/A"]
+    );
+    assert_eq!([&failure["status"], &access["status"]], [500, 200]);
+    let why = transition["message"].as_str().unwrap();
+    assert!(why.contains("1 of its last 1 calls failed; back in 5m"), "{why}");
+    process.signal("TERM");
+    process.until_logged("stopped; everything is stored").await;
+}
+
+#[tokio::test]
+async fn by_default_a_request_that_goes_well_leaves_no_line_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut client = Client::connect(process.address).await;
+    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    assert_eq!(client.answer().await.status, 200);
+    client.send(crate::http_harness::get("/valuations/A")).await;
+    assert_eq!(client.answer().await.status, 200);
+    drop(client);
+    process.signal("TERM");
+    let next = process.log.next_line().await.unwrap().unwrap();
+    assert!(next.contains("told to stop"), "{next}");
 }
 
 #[tokio::test]

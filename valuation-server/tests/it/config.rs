@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
-use valuation_server::config::{Config, ConfigError, Origin, Ratio, Setting};
+use valuation_server::config::{Config, ConfigError, LogFormat, Origin, Ratio, Setting};
 use valuation_server::providers::{BaseUrl, PremiumRange};
 
 const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
@@ -46,6 +46,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
     assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
     assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
+    assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
+    assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -69,6 +71,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::SlowCall, "500ms"),
         (Setting::SlowRate, "25%"),
         (Setting::FollowRetryAfter, "on"),
+        (Setting::AdminListen, "0.0.0.0:9001"),
+        (Setting::AdminToken, "0123456789abcdef"),
+        (Setting::LogFormat, "json"),
+        (Setting::AccessLog, "on"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
     let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
@@ -96,6 +102,9 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.slow_call, Some(Duration::from_millis(500)));
         assert_eq!(config.slow_rate, "1/4".parse().unwrap());
         assert!(config.follow_retry_after);
+        assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
+        assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
+        assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -190,6 +199,11 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--slow-call", "5s", "below provider-timeout, such as 2s: calls end after 5s"),
         ("--slow-rate", "1", "nothing exceeds 1"),
         ("--follow-retry-after", "7s", "on or off"),
+        ("--admin-listen", "9000", "off, or an IP address and a port"),
+        ("--admin-listen", "0.0.0.0:9000", "choose a loopback address, or set admin-token"),
+        ("--admin-listen", "[::]:9000", "choose a loopback address, or set admin-token"),
+        ("--log-format", "xml", "text or json"),
+        ("--access-log", "yes", "on or off"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {
@@ -257,8 +271,57 @@ fn neither_an_error_nor_a_debug_text_shows_a_secret() {
         assert!(!format!("{shown} {shown:?}").contains(secret), "{shown}");
     }
     let url = format!("http://u:{secret}@h/?key={secret}");
-    let config = serve(&["--supercar-url", &url, "--premium-url", &url], &[]).unwrap();
-    assert!(!format!("{config:?}").contains(secret));
+    let token = format!("{secret}{secret}{secret}");
+    let flags = ["--supercar-url", &url, "--premium-url", &url, "--admin-token", &token];
+    let config = serve(&flags, &[]).unwrap();
+    assert!(!format!("{config:?} {}", config.to_toml()).contains(secret));
+    let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(&flags)).unwrap();
+    assert!(!format!("{cli:?}").contains(secret));
+    for wrong in [secret, &format!("{token} {token}"), &token.repeat(20)] {
+        let shown = serve(&[&URLS[..], &["--admin-token", wrong]].concat(), &[]).unwrap_err();
+        assert!(!format!("{shown} {shown:?}").contains(secret), "{shown}");
+        assert!(shown.to_string().starts_with("--admin-token: \"REDACTED\" is not a text of 16 "));
+    }
+}
+
+#[test]
+fn the_operators_side_may_leave_loopback_with_a_token_alone() {
+    for address in ["127.0.0.1:0", "127.9.9.9:9000", "[::1]:9000", "[::ffff:127.0.0.1]:1", "off"] {
+        serve(&[&URLS[..], &["--admin-listen", address]].concat(), &[]).unwrap();
+    }
+    let token = [("VALUATION_ADMIN_TOKEN", "0123456789abcdef")];
+    let config = serve(&[&URLS[..], &["--admin-listen", "0.0.0.0:9000"]].concat(), &token).unwrap();
+    assert!(config.admin_token.is_some());
+}
+
+#[test]
+fn the_printed_configuration_says_where_each_value_came_from_and_reads_back() {
+    let file = "window = '90s'\nprobes = 3\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, file).unwrap();
+    let flags = [&URLS[..], &["--config", path.to_str().unwrap(), "--rescue", "off"]].concat();
+    let config = serve(&flags, &[("VALUATION_FAILURE_RATE", "33%")]).unwrap();
+    let printed = config.to_toml();
+    let line = |key: &str| {
+        let key = format!("{key} = ");
+        printed.lines().find(|line| line.starts_with(&key)).unwrap().to_owned()
+    };
+    for (key, value, origin) in [
+        ("listen", "\"127.0.0.1:3000\"", "# default"),
+        ("rescue", "\"off\"", "# flag --rescue"),
+        ("failure-rate", "\"33/100\"", "# environment VALUATION_FAILURE_RATE"),
+        ("window", "\"1m 30s\"", &format!("# file {}, line 1", path.display())),
+        ("probes", "\"3\"", &format!("# file {}, line 2", path.display())),
+    ] {
+        let line = line(key);
+        assert!(line.contains(&format!(" = {value} ")) && line.ends_with(origin), "{line}");
+    }
+    assert!(printed.contains("# admin-token is not set"), "{printed}");
+    let again = serve_with_file(&printed, &[]).unwrap();
+    for setting in Setting::ALL {
+        assert_eq!(again.shown(setting), config.shown(setting), "{setting:?}");
+    }
 }
 
 #[test]

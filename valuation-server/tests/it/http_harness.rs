@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::http::{Limits, Stopped, serve};
+use valuation_server::http::{Limits, Stopped, Watch, serve};
 use valuation_server::valuer::{Quotes, Valuer};
 
 use crate::valuer_stubs::{Gate, Memory, quote};
@@ -35,8 +35,9 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let valuer = Valuer::new(memory.clone(), quotes);
         let (stop, stopped) = oneshot::channel();
+        let watch = Watch::default();
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, valuer.clone(), limits, shutdown));
+        let task = tokio::spawn(serve(listener, valuer.clone(), limits, watch, shutdown));
         Self { address, memory, valuer, stop: Some(stop), task }
     }
 

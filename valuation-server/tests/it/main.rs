@@ -5,15 +5,21 @@
     reason = "clippy sees tests by their attribute, and not their helpers"
 )]
 
+mod admin_guard;
+mod admin_orders;
+mod admin_pages;
 mod app_failover;
 mod app_harness;
 mod app_options;
 mod app_process;
 mod audit;
+mod check;
 mod config;
 mod http_connections;
 mod http_errors;
 mod http_harness;
+mod http_tags;
+mod http_traces;
 mod http_valuations;
 mod layering;
 mod providers_faults;

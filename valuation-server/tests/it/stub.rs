@@ -16,6 +16,8 @@ use valuation_server::domain::{
 };
 use valuation_server::providers::{BaseUrl, Premium, PremiumRange, SuperCar};
 
+use crate::valuer_stubs::trace;
+
 /// Long enough for any exchange on loopback, however slow the machine.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
 
@@ -139,6 +141,7 @@ pub(crate) fn request(vrm: &str) -> QuoteRequest {
         vrm: Vrm::parse(vrm).unwrap(),
         mileage: Mileage::new(10_000.0).unwrap(),
         trail: CallTrail::default(),
+        trace: trace(),
     }
 }
 

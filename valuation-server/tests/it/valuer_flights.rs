@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use valuation_server::domain::{Entry, ErrorCode, QuoteError, QuoteRequest, Valuation};
 use valuation_server::valuer::{Quotes, RecordsError, ValueError, Valuer};
 
-use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, vrm};
+use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, trace, vrm};
 
 fn unavailable() -> QuoteError {
     QuoteError::Unavailable {
@@ -21,7 +21,7 @@ async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
     let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
     let gate = Gate::open();
     let valuer = Valuer::new(Memory::with(stored.clone()), gate.quotes(Ok(quote("3", "4"))));
-    assert_eq!(valuer.value(vrm("A"), miles(5.0)).await.unwrap(), stored);
+    assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), stored);
     assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
     assert_eq!(gate.asked(), 0);
 }
@@ -30,7 +30,7 @@ async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
 async fn the_valuation_and_the_log_of_its_calls_are_committed_together_before_the_answer() {
     let memory = Arc::<Memory>::default();
     let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Ok(quote("1", "2"))));
-    let made = valuer.value(vrm("A"), miles(5.0)).await.unwrap();
+    let made = valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap();
     let committed = memory.committed.lock().unwrap().clone();
     let [Entry { valuation: Some(valuation), calls }] = &committed[..] else {
         panic!("{committed:?}");
@@ -54,8 +54,8 @@ async fn two_that_ask_at_the_same_time_share_one_call_with_the_first_ones_mileag
         })
     };
     let valuer = Valuer::new(Arc::<Memory>::default(), quotes);
-    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0)));
-    let mut second = Box::pin(valuer.value(vrm("A"), miles(6.0)));
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    let mut second = Box::pin(valuer.value(vrm("A"), miles(6.0), trace()));
     assert!(poll_once(&mut first).await.is_pending());
     assert!(poll_once(&mut second).await.is_pending());
     assert_eq!(valuer.in_flight(), 1);
@@ -68,8 +68,8 @@ async fn two_that_ask_at_the_same_time_share_one_call_with_the_first_ones_mileag
 async fn different_vehicles_do_not_wait_for_each_other() {
     let gate = Gate::closed();
     let valuer = Valuer::new(Arc::<Memory>::default(), gate.quotes(Ok(quote("1", "2"))));
-    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0)));
-    let mut second = Box::pin(valuer.value(vrm("B"), miles(5.0)));
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    let mut second = Box::pin(valuer.value(vrm("B"), miles(5.0), trace()));
     assert!(poll_once(&mut first).await.is_pending());
     assert!(poll_once(&mut second).await.is_pending());
     gate.until_asked(2).await;
@@ -81,7 +81,7 @@ async fn a_flight_looks_into_the_records_again_so_that_a_commit_in_between_is_no
     let memory = Arc::<Memory>::default();
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let mut late = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut late = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
     // On this single-threaded runtime the flight is spawned by this poll, and runs at the await.
     assert!(poll_once(&mut late).await.is_pending());
     let other = Valuation::from_quote(vrm("A"), &quote("7", "8"));
@@ -100,7 +100,7 @@ async fn however_many_ask_for_one_vehicle_and_whenever_one_call_is_made() {
         let tasks: Vec<_> = (0..8)
             .map(|_| {
                 let (valuer, mark) = (valuer.clone(), mark.clone());
-                tokio::spawn(async move { valuer.value(mark, miles(5.0)).await.unwrap() })
+                tokio::spawn(async move { valuer.value(mark, miles(5.0), trace()).await.unwrap() })
             })
             .collect();
         for task in tasks {
@@ -117,7 +117,7 @@ async fn what_stands_in_the_records_wins_over_the_own_quote() {
     let memory = Arc::<Memory>::default();
     let gate = Gate::closed();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
     assert!(poll_once(&mut call).await.is_pending());
     gate.until_asked(1).await;
     // Another process that shares the database was faster.
@@ -133,7 +133,7 @@ async fn work_goes_on_and_is_committed_when_everybody_who_waited_is_gone() {
     let memory = Arc::<Memory>::default();
     let gate = Gate::closed();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
     assert!(poll_once(&mut call).await.is_pending());
     gate.until_asked(1).await;
     drop(call);
@@ -152,11 +152,11 @@ async fn a_database_that_cannot_store_buys_no_valuation() {
     Memory::set(&memory.full);
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    let refused = valuer.value(vrm("A"), miles(5.0), trace()).await;
     assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
     assert_eq!(gate.asked(), 0);
     memory.full.store(false, Ordering::SeqCst);
-    assert!(valuer.value(vrm("A"), miles(5.0)).await.is_ok());
+    assert!(valuer.value(vrm("A"), miles(5.0), trace()).await.is_ok());
 }
 
 #[tokio::test]
@@ -165,11 +165,11 @@ async fn a_database_that_cannot_be_read_buys_no_valuation_either() {
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
     Memory::set(&memory.unreadable);
-    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    let refused = valuer.value(vrm("A"), miles(5.0), trace()).await;
     assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
     memory.unreadable.store(false, Ordering::SeqCst);
     Memory::set(&memory.corrupt);
-    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    let refused = valuer.value(vrm("A"), miles(5.0), trace()).await;
     assert!(matches!(refused, Err(ValueError::Records(RecordsError::Corrupt(_)))));
     assert_eq!(gate.asked(), 0);
 }
@@ -180,7 +180,7 @@ async fn an_answer_that_cannot_be_committed_is_no_answer() {
     Memory::set(&memory.commits_fail);
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let refused = valuer.value(vrm("A"), miles(5.0)).await;
+    let refused = valuer.value(vrm("A"), miles(5.0), trace()).await;
     assert!(matches!(refused, Err(ValueError::Records(RecordsError::Unavailable(_)))));
     assert_eq!(gate.asked(), 1);
 }
@@ -194,7 +194,7 @@ async fn each_way_to_get_no_quote_is_told_apart_and_its_calls_are_committed_befo
     ] {
         let memory = Arc::<Memory>::default();
         let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Err(error)));
-        let outcome = valuer.value(vrm("A"), miles(5.0)).await.unwrap_err();
+        let outcome = valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap_err();
         assert_eq!(format!("{outcome:?}"), expected);
         assert_eq!(memory.committed_calls(), [1]);
         assert!(memory.committed.lock().unwrap()[0].valuation.is_none());
@@ -206,7 +206,7 @@ async fn an_error_whose_calls_cannot_be_logged_is_answered_as_the_records_error(
     let memory = Arc::<Memory>::default();
     Memory::set(&memory.commits_fail);
     let valuer = Valuer::new(memory, Gate::open().quotes(Err(QuoteError::NotFound)));
-    let outcome = valuer.value(vrm("A"), miles(5.0)).await;
+    let outcome = valuer.value(vrm("A"), miles(5.0), trace()).await;
     assert!(matches!(outcome, Err(ValueError::Records(_))));
 }
 
@@ -215,7 +215,7 @@ async fn after_a_failure_the_next_one_asks_again() {
     let gate = Gate::open();
     let valuer = Valuer::new(Arc::<Memory>::default(), gate.quotes(Err(unavailable())));
     for asked in 1..=3 {
-        assert!(valuer.value(vrm("A"), miles(5.0)).await.is_err());
+        assert!(valuer.value(vrm("A"), miles(5.0), trace()).await.is_err());
         assert_eq!(gate.asked(), asked);
     }
 }
@@ -228,8 +228,10 @@ async fn a_panic_while_asking_is_an_error_for_all_and_its_calls_are_committed() 
         panic!("the test wants a panic in the quotes")
     }));
     let valuer = Valuer::new(memory.clone(), quotes);
-    let (first, second) =
-        tokio::join!(valuer.value(vrm("A"), miles(5.0)), valuer.value(vrm("A"), miles(5.0)));
+    let (first, second) = tokio::join!(
+        valuer.value(vrm("A"), miles(5.0), trace()),
+        valuer.value(vrm("A"), miles(5.0), trace())
+    );
     assert!(matches!(first, Err(ValueError::Panicked)));
     assert!(matches!(second, Err(ValueError::Panicked)));
     assert_eq!(memory.committed_calls(), [1]);
@@ -242,13 +244,15 @@ async fn a_panic_in_the_records_is_an_error_for_all_and_leaves_no_flight_behind(
     Memory::set(&memory.commits_panic);
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let (first, second) =
-        tokio::join!(valuer.value(vrm("A"), miles(5.0)), valuer.value(vrm("A"), miles(5.0)));
+    let (first, second) = tokio::join!(
+        valuer.value(vrm("A"), miles(5.0), trace()),
+        valuer.value(vrm("A"), miles(5.0), trace())
+    );
     assert!(matches!(first, Err(ValueError::Panicked)));
     assert!(matches!(second, Err(ValueError::Panicked)));
     valuer.idle().await;
     memory.commits_panic.store(false, Ordering::SeqCst);
-    assert!(valuer.value(vrm("A"), miles(5.0)).await.is_ok());
+    assert!(valuer.value(vrm("A"), miles(5.0), trace()).await.is_ok());
 }
 
 /// Leaves an attempt when it is dropped, as a cancelled call to a provider does.
@@ -269,7 +273,7 @@ fn a_flight_that_the_runtime_drops_submits_the_calls_that_were_made() {
     }));
     let valuer = Valuer::new(memory.clone(), quotes);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0)));
+    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
     runtime.block_on(async {
         assert!(poll_once(&mut call).await.is_pending());
         tokio::task::yield_now().await;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
+use std::num::NonZeroU128;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,9 +15,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch};
 use valuation_server::domain::{
     Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
-    Valuation, Vrm,
+    Trace, Valuation, Vrm,
 };
 use valuation_server::valuer::{Commit, Place, Quotes, Records, RecordsError, Reserve};
+
+/// The trace of a request that came from nowhere.
+pub(crate) fn trace() -> Trace {
+    Trace::new(NonZeroU128::MIN, 0, "a-test")
+}
 
 pub(crate) fn vrm(text: &str) -> Vrm {
     Vrm::parse(text).unwrap()

@@ -1,0 +1,101 @@
+//! The bodies of orders.
+
+use std::collections::BTreeMap;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{self, HeaderMap};
+use serde_json::value::RawValue;
+
+use super::Order;
+use super::answers::Problem;
+
+/// The largest body that is read, in bytes.
+const LARGEST: usize = 16 * 1024;
+
+/// The orders by their names.
+const ORDERS: [(&str, Order); 4] = [
+    ("FORCE_PRIMARY", Order::ForcePrimary),
+    ("FORCE_FALLBACK", Order::ForceFallback),
+    ("AUTO", Order::Auto),
+    ("RESET", Order::Reset),
+];
+
+impl Order {
+    /// Its name in a request.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ORDERS.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
+    }
+}
+
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// Reads a body that must be a JSON object.
+pub(super) async fn members(headers: &HeaderMap, body: Incoming) -> Result<Members, Problem> {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
+        .unwrap_or_default();
+    // A page can send other types to any site unasked.
+    if !essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
+        let message = "the body must be sent as Content-Type: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    if body.size_hint().lower() > LARGEST as u64 {
+        return Err(too_large());
+    }
+    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| too_large())?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message =
+            format!("the body must be a JSON object: it is not at line {line} column {column}");
+        Problem::new(StatusCode::BAD_REQUEST, message)
+    })
+}
+
+fn too_large() -> Problem {
+    let message = format!("the body must come whole and not exceed {LARGEST} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+}
+
+/// `{"updateState": "…"}` and nothing else.
+pub(super) fn order(members: &Members) -> Result<Order, Problem> {
+    if let Some(other) = members.keys().find(|key| *key != "updateState") {
+        let message = format!("there is no {other:?}; send {{\"updateState\": \"...\"}}");
+        return Err(Problem::field(other, message));
+    }
+    let given = members.get("updateState").map_or("", |value| value.get());
+    let name: String = serde_json::from_str(given).unwrap_or_default();
+    ORDERS.iter().find(|(known, _)| *known == name).map(|(_, order)| *order).ok_or_else(|| {
+        let names = ORDERS.map(|(name, _)| name).join(", ");
+        Problem::field("updateState", format!("updateState must be one of {names}"))
+    })
+}
+
+/// A policy's settings by their names, each as it would be given in the configuration: a text, a
+/// number as it is written, or true and false for on and off.
+pub(super) fn settings(members: &Members) -> Result<BTreeMap<String, String>, Problem> {
+    if members.is_empty() {
+        let message = "name at least one setting, such as {\"failure-rate\": \"1/3\"}";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, message));
+    }
+    members
+        .iter()
+        .map(|(name, value)| {
+            let text = match value.get() {
+                "true" => Some("on".to_owned()),
+                "false" => Some("off".to_owned()),
+                text if text.starts_with('"') => serde_json::from_str(text).ok(),
+                number if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                    Some(number.to_owned())
+                }
+                _ => None,
+            };
+            let wrong =
+                || Problem::field(name, format!("{name} must be a text, a number, true or false"));
+            Ok((name.clone(), text.ok_or_else(wrong)?))
+        })
+        .collect()
+}

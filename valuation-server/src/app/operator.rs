@@ -1,0 +1,111 @@
+//! The server as its operators see it: what the admin pages show and do.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use failover::{Clock, Route};
+
+use super::switch::{Providers, provider};
+use crate::admin::{Check, Failover, Journal, Operated, Order, Refusal, View, Window};
+use crate::config::{ConfigError, Setting};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// All that operators reach.
+#[derive(Debug)]
+pub(super) struct Backstage<K: Clock> {
+    pub(super) store: Store,
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) metrics: Metrics,
+    pub(super) providers: Arc<Providers<K>>,
+}
+
+impl<K: Clock + fmt::Debug> Operated for Backstage<K> {
+    fn readiness(&self) -> Vec<Check> {
+        let database = self.store.trouble().map(|trouble| trouble.to_string());
+        // Ordering: Relaxed. The flag stands for nothing but itself.
+        let stopping = self.draining.load(Ordering::Relaxed);
+        vec![
+            Check { name: "database", trouble: database },
+            Check { name: "accepting", trouble: stopping.then(|| "the server is stopping".into()) },
+        ]
+    }
+
+    fn metrics(&self) -> Result<String, fmt::Error> {
+        self.metrics.page()
+    }
+
+    fn failovers(&self) -> Vec<Arc<dyn Failover>> {
+        vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
+    }
+}
+
+impl<K: Clock + fmt::Debug> Failover for Providers<K> {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn view(&self) -> View {
+        let snapshot = self.handle().snapshot();
+        let config = self.config();
+        let shown = |setting: Setting| Some((setting.key(), config.shown(setting)?));
+        View {
+            name: Self::NAME.to_owned(),
+            state: snapshot.state.as_str(),
+            route: snapshot.route.as_str(),
+            provider: provider(snapshot.route).name(),
+            forced: snapshot.forced,
+            window: Window {
+                calls: snapshot.tally.calls(),
+                failures: snapshot.tally.failures,
+                slow: snapshot.tally.slow,
+                failure_rate: self.status().failure_rate(),
+            },
+            reverts_in: snapshot.reverts_in,
+            epoch: snapshot.epoch,
+            policy: Setting::POLICY.into_iter().filter_map(shown).collect(),
+        }
+    }
+
+    fn journal(&self) -> &Journal {
+        self.events()
+    }
+
+    fn order(&self, order: Order) {
+        let handle = self.handle();
+        match order {
+            Order::ForcePrimary => drop(handle.force(Route::Primary)),
+            Order::ForceFallback => drop(handle.force(Route::Fallback)),
+            Order::Auto => drop(handle.release()),
+            Order::Reset => handle.reset(),
+        }
+    }
+
+    fn amend(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        let mut changes = BTreeMap::new();
+        for (name, text) in settings {
+            let setting = Setting::from_key(name).filter(|s| Setting::POLICY.contains(s));
+            changes.insert(setting.ok_or_else(|| unknown(name))?, text.clone());
+        }
+        self.amend_policy(&changes)
+    }
+}
+
+fn unknown(name: &str) -> Refusal {
+    let known = Setting::POLICY.map(Setting::key).join(", ");
+    let message = format!("{name:?} is no setting of the policy; there are {known}");
+    Refusal { field: name.to_owned(), message }
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        let field = match &error {
+            ConfigError::Value { setting, .. } => setting.key(),
+            // Nothing else can be wrong with changes that are given as texts.
+            _ => "policy",
+        };
+        Self { field: field.to_owned(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,71 @@
+//! The configuration as an operator reads it: each value, and where it came from.
+
+use std::fmt::Write as _;
+
+use humantime::format_duration;
+
+use super::secret::REDACTED;
+use super::{Config, LogFormat, Origin, Setting};
+use crate::providers::PremiumRange;
+
+impl Config {
+    /// A setting's value in the spelling that it is given in; `None` where it is not set and has no
+    /// default. Credentials and keys in a URL are redacted, and so is the token.
+    #[must_use]
+    pub fn shown(&self, setting: Setting) -> Option<String> {
+        let on = |on| if on { "on" } else { "off" }.to_owned();
+        let duration = |time| format_duration(time).to_string();
+        let or_off = |time: Option<_>| time.map_or_else(|| "off".to_owned(), duration);
+        Some(match setting {
+            Setting::Listen => self.listen.to_string(),
+            Setting::Database => self.database.display().to_string(),
+            Setting::SupercarUrl => self.supercar_url.redacted(),
+            Setting::PremiumUrl => self.premium_url.redacted(),
+            Setting::FailureRate => self.failure_rate.to_string(),
+            Setting::MinCalls => self.min_calls.to_string(),
+            Setting::Window => duration(self.window),
+            Setting::RevertAfter => duration(self.revert_after),
+            Setting::ProviderTimeout => duration(self.provider_timeout),
+            Setting::Rescue => on(self.rescue),
+            Setting::PremiumRange => match self.premium_range {
+                PremiumRange::PrivateSale => "private-sale".to_owned(),
+                PremiumRange::Dealership => "dealership".to_owned(),
+            },
+            Setting::Probes => self.probes.unwrap_or(0).to_string(),
+            Setting::GradualReturn => or_off(self.gradual_return),
+            Setting::SlowCall => or_off(self.slow_call),
+            Setting::SlowRate => self.slow_rate.to_string(),
+            Setting::FollowRetryAfter => on(self.follow_retry_after),
+            Setting::AdminListen => {
+                self.admin_listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
+            }
+            Setting::AdminToken => return self.admin_token.as_ref().map(|_| REDACTED.to_owned()),
+            Setting::LogFormat => match self.log_format {
+                LogFormat::Text => "text".to_owned(),
+                LogFormat::Json => "json".to_owned(),
+            },
+            Setting::AccessLog => on(self.access_log),
+        })
+    }
+
+    /// All settings as a file that `--config` takes, each with where its value came from as a
+    /// comment. What is redacted has to be filled in again.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for setting in Setting::ALL {
+            let line = match self.shown(setting) {
+                Some(value) => format!("{} = {}", setting.key(), toml::Value::from(value)),
+                None => format!("# {} is not set", setting.key()),
+            };
+            let from = match self.origin(setting) {
+                Origin::Flag => format!("flag {}", setting.flag()),
+                Origin::Environment => format!("environment {}", setting.variable()),
+                origin @ Origin::File { .. } => format!("file {origin}"),
+                origin => origin.to_string(),
+            };
+            writeln!(text, "{line:<44} # {from}").expect("a text is written to memory");
+        }
+        text
+    }
+}

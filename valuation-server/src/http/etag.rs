@@ -1,0 +1,90 @@
+//! The entity tag of a valuation.
+//!
+//! It is made of the values themselves, so that it is exact and the same on every node and after
+//! every restart: two representations of one URL have the same tag only if they are the same bytes.
+
+use std::io::{Cursor, Write as _};
+
+use hyper::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
+
+use crate::domain::{Provider, Valuation};
+
+/// To be counted up when the JSON of a valuation gets another form.
+const FORM: u8 = 1;
+
+/// The strong tag of a valuation's JSON.
+pub(super) fn of(valuation: &Valuation) -> HeaderValue {
+    let provider = match valuation.provider {
+        Some(Provider::SuperCar) => 's',
+        Some(Provider::Premium) => 'p',
+        None => 'n',
+    };
+    let (lowest, highest) = (valuation.lowest.pence(), valuation.highest.pence());
+    // Two numbers of at most 20 digits and 8 characters around them.
+    let mut tag = Cursor::new([0; 64]);
+    let _ = write!(tag, "\"{FORM}-{lowest}-{highest}-{provider}\"");
+    let length = usize::try_from(tag.position()).unwrap_or(0);
+    HeaderValue::from_bytes(&tag.get_ref()[..length])
+        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+}
+
+/// Whether `If-None-Match` names the tag, so that the client has the representation already
+/// (RFC 9110, section 13.1.2: compared weakly).
+pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
+        value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|known| {
+            known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes()
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Money, Vrm};
+
+    fn tag(lowest: &str, highest: &str, provider: Option<Provider>) -> HeaderValue {
+        of(&Valuation {
+            vrm: Vrm::parse("A").unwrap(),
+            lowest: Money::parse(lowest).unwrap(),
+            highest: Money::parse(highest).unwrap(),
+            provider,
+        })
+    }
+
+    #[test]
+    fn other_values_have_another_tag() {
+        let tags = [
+            tag("1", "2", None),
+            tag("1", "2", Some(Provider::SuperCar)),
+            tag("1", "2", Some(Provider::Premium)),
+            tag("0.01", "2", None),
+            tag("1", "99999999.99", None),
+        ];
+        for (at, one) in tags.iter().enumerate() {
+            assert!(one.to_str().unwrap().starts_with('"') && one.to_str().unwrap().ends_with('"'));
+            assert!(tags[..at].iter().all(|other| other != one), "{one:?}");
+        }
+        assert_eq!(tag("1.0", "2", None), tag("1", "2.00", None));
+    }
+
+    #[test]
+    fn a_tag_is_found_alone_in_a_list_weak_and_by_the_star() {
+        let tag = tag("1", "2", None);
+        let with = |values: &[&str]| {
+            let value = |v: &&str| (IF_NONE_MATCH, HeaderValue::from_str(v).unwrap());
+            let mut headers = HeaderMap::new();
+            headers.extend(values.iter().map(value).map(|(name, value)| (Some(name), value)));
+            is_known(&headers, &tag)
+        };
+        let own = tag.to_str().unwrap();
+        assert!(with(&[own]));
+        assert!(with(&[&format!("\"x\" ,W/{own}")]));
+        assert!(with(&["\"x\"", own]));
+        assert!(with(&["*"]));
+        for other in ["", "\"x\"", own.trim_matches('"'), "W/*"] {
+            assert!(!with(&[other]), "{other}");
+        }
+        assert!(!with(&[]));
+    }
+}

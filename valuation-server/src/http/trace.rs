@@ -1,0 +1,182 @@
+//! Which trace a request belongs to, and what it is called: the headers `traceparent` and
+//! `x-request-id`, taken if they are right and made if not.
+//!
+//! `tracestate` is not read: it is other vendors' data, and nothing here is measured by it.
+
+use std::num::NonZeroU128;
+
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::domain::{Trace, TraceId};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What a request is called, by the client or by us.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest id that is taken from a client, in bytes.
+const LONGEST_ID: usize = 128;
+/// The flags that are defined, sampled and random; the others must not be passed on.
+const KNOWN_FLAGS: u8 = 0b11;
+
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+/// What a request is called.
+#[derive(Debug)]
+pub(super) struct Identity {
+    trace: NonZeroU128,
+    flags: u8,
+    /// As it is sent back.
+    request: HeaderValue,
+}
+
+impl Identity {
+    /// What the headers say, and made where they say nothing that can be taken.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let (trace, flags) = only(headers, &TRACEPARENT)
+            .and_then(|value| parent(value.as_bytes()))
+            .unwrap_or_else(|| (made(), 0));
+        let request = only(headers, &X_REQUEST_ID)
+            .filter(|value| is_id(value.as_bytes()))
+            .cloned()
+            .unwrap_or_else(|| named_after(trace));
+        Self { trace, flags, request }
+    }
+
+    /// As it is sent back. By value: to clone a header's value costs an allocation.
+    pub(super) fn into_header(self) -> HeaderValue {
+        self.request
+    }
+
+    /// As it goes on to the providers.
+    pub(super) fn trace(&self) -> Trace {
+        Trace::new(self.trace, self.flags, self.request_id())
+    }
+
+    pub(super) fn trace_id(&self) -> TraceId {
+        TraceId(self.trace)
+    }
+
+    pub(super) fn request_id(&self) -> &str {
+        // Checked to be ASCII, or made of digits.
+        self.request.to_str().unwrap_or_default()
+    }
+}
+
+/// The value of a header that is there once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// `00-{trace-id}-{parent-id}-{flags}` in lower-case hexadecimal digits, neither id zero; a later
+/// version than 00 begins like it (W3C Trace Context, section 3.2).
+fn parent(value: &[u8]) -> Option<(NonZeroU128, u8)> {
+    let (known, more) = value.split_at_checked(55)?;
+    let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
+    let dashes = [2, 35, 52].iter().all(|&at| known[at] == b'-');
+    let version = hex(version)?;
+    let goes_on = version != 0 && more.first() == Some(&b'-');
+    if !dashes || version == 0xff || !(more.is_empty() || goes_on) || hex(span)? == 0 {
+        return None;
+    }
+    let flags = u8::try_from(hex(flags)?).ok()?;
+    Some((NonZeroU128::new(hex(trace)?)?, flags & KNOWN_FLAGS))
+}
+
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
+}
+
+/// What is safe in a log's line, in a header and in a URL.
+fn is_id(value: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(b);
+    (1..=LONGEST_ID).contains(&value.len()) && value.iter().all(plain)
+}
+
+/// An id needs to be unique, and is no secret.
+fn made() -> NonZeroU128 {
+    NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN)
+}
+
+/// The trace's digits, as [`TraceId`] prints them; by hand, since every request that brings no id
+/// pays for it.
+fn named_after(trace: NonZeroU128) -> HeaderValue {
+    let digits = trace
+        .get()
+        .to_be_bytes()
+        .map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    HeaderValue::from_bytes(digits.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn trace(text: &str) -> Option<(String, u8)> {
+        parent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
+    }
+
+    #[test]
+    fn a_traceparent_is_taken_as_the_standard_says() {
+        let expected = |flags| Some(("0af7651916cd43dd8448eb211c80319c".to_owned(), flags));
+        assert_eq!(trace(GOOD), expected(1));
+        assert_eq!(trace(&GOOD.replace("-01", "-ff")), expected(3), "unknown flags are dropped");
+        assert_eq!(trace(&format!("cc{}-what-comes-later", &GOOD[2..])), expected(1));
+    }
+
+    #[test]
+    fn a_traceparent_that_is_not_right_is_not_taken() {
+        for wrong in [
+            "",
+            "00",
+            &GOOD[1..],
+            &GOOD.to_uppercase(),
+            &format!("{GOOD}-x"),
+            &format!("{GOOD} "),
+            &format!("ff{}", &GOOD[2..]),
+            &format!("cc{}x", &GOOD[2..]),
+            &GOOD.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            &GOOD.replace("b7ad6b7169203331", &"0".repeat(16)),
+            &GOOD.replace("-01", "_01"),
+            &GOOD.replace("-01", "-0g"),
+        ] {
+            assert_eq!(trace(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_a_client_is_bounded_and_plain() {
+        assert!(is_id(b"3f2504e0-4f89.41d3_9A0C~0305+/=:@"));
+        assert!(is_id(&[b'a'; LONGEST_ID]));
+        for wrong in [&b""[..], &[b'a'; LONGEST_ID + 1], b"a b", b"a\"b", b"a\xff", b"a\x1b[31m"] {
+            assert!(!is_id(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn two_requests_without_ids_get_two() {
+        let none = HeaderMap::new();
+        let (one, other) = (Identity::of(&none), Identity::of(&none));
+        assert_ne!(one.trace, other.trace);
+        assert_ne!(one.request_id(), other.request_id());
+        assert_eq!(one.request_id(), one.trace_id().to_string());
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_without_a_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parent(&value);
+            let _ = is_id(&value);
+        }
+    }
+}

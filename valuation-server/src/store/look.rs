@@ -1,0 +1,91 @@
+//! What a database file is, found out without a trace: nothing is created, locked for writing or
+//! changed.
+
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{Access, access};
+
+use super::error::{OpenProblem, StoreError};
+use super::{open, schema};
+
+/// What stands in a URI's path as it is.
+const PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What is found where the database is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// Nothing, in a folder where the file can be made.
+    Nothing,
+    /// An empty file or an empty database, which can be made into one of ours.
+    Empty,
+    /// A database of this server.
+    Ours {
+        /// Its schema's version.
+        version: i32,
+        /// The version that this program brings it to.
+        latest: i32,
+    },
+    /// A database of the older service, which can be taken over.
+    OlderService,
+}
+
+/// Looks whether [`Store::open`](super::Store::open) would take the file at `path`.
+///
+/// Where a server is using the database, it is read as another reader would; where none is, as a
+/// file that nobody changes, so that not even SQLite's own files beside it are made.
+///
+/// # Errors
+/// [`StoreError::Open`] names the file, what is wrong and what would be right.
+pub fn look(path: &Path) -> Result<Found, StoreError> {
+    let path = open::absolute(path)?;
+    inspect(&path).map_err(|problem| StoreError::Open { path, problem })
+}
+
+fn inspect(path: &Path) -> Result<Found, OpenProblem> {
+    open::look_at_the_path(path)?;
+    if let Some(folder) = path.parent() {
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(denied)?;
+    }
+    let length = match path.metadata() {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(denied(error)),
+    };
+    access(path, Access::READ_OK | Access::WRITE_OK).map_err(denied)?;
+    if length == 0 {
+        return Ok(Found::Empty);
+    }
+    let conn = connect(path)?;
+    let version = schema::inspect(&conn)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match version {
+        0 if tables == 0 => Found::Empty,
+        0 => Found::OlderService,
+        version => Found::Ours { version, latest: schema::latest() },
+    })
+}
+
+fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
+    match error.into() {
+        error if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => OpenProblem::ReadOnly,
+        error => OpenProblem::Denied(std::sync::Arc::new(error)),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+    let mut uri = String::from("file:");
+    uri.extend(percent_encode(path.as_os_str().as_encoded_bytes(), PATH));
+    let used = ["-wal", "-shm"].iter().all(|suffix| open::beside(path, suffix).exists());
+    uri.push_str(if used { "?mode=ro" } else { "?immutable=1" });
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(uri, flags)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(conn)
+}

@@ -1,0 +1,34 @@
+//! What the server tells of itself: the log, and the metrics.
+
+mod calls;
+mod metrics;
+mod process;
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::LogFormat;
+
+pub use calls::ProviderCalls;
+pub use metrics::{Metrics, Sources};
+
+/// Starts the log: lines on standard error. `RUST_LOG` chooses what is in it, as `info` (the
+/// default), `debug` or `valuation_server=debug,info` do. A second call does nothing.
+///
+/// A directive in `RUST_LOG` that makes no sense is left out, and said so.
+pub fn start(format: LogFormat) {
+    let filter =
+        EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    // Each fails where a log has been started already, which is then as good.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}

@@ -1,0 +1,134 @@
+//! `check` and `--print-config`: what an operator asks before a start, and what it leaves alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Output;
+
+use tokio::process::Command;
+use valuation_server::demo::simulator::{Pace, Simulator};
+use valuation_server::store::{Store, StoreConfig};
+
+use crate::app_process::{Process, binary, simulators};
+
+/// All files in a folder, with their content.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap()))
+        .collect()
+}
+
+async fn said(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn check(database: &Path, supercar: &Simulator, premium: &Simulator) -> Command {
+    let url = |simulator: &Simulator| format!("http://{}", simulator.address());
+    let mut command = binary();
+    command
+        .stdout(std::process::Stdio::piped())
+        .args(["check", "--supercar-url", &url(supercar), "--premium-url", &url(premium)])
+        .arg("--database")
+        .arg(database);
+    command
+}
+
+#[tokio::test]
+async fn before_the_first_start_all_is_well_and_no_file_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let database = folder.path().join("v.sqlite");
+    let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("v.sqlite: not there yet; serve makes it"), "{out}");
+    assert!(out.contains("SuperCar Valuations at http://127.0.0.1"), "{out}");
+    assert!(out.ends_with("All is well.\n"), "{out}");
+    assert_eq!(files(folder.path()), BTreeMap::new());
+    assert_eq!((supercar.calls(), premium.calls()), (0, 0), "nobody was asked for a valuation");
+}
+
+#[tokio::test]
+async fn a_database_of_ours_is_recognised_and_left_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let database = folder.path().join("a b%20?#.sqlite");
+    let store = Store::open(&StoreConfig::new(&database)).unwrap();
+    store.shutdown().await;
+    drop(store);
+    let before = files(folder.path());
+    let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("of this server, schema version 1"), "{out}");
+    assert_eq!(files(folder.path()), before);
+}
+
+#[tokio::test]
+async fn it_may_be_asked_beside_a_server_that_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let database = folder.path().join("v.sqlite");
+    let mut server = Process::start(&database, &supercar, &premium).await;
+    let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("of this server, schema version 1"), "{out}");
+    server.signal("TERM");
+    server.until_logged("stopped; everything is stored").await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_and_the_code_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "remember the milk. ".repeat(100)).unwrap();
+    let before = files(folder.path());
+    let (code, out, _) = said(&mut check(&text, &supercar, &premium)).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("FAIL  cannot use the database") && out.contains("notes.txt"), "{out}");
+    assert!(out.ends_with("1 of 4 checks failed.\n"), "{out}");
+    assert_eq!(files(folder.path()), before);
+
+    let database = folder.path().join("no-such-folder").join("v.sqlite");
+    let mut command = check(&database, &supercar, &premium);
+    supercar.stop().await;
+    let (code, out, _) = said(&mut command).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("its folder does not exist"), "{out}");
+    assert!(out.contains("FAIL  SuperCar Valuations at http://127.0.0.1"), "{out}");
+    assert!(out.contains("CONNECT"), "{out}");
+    assert!(out.contains("ok    Premium Car Valuations at "), "{out}");
+    assert!(out.ends_with("2 of 4 checks failed.\n"), "{out}");
+}
+
+#[tokio::test]
+async fn a_setting_that_is_wrong_is_named_and_the_code_is_2() {
+    let (code, out, log) = said(binary().arg("check").stdout(std::process::Stdio::piped())).await;
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(log.contains("--supercar-url"), "{log}");
+}
+
+#[tokio::test]
+async fn print_config_prints_and_starts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("v.sqlite");
+    let mut command = binary();
+    command
+        .stdout(std::process::Stdio::piped())
+        .args(["serve", "--print-config", "--supercar-url", "http://u:p4ss@h/?key=k3y"])
+        .arg("--database")
+        .arg(&database)
+        .env("VALUATION_PREMIUM_URL", "http://h2")
+        .env("VALUATION_ADMIN_TOKEN", "0123456789abcdef");
+    let (code, out, log) = said(&mut command).await;
+    assert_eq!((code, log.as_str()), (0, ""));
+    let line = |key: &str| out.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert!(line("supercar-url").contains("\"http://REDACTED@h/?key=REDACTED\""), "{out}");
+    assert!(line("supercar-url").ends_with("# flag --supercar-url"), "{out}");
+    assert!(line("premium-url").ends_with("# environment VALUATION_PREMIUM_URL"), "{out}");
+    assert!(line("admin-token").contains("\"REDACTED\""), "{out}");
+    assert!(line("min-calls").ends_with("# default"), "{out}");
+    assert_eq!(files(folder.path()), BTreeMap::new());
+}
