@@ -3,7 +3,7 @@
 //! ```text
 //! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
 //!         │           ├─► valuer ────► (its traits Records and Place; app gives it the store)
-//!         ├─► cli ─► config ─► providers::BaseUrl
+//!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
 //!         └─► demo    ├─► store ─────► domain
 //!                     ├─► providers ─► domain
 //!                     ├─► audit ─────► domain
@@ -25,6 +25,9 @@ pub mod providers;
 pub mod store;
 pub mod telemetry;
 pub mod valuer;
+
+#[cfg(unix)]
+mod system;
 
 mod run;
 mod signals;

@@ -48,6 +48,8 @@ pub fn run(cli: &Cli) -> ExitCode {
 }
 
 async fn serve(args: &ServeArgs) -> ExitCode {
+    #[cfg(unix)]
+    crate::system::survive_the_file_size_limit();
     let config = match args.config(&|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(error) => return fail(MISUSED, &error),

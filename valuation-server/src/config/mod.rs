@@ -4,6 +4,7 @@
 //! by the same rule wherever it came from, and an error says where that was. The environment is a
 //! parameter, so that a test has its own.
 
+mod capacity;
 mod error;
 mod file;
 mod setting;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
 
+pub use capacity::{Capacity, Durability};
 pub use error::ConfigError;
 pub use failover::{Ratio, RatioError};
 pub use setting::{Origin, Setting};
@@ -70,6 +72,8 @@ pub struct Config {
     pub slow_rate: Ratio,
     /// Whether SuperCar's `Retry-After` says how long calls go to the fallback. Default: off.
     pub follow_retry_after: bool,
+    /// How much the server takes on, and how well it keeps it.
+    pub capacity: Capacity,
     /// Where each value came from; a setting that is not in it has its default.
     origins: BTreeMap<Setting, Origin>,
 }
@@ -178,6 +182,7 @@ impl Config {
             slow_rate: value(given, Setting::SlowRate, below_one)?.unwrap_or(Ratio::HALF),
             follow_retry_after: value(given, Setting::FollowRetryAfter, on_or_off)?
                 .unwrap_or(false),
+            capacity: Capacity::read(given)?,
             origins: given.iter().map(|(s, given)| (*s, given.origin.clone())).collect(),
         })
     }

@@ -40,11 +40,19 @@ pub enum Setting {
     SlowRate,
     /// Whether SuperCar's own word says how long calls go to the fallback.
     FollowRetryAfter,
+    /// How many clients may be connected at once.
+    MaxConnections,
+    /// How many vehicles may be asked about at once.
+    MaxPuts,
+    /// How much memory stored valuations are kept in.
+    Cache,
+    /// What an answered commit survives.
+    Durability,
 }
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -61,6 +69,10 @@ impl Setting {
         Self::SlowCall,
         Self::SlowRate,
         Self::FollowRetryAfter,
+        Self::MaxConnections,
+        Self::MaxPuts,
+        Self::Cache,
+        Self::Durability,
     ];
 
     /// The key in the file; the flag is the same after `--`.
@@ -83,6 +95,10 @@ impl Setting {
             Self::SlowCall => "slow-call",
             Self::SlowRate => "slow-rate",
             Self::FollowRetryAfter => "follow-retry-after",
+            Self::MaxConnections => "max-connections",
+            Self::MaxPuts => "max-puts",
+            Self::Cache => "cache",
+            Self::Durability => "durability",
         }
     }
 
@@ -130,6 +146,9 @@ impl Setting {
             }
             Self::Rescue | Self::FollowRetryAfter => "on or off",
             Self::PremiumRange => "private-sale or dealership",
+            Self::MaxConnections | Self::MaxPuts => "a whole number from 1 to 100000, such as 1000",
+            Self::Cache => "off, or a size with its unit, from 1KiB to 1024GiB, such as 64MiB",
+            Self::Durability => "full or normal",
             Self::Probes => "a whole number from 0 (no probing) to 1000, such as 3",
             Self::GradualReturn => {
                 "off, or a duration with its unit, from 1ms to 30days, such as 30s or 5m"

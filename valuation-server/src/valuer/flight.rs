@@ -57,6 +57,7 @@ impl Flight {
             return quoted;
         };
         let stands = place.commit(entry).await.map_err(|error| self.records_failed(error))?;
+        inner.remember(stands.as_ref());
         quoted.map(|made| stands.unwrap_or(made))
     }
 
@@ -93,7 +94,7 @@ impl Drop for Flight {
         });
         // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
         // a new one.
-        self.inner.flights().remove(&self.vrm);
+        self.inner.land(&self.vrm);
         self.landed.send_replace(Some(outcome));
         // Attempts that no commit has taken: the task was dropped under way, or an attempt ended
         // after the answer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
-use valuation_server::config::{Config, ConfigError, Origin, Ratio, Setting};
+use valuation_server::config::{Capacity, Config, ConfigError, Durability, Origin, Ratio, Setting};
 use valuation_server::providers::{BaseUrl, PremiumRange};
 
 const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
@@ -46,6 +46,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
     assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
     assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
+    assert_eq!(config.capacity, Capacity::default());
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -69,6 +70,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::SlowCall, "500ms"),
         (Setting::SlowRate, "25%"),
         (Setting::FollowRetryAfter, "on"),
+        (Setting::MaxConnections, "12"),
+        (Setting::MaxPuts, "34"),
+        (Setting::Cache, "64MiB"),
+        (Setting::Durability, "normal"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
     let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
@@ -96,6 +101,13 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.slow_call, Some(Duration::from_millis(500)));
         assert_eq!(config.slow_rate, "1/4".parse().unwrap());
         assert!(config.follow_retry_after);
+        let capacity = Capacity {
+            max_connections: 12,
+            max_puts: 34,
+            cache: Some(64 << 20),
+            durability: Durability::Normal,
+        };
+        assert_eq!(config.capacity, capacity);
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -190,6 +202,10 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--slow-call", "5s", "below provider-timeout, such as 2s: calls end after 5s"),
         ("--slow-rate", "1", "nothing exceeds 1"),
         ("--follow-retry-after", "7s", "on or off"),
+        ("--max-connections", "0", "a whole number from 1 to 100000"),
+        ("--max-puts", "-1", "a whole number from 1 to 100000"),
+        ("--cache", "64MB", "such as 64MiB"),
+        ("--durability", "none", "full or normal"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {
