@@ -33,7 +33,11 @@ pub(super) struct Flight {
 impl Flight {
     /// A flight that its caller has entered into the map already.
     pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, landed: watch::Sender<Option<Outcome>>) -> Self {
-        inner.running.send_modify(|running| *running += 1);
+        // Nobody waits for more of them.
+        inner.running.send_if_modified(|running| {
+            *running += 1;
+            false
+        });
         Self { inner, vrm, trail: CallTrail::default(), place: None, landed, outcome: None }
     }
 
@@ -107,6 +111,9 @@ impl Drop for Flight {
             }
         }
         // Last, so that `idle` means that the records have all there is.
-        self.inner.running.send_modify(|running| *running -= 1);
+        self.inner.running.send_if_modified(|running| {
+            *running -= 1;
+            *running == 0
+        });
     }
 }

@@ -145,10 +145,20 @@ impl Valuer {
     /// # Panics
     /// Outside a tokio runtime, when a flight has to be started.
     pub async fn value(&self, vrm: Vrm, mileage: Mileage) -> Result<Valuation, ValueError> {
-        if let Some(found) = self.find(&vrm)? {
-            return Ok(found);
+        // With a memory in front a miss means a new vehicle, most often, and then one look into the
+        // records is enough: the flight's own.
+        let known = match &self.0.cache {
+            Some(cache) => cache.get(&vrm),
+            None => self.find(&vrm)?,
+        };
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let mut landing = self.0.board(vrm, mileage)?;
+        let mut landing = match self.0.board(vrm.clone(), mileage) {
+            Some(landing) => landing,
+            // No room for a question; but none is needed if it is stored.
+            None => return self.find(&vrm)?.ok_or_else(|| self.0.turn_away()),
+        };
         match landing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
             // A flight's destructor always lands it, so that this is never reached.
@@ -178,19 +188,19 @@ impl Valuer {
 }
 
 impl Inner {
-    /// The landing of the flight for this vehicle; starts one if none is under way.
+    /// The landing of the flight for this vehicle; starts one if none is under way. `None` if as
+    /// many are under way as may be.
     fn board(
         self: &Arc<Self>,
         vrm: Vrm,
         mileage: Mileage,
-    ) -> Result<watch::Receiver<Option<Outcome>>, ValueError> {
+    ) -> Option<watch::Receiver<Option<Outcome>>> {
         let mut flights = self.flights();
         if let Some(landing) = flights.get(&vrm) {
-            return Ok(landing.clone());
+            return Some(landing.clone());
         }
         if flights.len() >= self.most_flights {
-            drop(flights);
-            return Err(self.turn_away());
+            return None;
         }
         let (landed, landing) = watch::channel(None);
         flights.insert(vrm.clone(), landing.clone());
@@ -198,7 +208,7 @@ impl Inner {
         // The lock is free by here: where the runtime is ending, `spawn` drops the flight at once,
         // and its destructor takes the lock.
         tokio::spawn(Flight::new(Arc::clone(self), vrm, landed).run(mileage));
-        Ok(landing)
+        Some(landing)
     }
 
     /// Ends the flight of this vehicle for those who have not heard of it yet.
