@@ -74,6 +74,9 @@ pub struct SettingArgs {
 
     #[command(flatten)]
     operation: OperationArgs,
+
+    #[command(flatten)]
+    capacity: CapacityArgs,
 }
 
 /// The flags of the operators' side.
@@ -96,6 +99,29 @@ struct OperationArgs {
     /// Whether each request leaves a line in the log: on or off [default: off]
     #[arg(long, value_name = "ON|OFF")]
     access_log: Option<String>,
+}
+
+/// The flags that say how much is taken on, and how well it is kept.
+#[derive(Args, Clone, Debug, Default)]
+struct CapacityArgs {
+    /// How many clients may be connected at once; more are told 503 [default: 8000]
+    #[arg(long, value_name = "CONNECTIONS", allow_hyphen_values = true)]
+    max_connections: Option<String>,
+
+    /// How many vehicles may be asked about at once; a PUT for one more is answered 503 at once
+    /// [default: 1000]
+    #[arg(long, value_name = "VEHICLES", allow_hyphen_values = true)]
+    max_puts: Option<String>,
+
+    /// How much memory stored valuations are kept in: a size such as 64MiB, or off
+    /// [default: 16MiB]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    cache: Option<String>,
+
+    /// What an answered valuation survives: full (a power loss) or normal (the end of the process,
+    /// and perhaps not a power loss) [default: full]
+    #[arg(long, value_name = "DURABILITY")]
+    durability: Option<String>,
 }
 
 /// The flags that say when to fail over and how to ask the providers.
@@ -220,6 +246,10 @@ impl SettingArgs {
         insert(&mut flags, Setting::Database, self.database.as_ref());
         insert_secret(&mut flags, Setting::SupercarUrl, self.supercar_url.as_ref());
         insert_secret(&mut flags, Setting::PremiumUrl, self.premium_url.as_ref());
+        insert(&mut flags, Setting::MaxConnections, self.capacity.max_connections.as_ref());
+        insert(&mut flags, Setting::MaxPuts, self.capacity.max_puts.as_ref());
+        insert(&mut flags, Setting::Cache, self.capacity.cache.as_ref());
+        insert(&mut flags, Setting::Durability, self.capacity.durability.as_ref());
         Config::load(&flags, self.config.as_deref(), environment)
     }
 }

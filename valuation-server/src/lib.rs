@@ -5,7 +5,7 @@
 //!         │           ├─► admin ─────► (its traits Operated and Failover; app implements them)
 //!         │           ├─► valuer ────► (its traits Records and Place; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
-//!         ├─► cli ─► config ─► providers::BaseUrl
+//!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
 //!         ├─► check ──┬─► store ─────► domain
 //!         └─► demo    ├─► providers ─► domain
 //!                     ├─► audit ─────► domain
@@ -32,6 +32,9 @@ pub mod telemetry;
 pub mod valuer;
 
 pub mod histogram;
+#[cfg(unix)]
+mod system;
+
 mod run;
 mod signals;
 mod unwind;

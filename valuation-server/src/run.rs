@@ -87,6 +87,8 @@ fn print(config: &Config) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> ExitCode {
+    #[cfg(unix)]
+    crate::system::survive_the_file_size_limit();
     let app = match App::start(config).await {
         Ok(app) => app,
         Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),

@@ -7,7 +7,12 @@
 //! ```
 //!
 //! It stops from the outside in: connections first, then the work that goes on without its
-//! clients, then the database, and the operators' side last. Each has a deadline of its own.
+//! clients, then the database, and the operators' side last. The first two have one deadline, counted
+//! from the order to stop: as long as the longest question to the providers, and a little. A body
+//! that has not come shortly after the order is given up, so that no question begins too late for it.
+//! What remains at the deadline is cut off: its clients lose their connections, and the calls of a
+//! question that was given up are logged as cancelled. The database has a deadline of its own after
+//! that.
 
 mod operator;
 mod records;
@@ -27,25 +32,26 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::admin::{self, Guard};
-use crate::config::{Config, Secret};
+use crate::config::{Capacity, Config, Secret};
 use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::telemetry::{Metrics, Sources};
-use crate::valuer::Valuer;
+use crate::valuer::{Bounds, Valuer};
 use operator::Backstage;
 
 pub use failover::State;
+pub use records::Stored;
 pub use switch::{Providers, ProvidersError, RouteStatus};
 pub use transition::Transition;
 
-/// How long work that goes on without its clients is waited for at the stop, on top of a
-/// provider's deadline, which bounds it.
-const GRACE: Duration = Duration::from_secs(2);
+/// How much longer than the longest question a stop may take: the last body may come a second after
+/// the order, and a commit takes a while.
+const GRACE: Duration = Duration::from_secs(4);
 /// How long the database may take to commit what waits and to close.
-const CLOSING: Duration = Duration::from_secs(10);
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// The server, ready to run.
 #[derive(Debug)]
@@ -58,8 +64,6 @@ pub struct App<K: Clock = CoarseClock> {
     limits: Limits,
     watch: Watch,
     admin: Option<Admin>,
-    /// How long one question to the providers takes at most, a rescue included.
-    longest_question: Duration,
 }
 
 /// The operators' side, ready to run.
@@ -152,22 +156,24 @@ impl<K: Clock> App<K> {
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
-        let store = Store::open(&StoreConfig { readers, ..StoreConfig::new(&config.database) })?;
-        let valuer = Valuer::new(Arc::new(records::Stored(store.clone())), providers.quotes());
+        let capacity = config.capacity;
+        let store = Store::open(&StoreConfig {
+            readers,
+            // A place for every question that may be under way: none waits for one.
+            queue: capacity.max_puts,
+            durability: capacity.durability,
+            ..StoreConfig::new(&config.database)
+        })?;
+        let bounds = Bounds { flights: capacity.max_puts, cache: capacity.cache };
+        let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
-        let limits = Limits { drain_timeout: longest_question + GRACE, ..Limits::default() };
+        let limits = Limits {
+            max_connections: room_for(&capacity),
+            drain_timeout: longest_question + GRACE,
+            ..Limits::default()
+        };
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
-        Ok(Self {
-            listener,
-            address,
-            providers,
-            store,
-            valuer,
-            limits,
-            watch,
-            admin,
-            longest_question,
-        })
+        Ok(Self { listener, address, providers, store, valuer, limits, watch, admin })
     }
 
     /// Where it listens.
@@ -238,9 +244,15 @@ impl<K: Clock> App<K> {
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let Self { listener, valuer, limits, watch, store, longest_question, .. } = self;
+        let Self { listener, valuer, limits, watch, store, .. } = self;
+        let mut ordered = None;
+        let shutdown = async {
+            shutdown.await;
+            ordered = Some(Instant::now());
+        };
         let stopped = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
-        let idle = timeout(longest_question + GRACE, valuer.idle()).await;
+        let deadline = ordered.unwrap_or_else(Instant::now) + limits.drain_timeout;
+        let idle = timeout_at(deadline, valuer.idle()).await;
         if idle.is_err() {
             tracing::error!(left = valuer.in_flight(), "questions were cut off");
         }
@@ -254,4 +266,12 @@ impl<K: Clock> App<K> {
             Ended::CutOff
         }
     }
+}
+
+/// How many clients can be connected at once.
+fn room_for(capacity: &Capacity) -> usize {
+    #[cfg(unix)]
+    return crate::system::room_for(capacity.max_connections, capacity.max_puts);
+    #[cfg(not(unix))]
+    capacity.max_connections
 }

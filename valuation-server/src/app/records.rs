@@ -6,7 +6,7 @@ use crate::valuer::{Commit, Place, Records, RecordsError, Reserve};
 
 /// The store, behind the valuer's interface.
 #[derive(Debug)]
-pub(super) struct Stored(pub(super) Store);
+pub struct Stored(pub Store);
 
 impl Records for Stored {
     fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError> {

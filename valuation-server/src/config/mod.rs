@@ -4,6 +4,7 @@
 //! by the same rule wherever it came from, and an error says where that was. The environment is a
 //! parameter, so that a test has its own.
 
+mod capacity;
 mod error;
 mod file;
 mod rules;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
 
+pub use capacity::{Capacity, Durability};
 pub use error::ConfigError;
 pub use failover::{Ratio, RatioError};
 pub use secret::Secret;
@@ -75,6 +77,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Whether each request leaves a line in the log. Default: off.
     pub access_log: bool,
+    /// How much the server takes on, and how well it keeps it.
+    pub capacity: Capacity,
     /// Where each value came from; a setting that is not in it has its default.
     origins: BTreeMap<Setting, Origin>,
 }
@@ -199,6 +203,7 @@ impl Config {
             admin_token: None,
             log_format: LogFormat::Text,
             access_log: false,
+            capacity: Capacity::default(),
             origins: BTreeMap::new(),
         }
     }
@@ -236,6 +241,10 @@ impl Config {
             Setting::AdminToken => self.admin_token = Some(rules::token(text)?),
             Setting::LogFormat => self.log_format = rules::log_format(text)?,
             Setting::AccessLog => self.access_log = rules::on_or_off(text)?,
+            Setting::MaxConnections => self.capacity.max_connections = capacity::number(text)?,
+            Setting::MaxPuts => self.capacity.max_puts = capacity::number(text)?,
+            Setting::Cache => self.capacity.cache = capacity::size_or_off(text)?,
+            Setting::Durability => self.capacity.durability = capacity::durability(text)?,
         }
         Ok(())
     }

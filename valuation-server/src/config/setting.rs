@@ -48,11 +48,19 @@ pub enum Setting {
     LogFormat,
     /// Whether each request leaves a line in the log.
     AccessLog,
+    /// How many clients may be connected at once.
+    MaxConnections,
+    /// How many vehicles may be asked about at once.
+    MaxPuts,
+    /// How much memory stored valuations are kept in.
+    Cache,
+    /// What an answered commit survives.
+    Durability,
 }
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -73,6 +81,10 @@ impl Setting {
         Self::AdminToken,
         Self::LogFormat,
         Self::AccessLog,
+        Self::MaxConnections,
+        Self::MaxPuts,
+        Self::Cache,
+        Self::Durability,
     ];
 
     /// Those that say when to fail over and how to come back, which an operator may change while
@@ -113,6 +125,10 @@ impl Setting {
             Self::AdminToken => "admin-token",
             Self::LogFormat => "log-format",
             Self::AccessLog => "access-log",
+            Self::MaxConnections => "max-connections",
+            Self::MaxPuts => "max-puts",
+            Self::Cache => "cache",
+            Self::Durability => "durability",
         }
     }
 
@@ -163,6 +179,9 @@ impl Setting {
             Self::AdminToken => "a text of 16 to 256 visible ASCII characters without spaces",
             Self::LogFormat => "text or json",
             Self::PremiumRange => "private-sale or dealership",
+            Self::MaxConnections | Self::MaxPuts => "a whole number from 1 to 100000, such as 1000",
+            Self::Cache => "off, or a size with its unit, from 1KiB to 1024GiB, such as 64MiB",
+            Self::Durability => "full or normal",
             Self::Probes => "a whole number from 0 (no probing) to 1000, such as 3",
             Self::GradualReturn => {
                 "off, or a duration with its unit, from 1ms to 30days, such as 30s or 5m"

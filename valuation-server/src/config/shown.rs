@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use humantime::format_duration;
 
 use super::secret::REDACTED;
-use super::{Config, LogFormat, Origin, Setting};
+use super::{Config, Durability, LogFormat, Origin, Setting};
 use crate::providers::PremiumRange;
 
 impl Config {
@@ -45,6 +45,15 @@ impl Config {
                 LogFormat::Json => "json".to_owned(),
             },
             Setting::AccessLog => on(self.access_log),
+            Setting::MaxConnections => self.capacity.max_connections.to_string(),
+            Setting::MaxPuts => self.capacity.max_puts.to_string(),
+            Setting::Cache => {
+                self.capacity.cache.map_or_else(|| "off".to_owned(), super::capacity::size)
+            }
+            Setting::Durability => match self.capacity.durability {
+                Durability::Full => "full".to_owned(),
+                Durability::Normal => "normal".to_owned(),
+            },
         })
     }
 

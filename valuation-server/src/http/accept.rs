@@ -1,31 +1,30 @@
 //! The accept loop, and the way it ends.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::Request;
+use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::connection::{converse, protocol};
 use super::handlers::Session;
-use super::socket::Socket;
-use super::{Limits, Watch};
+use super::peer::Peer;
+use super::turned_away::turn_away;
+use super::{Answer, Limits, Watch};
 use crate::valuer::Valuer;
 
-/// The longest head of a request, in bytes. hyper answers 431 above it.
-const HEAD_BYTES: usize = 64 * 1024;
-/// How many requests one HTTP/2 connection may have open.
-const STREAMS: u32 = 128;
 /// The pause after an accept error that is not the client's, such as too many open files. Without
 /// it the loop would spin until a file is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How many clients are told at once that there are too many connections. Beyond them connections
+/// are closed without a word, so that telling costs no more than so many sockets.
+const TOLD_AT_ONCE: usize = 64;
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,23 +50,68 @@ pub async fn serve(
     kept: Watch,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
+    let admit = |peer: Peer| {
+        let session = Arc::new(Session::new(valuer.clone(), limits, kept.clone(), peer));
+        move |request| {
+            let session = Arc::clone(&session);
+            async move { session.answer(request).await }
+        }
+    };
+    listen(listener, limits, shutdown, admit).await
+}
+
+/// Runs the connections of a listener; `admit` makes for each the function that answers its
+/// requests.
+pub(super) async fn listen<A, S, F>(
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+    admit: A,
+) -> Stopped
+where
+    A: Fn(Peer) -> S,
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
     let protocol = Arc::new(protocol(&limits));
     let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
+    let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
+        let peer = Peer::new(stopping.clone());
+        let answer = admit(peer.clone());
+        let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
+        connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));
+    };
+    let mut full = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            // A limit on connections belongs here: beside `connections.len()`.
+            Some(told) = turned_away.join_next(), if !turned_away.is_empty() => report(told),
             stream = accept(&listener) => {
-                let session = Session::new(valuer.clone(), limits, kept.clone());
-                connections.spawn(converse(stream, session, protocol.clone(), stopping.clone()));
+                if connections.len() < limits.max_connections {
+                    full = false;
+                    take(stream, &mut connections);
+                    continue;
+                }
+                // Once a time of being full, and not once a connection.
+                if !std::mem::replace(&mut full, true) {
+                    tracing::warn!(limit = limits.max_connections, "too many connections: \
+                        new ones are refused");
+                }
+                if turned_away.len() < TOLD_AT_ONCE {
+                    turned_away.spawn(turn_away(stream, limits.retry_after));
+                }
             }
         }
     }
-    drop(listener);
-    drop(stopping);
+    // Clients whose connection the kernel has made already are no less accepted than others.
+    for stream in waiting(listener) {
+        if connections.len() < limits.max_connections {
+            take(stream, &mut connections);
+        }
+    }
     stop.send_replace(());
     let drained = timeout(limits.drain_timeout, async {
         while let Some(ended) = connections.join_next().await {
@@ -103,56 +147,16 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-fn protocol(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut protocol = auto::Builder::new(TokioExecutor::new());
-    protocol
-        .http1()
-        // Without a timer hyper has no deadline for heads.
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(HEAD_BYTES)
-        // A client that closes its sending side after the request still gets its answer.
-        .half_close(true);
-    protocol
-        .http2()
-        .timer(TokioTimer::new())
-        // HTTP/2 has no deadline for heads: a peer that is gone is found by its silence.
-        .keep_alive_interval(limits.header_timeout)
-        .keep_alive_timeout(limits.header_timeout)
-        .max_concurrent_streams(STREAMS);
-    protocol
-}
-
-/// Serves one connection to its end.
-async fn converse(
-    stream: TcpStream,
-    session: Session,
-    protocol: Arc<auto::Builder<TokioExecutor>>,
-    mut stopping: watch::Receiver<()>,
-) {
-    // Answers are written whole; waiting for more to send only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    let socket = Socket::new(stream, session.header_timeout(), session.unread().clone());
-    let session = Arc::new(session);
-    let service = service_fn(move |request| {
-        let session = Arc::clone(&session);
-        async move { Ok::<_, Infallible>(session.answer(request).await) }
-    });
-    let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), service));
-    let ended = tokio::select! {
-        // In this order: what the client has sent already is taken up before the stop.
-        biased;
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
-    }
+/// The connections that wait to be accepted; the listener is closed after the last of them.
+///
+/// Asked of the system itself: the runtime hears of a new connection only when it next looks.
+fn waiting(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+    let listener = listener.into_std();
+    // The listener does not block, and says at the end that it would have to.
+    std::iter::from_fn(move || listener.as_ref().ok()?.accept().ok()).filter_map(|(stream, _)| {
+        stream.set_nonblocking(true).ok()?;
+        TcpStream::from_std(stream).ok()
+    })
 }
 
 fn report(ended: Result<(), JoinError>) {

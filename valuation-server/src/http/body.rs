@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderMap};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::peer::Peer;
 use super::problem::Problem;
 
 /// Whether the headers describe plain JSON. Parameters are of no account: JSON is UTF-8.
@@ -25,8 +26,13 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 413 above [`Limits::body_bytes`], at once where the length is announced; 408 after
-/// [`Limits::body_timeout`]; 400 where the body breaks off.
-pub(super) async fn read(body: &mut Incoming, limits: &Limits) -> Result<Vec<u8>, Problem> {
+/// [`Limits::body_timeout`]; 400 where the body breaks off; 503 where it has not come
+/// [`Limits::stop_grace`] after the order to stop.
+pub(super) async fn read(
+    body: &mut Incoming,
+    limits: &Limits,
+    peer: &Peer,
+) -> Result<Vec<u8>, Problem> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.body_bytes {
         return Err(too_large(limits));
@@ -47,11 +53,22 @@ pub(super) async fn read(body: &mut Incoming, limits: &Limits) -> Result<Vec<u8>
         }
         Ok(())
     };
-    match timeout(limits.body_timeout, reading).await {
-        Ok(read) => read.map(|()| whole),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
-    }
+    let read = tokio::select! {
+        // In this order: a body that is there needs neither of the deadlines.
+        biased;
+        read = timeout(limits.body_timeout, reading) => read.unwrap_or_else(|_| {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))
+        }),
+        () = peer.stopped_for(limits.stop_grace) => {
+            Err(Problem::unavailable(STOPPING, limits.retry_after))
+        }
+    };
+    read.map(|()| whole)
 }
+
+/// To a client whose body is on its way at the stop.
+pub(super) const STOPPING: &str =
+    "The server is stopping, and the body has not come; try again later";
 
 fn too_large(limits: &Limits) -> Problem {
     let message = format!("the body must not exceed {} bytes", limits.body_bytes);

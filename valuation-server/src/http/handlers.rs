@@ -1,7 +1,5 @@
 //! What each resource does for each method.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::Full;
@@ -10,11 +8,11 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 
+use super::peer::{Peer, close_after};
 use super::problem::Problem;
 use super::router::{Resource, decode_vrm};
-use super::socket::Unread;
 use super::trace::{Identity, X_REQUEST_ID};
-use super::{Limits, Watch, body, etag, wire};
+use super::{Answer, Limits, Watch, body, etag, wire};
 use crate::domain::{Valuation, Vrm};
 use crate::unwind;
 use crate::valuer::{ValueError, Valuer};
@@ -22,28 +20,18 @@ use crate::valuer::{ValueError, Valuer};
 /// A cache between here and the client may keep an answer only if it asks again before using it.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
-type Answer = Response<Full<Bytes>>;
-
 /// What the requests of one connection share.
 #[derive(Debug)]
 pub(super) struct Session {
     valuer: Valuer,
     limits: Limits,
     watch: Watch,
-    unread: Unread,
+    peer: Peer,
 }
 
 impl Session {
-    pub(super) fn new(valuer: Valuer, limits: Limits, watch: Watch) -> Self {
-        Self { valuer, limits, watch, unread: Unread::default() }
-    }
-
-    pub(super) fn header_timeout(&self) -> Duration {
-        self.limits.header_timeout
-    }
-
-    pub(super) fn unread(&self) -> &Unread {
-        &self.unread
+    pub(super) fn new(valuer: Valuer, limits: Limits, watch: Watch, peer: Peer) -> Self {
+        Self { valuer, limits, watch, peer }
     }
 
     /// Answers a request, whatever happens.
@@ -84,7 +72,7 @@ impl Session {
         identity: &Identity,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
-        self.unread.set(!no_body);
+        self.peer.set_unread(!no_body);
         let method = &parts.method;
         let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
@@ -96,8 +84,8 @@ impl Session {
                 if !no_body && !body::is_json(&parts.headers) {
                     return Err(unsupported());
                 }
-                let json = body::read(&mut body, &self.limits).await?;
-                self.unread.set(false);
+                let json = body::read(&mut body, &self.limits, &self.peer).await?;
+                self.peer.set_unread(false);
                 self.value(vrm, &json, identity).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
@@ -180,7 +168,7 @@ fn refuse(problem: Problem, parts: &Parts) -> Answer {
     let close = problem.ends_the_connection() && parts.version < Version::HTTP_2;
     let mut answer = problem.into_response(&parts.uri);
     if close {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        close_after(&mut answer);
     }
     answer
 }

@@ -1,8 +1,10 @@
 //! The public side: HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
 //!
-//! It knows a [`Valuer`](crate::valuer::Valuer) and the words of the domain. The order in which a
-//! request is judged:
+//! It knows a [`Valuer`](crate::valuer::Valuer) and the words of the domain. `accept` runs the
+//! connections of a listener, whatever answers their requests. The order in which a request is
+//! judged:
 //!
+//! 0. its head: what somebody else could read otherwise is refused (400), and the connection ends;
 //! 1. the route (404), then the method (405);
 //! 2. the registration mark in the path (400);
 //! 3. the content type of a body (415), its length (413), its time (408);
@@ -11,17 +13,26 @@
 
 mod accept;
 mod body;
+mod connection;
 mod etag;
 mod handlers;
+mod head;
+mod peer;
 mod problem;
+mod refusal;
 pub mod router;
 mod socket;
 mod trace;
 mod traffic;
+mod turned_away;
 pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
 
 pub use accept::{Stopped, serve};
 pub use traffic::{Series, Traffic};
@@ -35,6 +46,9 @@ pub struct Watch {
     pub access_log: bool,
 }
 
+/// What goes out.
+type Answer = Response<Full<Bytes>>;
+
 /// How much of a client's time and bytes are taken before it is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -45,6 +59,13 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The largest body that is read, in bytes.
     pub body_bytes: usize,
+    /// How many connections there are at once. More are told 503 and closed.
+    pub max_connections: usize,
+    /// For a client to take the next byte of an answer.
+    pub write_timeout: Duration,
+    /// From the order to stop until connections without a request are closed, and until a body that
+    /// is still on its way is given up.
+    pub stop_grace: Duration,
     /// From the order to stop until running requests are cut off.
     pub drain_timeout: Duration,
     /// What a 503 asks a client to wait; sent in whole seconds.
@@ -57,6 +78,9 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(20),
             body_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,
+            max_connections: 8_000,
+            write_timeout: Duration::from_secs(10),
+            stop_grace: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(15),
             retry_after: Duration::from_secs(5),
         }

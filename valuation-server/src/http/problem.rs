@@ -52,6 +52,17 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, rule.to_string())
     }
 
+    /// 400 for a head that can't be taken.
+    pub(super) fn of_head(message: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 503 with the time to wait.
+    pub(super) fn unavailable(message: &'static str, retry_after: Duration) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
+    }
+
     /// 404 for a path that nothing is at.
     pub(super) fn no_route(method: &str, target: &Uri) -> Self {
         let query = target.query().map_or(String::new(), |query| format!("?{query}"));
@@ -80,16 +91,16 @@ impl Problem {
 
     /// What the client is told of the valuer's error.
     pub(super) fn of_value(error: &ValueError, vrm: &Vrm, retry_after: Duration) -> Self {
-        let unavailable = |message| {
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
-        };
+        let unavailable = |message| Self::unavailable(message, retry_after);
         match error {
             ValueError::Unavailable => {
                 unavailable("No valuation can be obtained at present; try again later")
             }
             ValueError::Records(RecordsError::Unavailable(_)) => {
                 unavailable("Valuations can't be read or stored at present; try again later")
+            }
+            ValueError::Overloaded => {
+                unavailable("Too many valuations are under way; try again later")
             }
             ValueError::Stopping => unavailable("The server is stopping; try again later"),
             ValueError::NotFound => Self::no_valuation(vrm),
@@ -115,12 +126,13 @@ impl Problem {
     /// be told from the rest of the body.
     pub(super) fn ends_the_connection(&self) -> bool {
         matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
+            || self.message == super::body::STOPPING
     }
 
-    /// The answer to a request for `target`.
-    pub(super) fn into_response(self, target: &Uri) -> Response<Full<Bytes>> {
+    /// The body of the answer to a request for the path `instance`.
+    pub(super) fn body(&self, instance: Option<&str>) -> Vec<u8> {
         let phrase = self.status.canonical_reason().unwrap_or("Error");
-        let body = serde_json::to_vec(&Members {
+        serde_json::to_vec(&Members {
             status_code: self.status.as_u16(),
             error: phrase,
             message: &self.message,
@@ -129,10 +141,14 @@ impl Problem {
             status: self.status.as_u16(),
             detail: &self.message,
             // A shortened path would be the name of something else.
-            instance: Some(target.path()).filter(|path| path.len() <= SHOWN),
+            instance: instance.filter(|path| path.len() <= SHOWN),
         })
-        .expect("texts and numbers have a JSON form");
-        let mut response = Response::new(Full::from(body));
+        .expect("texts and numbers have a JSON form")
+    }
+
+    /// The answer to a request for `target`.
+    pub(super) fn into_response(self, target: &Uri) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(self.body(Some(target.path()))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let fixed = HeaderValue::from_static;

@@ -1,8 +1,16 @@
-//! A TCP connection, with the two things that HTTP libraries leave to the socket's owner.
+//! A TCP connection, with what HTTP libraries leave to the socket's owner.
 //!
 //! **The opening.** While the protocol is being told from the first bytes no deadline for heads
 //! runs yet, so a client that sends nothing, or a part of HTTP/2's preface, could stay for ever.
 //! Here the opening has a deadline of its own.
+//!
+//! **The heads.** What is read of HTTP/1 is noted, so that a request's head can be judged as it
+//! came: see [`head`](super::head).
+//!
+//! **Refusals.** hyper's own have no body: see [`refusal`](super::refusal).
+//!
+//! **A client that reads nothing.** Answers that pile up in the kernel would hold the connection
+//! for as long as the client likes; writing has a deadline that begins anew with every byte.
 //!
 //! **The close.** An answer that is given before the request was read whole (413, 415, 431, …) is
 //! followed by a close while the client is still sending. The kernel answers bytes that nobody will
@@ -11,8 +19,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,28 +26,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+use super::Limits;
+use super::peer::Peer;
+use super::refusal::Refusal;
+
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client that is being turned away may go on sending.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// Whether bytes have come that are part of no request that was read whole, so that more of the
-/// kind may follow. Every read sets it, and a request that is complete clears it. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Unread(Arc<AtomicBool>);
-
-impl Unread {
-    pub(super) fn set(&self, unread: bool) {
-        // Ordering: a hint between a connection and the requests on it, which run in one task
-        // under HTTP/1; nothing else is published by it.
-        self.0.store(unread, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> bool {
-        // Ordering: as in `set`.
-        self.0.load(Ordering::Relaxed)
-    }
-}
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The connection. See the module.
 #[derive(Debug)]
@@ -49,7 +41,13 @@ pub(super) struct Socket {
     stream: TcpStream,
     /// `None` once the protocol can be told.
     opening: Option<Opening>,
-    unread: Unread,
+    peer: Peer,
+    /// How long writing may make no progress.
+    write_timeout: Duration,
+    /// Set while writing makes none.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Set while it goes out.
+    refusal: Option<Refusal>,
     /// Set by the first call to shut down.
     linger: Option<Pin<Box<Sleep>>>,
 }
@@ -64,9 +62,63 @@ struct Opening {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, opening: Duration, unread: Unread) -> Self {
-        let opening = Some(Opening { matched: 0, within: opening, deadline: None });
-        Self { stream, opening, unread, linger: None }
+    pub(super) fn new(stream: TcpStream, limits: &Limits, peer: Peer) -> Self {
+        let opening = Opening { matched: 0, within: limits.header_timeout, deadline: None };
+        Self {
+            stream,
+            opening: Some(opening),
+            peer,
+            write_timeout: limits.write_timeout,
+            stalled: None,
+            refusal: None,
+            linger: None,
+        }
+    }
+
+    /// Takes the bytes that were read just now.
+    fn came(&mut self, bytes: &[u8]) {
+        self.peer.came(bytes);
+        if let Some(opening) = &mut self.opening
+            && opening.is_settled_by(bytes)
+        {
+            if opening.is_http2() {
+                self.peer.speaks_http2();
+            }
+            self.opening = None;
+        }
+    }
+
+    /// An error once writing has made no progress for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let within = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
+        stalled.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if polled.is_pending() {
+            return self.poll_stalled(cx).map(Err);
+        }
+        if self.stalled.is_some() {
+            self.stalled = None;
+        }
+        polled
+    }
+
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        while let Some(refusal) = &mut self.refusal {
+            let polled = Pin::new(&mut self.stream).poll_write(cx, refusal.rest());
+            let written = ready!(self.poll_written(cx, polled))?;
+            if let Some(done) = self.refusal.as_mut().and_then(|refusal| refusal.sent(written)) {
+                self.refusal = None;
+                return Poll::Ready(Ok(done));
+            }
+        }
+        Poll::Ready(Ok(0))
     }
 }
 
@@ -77,6 +129,11 @@ impl Opening {
         let common = expected.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         self.matched += common;
         common < bytes.len() || self.matched == PREFACE.len()
+    }
+
+    /// Whether what settled the protocol is the whole preface.
+    fn is_http2(&self) -> bool {
+        self.matched == PREFACE.len()
     }
 
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -95,16 +152,12 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            this.unread.set(true);
-        }
-        if let Some(opening) = &mut this.opening {
-            let expired = polled.is_pending() && opening.poll_expired(cx).is_ready();
-            if expired {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            if opening.is_settled_by(&buf.filled()[before..]) {
-                this.opening = None;
-            }
+            this.came(&buf.filled()[before..]);
+        } else if polled.is_pending()
+            && let Some(opening) = &mut this.opening
+            && opening.poll_expired(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
     }
@@ -116,19 +169,15 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let this = self.get_mut();
+        if this.refusal.is_none() {
+            this.refusal = Refusal::instead_of(buf);
+        }
+        if this.refusal.is_some() {
+            return this.poll_refuse(cx);
+        }
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.poll_written(cx, polled)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -139,7 +188,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         let Some(linger) = &mut this.linger else {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.unread.get() {
+            if !this.peer.has_unread() {
                 return Poll::Ready(Ok(()));
             }
             this.linger = Some(Box::pin(sleep(LINGER)));

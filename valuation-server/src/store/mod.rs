@@ -19,6 +19,7 @@ mod checkpoint;
 mod config;
 mod error;
 mod health;
+mod identity;
 mod logs;
 mod look;
 mod open;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Entry, Valuation, Vrm};
+use identity::Opened;
 use queue::{Job, Message};
 use readers::Readers;
 use stats::Shared;
@@ -72,12 +74,13 @@ impl Store {
         let failed = |problem| StoreError::Open { path: config.path.clone(), problem };
 
         let conn = open::first_writer(&config).map_err(failed)?;
-        let readers = Readers::open(&config).map_err(failed)?;
+        let opened = Opened::at(&config.path);
+        let readers = Readers::open(&config, opened.clone()).map_err(failed)?;
         let shared = Arc::new(Shared::default());
         // The largest queue that tokio takes is far above any that memory could hold.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
         let queue_wait = config.queue_wait;
-        let thread = writer::start(conn, config.clone(), Arc::clone(&shared), messages)
+        let thread = writer::start(conn, opened, config.clone(), Arc::clone(&shared), messages)
             .map_err(|cause| failed(OpenProblem::Thread(Arc::new(cause))))?;
         let thread = Arc::new(Mutex::new(Some(thread)));
         Ok(Self { readers, queue, queue_wait, shared, thread })

@@ -71,6 +71,9 @@ pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProble
 pub(super) fn reader(path: &Path, lock_wait: Duration) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty(), lock_wait)?;
     conn.pragma_update(None, "query_only", true)?;
+    // The first read opens the write-ahead log, by its name. Later ones need no name, and go on if
+    // the file is moved away.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(conn)
 }
 

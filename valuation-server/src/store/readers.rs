@@ -12,6 +12,7 @@ use r2d2::{HandleError, ManageConnection, Pool};
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{OpenProblem, StoreError};
+use super::identity::Opened;
 use super::{StoreConfig, open};
 
 /// How long opening all readers may take. It also bounds the pauses between attempts to open one
@@ -25,8 +26,8 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(config: &StoreConfig) -> Result<Self, OpenProblem> {
-        let manager = Manager { path: config.path.clone(), wait: config.read_wait };
+    pub(super) fn open(config: &StoreConfig, opened: Opened) -> Result<Self, OpenProblem> {
+        let manager = Manager { path: config.path.clone(), opened, wait: config.read_wait };
         let pool = Pool::builder()
             .max_size(config.readers.max(1))
             .test_on_check_out(false)
@@ -73,6 +74,7 @@ struct Reader {
 
 struct Manager {
     path: PathBuf,
+    opened: Opened,
     wait: Duration,
 }
 
@@ -81,6 +83,11 @@ impl ManageConnection for Manager {
     type Error = rusqlite::Error;
 
     fn connect(&self) -> rusqlite::Result<Reader> {
+        // Another file that is there by now must not be opened: see `identity`.
+        if let Err(elsewhere) = self.opened.is_still_there() {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+            return Err(rusqlite::Error::SqliteFailure(code, Some(elsewhere.to_string())));
+        }
         Ok(Reader { conn: open::reader(&self.path, self.wait)?, broken: false })
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::checkpoint::WalKeeper;
 use super::error::{Cause, StoreError, is_about_the_row};
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
+use super::identity::Opened;
 use super::owed::Owed;
 use super::queue::{Job, Message};
 use super::stats::Shared;
@@ -26,6 +27,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is gone.
 pub(super) fn start(
     conn: Connection,
+    opened: Opened,
     config: StoreConfig,
     shared: Arc<Shared>,
     messages: Receiver<Message>,
@@ -35,12 +37,15 @@ pub(super) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let wal = WalKeeper::new(config.wal_limit, config.lock_wait);
     let owed = Owed::default();
-    let writer = Writer { conn, config, shared, wal, owed, page_limit: None, last_probe: None };
+    let (page_limit, last_probe, last_message) = (None, None, Instant::now());
+    let writer =
+        Writer { conn, opened, config, shared, wal, owed, page_limit, last_probe, last_message };
     thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
 }
 
 struct Writer {
     conn: Connection,
+    opened: Opened,
     config: StoreConfig,
     shared: Arc<Shared>,
     wal: WalKeeper,
@@ -48,6 +53,7 @@ struct Writer {
     page_limit: Option<u32>,
     /// When the writer last tried whether it can store again; `None` while it can.
     last_probe: Option<Instant>,
+    last_message: Instant,
 }
 
 impl Writer {
@@ -56,15 +62,12 @@ impl Writer {
         let mut stopping = Vec::new();
         loop {
             let next = messages.recv_many(&mut received, self.config.batch.max(1));
-            let next = async {
-                match self.patience() {
-                    Some(patience) => tokio::time::timeout(patience, next).await,
-                    None => Ok(next.await),
-                }
-            };
+            // By then the file is to be looked at again, whatever else there is to do.
+            let next = async { tokio::time::timeout(PROBE_INTERVAL, next).await };
             match runtime.block_on(next) {
                 Ok(0) => break,
                 Ok(_) => {
+                    self.last_message = Instant::now();
                     let stops = self.serve(received.drain(..));
                     if !stops.is_empty() {
                         // What waits already, and what has a place reserved, still comes.
@@ -72,7 +75,7 @@ impl Writer {
                         stopping.extend(stops);
                     }
                 }
-                Err(_) if self.shared.health.is_well() => self.wal.settle(&self.conn),
+                Err(_) if self.shared.health.is_well() => self.rest(),
                 Err(_) => self.probe(),
             }
         }
@@ -86,14 +89,12 @@ impl Writer {
         }
     }
 
-    /// How long to wait for messages before there is something else to do.
-    fn patience(&self) -> Option<Duration> {
-        if !self.shared.health.is_well() {
-            Some(PROBE_INTERVAL)
-        } else if self.wal.is_unsettled() {
-            Some(QUIET)
-        } else {
-            None
+    /// What there is to do while nothing comes.
+    fn rest(&mut self) {
+        if let Err(cause) = self.opened.is_still_there() {
+            self.fell_ill(&cause);
+        } else if self.wal.is_unsettled() && self.last_message.elapsed() >= QUIET {
+            self.wal.settle(&self.conn);
         }
     }
 
@@ -127,9 +128,15 @@ impl Writer {
     /// transactions, and nothing is paid for that while none is refused. Where nothing can be
     /// stored, all of them are owed.
     fn store(&mut self, mut jobs: Vec<Job>) {
+        if let Err(cause) = self.opened.is_still_there() {
+            return self.keep(jobs, cause);
+        }
         let began = Instant::now();
         match write(&mut self.conn, &jobs) {
             Ok(written) => {
+                if let Err(cause) = self.opened.is_still_there() {
+                    return self.committed_elsewhere(jobs, cause);
+                }
                 self.shared.count_committed(jobs.len(), written.rows, began.elapsed());
                 for (job, standing) in jobs.into_iter().zip(written.standing) {
                     job.answer(standing);
@@ -148,15 +155,28 @@ impl Writer {
                     job.answer(Err(error.clone()));
                 }
             }
-            Err(error) => {
-                let cause: Cause = Arc::new(error);
-                self.fell_ill(&cause);
-                self.shared.count_failed(jobs.len() as u64);
-                let error = StoreError::Unavailable(cause);
-                for job in jobs {
-                    self.owed.keep(job.answer(Err(error.clone())), &error);
-                }
-            }
+            Err(error) => self.keep(jobs, Arc::new(error)),
+        }
+    }
+
+    /// Answers that nothing is stored, and keeps what is owed to the log.
+    fn keep(&mut self, jobs: Vec<Job>, cause: Cause) {
+        self.fell_ill(&cause);
+        self.shared.count_failed(jobs.len() as u64);
+        let error = StoreError::Unavailable(cause);
+        for job in jobs {
+            self.owed.keep(job.answer(Err(error.clone())), &error);
+        }
+    }
+
+    /// The file was taken away between the look before and the look after the commit. If it comes
+    /// back all is in it, so that nothing is owed; if not, the server's log has the calls.
+    fn committed_elsewhere(&mut self, jobs: Vec<Job>, cause: Cause) {
+        self.fell_ill(&cause);
+        self.shared.count_failed(jobs.len() as u64);
+        let error = StoreError::Unavailable(cause);
+        for job in jobs {
+            logs::report_lost(&job.answer(Err(error.clone())), &error);
         }
     }
 
@@ -184,6 +204,11 @@ impl Writer {
     }
 
     fn probe(&mut self) {
+        if let Err(cause) = self.opened.is_still_there() {
+            self.last_probe = Some(Instant::now());
+            self.shared.health.fell_ill(&cause);
+            return;
+        }
         match health::probe(&mut self.conn) {
             Ok(()) => {
                 self.last_probe = Some(Instant::now());
@@ -207,8 +232,8 @@ impl Writer {
         }
     }
 
-    /// The file may have been repaired or replaced, and the connection's cache and handles be those
-    /// of the broken one. Where it can't be opened, the old connection goes on trying.
+    /// The file may have been repaired, and the connection's cache and handles be those of the
+    /// broken one. Where it can't be opened, the old connection goes on trying.
     fn reopen(&mut self) {
         let config = StoreConfig { lock_wait: PROBE_LOCK_WAIT, ..self.config.clone() };
         match open::next_writer(&config) {

@@ -39,7 +39,11 @@ impl Flight {
         trace: Trace,
         landed: watch::Sender<Option<Outcome>>,
     ) -> Self {
-        inner.running.send_modify(|running| *running += 1);
+        // Nobody waits for more of them.
+        inner.running.send_if_modified(|running| {
+            *running += 1;
+            false
+        });
         Self { inner, vrm, trace, trail: CallTrail::default(), place: None, landed, outcome: None }
     }
 
@@ -63,6 +67,7 @@ impl Flight {
             return quoted;
         };
         let stands = place.commit(entry).await.map_err(|error| self.records_failed(error))?;
+        inner.remember(stands.as_ref());
         quoted.map(|made| stands.unwrap_or(made))
     }
 
@@ -118,7 +123,7 @@ impl Drop for Flight {
         });
         // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
         // a new one.
-        self.inner.flights().remove(&self.vrm);
+        self.inner.land(&self.vrm);
         self.landed.send_replace(Some(outcome));
         // Attempts that no commit has taken: the task was dropped under way, or an attempt ended
         // after the answer.
@@ -131,6 +136,9 @@ impl Drop for Flight {
             }
         }
         // Last, so that `idle` means that the records have all there is.
-        self.inner.running.send_modify(|running| *running -= 1);
+        self.inner.running.send_if_modified(|running| {
+            *running -= 1;
+            *running == 0
+        });
     }
 }

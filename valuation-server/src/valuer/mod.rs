@@ -5,17 +5,20 @@
 //! log rows, and only then gives the answer to everybody who waits for that vehicle. Being a task,
 //! it ends well without them: a provider's call costs money and is never thrown away.
 
+mod cache;
 mod flight;
 mod records;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
+use cache::Cache;
 use flight::{Flight, Outcome};
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
@@ -32,6 +35,11 @@ pub struct Valuer(Arc<Inner>);
 struct Inner {
     records: Arc<dyn Records>,
     quotes: Quotes,
+    cache: Option<Cache>,
+    most_flights: usize,
+    /// Set from the first vehicle that was turned away until there is plenty of room.
+    crowded: AtomicBool,
+    turned_away: AtomicU64,
     /// One entry for each vehicle whose flight has not landed.
     flights: Mutex<HashMap<Vrm, watch::Receiver<Option<Outcome>>>>,
     /// The number of flights whose last word has not reached the records.
@@ -50,6 +58,9 @@ pub enum ValueError {
     /// The provider that answered refuses the request.
     #[error("the provider refused the request")]
     Refused,
+    /// As many questions are under way as may be.
+    #[error("too many questions are under way")]
+    Overloaded,
     /// The records can't be read or written.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -61,13 +72,41 @@ pub enum ValueError {
     Panicked,
 }
 
+/// How much a valuer takes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many vehicles are asked about at once. A question about one more is turned away at
+    /// once, before it costs anything.
+    pub flights: usize,
+    /// How many bytes of valuations are kept in memory, about; `None` for none.
+    pub cache: Option<u64>,
+}
+
+impl Default for Bounds {
+    /// 1,024 questions at once, and 16 MiB of valuations in memory.
+    fn default() -> Self {
+        Self { flights: 1024, cache: Some(16 << 20) }
+    }
+}
+
 impl Valuer {
-    /// A valuer on these records, which has new valuations made from these quotes.
+    /// A valuer on these records, which has new valuations made from these quotes, within the
+    /// default [`Bounds`] and without a memory of its own.
     #[must_use]
     pub fn new(records: Arc<dyn Records>, quotes: Quotes) -> Self {
+        Self::within(Bounds { cache: None, ..Bounds::default() }, records, quotes)
+    }
+
+    /// A valuer within these bounds.
+    #[must_use]
+    pub fn within(bounds: Bounds, records: Arc<dyn Records>, quotes: Quotes) -> Self {
         Self(Arc::new(Inner {
             records,
             quotes,
+            cache: bounds.cache.map(Cache::new),
+            most_flights: bounds.flights,
+            crowded: AtomicBool::new(false),
+            turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
             running: watch::Sender::new(0),
         }))
@@ -78,10 +117,15 @@ impl Valuer {
     /// # Errors
     /// [`ValueError::Records`] if the records can't be read.
     pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
-        self.0.records.find(vrm).map_err(|error| {
+        if let Some(known) = self.0.cache.as_ref().and_then(|cache| cache.get(vrm)) {
+            return Ok(Some(known));
+        }
+        let found = self.0.records.find(vrm).map_err(|error| {
             tracing::error!(%vrm, %error, "a valuation could not be read");
-            error.into()
-        })
+            ValueError::from(error)
+        })?;
+        self.0.remember(found.as_ref());
+        Ok(found)
     }
 
     /// Answers the stored valuation of a vehicle, or has one made and stored.
@@ -106,15 +150,32 @@ impl Valuer {
         mileage: Mileage,
         trace: Trace,
     ) -> Result<Valuation, ValueError> {
-        if let Some(found) = self.find(&vrm)? {
-            return Ok(found);
+        // With a memory in front a miss means a new vehicle, most often, and then one look into the
+        // records is enough: the flight's own.
+        let known = match &self.0.cache {
+            Some(cache) => cache.get(&vrm),
+            None => self.find(&vrm)?,
+        };
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let mut landing = self.0.board(vrm, mileage, trace);
+        let mut landing = match self.0.board(vrm.clone(), mileage, trace) {
+            Some(landing) => landing,
+            // No room for a question; but none is needed if it is stored.
+            None => return self.find(&vrm)?.ok_or_else(|| self.0.turn_away()),
+        };
         match landing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
             // A flight's destructor always lands it, so that this is never reached.
             Ok(None) | Err(_) => Err(ValueError::Stopping),
         }
+    }
+
+    /// How many questions were turned away since the start, because of [`Bounds::flights`].
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        // Ordering: Relaxed. The count stands for nothing but itself.
+        self.0.turned_away.load(Ordering::Relaxed)
     }
 
     /// The number of flights that are still running, with or without somebody who waits.
@@ -132,16 +193,20 @@ impl Valuer {
 }
 
 impl Inner {
-    /// The landing of the flight for this vehicle; starts one if none is under way.
+    /// The landing of the flight for this vehicle; starts one if none is under way. `None` if as
+    /// many are under way as may be.
     fn board(
         self: &Arc<Self>,
         vrm: Vrm,
         mileage: Mileage,
         trace: Trace,
-    ) -> watch::Receiver<Option<Outcome>> {
+    ) -> Option<watch::Receiver<Option<Outcome>>> {
         let mut flights = self.flights();
         if let Some(landing) = flights.get(&vrm) {
-            return landing.clone();
+            return Some(landing.clone());
+        }
+        if flights.len() >= self.most_flights {
+            return None;
         }
         let (landed, landing) = watch::channel(None);
         flights.insert(vrm.clone(), landing.clone());
@@ -149,7 +214,41 @@ impl Inner {
         // The lock is free by here: where the runtime is ending, `spawn` drops the flight at once,
         // and its destructor takes the lock.
         tokio::spawn(Flight::new(Arc::clone(self), vrm, trace, landed).run(mileage));
-        landing
+        Some(landing)
+    }
+
+    /// Ends the flight of this vehicle for those who have not heard of it yet.
+    fn land(&self, vrm: &Vrm) {
+        let mut flights = self.flights();
+        flights.remove(vrm);
+        let roomy = flights.len() < self.most_flights / 2;
+        drop(flights);
+        // Ordering: Relaxed. Whoever reads it late logs late.
+        if roomy
+            && self.crowded.load(Ordering::Relaxed)
+            && self.crowded.swap(false, Ordering::Relaxed)
+        {
+            let so_far = self.turned_away.load(Ordering::Relaxed);
+            tracing::info!(so_far, "there is room again for new valuations");
+        }
+    }
+
+    /// Logs once a time of being crowded, and not once a question.
+    fn turn_away(&self) -> ValueError {
+        // Ordering: as in `land`.
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        if !self.crowded.swap(true, Ordering::Relaxed) {
+            let most = self.most_flights;
+            tracing::warn!(most, "too many valuations are under way: new ones are turned away");
+        }
+        ValueError::Overloaded
+    }
+
+    /// Keeps a valuation that stands in the records. Nothing else may be kept.
+    fn remember(&self, committed: Option<&Valuation>) {
+        if let (Some(cache), Some(valuation)) = (&self.cache, committed) {
+            cache.keep(valuation);
+        }
     }
 
     // No code that can panic half-way runs under this lock, so poison says nothing here.

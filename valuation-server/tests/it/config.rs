@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
-use valuation_server::config::{Config, ConfigError, LogFormat, Origin, Ratio, Setting};
+use valuation_server::config::{
+    Capacity, Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting,
+};
 use valuation_server::providers::{BaseUrl, PremiumRange};
 
 const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
@@ -48,6 +50,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
     assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
     assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
+    assert_eq!(config.capacity, Capacity::default());
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -75,6 +78,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::AdminToken, "0123456789abcdef"),
         (Setting::LogFormat, "json"),
         (Setting::AccessLog, "on"),
+        (Setting::MaxConnections, "12"),
+        (Setting::MaxPuts, "34"),
+        (Setting::Cache, "64MiB"),
+        (Setting::Durability, "normal"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
     let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
@@ -105,6 +112,13 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
         assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
         assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
+        let capacity = Capacity {
+            max_connections: 12,
+            max_puts: 34,
+            cache: Some(64 << 20),
+            durability: Durability::Normal,
+        };
+        assert_eq!(config.capacity, capacity);
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -204,6 +218,10 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--admin-listen", "[::]:9000", "choose a loopback address, or set admin-token"),
         ("--log-format", "xml", "text or json"),
         ("--access-log", "yes", "on or off"),
+        ("--max-connections", "0", "a whole number from 1 to 100000"),
+        ("--max-puts", "-1", "a whole number from 1 to 100000"),
+        ("--cache", "64MB", "such as 64MiB"),
+        ("--durability", "none", "full or normal"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {

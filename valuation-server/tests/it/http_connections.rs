@@ -188,10 +188,13 @@ async fn a_head_that_is_too_large_is_431_and_no_http_is_400() {
     let server = TestServer::ready().await;
     let mut client = server.client().await;
     client.send(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(70_000))).await;
-    assert_eq!(client.head().await.status, 431);
+    let message = client.answer().await.problem(431, "Request Header Fields Too Large");
+    assert_eq!(message, "the head of a request must not exceed 16384 bytes and 100 headers");
     let mut client = server.client().await;
     client.send("this is not HTTP\r\n\r\n").await;
-    assert_eq!(client.head().await.status, 400);
+    let message = client.answer().await.problem(400, "Bad Request");
+    assert_eq!(message, "what was sent is not HTTP/1.1, or not well-formed");
+    client.closed().await;
 }
 
 #[tokio::test]
@@ -254,7 +257,7 @@ async fn a_stop_finishes_running_requests_and_refuses_new_connections() {
     busy.send(put("/valuations/A", r#"{"mileage":1}"#)).await;
     gate.until_asked(1).await;
     server.stop();
-    // An idle connection is closed at once, while the busy one is waited for.
+    // An idle connection is closed, while the busy one is waited for.
     idle.closed().await;
     assert!(TcpStream::connect(server.address).await.is_err());
     assert!(!server.task.is_finished());

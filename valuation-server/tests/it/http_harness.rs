@@ -129,7 +129,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), received: Vec::new() }
+        Self::of(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream, received: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

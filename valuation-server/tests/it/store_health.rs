@@ -193,3 +193,47 @@ async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
     until("the place is free", || store.stats().waiting == 0).await;
     store.commit(entry("AA99BCD")).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_is_noticed_without_a_write_and_so_is_its_return() {
+    let place = Place::new();
+    let store = place.open();
+    store.commit(entry("AA99BCD")).await.unwrap();
+    let away = place.folder.path().join("away");
+    std::fs::rename(place.path(), &away).unwrap();
+    until("ill", || !store.can_store()).await;
+    let refused = store.reserve().await.unwrap_err().to_string();
+    assert!(refused.contains("valuations.sqlite is no longer there; put it back"), "{refused}");
+    let error = store.commit(entry("LATER1")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(store.find(&vrm("AA99BCD")).unwrap().is_some(), "reads go on");
+
+    std::fs::rename(&away, place.path()).unwrap();
+    until("well again", || store.can_store()).await;
+    assert_eq!(store.calls(Some(&vrm("LATER1")), 10).unwrap().len(), 1, "what was owed is stored");
+    store.commit(entry("NEW1")).await.unwrap();
+    in_time("the end", store.shutdown()).await;
+    assert_eq!(count(&place.neighbour(), "ProviderLogs"), 3);
+}
+
+#[tokio::test]
+async fn a_file_in_the_place_of_ours_is_left_as_it_is_and_nothing_is_answered_as_stored() {
+    let place = Place::new();
+    let other = Place::new();
+    in_time("another file", other.open().shutdown()).await;
+    let before = std::fs::read(other.path()).unwrap();
+    let store = place.open();
+    store.commit(entry("AA99BCD")).await.unwrap();
+    let away = place.folder.path().join("away");
+    std::fs::rename(place.path(), &away).unwrap();
+    std::fs::copy(other.path(), place.path()).unwrap();
+    // Whether or not the writer has looked by itself by now.
+    let error = store.commit(entry("LATER1")).await.unwrap_err().to_string();
+    assert!(error.contains("was replaced while the server ran"), "{error}");
+    until("ill", || !store.can_store()).await;
+    assert_eq!(std::fs::read(place.path()).unwrap(), before, "the other file was written");
+
+    std::fs::rename(&away, place.path()).unwrap();
+    until("well again", || store.can_store()).await;
+    assert_eq!(store.calls(None, 10).unwrap().len(), 2);
+}

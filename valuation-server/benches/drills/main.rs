@@ -1,0 +1,127 @@
+//! What the server stands, and what it costs: drills on the real binary, each with a bounded run.
+//!
+//! ```console
+//! $ cargo bench -p valuation-server --bench drills -- all          # about ten minutes
+//! $ cargo bench -p valuation-server --bench drills -- all --quick  # about two
+//! $ cargo bench -p valuation-server --bench drills -- kill-9       # one of them
+//! $ cargo bench -p valuation-server --bench drills -- speed        # the table of CPU a request
+//! ```
+//!
+//! Each drill prints one line, and the program ends with 0 only if all of them held. A drill that
+//! needs what the machine does not have says so and is passed over. Linux only: what a process
+//! takes is read from `/proc`, and `taskset`, `kill`, `prlimit`, `mount` and `strace` are used.
+//!
+//! They are no tests, because they take minutes and load the machine; they are a bench, because
+//! that is what Cargo builds with optimisation and with the server's binary beside it.
+
+mod crowds;
+mod disks;
+mod kills;
+mod load;
+mod marks;
+mod order;
+mod process;
+mod records;
+mod servers;
+mod speed;
+mod stops;
+mod vanishing;
+
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Whatever went wrong; a drill ends with it.
+pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a drill found, in a line; the error says what did not hold.
+pub(crate) type Found = Result<String, Failed>;
+
+type Drill = fn(Scale) -> Pin<Box<dyn Future<Output = Found>>>;
+
+/// How large a drill is played.
+#[derive(Clone, Copy)]
+pub(crate) enum Scale {
+    Full,
+    Quick,
+}
+
+impl Scale {
+    pub(crate) fn of<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+}
+
+const DRILLS: [(&str, Drill); 9] = [
+    ("kill-9", |scale| Box::pin(kills::under_load(scale))),
+    ("order", |scale| Box::pin(order::of_the_sync_and_the_answer(scale))),
+    ("vanishing", |scale| Box::pin(vanishing::in_the_middle_of_a_put(scale))),
+    ("slow", |scale| Box::pin(crowds::slow_clients(scale))),
+    ("idle", |scale| Box::pin(crowds::idle_clients(scale))),
+    ("overload", |scale| Box::pin(crowds::tenfold(scale))),
+    ("sigterm", |scale| Box::pin(stops::under_load(scale))),
+    ("disks", |scale| Box::pin(disks::full_and_gone(scale))),
+    ("file-size", |scale| Box::pin(disks::file_size_limit(scale))),
+];
+
+fn main() -> ExitCode {
+    let mut words: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let quick = words.iter().position(|word| word == "--quick").map(|at| words.remove(at));
+    let scale = if quick.is_some() { Scale::Quick } else { Scale::Full };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = on_a_runtime(async {
+        match words.as_slice() {
+            ["bare-server"] => servers::bare().await,
+            ["server-without-a-hop", database] => servers::without_a_hop(Path::new(database)).await,
+            ["speed", only @ ..] if only.len() < 2 => {
+                let (time, rounds) = scale.of((4, 3), (1, 1));
+                let only = only.first().copied().unwrap_or_default();
+                speed::measure(Duration::from_secs(time), rounds, only).await
+            }
+            ["all"] => play(&DRILLS, scale).await,
+            [name] => match DRILLS.iter().find(|(known, _)| known == name) {
+                Some(drill) => play(std::slice::from_ref(drill), scale).await,
+                None => Err(usage()),
+            },
+            _ => Err(usage()),
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> Failed {
+    let names: Vec<&str> = DRILLS.iter().map(|(name, _)| *name).collect();
+    format!("say what to play: all, speed, {}; with --quick less of it", names.join(", ")).into()
+}
+
+fn on_a_runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+async fn play(drills: &[(&str, Drill)], scale: Scale) -> Result<(), Failed> {
+    let mut failed = Vec::new();
+    for (name, drill) in drills {
+        let started = Instant::now();
+        let found = drill(scale).await;
+        let took = started.elapsed().as_secs();
+        match found {
+            Ok(found) => println!("{name}: {found} ({took} s)"),
+            Err(error) => {
+                println!("{name}: FAILED: {error} ({took} s)");
+                failed.push(*name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}

@@ -1,0 +1,232 @@
+//! The heads of HTTP/1 requests as they came, judged by more than the parser looks at.
+//!
+//! hyper is lenient where the standard allows it: it takes a bare line feed for the end of a line,
+//! and of a length beside a transfer coding it believes the coding and forgets the length before a
+//! handler sees the request. Each of these is how a request is smuggled past a proxy that reads
+//! the same bytes otherwise (RFC 9112, section 11.2). What hyper forgot can only be seen in the
+//! bytes, so the socket notes here what it reads and each request takes its own head out.
+//!
+//! ```text
+//! noted: │ head of this request │ body, so far │ next request, if the client did not wait │
+//!           take() judges it      begin_body() passes over it
+//! ```
+//!
+//! Which bytes are a body is hyper's to say. It does for a body with a length; of a chunked one
+//! only its end is recognised, and where that can't be, the connection is out of step: it is
+//! closed after the answer.
+
+/// A last chunk without trailers, with the line before it.
+const LAST_CHUNK: &[u8] = b"\n0\r\n\r\n";
+/// An empty buffer that is larger is given back.
+const KEPT: usize = 1024;
+
+/// What is wrong with a head. The texts are for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum HeadFault {
+    /// A line that ends without a carriage return.
+    #[error("every line of a request's head must end with CR LF")]
+    BareLineFeed,
+    /// Two ways to tell where the body ends.
+    #[error("a request must have either Content-Length or Transfer-Encoding, not both")]
+    TwoLengths,
+    /// One of the two headers twice.
+    #[error("Content-Length and Transfer-Encoding must be given once at most")]
+    Repeated,
+    /// The bytes can't be matched to the request.
+    #[error("the request does not follow from what was sent before it; use a new connection")]
+    OutOfStep,
+}
+
+/// How a request's body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// With a last chunk.
+    Chunked,
+}
+
+/// The bytes of a connection that no request has taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    noted: Vec<u8>,
+    body: Body,
+}
+
+/// What of the current request's body is still to come.
+#[derive(Debug, Default)]
+enum Body {
+    #[default]
+    None,
+    Bytes(u64),
+    /// `noted` holds what came of it last.
+    Chunks,
+    /// The connection is not HTTP/1: nothing is noted.
+    Other,
+}
+
+impl Heads {
+    /// Notes what was read from the socket.
+    pub(super) fn note(&mut self, mut bytes: &[u8]) {
+        match &mut self.body {
+            Body::None => {}
+            Body::Bytes(left) => {
+                let passed = usize::try_from(*left).map_or(bytes.len(), |n| n.min(bytes.len()));
+                *left -= passed as u64;
+                bytes = &bytes[passed..];
+                if *left == 0 {
+                    self.body = Body::None;
+                }
+            }
+            Body::Chunks => {
+                let kept = self.noted.len().saturating_sub(LAST_CHUNK.len());
+                self.noted.drain(..kept);
+                bytes = &bytes[bytes.len().saturating_sub(LAST_CHUNK.len())..];
+            }
+            Body::Other => return,
+        }
+        self.noted.extend_from_slice(bytes);
+    }
+
+    /// From here on nothing is noted: the connection speaks another protocol.
+    pub(super) fn give_up(&mut self) {
+        *self = Self { noted: Vec::new(), body: Body::Other };
+    }
+
+    /// Takes the head of the request that was parsed just now, and judges it.
+    pub(super) fn take(&mut self, framing: Framing) -> Result<(), HeadFault> {
+        if !matches!(self.body, Body::None) {
+            return Err(HeadFault::OutOfStep);
+        }
+        // Empty lines before a request are no part of it (RFC 9112, section 2.2).
+        let start = self.noted.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let end = start + judge(&self.noted[start..])?;
+        self.begin_body(end, framing);
+        Ok(())
+    }
+
+    fn begin_body(&mut self, head_end: usize, framing: Framing) {
+        let came = self.noted.len() - head_end;
+        let passed = match framing {
+            Framing::Length(length) => {
+                let passed = usize::try_from(length).map_or(came, |length| length.min(came));
+                let left = length - passed as u64;
+                self.body = if left == 0 { Body::None } else { Body::Bytes(left) };
+                passed
+            }
+            Framing::Chunked => {
+                self.body = Body::Chunks;
+                0
+            }
+        };
+        if head_end + passed == self.noted.len() {
+            self.noted.clear();
+            self.noted.shrink_to(KEPT);
+        } else {
+            self.noted.drain(..head_end + passed);
+        }
+    }
+
+    /// To be called when the request is answered; `read_whole` says whether its body was read to
+    /// its end. Gives whether the next head can be found.
+    pub(super) fn end(&mut self, read_whole: bool) -> bool {
+        if let Body::Chunks = self.body {
+            if !(read_whole && self.noted.ends_with(LAST_CHUNK)) {
+                return false;
+            }
+            self.noted.clear();
+            self.body = Body::None;
+        }
+        true
+    }
+}
+
+/// Judges a head, and gives its length.
+fn judge(bytes: &[u8]) -> Result<usize, HeadFault> {
+    let (mut lengths, mut codings, mut start) = (0, 0, 0);
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        let Some(line) = bytes[start..end].strip_suffix(b"\r") else {
+            return Err(HeadFault::BareLineFeed);
+        };
+        match line.first().map(u8::to_ascii_lowercase) {
+            None => {
+                return match (lengths, codings) {
+                    (0 | 1, 0) | (0, 1) => Ok(end + 1),
+                    (1, 1) => Err(HeadFault::TwoLengths),
+                    _ => Err(HeadFault::Repeated),
+                };
+            }
+            Some(b'c') if is_header(line, b"content-length:") => lengths += 1,
+            Some(b't') if is_header(line, b"transfer-encoding:") => codings += 1,
+            Some(_) => {}
+        }
+        start = end + 1;
+    }
+    Err(HeadFault::OutOfStep)
+}
+
+fn is_header(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n";
+
+    #[test]
+    fn a_head_in_pieces_and_the_next_one_behind_its_body_are_found() {
+        let mut heads = Heads::default();
+        heads.note(&HEAD[..9]);
+        heads.note(&[&HEAD[9..], b"a"].concat());
+        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
+        heads.note(&[b"bc\r\n", HEAD].concat());
+        assert!(heads.end(true));
+        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
+        heads.note(b"abc");
+        assert_eq!(heads.noted, b"");
+    }
+
+    #[test]
+    fn a_request_that_no_bytes_were_noted_for_is_out_of_step() {
+        let mut heads = Heads::default();
+        heads.note(HEAD);
+        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
+        assert_eq!(heads.take(Framing::Length(0)), Err(HeadFault::OutOfStep));
+    }
+
+    #[test]
+    fn after_a_chunked_body_the_next_head_is_found_if_the_body_ends_what_came() {
+        let chunked = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let rest: &[&[u8]] = &[b"3\r\nabc\r\n0", b"\r\n\r\n"];
+        for (more, read_whole, found) in [
+            (&b""[..], true, true),
+            (b"", false, false),
+            (b"GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", true, false),
+        ] {
+            let mut heads = Heads::default();
+            heads.note(chunked);
+            assert_eq!(heads.take(Framing::Chunked), Ok(()));
+            rest.iter().for_each(|piece| heads.note(piece));
+            heads.note(more);
+            assert_eq!(heads.end(read_whole), found, "{more:?} {read_whole}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_could_read_otherwise_is_a_fault() {
+        for (lines, fault) in [
+            ("Host: x\nA: b\r\n", HeadFault::BareLineFeed),
+            ("A: b\r\n\n", HeadFault::BareLineFeed),
+            ("content-length: 1\r\nTRANSFER-ENCODING: chunked\r\n", HeadFault::TwoLengths),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", HeadFault::TwoLengths),
+            ("Content-Length: 1\r\ncontent-length: 1\r\n", HeadFault::Repeated),
+            ("Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n", HeadFault::Repeated),
+        ] {
+            let head = format!("PUT / HTTP/1.1\r\n{lines}\r\n");
+            assert_eq!(judge(head.as_bytes()), Err(fault), "{lines:?}");
+        }
+        assert_eq!(judge(HEAD), Ok(HEAD.len()));
+    }
+}

@@ -1,0 +1,170 @@
+//! Too many of them: connections, questions, resets, and clients that take nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use valuation_server::http::{Limits, Stopped, Watch, serve};
+use valuation_server::valuer::{Bounds, Valuer};
+
+use crate::http_harness::{Client, TestServer, get, put};
+use crate::valuer_stubs::{Gate, Memory, quote};
+
+const SHORT: Duration = Duration::from_millis(50);
+const JSON: &str = r#"{"mileage":1}"#;
+
+async fn server_with(limits: Limits) -> TestServer {
+    let quotes = Gate::open().quotes(Ok(quote("1", "2")));
+    TestServer::start(Arc::default(), quotes, limits).await
+}
+
+#[tokio::test]
+async fn above_the_limit_connections_are_told_503_and_a_place_that_comes_free_is_taken() {
+    let server = server_with(Limits { max_connections: 2, ..Limits::default() }).await;
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.client().await;
+        client.send(get("/")).await;
+        assert_eq!(client.answer().await.status, 200);
+        kept.push(client);
+    }
+    for request in ["", &get("/"), &put("/valuations/AB1", JSON)] {
+        let mut refused = server.client().await;
+        refused.send(request).await;
+        let answer = refused.answer().await;
+        answer.problem(503, "Service Unavailable");
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(answer.header("retry-after").is_some());
+        refused.closed().await;
+    }
+    kept[1].send(get("/")).await;
+    assert_eq!(kept[1].answer().await.status, 200, "who is connected is served");
+    kept.pop();
+    // Until the server has seen that one leave, others are still refused.
+    loop {
+        let mut client = server.client().await;
+        client.send(get("/")).await;
+        if client.answer().await.status == 200 {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_put_too_many_is_503_at_once_while_stored_ones_and_gets_go_on() {
+    let gate = Gate::closed();
+    let memory = Arc::new(Memory::default());
+    let bounds = Bounds { flights: 2, cache: None };
+    let quotes = gate.quotes(Ok(quote("1", "2")));
+    let valuer = Valuer::within(bounds, memory.clone(), quotes);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    let task = tokio::spawn(serve(
+        listener,
+        valuer.clone(),
+        Limits::default(),
+        Watch::default(),
+        shutdown,
+    ));
+
+    let mut waiting = Vec::new();
+    for vrm in ["A", "B", "A"] {
+        let mut client = Client::connect(address).await;
+        client.send(put(&format!("/valuations/{vrm}"), JSON)).await;
+        waiting.push(client);
+    }
+    gate.until_asked(2).await;
+    let mut client = Client::connect(address).await;
+    for vrm in ["C", "D"] {
+        client.send(put(&format!("/valuations/{vrm}"), JSON)).await;
+        let answer = client.answer().await;
+        let message = answer.problem(503, "Service Unavailable");
+        assert_eq!(message, "Too many valuations are under way; try again later");
+        assert!(answer.header("retry-after").is_some());
+    }
+    assert_eq!((gate.asked(), valuer.turned_away()), (2, 2));
+    client.send(get("/valuations/A")).await;
+    assert_eq!(client.answer().await.status, 404);
+
+    gate.let_all();
+    for client in &mut waiting {
+        assert_eq!(client.answer().await.status, 200);
+    }
+    client.send(put("/valuations/C", JSON)).await;
+    assert_eq!(client.answer().await.status, 200, "there is room again");
+    drop((stop, client, waiting));
+    assert_eq!(task.await.unwrap(), Stopped::Drained);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answers_loses_its_connection() {
+    let server = server_with(Limits { write_timeout: SHORT, ..Limits::default() }).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let (_reading, mut writing) = stream.into_split();
+    // More answers than the kernel keeps for a client; it ends with the connection.
+    let requests = get("/").repeat(1_000);
+    while writing.write_all(requests.as_bytes()).await.is_ok() {}
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+async fn http2(server: &TestServer) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(4, 0, 0, b"")).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_flood_of_streams_that_are_reset_at_once_ends_their_connection() {
+    let server = TestServer::ready().await;
+    let mut stream = http2(&server).await;
+    // `:method: GET`, `:scheme: http`, `:path: /`, `:authority:` of one letter, then RST_STREAM.
+    let head = [0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
+    let flood: Vec<u8> = (0..100_000_u32)
+        .flat_map(|n| {
+            let stream = 2 * n + 1;
+            [frame(1, 0x5, stream, &head), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+        })
+        .collect();
+    let (mut reading, mut writing) = stream.split();
+    let sending = async { drop(writing.write_all(&flood).await) };
+    let mut answers = Vec::new();
+    // An error, a reset, is an end as well.
+    let (_, _ended) = tokio::join!(sending, reading.read_to_end(&mut answers));
+    assert!(answers.len() < flood.len() / 10, "{} bytes of answers", answers.len());
+    assert_eq!(server.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_http2_connection_at_rest_is_closed_in_time() {
+    let server = server_with(Limits { header_timeout: SHORT, ..Limits::default() }).await;
+    let mut stream = http2(&server).await;
+    let mut ended = false;
+    let mut seen = Vec::new();
+    while !ended {
+        // Answers every ping, so that it is alive.
+        let mut head = [0; 9];
+        match stream.read_exact(&mut head).await {
+            Ok(_) => {
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                let mut payload = vec![0; length];
+                stream.read_exact(&mut payload).await.unwrap();
+                if (head[3], head[4]) == (6, 0) {
+                    let _ = stream.write_all(&frame(6, 1, 0, &payload)).await;
+                }
+                seen.push(head[3]);
+            }
+            Err(_) => ended = true,
+        }
+    }
+    assert!(seen.contains(&7), "it was told to go away: {seen:?}");
+}

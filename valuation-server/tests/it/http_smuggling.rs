@@ -1,0 +1,122 @@
+//! Requests that two readers of the same bytes could take for different ones.
+
+use crate::http_harness::{TestServer, get, put};
+
+const HIDDEN: &str = "GET /valuations/HIDDEN HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// A PUT whose head has these lines, with a body behind it.
+fn with(lines: &str, body: &str) -> String {
+    format!("PUT /valuations/AB1 HTTP/1.1\r\nContent-Type: application/json\r\n{lines}\r\n{body}")
+}
+
+#[tokio::test]
+async fn a_head_that_could_be_read_otherwise_is_400_and_nothing_behind_it_is_answered() {
+    let server = TestServer::ready().await;
+    let json = r#"{"mileage":1}"#;
+    let chunked = "d\r\n{\"mileage\":1}\r\n0\r\n\r\n";
+    for (fault, request) in [
+        (
+            "a length, then a coding",
+            with("Host: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunked),
+        ),
+        (
+            "a coding, then a length",
+            with("Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunked),
+        ),
+        ("two lengths", with("Host: x\r\nContent-Length: 13\r\nContent-Length: 14\r\n", json)),
+        ("a length twice", with("Host: x\r\nContent-Length: 13\r\nContent-Length: 13\r\n", json)),
+        ("a list of lengths", with("Host: x\r\nContent-Length: 13, 13\r\n", json)),
+        ("a signed length", with("Host: x\r\nContent-Length: +13\r\n", json)),
+        ("no length", with("Host: x\r\nContent-Length:\r\n", json)),
+        ("a hexadecimal length", with("Host: x\r\nContent-Length: 0xd\r\n", json)),
+        ("a huge length", with("Host: x\r\nContent-Length: 18446744073709551617\r\n", json)),
+        ("an unknown coding", with("Host: x\r\nTransfer-Encoding: xchunked\r\n", chunked)),
+        ("chunked not last", with("Host: x\r\nTransfer-Encoding: chunked, gzip\r\n", chunked)),
+        ("chunked not alone", with("Host: x\r\nTransfer-Encoding: gzip, chunked\r\n", chunked)),
+        (
+            "chunked twice",
+            with(
+                "Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                chunked,
+            ),
+        ),
+        (
+            "a coding in HTTP/1.0",
+            with("Host: x\r\nTransfer-Encoding: chunked\r\n", chunked).replacen("1.1", "1.0", 1),
+        ),
+        ("a space before the colon", with("Host: x\r\nContent-Length : 13\r\n", json)),
+        ("a folded line", with("Host: x\r\nX: a\r\n b\r\nContent-Length: 13\r\n", json)),
+        ("a folded first line", with(" Host: x\r\nContent-Length: 13\r\n", json)),
+        ("a bare line feed", with("Host: x\nContent-Length: 13\r\n", json)),
+        (
+            "bare line feeds alone",
+            with("Host: x\r\nContent-Length: 13\r\n", json).replace('\r', ""),
+        ),
+        ("a bare carriage return", with("Host: x\rContent-Length: 13\r\n", json)),
+        ("a NUL in a value", with("Host: x\r\nX: a\0b\r\nContent-Length: 13\r\n", json)),
+        ("an empty name", with("Host: x\r\n: a\r\nContent-Length: 13\r\n", json)),
+        ("no host", with("Content-Length: 13\r\n", json)),
+        ("two hosts", with("Host: x\r\nHost: x\r\nContent-Length: 13\r\n", json)),
+        ("a host that is none", with("Host: a b\r\nContent-Length: 13\r\n", json)),
+        ("a host with a user", with("Host: a@b\r\nContent-Length: 13\r\n", json)),
+        ("a tab in the request line", get("/").replacen(' ', "\t", 1)),
+        ("two spaces in it", get("/").replacen(' ', "  ", 1)),
+        ("a version that is none", get("/").replace("1.1", "1.2")),
+    ] {
+        let mut client = server.client().await;
+        client.send(request + HIDDEN).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400, "{fault}: {answer:?}");
+        answer.problem(400, "Bad Request");
+        assert_eq!(answer.header("connection"), Some("close"), "{fault}");
+        client.closed().await;
+    }
+    assert_eq!(server.get("/valuations/AB1").await.status, 404, "nothing was stored");
+}
+
+#[tokio::test]
+async fn a_faulty_head_is_400_behind_a_good_request_as_well() {
+    let server = TestServer::ready().await;
+    let smuggling =
+        with("Host: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n");
+    for before in [get("/"), put("/valuations/AB1", r#"{"mileage":1}"#)] {
+        let mut client = server.client().await;
+        client.send(before + &smuggling + HIDDEN).await;
+        assert_eq!(client.answer().await.status, 200);
+        client.answer().await.problem(400, "Bad Request");
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_right_behind_a_chunked_one_is_never_taken_unjudged() {
+    let server = TestServer::ready().await;
+    let chunked =
+        with("Host: x\r\nTransfer-Encoding: chunked\r\n", "d\r\n{\"mileage\":1}\r\n0\r\n\r\n");
+    // Where the client waits, the connection goes on.
+    let mut client = server.client().await;
+    for _ in 0..3 {
+        client.send(&chunked).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    // Where it does not, the answer says that the connection ends.
+    client.send(chunked + HIDDEN).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn empty_lines_before_a_request_and_bare_line_feeds_in_a_body_are_no_fault() {
+    let server = TestServer::ready().await;
+    let mut client = server.client().await;
+    for _ in 0..2 {
+        client.send("\r\n".to_owned() + &put("/valuations/AB1", "{\n\"mileage\":\n1}\n")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    client.send("GET / HTTP/1.1\r\nhost: [::1]:3000\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+    let mut old = server.client().await;
+    old.send("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(old.answer().await.status, 200, "HTTP/1.0 has no Host");
+}
