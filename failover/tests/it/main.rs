@@ -29,8 +29,10 @@ mod probes;
 mod readiness;
 mod registry;
 mod rescue;
+mod saved;
 mod slow;
 mod stalled;
+mod swap;
 #[cfg(feature = "tokio")]
 mod tokio_clock;
 #[cfg(feature = "tracing")]

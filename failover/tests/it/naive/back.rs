@@ -31,9 +31,46 @@ pub(super) enum Dealt {
     Fallback,
 }
 
+impl Back {
+    pub(super) fn swapped(&mut self, from: u64, to: u64) {
+        self.hint = self.hint.filter(|hint| hint.0 == from).map(|hint| (to, hint.1));
+    }
+}
+
 impl Naive {
     pub(super) fn deadline(&self, time: Duration) -> u128 {
         (self.now + time.as_nanos()).div_ceil(MILLI) * MILLI
+    }
+
+    pub(super) fn phase_after_restart(&self, elapsed: u128) -> Phase {
+        let over = Phase::Fallback { deadline: self.now / MILLI * MILLI };
+        let left = |deadline: u128| {
+            let left = deadline.saturating_sub(self.now).saturating_sub(elapsed);
+            (left > 0).then(|| Duration::from_nanos(u64::try_from(left).unwrap()))
+        };
+        match self.phase {
+            Phase::Fallback { deadline } => left(deadline)
+                .map_or(over, |left| Phase::Fallback { deadline: self.deadline(left) }),
+            Phase::Probing => over,
+            Phase::Returning { deadline } => left(deadline)
+                .zip(self.policy.gradual_return())
+                .map_or(Phase::Primary, |(left, (_, over))| Phase::Returning {
+                    deadline: self.deadline(left.min(over)),
+                }),
+            phase => phase,
+        }
+    }
+
+    pub(super) fn restore_intervals(&mut self, is_back: bool, elapsed: u128) {
+        let now = self.now / MILLI;
+        let healthy = match is_back && self.back.steps > 0 {
+            true => now.saturating_sub(self.back.back_at) + elapsed / MILLI,
+            false => 0,
+        };
+        let step = self.policy.growing().map_or(u128::MAX, |(_, _, after)| after.as_millis());
+        self.back.steps = self.back.steps.saturating_sub(healthy / step);
+        self.back.back_at = now.saturating_sub(healthy % step);
+        self.back.hint = None;
     }
 
     pub(super) fn end_of_time(&mut self) {
@@ -127,7 +164,9 @@ impl Naive {
     }
 
     pub(super) fn hint(&mut self, outcome: Outcome) {
-        if let Outcome::FailureWithHint { retry_after } = outcome {
+        if let Outcome::FailureWithHint { retry_after } = outcome
+            && self.policy.hints().is_some()
+        {
             let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);
             let epoch = self.epoch;
             let latest = self.back.hint.filter(|h| h.0 == epoch).map_or(until, |h| h.1.max(until));
