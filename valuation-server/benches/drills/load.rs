@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long a client waits that was told 503.
-const BACK_OFF: Duration = Duration::from_millis(100);
+/// How long a client waits that was told 503: a tenth of what `Retry-After` asks for.
+const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// An answer that came whole.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! ```console
 //! $ cargo bench -p valuation-server --bench drills -- all          # about ten minutes
 //! $ cargo bench -p valuation-server --bench drills -- all --quick  # about two
-//! $ cargo bench -p valuation-server --bench drills -- kill-9       # one of them
+//! $ cargo bench -p valuation-server --bench drills -- kill-9 idle  # two of them
 //! $ cargo bench -p valuation-server --bench drills -- speed        # the table of CPU a request
 //! ```
 //!
@@ -84,11 +84,12 @@ fn main() -> ExitCode {
                 speed::measure(Duration::from_secs(time), rounds, only).await
             }
             ["all"] => play(&DRILLS, scale).await,
-            [name] => match DRILLS.iter().find(|(known, _)| known == name) {
-                Some(drill) => play(std::slice::from_ref(drill), scale).await,
-                None => Err(usage()),
-            },
-            _ => Err(usage()),
+            [] => Err(usage()),
+            names => {
+                let known = |name| DRILLS.into_iter().find(|(known, _)| known == name);
+                let drills: Option<Vec<_>> = names.iter().map(known).collect();
+                play(&drills.ok_or_else(usage)?, scale).await
+            }
         }
     });
     match done {

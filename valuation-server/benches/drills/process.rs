@@ -131,11 +131,6 @@ impl Process {
         Ok(())
     }
 
-    /// Its end, or `None` if it still runs.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, Failed> {
-        Ok(self.child.try_wait()?)
-    }
-
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus, Failed> {
         Ok(self.child.wait()?)

@@ -117,6 +117,22 @@ fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo()
     }
 }
 
+/// So a wall clock that is stepped, by a day or by a second, moves the time that a log row shows
+/// and nothing else: no deadline, no window, no time until the revert.
+#[test]
+fn the_wall_clock_is_read_for_the_time_in_a_log_row_alone() {
+    let mut readers = Vec::new();
+    for folder in ["src", "../failover/src"] {
+        for (path, code) in sources(folder) {
+            if ["SystemTime::now", "Timestamp::now", "Zoned::now"].iter().any(|at| names(&code, at))
+            {
+                readers.push(path);
+            }
+        }
+    }
+    assert_eq!(readers, [Path::new("audit/entry.rs")]);
+}
+
 /// `failover`: arrows point up the list of DESIGN only, and the algorithm knows no tower.
 #[test]
 fn the_algorithm_of_failover_knows_no_tower_no_future_and_no_runtime() {

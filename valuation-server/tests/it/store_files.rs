@@ -157,6 +157,18 @@ fn a_damaged_database_is_refused_in_words() {
 }
 
 #[test]
+fn a_database_that_was_cut_short_is_refused_in_words_and_left_as_it_is() {
+    let place = Place::new();
+    place.make();
+    let file = std::fs::OpenOptions::new().write(true).open(place.path()).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+    drop(file);
+    let (problem, sentence) = refused_untouched(&place);
+    assert!(matches!(problem, OpenProblem::Sqlite(_)), "{problem:?}");
+    assert!(sentence.contains("malformed"), "{sentence}");
+}
+
+#[test]
 fn a_folder_a_missing_folder_and_a_forbidden_one_are_told_apart() {
     let place = Place::new();
     let (problem, _) = refusal(place.folder.path());
