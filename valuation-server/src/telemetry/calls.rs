@@ -108,10 +108,8 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
         (ErrorCode::Cancelled, _) => tell!(info, "we gave it up, as at a stop"),
         (ErrorCode::Panic, _) => tell!(error, "a fault of this program"),
         (ErrorCode::Connect | ErrorCode::Dns | ErrorCode::Tls, _) => {
-            tell!(
-                warn,
-                format!("{}: is the way there open? Try: valuation-server check", means(call))
-            )
+            let means = means(call);
+            tell!(warn, format!("{means}: is the way there open? Try: valuation-server check"));
         }
         _ => tell!(warn, means(call)),
     }
