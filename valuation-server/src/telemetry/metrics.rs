@@ -100,6 +100,8 @@ impl Sources {
     fn providers(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
         let help = "Questions to the providers under way, with or without a client that waits.";
         gauge(encoder, "valuation_questions_in_flight", help, self.valuer.in_flight() as f64)?;
+        let help = "New vehicles that were turned away, since as many were under way as may be.";
+        count(encoder, "valuation_turned_away_questions", help, self.valuer.turned_away())?;
         let help = "How long calls to a provider took, by what came of them.";
         let (name, unit) = ("valuation_provider_call_duration", Some(&Unit::Seconds));
         let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
