@@ -154,10 +154,9 @@ impl Valuer {
         if let Some(known) = known {
             return Ok(known);
         }
-        let mut landing = match self.0.board(vrm.clone(), mileage) {
-            Some(landing) => landing,
+        let Some(mut landing) = self.0.board(vrm.clone(), mileage) else {
             // No room for a question; but none is needed if it is stored.
-            None => return self.find(&vrm)?.ok_or_else(|| self.0.turn_away()),
+            return self.find(&vrm)?.ok_or_else(|| self.0.turn_away());
         };
         match landing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(outcome)) => outcome.clone(),
