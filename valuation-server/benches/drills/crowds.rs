@@ -88,7 +88,9 @@ pub(crate) async fn idle_clients(scale: Scale) -> Found {
     let scaled =
         if idle < wanted { format!(" (of {wanted}: ulimit -n is {limit})") } else { String::new() };
     Ok(format!(
-        "{idle} idle connections{scaled}: {:.1} KiB each, all closed after 20 s; meanwhile {served}",
+        "RSS {:.1} MiB at rest; {idle} idle connections{scaled}: {:.1} KiB each, all closed after \
+         20 s; meanwhile {served}",
+        before as f64 / 1024.0,
         each / 1024.0
     ))
 }

@@ -32,11 +32,8 @@ pub(crate) async fn under_load(scale: Scale) -> Found {
             move |buffer| {
                 let mark = next.next();
                 let new = next.given() % 2 == 0;
-                if new {
-                    put(buffer, &mark)
-                } else {
-                    get(buffer, &mark)
-                }
+                let write = if new { put } else { get };
+                write(buffer, &mark);
                 new
             },
             |_, _| (),

@@ -14,7 +14,7 @@ use crate::{Found, Scale};
 /// Each leaves at another point: inside the head, inside the body, or a little after the last
 /// byte; every other one with a reset.
 pub(crate) async fn in_the_middle_of_a_put(scale: Scale) -> Found {
-    let clients = scale.of(1_000, 100);
+    let clients = scale.of(1_000_u16, 100);
     let folder = tempfile::tempdir()?;
     let database = folder.path().join("valuations.sqlite");
     let providers = Providers::start().await?;
@@ -24,14 +24,15 @@ pub(crate) async fn in_the_middle_of_a_put(scale: Scale) -> Found {
     let mut whole = 0;
     for number in 0..clients {
         let mut request = Vec::new();
-        put(&mut request, &mark(number));
+        put(&mut request, &mark(number.into()));
         let mut client = Client::connect(process.address).await?;
         let length = request.len();
         // Half of them send all of it.
-        let sent = if number % 2 == 0 { length } else { 1 + (number as usize * 31) % (length - 1) };
+        let sent =
+            if number % 2 == 0 { length } else { 1 + (usize::from(number) * 31) % (length - 1) };
         client.stream.write_all(&request[..sent]).await?;
         whole += u64::from(sent == length);
-        tokio::time::sleep(Duration::from_micros(number * 7 % 1_000)).await;
+        tokio::time::sleep(Duration::from_micros(u64::from(number) * 7 % 1_000)).await;
         if number % 4 < 2 {
             client.stream.set_zero_linger()?;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -76,8 +76,9 @@ where
     let protocol = Arc::new(protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
+    let large_bodies = Arc::new(Semaphore::new(limits.large_bodies));
     let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
-        let peer = Peer::new(stopping.clone());
+        let peer = Peer::new(stopping.clone(), Arc::clone(&large_bodies));
         let answer = admit(peer.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));

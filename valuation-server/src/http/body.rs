@@ -27,7 +27,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// 413 above [`Limits::body_bytes`], at once where the length is announced; 408 after
 /// [`Limits::body_timeout`]; 400 where the body breaks off; 503 where it has not come
-/// [`Limits::stop_grace`] after the order to stop.
+/// [`Limits::stop_grace`] after the order to stop, and where it is large and too many others are.
 pub(super) async fn read(
     body: &mut Incoming,
     limits: &Limits,
@@ -38,7 +38,8 @@ pub(super) async fn read(
         return Err(too_large(limits));
     }
     // One buffer for all frames: a client that sends byte by byte takes no more than the limit.
-    let mut whole = Vec::with_capacity(announced);
+    let mut whole = Vec::with_capacity(announced.min(SMALL));
+    let mut place = None;
     let reading = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
@@ -48,6 +49,10 @@ pub(super) async fn read(
             let data = frame.data_ref().map_or(&[][..], |data| data);
             if whole.len() + data.len() > limits.body_bytes {
                 return Err(too_large(limits));
+            }
+            if whole.len() + data.len() > SMALL && place.is_none() {
+                let taken = peer.large_body();
+                place = Some(taken.ok_or_else(|| Problem::unavailable(MANY, limits.retry_after))?);
             }
             whole.extend_from_slice(data);
         }
@@ -66,6 +71,10 @@ pub(super) async fn read(
     read.map(|()| whole)
 }
 
+/// More than any valid body takes, in bytes.
+const SMALL: usize = 1024;
+/// To a client whose body is one of too many large ones.
+const MANY: &str = "Too many large bodies are being read; try again later";
 /// To a client whose body is on its way at the stop.
 pub(super) const STOPPING: &str =
     "The server is stopping, and the body has not come; try again later";

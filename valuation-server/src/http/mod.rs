@@ -59,6 +59,10 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The largest body that is read, in bytes.
     pub body_bytes: usize,
+    /// How many bodies of more than 1 KiB are read at once; a request with one more is told 503.
+    /// No valid one is that large, so this bounds the memory that slow clients can take and nothing
+    /// else.
+    pub large_bodies: usize,
     /// How many connections there are at once. More are told 503 and closed.
     pub max_connections: usize,
     /// For a client to take the next byte of an answer.
@@ -78,6 +82,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(20),
             body_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,
+            large_bodies: 256,
             max_connections: 8_000,
             write_timeout: Duration::from_secs(10),
             stop_grace: Duration::from_secs(1),

@@ -8,7 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Version};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 
 use super::Answer;
@@ -28,19 +28,27 @@ struct State {
     /// Requests that came, and requests that were answered.
     began: AtomicU64,
     ended: AtomicU64,
+    /// Places for large bodies, shared by all connections of a listener.
+    large_bodies: Arc<Semaphore>,
     /// Changes once, when the server is told to stop.
     stopping: watch::Receiver<()>,
 }
 
 impl Peer {
-    pub(super) fn new(stopping: watch::Receiver<()>) -> Self {
+    pub(super) fn new(stopping: watch::Receiver<()>, large_bodies: Arc<Semaphore>) -> Self {
         Self(Arc::new(State {
             unread: AtomicBool::new(false),
             heads: Mutex::default(),
             began: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            large_bodies,
             stopping,
         }))
+    }
+
+    /// A place for a large body, until it is dropped; `None` if all are taken.
+    pub(super) fn large_body(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.large_bodies.try_acquire().ok()
     }
 
     /// Says whether what has come so far was read.

@@ -110,6 +110,27 @@ async fn a_client_that_takes_no_answers_loses_its_connection() {
     while writing.write_all(requests.as_bytes()).await.is_ok() {}
 }
 
+#[tokio::test]
+async fn a_large_body_too_many_is_503_while_small_ones_are_read() {
+    let server = server_with(Limits { large_bodies: 1, ..Limits::default() }).await;
+    let large = put("/valuations/AB1", &format!("{JSON}{}", " ".repeat(2_000)));
+    let mut first = server.client().await;
+    let (most, last) = large.split_at(large.len() - 1);
+    first.send(most).await;
+    // Until the first one has come so far, others find its place.
+    let refused = loop {
+        let answer = server.ask(&large).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    refused.problem(503, "Service Unavailable");
+    assert_eq!(server.put("/valuations/AB2", JSON).await.status, 200);
+    first.send(last).await;
+    assert_eq!(first.answer().await.status, 200);
+    assert_eq!(server.ask(&large).await.status, 200, "its place is free again");
+}
+
 /// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
