@@ -9,6 +9,7 @@
 //! It stops from the outside in: connections first, then the work that goes on without its
 //! clients, then the database. Each has a deadline of its own.
 
+mod memory;
 mod records;
 mod switch;
 mod transition;
@@ -22,12 +23,14 @@ use std::time::Duration;
 use failover::{Clock, CoarseClock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::http::{self, Limits, Stopped};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::valuer::Valuer;
+use memory::Memory;
 
 pub use failover::State;
 pub use switch::{Providers, ProvidersError, RouteStatus};
@@ -36,6 +39,9 @@ pub use transition::Transition;
 /// How long work that goes on without its clients is waited for at the stop, on top of a
 /// provider's deadline, which bounds it.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long the route may take to be saved: a database that does not answer must not hold up the
+/// stop for the route's sake.
+const SAVING: Duration = Duration::from_secs(2);
 /// How long the database may take to commit what waits and to close.
 const CLOSING: Duration = Duration::from_secs(10);
 
@@ -112,6 +118,7 @@ impl<K: Clock> App<K> {
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
         let store = Store::open(&StoreConfig { readers, ..StoreConfig::new(&config.database) })?;
+        Memory::new(providers.handle(), store.clone()).recall();
         let valuer = Valuer::new(Arc::new(records::Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits { drain_timeout: longest_question + GRACE, ..Limits::default() };
@@ -142,10 +149,19 @@ impl<K: Clock> App<K> {
     /// # Cancel safety
     /// Dropping the future cuts everything off. What was answered is stored.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Ended {
+        let (stop_saving, stopping) = oneshot::channel();
+        let memory = Memory::new(self.providers.handle(), self.store.clone());
+        let saving = tokio::spawn(memory.keep(stopping));
         let stopped = http::serve(self.listener, self.valuer.clone(), self.limits, shutdown).await;
         let idle = timeout(self.longest_question + GRACE, self.valuer.idle()).await;
         if idle.is_err() {
             tracing::error!(left = self.valuer.in_flight(), "questions were cut off");
+        }
+        // Ended, the route is saved for the next start; dropped, that is what tells it to end.
+        drop(stop_saving);
+        let saved = timeout(SAVING, saving).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::warn!("the route could not be saved in time");
         }
         let closed = timeout(CLOSING, self.store.shutdown()).await;
         if closed.is_err() {

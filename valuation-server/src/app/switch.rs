@@ -129,7 +129,7 @@ impl<K: Clock> Providers<K> {
         self.handle().observe(move |event: &Event| tell(&Transition::from(event)));
     }
 
-    fn handle(&self) -> FailoverHandle<K> {
+    pub(super) fn handle(&self) -> FailoverHandle<K> {
         self.layer.handle()
     }
 }

@@ -38,6 +38,7 @@ impl From<&Event> for Transition {
             Cause::Reverted => format!("{}; counts start from zero", over_now(event.from)),
             Cause::Forced => "forced by an operator".into(),
             Cause::Released => "released by an operator; counts start from zero".into(),
+            Cause::Restored => "as it was before the restart".into(),
             _ => "the route changed".into(),
         };
         Self { to: provider(event.route), state: event.to, because }

@@ -9,6 +9,7 @@ mod app_failover;
 mod app_harness;
 mod app_options;
 mod app_process;
+mod app_restart;
 mod audit;
 mod config;
 mod http_connections;
