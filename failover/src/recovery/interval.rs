@@ -86,6 +86,7 @@ pub(crate) struct Remembered {
     pub(crate) back_for: Option<Duration>,
 }
 
+#[cfg(feature = "serde")]
 impl Remembered {
     pub(crate) const MOST_TRIPS: u64 = 0xffff;
     pub(crate) const MOST_GROWN: u64 = 0xff;

@@ -186,7 +186,8 @@ impl Naive {
         let (mut ended, run) = (self.inside(), self.run());
         let old = std::mem::replace(&mut self.policy, policy);
         let new = &self.policy;
-        if old.last_calls().is_some() != new.last_calls().is_some() {
+        let same_kind = old.last_calls().is_some() == new.last_calls().is_some();
+        if !same_kind {
             ended.clear();
         }
         for call in &mut ended {
@@ -207,7 +208,8 @@ impl Naive {
         };
         self.before = (ended.len(), counted.map_or(0, |_| run), 0);
         self.ended = ended;
-        self.before.2 = self.tick();
+        // A window of another kind begins with no bucket open.
+        self.before.2 = if same_kind { self.tick() } else { 0 };
         self.admitted.clear();
         self.looked = 0;
         self.back.swapped(self.epoch, self.epoch + 2);

@@ -14,6 +14,7 @@
 //! question that was given up are logged as cancelled. The database has a deadline of its own after
 //! that.
 
+mod memory;
 mod operator;
 mod records;
 mod switch;
@@ -40,6 +41,7 @@ use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
+use memory::Memory;
 use operator::Backstage;
 
 pub use failover::State;
@@ -50,6 +52,9 @@ pub use transition::Transition;
 /// How much longer than the longest question a stop may take: the last body may come a second after
 /// the order, and a commit takes a while.
 const GRACE: Duration = Duration::from_secs(4);
+/// How long the route may take to be saved: a database that does not answer must not hold up the
+/// stop for the route's sake.
+const SAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -164,6 +169,7 @@ impl<K: Clock> App<K> {
             durability: capacity.durability,
             ..StoreConfig::new(&config.database)
         })?;
+        Memory::new(providers.handle(), store.clone()).recall();
         let bounds = Bounds { flights: capacity.max_puts, cache: capacity.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
@@ -244,7 +250,11 @@ impl<K: Clock> App<K> {
     }
 
     async fn serve(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let Self { listener, valuer, limits, watch, store, .. } = self;
+        let Self { listener, valuer, limits, watch, store, providers, .. } = self;
+        let (stop_saving, stopping) = oneshot::channel();
+        let saving = Memory::new(providers.handle(), store.clone()).keep(stopping);
+        // Dropped with this future, it takes the task with it.
+        let mut saving = JoinSet::from_iter([saving]);
         let mut ordered = None;
         let shutdown = async {
             shutdown.await;
@@ -255,6 +265,11 @@ impl<K: Clock> App<K> {
         let idle = timeout_at(deadline, valuer.idle()).await;
         if idle.is_err() {
             tracing::error!(left = valuer.in_flight(), "questions were cut off");
+        }
+        // Its end is what tells the task to save a last time, for the next start.
+        drop(stop_saving);
+        if timeout(SAVING, saving.join_next()).await.is_err() {
+            tracing::warn!("the route could not be saved in time");
         }
         let closed = timeout(CLOSING, store.shutdown()).await;
         if closed.is_err() {

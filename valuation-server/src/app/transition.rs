@@ -48,6 +48,7 @@ impl Transition {
             Cause::Forced => "forced by an operator".into(),
             Cause::Released => "released by an operator; counts start from zero".into(),
             Cause::PolicySwapped => "another policy, by an operator's order".into(),
+            Cause::Restored => "as it was before the restart".into(),
             _ => "the route changed".into(),
         };
         Self { to: provider(event.route), state: event.to, because }

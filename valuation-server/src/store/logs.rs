@@ -118,7 +118,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
 }
 
 /// Sorts as text in the order of time, which the index by provider and time rests on.
-fn timestamp(at: SystemTime) -> String {
+pub(super) fn timestamp(at: SystemTime) -> String {
     // Only a clock that is thousands of years wrong is out of the range.
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.3}")

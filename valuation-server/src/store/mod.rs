@@ -22,6 +22,7 @@ mod health;
 mod identity;
 mod logs;
 mod look;
+mod notes;
 mod open;
 mod owed;
 mod queue;
@@ -34,12 +35,13 @@ mod writer;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Entry, Valuation, Vrm};
 use identity::Opened;
+use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
 use stats::Shared;
@@ -48,6 +50,7 @@ pub use config::{Durability, StoreConfig};
 pub use error::{OpenProblem, StoreError};
 pub use logs::LoggedCall;
 pub use look::{Found, look};
+pub use notes::Note;
 pub use stats::{Commits, StoreStats};
 
 /// The database. Clones share it; when the last clone and reservation are dropped, the writer
@@ -158,6 +161,30 @@ impl Store {
             Some(trouble) => Err(StoreError::Unavailable(trouble)),
             None => self.place().await,
         }
+    }
+
+    /// Notes a text by a name, in the place of the one that was noted by it before; ready when that
+    /// is committed, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database can't store now, [`StoreError::Closed`] after
+    /// [`Store::shutdown`]. The text is not kept.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, it is noted whether or not this is awaited further.
+    pub async fn note(&self, name: &'static str, text: String) -> Result<(), StoreError> {
+        let (done, noted) = oneshot::channel();
+        let noting = Noting { name, text, at: SystemTime::now(), done };
+        self.queue.send(Message::Note(noting)).await.map_err(|_| StoreError::Closed)?;
+        noted.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The text that was noted by that name last. Reads on the caller's thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it can't be read.
+    pub fn noted(&self, name: &str) -> Result<Option<Note>, StoreError> {
+        self.readers.read(|conn| notes::find(conn, name))
     }
 
     /// Whether the writer can store, as far as is known: false from a failed write on, until a

@@ -3,12 +3,15 @@
 use tokio::sync::oneshot;
 
 use super::Entry;
+use super::notes::Noting;
 use super::valuations::Standing;
 
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Message {
     Write(Job),
+    /// Notes a text.
+    Note(Noting),
     /// Bounds the file to so many pages, and says when that holds.
     Limit(Option<u32>, oneshot::Sender<()>),
     /// Settles what waits, ends, and says so.

@@ -11,8 +11,10 @@ use rusqlite_migration::{M, Migrations};
 use super::error::OpenProblem;
 
 /// One file a version; only ever appended to.
-const MIGRATIONS: &[M<'static>] =
-    &[M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql"))];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
+    M::up(include_str!("../../migrations/002_failover_state.sql")),
+];
 
 /// `VALU`, as the first migration sets it.
 const APPLICATION_ID: i32 = 0x5641_4C55;

@@ -15,6 +15,7 @@ use super::checkpoint::WalKeeper;
 use super::error::{Cause, StoreError, is_about_the_row};
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
 use super::identity::Opened;
+use super::notes::{self, Noting};
 use super::owed::Owed;
 use super::queue::{Job, Message};
 use super::stats::Shared;
@@ -100,7 +101,7 @@ impl Writer {
 
     /// Writes the jobs, then does what else was asked; gives those who wait for the end.
     fn serve(&mut self, messages: impl Iterator<Item = Message>) -> Vec<oneshot::Sender<()>> {
-        let (mut jobs, mut stops) = (Vec::new(), Vec::new());
+        let (mut jobs, mut notes, mut stops) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages {
             match message {
                 Message::Write(job) => jobs.push(job),
@@ -109,6 +110,7 @@ impl Writer {
                     self.limit_pages();
                     let _ = done.send(());
                 }
+                Message::Note(noting) => notes.push(noting),
                 Message::Stop(done) => stops.push(done),
             }
         }
@@ -120,7 +122,27 @@ impl Writer {
                 self.probe_if_due();
             }
         }
+        for noting in notes {
+            self.note(noting);
+        }
         stops
+    }
+
+    /// Notes a text, after what is worth more. While nothing can be stored it is not tried.
+    fn note(&mut self, noting: Noting) {
+        let noted = match self.shared.health.trouble() {
+            Some(trouble) => Err(trouble),
+            None => notes::replace(&self.conn, &noting).map_err(Arc::new).map_err(|cause| {
+                let cause: Cause = cause;
+                self.fell_ill(&cause);
+                cause
+            }),
+        };
+        if noted.is_ok() {
+            self.wal.after_commit(&self.conn);
+        }
+        // An error means that nobody waits any more.
+        let _ = noting.done.send(noted.map_err(StoreError::Unavailable));
     }
 
     /// Stores the jobs in one transaction. Where one entry is refused, the transaction is tried

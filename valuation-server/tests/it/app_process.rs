@@ -373,6 +373,34 @@ async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answ
     assert_eq!(halves, 0);
 }
 
+/// A crash loop must not hammer a broken primary: each start would ask it ten times anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_the_route_is_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("valuations.sqlite");
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Status(500)));
+    let mut process = Process::start(&database, &supercar, &premium).await;
+    for car in 0..10 {
+        assert!(ask(process.address, &format!("A{car}")).await.is_some());
+    }
+    let reader = rusqlite::Connection::open(&database).unwrap();
+    let saved = || -> String {
+        let select = r#"SELECT "state" FROM "failover_state""#;
+        reader.query_row(select, [], |row| row.get(0)).unwrap_or_default()
+    };
+    while !saved().contains("fallback") {
+        tokio::task::yield_now().await;
+    }
+    for round in 0..3 {
+        process.child.kill().await.unwrap();
+        process = Process::start(&database, &supercar, &premium).await;
+        let answer = ask(process.address, &format!("B{round}")).await;
+        assert_eq!(answer.as_deref(), Some(Provider::Premium.name()));
+    }
+    assert_eq!(supercar.calls(), 10);
+}
+
 /// The name in the answer, or `None` once the server is gone.
 async fn ask(address: SocketAddr, vrm: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

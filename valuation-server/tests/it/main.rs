@@ -12,6 +12,7 @@ mod app_failover;
 mod app_harness;
 mod app_options;
 mod app_process;
+mod app_restart;
 mod app_secrets;
 mod audit;
 mod check;

@@ -1,0 +1,112 @@
+//! The route over a restart.
+//!
+//! A server that comes back from a crash must not ask a broken primary again until it has counted
+//! ten new failures: a crash loop would hammer it. So where the failover stands is saved with each
+//! transition, at the stop, and every few seconds in which calls were counted; the next start goes
+//! on from there. What is saved is small, and saving fails without harm: the next time comes.
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime};
+
+use failover::{Clock, FailoverHandle, Saved, State};
+use humantime::format_duration;
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::switch::provider;
+use crate::store::Store;
+
+/// The failover's name among what is saved.
+const NAME: &str = "providers";
+/// How often the counts are saved, where they changed. After a crash, what was counted since the
+/// last time is missing from the window.
+const EVERY: Duration = Duration::from_secs(10);
+/// Each transition is saved as it is told; more than this many at once are saved as one.
+const WAITING: NonZeroUsize = NonZeroUsize::MIN;
+
+/// Saves where a failover stands.
+#[derive(Debug)]
+pub(super) struct Memory<K: Clock> {
+    handle: FailoverHandle<K>,
+    store: Store,
+    last: Option<Saved>,
+}
+
+impl<K: Clock> Memory<K> {
+    pub(super) fn new(handle: FailoverHandle<K>, store: Store) -> Self {
+        Self { handle, store, last: None }
+    }
+
+    /// Goes on from what was saved, if there is something and it can be understood.
+    pub(super) fn recall(&self) {
+        let note = match self.store.noted(NAME) {
+            Ok(Some(note)) => note,
+            Ok(None) => return,
+            Err(error) => {
+                return tracing::warn!(%error, "the route of before the restart cannot be read");
+            }
+        };
+        match serde_json::from_str::<Saved>(&note.text) {
+            // Nothing that a new failover would not know.
+            Ok(saved) if saved.state() == State::Primary && saved.tally().calls() == 0 => {}
+            Ok(saved) => {
+                // A wall clock that went back since says nothing of how long ago it was.
+                let elapsed = note.at.and_then(|at| SystemTime::now().duration_since(at).ok());
+                self.go_on(&saved, elapsed.unwrap_or_default());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the route of before the restart cannot be understood");
+            }
+        }
+    }
+
+    fn go_on(&self, saved: &Saved, elapsed: Duration) {
+        self.handle.restore(saved, elapsed);
+        let now = self.handle.snapshot();
+        let ago = format_duration(Duration::from_secs(elapsed.as_secs()));
+        let left = now.reverts_in.map(|left| Duration::from_secs(left.as_secs()));
+        tracing::info!(
+            first = provider(now.route).name(),
+            state = now.state.as_str(),
+            for_another = left.map(|left| format_duration(left).to_string()),
+            "the route is as it was {ago} ago, before the restart"
+        );
+    }
+
+    /// Saves until it is told to stop, and then a last time.
+    pub(super) async fn keep(mut self, stop: oneshot::Receiver<()>) {
+        let mut events = self.handle.subscribe(WAITING);
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        loop {
+            let stopping = tokio::select! {
+                _ = &mut stop => true,
+                event = events.next() => event.is_none(),
+                _ = ticks.tick() => false,
+            };
+            self.save().await;
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Saves what stands now, unless it is what was saved last.
+    async fn save(&mut self) {
+        let saved = self.handle.save();
+        let same = |last: &Saved| last.state() == saved.state() && last.tally() == saved.tally();
+        if self.last.as_ref().is_some_and(same) {
+            return;
+        }
+        let text = match serde_json::to_string(&saved) {
+            Ok(text) => text,
+            Err(error) => return tracing::warn!(%error, "the route cannot be written down"),
+        };
+        match self.store.note(NAME, text).await {
+            Ok(()) => self.last = Some(saved),
+            // The database's trouble is in the log already.
+            Err(error) => tracing::debug!(%error, "the route cannot be saved now"),
+        }
+    }
+}
