@@ -135,6 +135,7 @@ impl TimeWindow {
             // As in `read`: while the window slides, a bucket may be emptied under the reading.
             let now = self.newest(epoch, newest);
             if now == newest {
+                kept.retain(|_, tally: &mut Tally| tally.calls() > 0);
                 return kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect();
             }
             newest = now;

@@ -439,3 +439,16 @@ mod written {
         assert_eq!((new.route(), new.tally().calls()), (Route::Primary, 0));
     }
 }
+
+#[test]
+fn what_came_back_from_before_the_monitors_time_is_kept_by_a_swap() {
+    let cut = |nanos, buckets| policy(|p| p.window(Duration::from_nanos(nanos), buckets));
+    let new = Watched::new(cut(20_178_198, 8));
+    new.clock.advance(Duration::from_nanos(5_044_550));
+    new.succeed(1);
+    new.handle().restore(&new.handle().save(), Duration::from_nanos(5_427_177));
+    assert_eq!(new.tally().successes, 1);
+    new.clock.set(failover::Moment::from_nanos(1_234_567_891_234 + 5_044_550 - 392_683));
+    new.handle().swap_policy(cut(7_753_112, 5));
+    assert_eq!(new.tally().successes, 1);
+}
