@@ -97,7 +97,7 @@ impl Tally {
         self.statuses.get(&status).copied().unwrap_or(0)
     }
 
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
         }
