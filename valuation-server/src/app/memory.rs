@@ -85,25 +85,26 @@ impl<K: Clock> Memory<K> {
                 event = events.next() => event.is_none(),
                 _ = ticks.tick() => false,
             };
-            self.save().await;
+            self.save(stopping).await;
             if stopping {
                 return;
             }
         }
     }
 
-    /// Saves what stands now, unless it is what was saved last.
-    async fn save(&mut self) {
-        let saved = self.handle.save();
+    /// Saves what stands now, unless nothing but time has gone by since it was saved last: the next
+    /// start knows how much. At the stop it is saved in any case.
+    async fn save(&mut self, always: bool) {
+        let (saved, at) = (self.handle.save(), SystemTime::now());
         let same = |last: &Saved| last.state() == saved.state() && last.tally() == saved.tally();
-        if self.last.as_ref().is_some_and(same) {
+        if !always && self.last.as_ref().is_some_and(same) {
             return;
         }
         let text = match serde_json::to_string(&saved) {
             Ok(text) => text,
             Err(error) => return tracing::warn!(%error, "the route cannot be written down"),
         };
-        match self.store.note(NAME, text).await {
+        match self.store.note(NAME, text, at).await {
             Ok(()) => self.last = Some(saved),
             // The database's trouble is in the log already.
             Err(error) => tracing::debug!(%error, "the route cannot be saved now"),

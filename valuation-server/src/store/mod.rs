@@ -163,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Notes a text by a name, in the place of the one that was noted by it before; ready when that
+    /// Notes a text of a moment by a name, in the place of the one that was noted by it before; ready when that
     /// is committed, in a transaction of its own.
     ///
     /// # Errors
@@ -172,9 +172,14 @@ impl Store {
     ///
     /// # Cancel safety
     /// Once polled with room in the queue, it is noted whether or not this is awaited further.
-    pub async fn note(&self, name: &'static str, text: String) -> Result<(), StoreError> {
+    pub async fn note(
+        &self,
+        name: &'static str,
+        text: String,
+        at: SystemTime,
+    ) -> Result<(), StoreError> {
         let (done, noted) = oneshot::channel();
-        let noting = Noting { name, text, at: SystemTime::now(), done };
+        let noting = Noting { name, text, at, done };
         self.queue.send(Message::Note(noting)).await.map_err(|_| StoreError::Closed)?;
         noted.await.unwrap_or(Err(StoreError::Closed))
     }
