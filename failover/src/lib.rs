@@ -24,8 +24,10 @@ mod recover;
 mod recovery;
 mod registry;
 mod rescue;
+mod restore;
 mod rules;
 mod run;
+mod saved;
 mod service;
 mod shared;
 mod slot;
@@ -65,6 +67,7 @@ pub use prober::Prober;
 pub use ratio::{Ratio, RatioError};
 pub use registry::Registry;
 pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spare};
+pub use saved::Saved;
 pub use service::Failover;
 pub use state::State;
 #[cfg(feature = "tracing")]

@@ -72,7 +72,8 @@ impl Shard {
         let stamp = Stamp(self.stamp.load(Ordering::Relaxed));
         let opened = at >= self.end.load(Ordering::Relaxed) || stamp.tick_in(epoch).is_none();
         if opened {
-            self.open(&span(), epoch, at, stamp);
+            let span = span();
+            self.open(&span, epoch, span.tick(at), stamp);
         }
         let place = self.place.load(Ordering::Relaxed);
         if let Some(bucket) = self.ring.get(place) {
@@ -87,10 +88,10 @@ impl Shard {
         opened
     }
 
-    /// Adds counts of a moment to an epoch that nobody reads yet, the oldest first. For the shard's
+    /// Adds the counts of a bucket to an epoch that nobody reads yet, the oldest first. For the shard's
     /// owner alone.
-    pub(super) fn seed(&self, span: &Span, epoch: Epoch, at: u64, tally: &Tally) {
-        self.open(span, epoch, at, Stamp(self.stamp.load(Ordering::Relaxed)));
+    pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
+        self.open(span, epoch, tick, Stamp(self.stamp.load(Ordering::Relaxed)));
         if let Some(bucket) = self.ring.get(self.place.load(Ordering::Relaxed)) {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
@@ -103,9 +104,9 @@ impl Shard {
     }
 
     #[cold]
-    fn open(&self, span: &Span, epoch: Epoch, at: u64, last: Stamp) {
+    fn open(&self, span: &Span, epoch: Epoch, tick: u64, last: Stamp) {
         // Where the clock went back, the bucket that is open stays open.
-        let tick = span.tick(at).max(last.tick_in(epoch).unwrap_or(0));
+        let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
         let stamp = Stamp::new(epoch, tick);
         let place = tick % u64::from(span.buckets());
         // The shard's stamp first: a reader that meets the emptied bucket sees it too, by the

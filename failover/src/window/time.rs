@@ -11,8 +11,10 @@ use crate::sync::{Ordering, Setting};
 
 /// How a window is cut into buckets: its length in nanoseconds and their number.
 ///
-/// Bucket `k` is the stretch of time `t` with `floor(t × buckets / length) = k`: exact for any
-/// pair of the two, since nothing is rounded but `t` itself.
+/// Bucket `k` is the stretch of time `t` with `floor(t × buckets / length) = k - buckets`: exact for
+/// any pair of the two, since nothing is rounded but `t` itself. So the first that a new monitor
+/// counts in has the number of buckets as its own: counts that were saved elsewhere, before the
+/// monitor's time began, have places before it, as far back as a window reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     nanos: u64,
@@ -34,18 +36,28 @@ impl Span {
     pub(crate) fn tick(&self, at: u64) -> u64 {
         let tick = u128::from(at) * u128::from(self.buckets) / u128::from(self.nanos);
         // A bucket is at least a nanosecond wide, so there are no more ticks than nanoseconds.
-        u64::try_from(tick).unwrap_or(u64::MAX)
+        u64::try_from(tick).unwrap_or(u64::MAX).saturating_add(u64::from(self.buckets))
+    }
+
+    /// The same for a moment that may lie before the monitor's time; none if no window reaches back
+    /// so far.
+    fn tick_of(&self, moment: i128) -> Option<u64> {
+        let moment = moment.clamp(-i128::from(u64::MAX), i128::from(u64::MAX));
+        let tick = (moment * i128::from(self.buckets)).div_euclid(i128::from(self.nanos));
+        u64::try_from(tick + i128::from(self.buckets)).ok()
     }
 
     /// The first moment of a bucket.
-    fn start(&self, tick: u64) -> u64 {
-        tick.checked_sub(1).map_or(0, |before| self.end(before))
+    fn start(&self, tick: u64) -> i128 {
+        let ticks = i128::from(tick) - i128::from(self.buckets);
+        // Rounded up.
+        -(-ticks * i128::from(self.nanos)).div_euclid(i128::from(self.buckets))
     }
 
     /// The first moment after a bucket.
     pub(super) fn end(&self, tick: u64) -> u64 {
-        let end = (u128::from(tick) + 1) * u128::from(self.nanos);
-        u64::try_from(end.div_ceil(u128::from(self.buckets))).unwrap_or(u64::MAX)
+        let end = self.start(tick.saturating_add(1));
+        u64::try_from(end.max(0)).unwrap_or(u64::MAX)
     }
 }
 
@@ -109,26 +121,35 @@ impl TimeWindow {
         self.shards.of(slot, || Shard::new(self.capacity()))
     }
 
-    /// The counts of an epoch that is over in the window that ends at `at`, or at the latest call
-    /// that was counted, by the moment at which their bucket began.
-    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<u64, Tally> {
+    /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
+    /// counted, by the moment at which their bucket began.
+    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<i128, Tally> {
         let span = self.span();
-        let newest = self.newest(epoch, span.tick(at));
-        let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
-        let mut kept = BTreeMap::new();
-        for shard in self.shards.iter() {
-            shard.add_buckets(&mut kept, epoch, oldest, slow);
+        let mut newest = self.newest(epoch, span.tick(at));
+        loop {
+            let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
+            let mut kept = BTreeMap::new();
+            for shard in self.shards.iter() {
+                shard.add_buckets(&mut kept, epoch, oldest, slow);
+            }
+            // As in `read`: while the window slides, a bucket may be emptied under the reading.
+            let now = self.newest(epoch, newest);
+            if now == newest {
+                return kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect();
+            }
+            newest = now;
         }
-        kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect()
     }
 
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
-    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<u64, Tally>) {
+    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
         for (&began, tally) in kept {
-            shard.seed(&span, epoch, began, tally);
+            if let Some(tick) = span.tick_of(began) {
+                shard.seed(&span, epoch, tick, tally);
+            }
         }
-        shard.seed(&span, epoch, at, &Tally::default());
+        shard.seed(&span, epoch, span.tick(at), &Tally::default());
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
