@@ -15,7 +15,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use failover::http::HttpFailoverLayer;
 use failover::{Error, FailoverHandle, Policy, Route};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use tower::{Layer, Service, ServiceBuilder};
 
 /// Prices as they are now, out of something that may break.
@@ -92,7 +92,7 @@ async fn show(app: &mut Router, method: Method, path: &str) {
     if let Some(route) = response.extensions().get::<Route>() {
         line += &format!(", by the {}", route.as_str());
     }
-    let body = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = response.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     if !body.is_empty() {
         line += &format!(": {}", String::from_utf8_lossy(&body).trim_end());
     }

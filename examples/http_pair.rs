@@ -124,7 +124,7 @@ fn show(handle: &FailoverHandle<ManualClock>) {
     match snapshot.reverts_in {
         Some(time) => println!("   calls go to the {route} for {time:?}"),
         None => {
-            println!("   calls go to the {route}: {} of {} failed", tally.failures, tally.calls())
+            println!("   calls go to the {route}: {} of {} failed", tally.failures, tally.calls());
         }
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! `cargo run -p examples --example testing_your_failover`
 
+#![allow(clippy::unwrap_used, reason = "this stands for tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

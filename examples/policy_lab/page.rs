@@ -7,6 +7,7 @@ mod trips;
 use std::fmt::Write;
 
 use crate::policies::Candidate;
+use crate::simulation::Run;
 use crate::table::{Results, Sweep, pounds};
 use crate::world::{CAPACITY, ERROR, PRICE};
 
@@ -59,7 +60,7 @@ fn heat(policies: &[Candidate], results: &[Results]) -> String {
         let class = if policy.ours { " class=\"ours\"" } else { "" };
         let _ = write!(table, "<tr><th{class}>{}</th>", escape(policy.name));
         for result in results {
-            let best = result.runs.iter().map(|run| run.cost()).min().unwrap_or(0).max(1);
+            let best = result.runs.iter().map(Run::cost).min().unwrap_or(0).max(1);
             let cost = result.runs[number].cost();
             // In percent of full shade, which is three times the best.
             let shade = (cost.saturating_sub(best) * 50 / best).min(100);

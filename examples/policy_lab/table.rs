@@ -91,7 +91,7 @@ pub(crate) fn pounds(pence: u64) -> String {
 
 fn a_day(trips: u64, length: Millis) -> String {
     let tenths = (trips * DAY * 10 + length / 2) / length;
-    if tenths % 10 == 0 {
+    if tenths.is_multiple_of(10) {
         (tenths / 10).to_string()
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)

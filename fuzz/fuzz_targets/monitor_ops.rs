@@ -9,6 +9,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use failover::{Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, Route, Ticket};
 use libfuzzer_sys::fuzz_target;
 
+#[allow(dead_code, reason = "the model knows more than is tried here")]
 #[path = "../../failover/tests/it/naive/mod.rs"]
 mod naive;
 #[path = "support/policy.rs"]

@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn five_in_a_row_are_not_four_and_a_success_between() {
         let mut policy = FiveInARow::default();
-        (0..100).for_each(|n| assert!(call(&mut policy, n, n % 5 != 0)));
-        (100..105).for_each(|n| assert!(call(&mut policy, n, true)));
-        assert!(policy.diverts() && !call(&mut policy, 300_103, false));
-        assert!(call(&mut policy, 300_104, false));
+        (0..101).for_each(|n| assert!(call(&mut policy, n, n % 5 != 0)));
+        (101..106).for_each(|n| assert!(call(&mut policy, n, true)));
+        assert!(policy.diverts() && !call(&mut policy, 300_104, false));
+        assert!(call(&mut policy, 300_105, false));
     }
 }
