@@ -89,6 +89,12 @@ impl Ticket {
         Pass { epoch: self.epoch, probe: self.probe.take() }
     }
 
+    /// The epoch in which it was admitted.
+    #[inline]
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Whether it is a probe's.
     #[inline]
     pub(crate) fn is_probe(&self) -> bool {
@@ -186,8 +192,8 @@ impl<K: Clock> Monitor<K> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.watch.admit() {
-            Some(pass) => Admission::Primary(self.watch.begin(pass)),
-            None => Admission::Fallback,
+            Ok(pass) => Admission::Primary(self.watch.begin(pass)),
+            Err(_) => Admission::Fallback,
         }
     }
 
@@ -258,16 +264,16 @@ impl<K: Clock> Monitor<K> {
 
 impl<K: Clock> Watch<K> {
     /// Decides the route: the pass with which a call to the primary is still to
-    /// [`begin`](Self::begin), or none for the fallback.
+    /// [`begin`](Self::begin), or for the fallback the epoch in which that was decided.
     #[inline]
-    pub(crate) fn admit(&self) -> Option<Pass> {
+    pub(crate) fn admit(&self) -> Result<Pass, Epoch> {
         let Admitted { route, epoch, probe } = self.shared.admit(|| self.clock.now());
         match route {
             Route::Primary => {
                 let probe = probe.map(|lease| Hold { shared: self.shared, lease });
-                Some(Pass { epoch, probe })
+                Ok(Pass { epoch, probe })
             }
-            Route::Fallback => None,
+            Route::Fallback => Err(epoch),
         }
     }
 
@@ -322,8 +328,8 @@ impl<K: Clock> Watch<K> {
     }
 
     /// Whether no transition was made since that epoch began.
-    pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
-        self.shared.phase().admits_in() == ticket.epoch
+    pub(crate) fn is_current(&self, epoch: Epoch) -> bool {
+        self.shared.phase().admits_in() == epoch
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {

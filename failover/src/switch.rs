@@ -7,9 +7,10 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::monitor::{Pass, Ticket, Watch};
+use crate::phase::Epoch;
 use crate::shared::Shared;
 use crate::waiters::Waiter;
-use crate::{Error, Monitor, Outcome, Route};
+use crate::{Error, Monitor, Outcome};
 
 /// Two services, the monitor that chooses between them, and the choice for the next call.
 #[derive(Debug)]
@@ -89,16 +90,18 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                 Next::Diverted => return self.poll_fallback(context),
                 Next::Open => {}
             }
-            let Some(pass) = self.monitor.watch().admit() else {
-                // A task that waits for a busy fallback is woken by a revert, and tries again.
-                if let Poll::Ready(result) = self.poll_fallback(context) {
-                    return Poll::Ready(result);
+            let pass = match self.monitor.watch().admit() {
+                Ok(pass) => pass,
+                Err(epoch) => {
+                    // A task that waits for a busy fallback is woken by a revert, and tries again.
+                    if let Poll::Ready(result) = self.poll_fallback(context) {
+                        return Poll::Ready(result);
+                    }
+                    if self.waits_in(epoch, context) {
+                        return Poll::Pending;
+                    }
+                    continue;
                 }
-                self.waiting.wait(context);
-                if self.route() == Route::Fallback {
-                    return Poll::Pending;
-                }
-                continue;
             };
             let mut ticket = Some(Ticket::unbegun(pass));
             let watch = self.monitor.watch();
@@ -117,9 +120,8 @@ impl<P, F, K: Clock> Switch<P, F, K> {
                     self.next = Next::Diverted;
                 }
                 Poll::Pending => {
-                    self.waiting.wait(context);
-                    // A transition after the admission, but before the line above, woke nobody.
-                    if ticket.is_some_and(|ticket| watch.is_current(&ticket)) {
+                    let epoch = ticket.map(|ticket| ticket.epoch());
+                    if epoch.is_some_and(|epoch| self.waits_in(epoch, context)) {
                         return Poll::Pending;
                     }
                 }
@@ -138,8 +140,12 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         Poll::Ready(result.map_err(Error::Fallback))
     }
 
-    fn route(&self) -> Route {
-        self.waiting.shared.route(self.waiting.shared.phase())
+    /// Waits for the end of an epoch. False if it has ended already: a transition after the
+    /// admission, but before this, woke nobody. Not the route is asked, which a call whose share
+    /// was dealt to the fallback differs from for as long as calls return.
+    fn waits_in(&mut self, epoch: Epoch, context: &Context<'_>) -> bool {
+        self.waiting.wait(context);
+        self.monitor.watch().is_current(epoch)
     }
 
     /// The service that was made ready; it is up to the caller to call just that one. A call to the

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Error, Failover, FailoverLayer, ManualClock, Policy, Route};
+use failover::{Error, Failover, FailoverLayer, ManualClock, Policy, Ratio, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched};
@@ -86,7 +86,11 @@ struct Rig {
 }
 
 fn rig() -> Rig {
-    let watched = Watched::new(Policy::default());
+    rig_with(Policy::default())
+}
+
+fn rig_with(policy: Policy) -> Rig {
+    let watched = Watched::new(policy);
     let (primary, fallback) = (Mock::new("primary"), Mock::new("fallback"));
     let layer = FailoverLayer::with_monitor(fallback.clone(), watched.monitor.clone());
     let service = layer.layer(primary.clone());
@@ -250,6 +254,26 @@ fn nothing_wakes_itself_while_it_waits() {
     assert_eq!(rig.poll_ready(), READY);
     rig.watched.trip();
     assert_eq!(rig.wakes(), 0);
+}
+
+/// HARD-WON 27. Found by fuzzing: the fallback was asked again until a call was dealt to the
+/// primary, which at a share of zero is never.
+#[test]
+fn a_busy_fallback_is_asked_once_by_a_call_that_is_dealt_to_it_while_calls_return() {
+    let none = Ratio::new(0, 1).unwrap();
+    let policy = Policy::builder().gradual_return(none, 60 * SECOND).build().unwrap();
+    let mut rig = rig_with(policy);
+    rig.watched.trip();
+    rig.watched.clock.advance(300 * SECOND);
+    rig.fallback.script().lock().unwrap().extend([Poll::Pending; 2]);
+    assert!(rig.poll_ready().is_pending());
+    assert_eq!((rig.wakes(), rig.polls()), (0, (0, 1)));
+    // Once all calls have returned, whoever waited for the fallback is woken, and goes on.
+    rig.watched.clock.advance(60 * SECOND);
+    rig.watched.succeed(1);
+    assert_eq!(rig.wakes(), 1);
+    assert_eq!(rig.poll_ready(), READY);
+    assert_eq!(rig.polls(), (1, 1));
 }
 
 #[test]

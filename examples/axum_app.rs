@@ -1,0 +1,100 @@
+//! The layer inside axum: a whole router behind the failover, another one as its fallback, and the
+//! operator's page beside them.
+//!
+//! `cargo run -p examples --features axum --example axum_app`
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Method, Request, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use failover::http::HttpFailoverLayer;
+use failover::{Error, FailoverHandle, Policy, Route};
+use http_body_util::{BodyExt, Collected};
+use tower::{Layer, Service, ServiceBuilder};
+
+/// Prices as they are now, out of something that may break.
+fn fresh(broken: Arc<AtomicBool>) -> Router {
+    Router::new()
+        .route(
+            "/prices/{item}",
+            get(
+                async |State(broken): State<Arc<AtomicBool>>, Path(item): Path<String>| match broken
+                    .load(Ordering::Relaxed)
+                {
+                    true => Err(StatusCode::BAD_GATEWAY),
+                    false => Ok(format!("{item} costs 5.20, as of now\n")),
+                },
+            ),
+        )
+        .with_state(broken)
+}
+
+/// Prices as they were this morning, which are always there.
+fn old() -> Router {
+    Router::new().route(
+        "/prices/{item}",
+        get(async |Path(item): Path<String>| format!("{item} cost 5.10 this morning\n")),
+    )
+}
+
+/// `GET` says where calls go; `POST` sends them back to the primary.
+fn operator(handle: FailoverHandle) -> Router {
+    Router::new()
+        .route(
+            "/route",
+            get(async |State(handle): State<FailoverHandle>| handle.snapshot().route.as_str()),
+        )
+        .route("/route/reset", post(async |State(handle): State<FailoverHandle>| handle.reset()))
+        .with_state(handle)
+}
+
+fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::PolicyError> {
+    let policy = Policy::builder().minimum_calls(3).build()?;
+    let layer = HttpFailoverLayer::new(old(), policy).named("prices");
+    let handle = layer.handle();
+    // Neither router has an error of its own, so the failover has none; its body is axum's again.
+    let prices = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .map_err(|error: Error<Infallible, Infallible>| error.into_inner())
+        .service(layer.layer(fresh(broken)));
+    Ok(Router::new().merge(operator(handle)).fallback_service(prices))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let broken = Arc::new(AtomicBool::new(false));
+    // A program would go on with `axum::serve(listener, app)`; here the app is asked in place.
+    let mut app = app(Arc::clone(&broken))?;
+    show(&mut app, Method::GET, "/prices/tea").await;
+    broken.store(true, Ordering::Relaxed);
+    for _ in 0..4 {
+        show(&mut app, Method::GET, "/prices/tea").await;
+    }
+    show(&mut app, Method::GET, "/route").await;
+    broken.store(false, Ordering::Relaxed);
+    show(&mut app, Method::POST, "/route/reset").await;
+    show(&mut app, Method::GET, "/prices/tea").await;
+    show(&mut app, Method::GET, "/nothing").await;
+    Ok(())
+}
+
+async fn show(app: &mut Router, method: Method, path: &str) {
+    print!("{method} {path}: ");
+    let request = Request::builder().method(method).uri(path).body(Body::empty());
+    let Ok(response) = app.call(request.expect("a good request")).await;
+    let mut line = response.status().to_string();
+    if let Some(route) = response.extensions().get::<Route>() {
+        line += &format!(", by the {}", route.as_str());
+    }
+    let body = response.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
+    if !body.is_empty() {
+        line += &format!(": {}", String::from_utf8_lossy(&body).trim_end());
+    }
+    println!("{line}");
+}

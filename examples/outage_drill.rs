@@ -1,0 +1,97 @@
+//! The valuation server's two providers in an outage of twelve minutes, minute by minute: simulated
+//! on loopback, asked by the server's own clients, with a call every two seconds of a time that is
+//! moved by hand.
+//!
+//! `cargo run -p examples --features server --example outage_drill`
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use failover::{Classify, Clock, Failover, FailoverLayer, ManualClock, Monitor, Outcome, Policy};
+use tower::{Layer, Service, ServiceExt};
+use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
+use valuation_server::domain::{Answer, CallTrail, Failure, Mileage, Provider, QuoteRequest, Vrm};
+use valuation_server::providers::{Premium, PremiumRange, SuperCar};
+
+const STEP: Duration = Duration::from_secs(2);
+const STEPS_A_MINUTE: u64 = 30;
+const MINUTES: u64 = 24;
+/// The minutes at which SuperCar breaks and is mended.
+const OUTAGE: (u64, u64) = (4, 16);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let start = |provider| Simulator::start(provider, anywhere, Pace::INSTANT);
+    let (supercar, premium) = (start(Provider::SuperCar).await?, start(Provider::Premium).await?);
+    let deadline = Duration::from_secs(60);
+    let primary = SuperCar::new(supercar.base_url(), deadline)?;
+    let fallback = Premium::new(premium.base_url(), PremiumRange::PrivateSale, deadline)?;
+
+    let clock = ManualClock::new();
+    let monitor = Monitor::with_clock(Policy::default(), clock.clone());
+    let mut service = FailoverLayer::with_monitor(fallback, monitor)
+        .classify(judge as fn(&Result<Answer, Failure>) -> Outcome)
+        .layer(primary);
+
+    println!("A call every 2 s; SuperCar answers 500 from minute {} to {}.", OUTAGE.0, OUTAGE.1);
+    println!("  =  answered by SuperCar   #  answered by Premium   !  an error\n");
+    let mut errors = 0;
+    for minute in 0..MINUTES {
+        if minute == OUTAGE.0 {
+            supercar.set_fault(Fault::always(Mode::Status(500)));
+        } else if minute == OUTAGE.1 {
+            supercar.set_fault(Fault::NONE);
+        }
+        let bar = play(&mut service, &clock).await?;
+        errors += bar.matches('!').count();
+        let route = service.handle().snapshot();
+        let back = route.reverts_in.map_or(String::new(), |time| format!(", {time:?} to go"));
+        println!("{minute:2} min  {bar}  {}{back}", route.route.as_str());
+    }
+    let (to_supercar, to_premium) = (supercar.calls(), premium.calls());
+    println!("\n{to_supercar} calls to SuperCar, {to_premium} to Premium; {errors} errors");
+    supercar.stop().await;
+    premium.stop().await;
+    Ok(())
+}
+
+/// A minute of calls, each as a sign of who answered.
+async fn play<P, F, C>(
+    service: &mut Failover<P, F, C, ManualClock>,
+    clock: &ManualClock,
+) -> Result<String, Box<dyn Error>>
+where
+    P: Service<QuoteRequest, Response = Answer, Error = Failure>,
+    F: Service<QuoteRequest, Response = Answer, Error = Failure>,
+    C: Classify<Answer, Failure> + Clone,
+{
+    let mut minute = String::new();
+    for _ in 0..STEPS_A_MINUTE {
+        // Each customer has another car.
+        let number = clock.now().as_nanos() / 1_000_000_000;
+        let vrm = Vrm::parse(&format!("A{number}"))?;
+        let (mileage, trail) = (Mileage::new(10_000.0)?, CallTrail::default());
+        let request = QuoteRequest { vrm, mileage, trail };
+        let answer = match service.ready().await {
+            Ok(ready) => ready.call(request).await,
+            Err(error) => Err(error),
+        };
+        minute.push(match answer.map(|answer| answer.quote.provider()) {
+            Ok(Provider::SuperCar) => '=',
+            Ok(Provider::Premium) => '#',
+            Err(_) => '!',
+        });
+        clock.advance(STEP);
+    }
+    Ok(minute)
+}
+
+/// What speaks against SuperCar is what the server counts, too.
+fn judge(result: &Result<Answer, Failure>) -> Outcome {
+    match result {
+        Err(failure) if failure.error.is_provider_failure() => Outcome::Failure,
+        _ => Outcome::Success,
+    }
+}

@@ -1,0 +1,52 @@
+//! False trips a day: a row a policy, a bar a share of failing calls, by the power of two.
+
+use std::fmt::Write;
+
+use super::escape;
+use crate::policies::Candidate;
+use crate::table::Sweep;
+
+const LEFT: usize = 170;
+const WIDE: usize = 138;
+const STEP: usize = 24;
+
+pub(super) fn trips(policies: &[Candidate], sweep: &Sweep) -> String {
+    let (width, height) = (LEFT + sweep.len() * WIDE, 28 + policies.len() * STEP);
+    // Writing to a String can't fail.
+    let mut svg = format!(
+        "<p class=\"what\">A bar is longer by the same step for each doubling.</p>\
+         <svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"false trips a day\">"
+    );
+    for (column, (percent, _)) in sweep.iter().enumerate() {
+        let x = LEFT + column * WIDE;
+        let _ = write!(svg, "<text class=\"faint\" x=\"{x}\" y=\"14\">{percent} % fail</text>");
+    }
+    for (number, policy) in policies.iter().enumerate() {
+        let top = 24 + number * STEP;
+        let class = if policy.ours { "ours" } else { "" };
+        let text = top + 13;
+        let _ = write!(
+            svg,
+            "<text class=\"{class}\" x=\"0\" y=\"{text}\">{}</text>",
+            escape(policy.name)
+        );
+        for (column, (_, trips)) in sweep.iter().enumerate() {
+            let (x, trips) = (LEFT + column * WIDE, trips[number]);
+            let long = bar(trips);
+            let faint = if trips == 0 { " class=\"faint\"" } else { "" };
+            let _ = write!(
+                svg,
+                "<rect class=\"f\" x=\"{x}\" y=\"{top}\" width=\"{long}\" height=\"16\"/>\
+                 <text{faint} x=\"{}\" y=\"{text}\">{trips}</text>",
+                x + long + if long == 0 { 0 } else { 4 }
+            );
+        }
+    }
+    svg + "</svg>"
+}
+
+/// The length of a bar: 6 a binary digit, and within a doubling evenly.
+fn bar(trips: u64) -> usize {
+    let digits = (u64::BITS - trips.leading_zeros()) as usize;
+    digits * 6
+}

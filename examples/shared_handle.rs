@@ -1,0 +1,131 @@
+//! The operator's side: a task that watches, forces a route and swaps the policy while calls go on;
+//! events to a log; metrics as they are scraped.
+//!
+//! `cargo run -p examples --example shared_handle`
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use failover::metrics::Metrics;
+use failover::{Cause, Events, FailoverHandle, FailoverLayer, ManualClock, Monitor, Policy, Route};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+
+/// What an operator may order, as by a page or a signal.
+enum Order {
+    Force(Route),
+    Release,
+    Swap(Box<Policy>),
+}
+
+type Handle = FailoverHandle<ManualClock>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let broken = service_fn(async |_: u32| Err::<&str, _>(io::Error::other("down")));
+    let sound = service_fn(async |_: u32| Ok::<_, io::Error>("the fallback"));
+    let clock = ManualClock::new();
+    let monitor = Monitor::with_clock(Policy::default(), clock.clone()).named("valuations");
+    let handle = monitor.handle();
+    let metrics = Metrics::new();
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(metrics.clone()));
+    let mut service = FailoverLayer::with_monitor(sound, monitor).metered(&metrics).layer(broken);
+
+    // Events wait for the operator, and never make a call wait.
+    let events = handle.subscribe(NonZeroUsize::new(64).expect("not 0"));
+    let (order, orders) = mpsc::channel(1);
+    let operator = tokio::spawn(operate(handle.clone(), events, orders));
+
+    println!("the operator knows of work on the primary");
+    order.send(Order::Force(Route::Fallback)).await?;
+    until(&handle, |handle| handle.snapshot().forced).await;
+    println!("a call is answered by {}", service.ready().await?.call(0).await?);
+    order.send(Order::Release).await?;
+    until(&handle, |handle| !handle.snapshot().forced).await;
+
+    println!("six calls fail; the policy waits for ten");
+    for number in 0..6 {
+        let _ = service.ready().await?.call(number).await;
+    }
+    let strict =
+        Policy::builder().minimum_calls(5).revert_after(Duration::from_secs(30)).build()?;
+    order.send(Order::Swap(Box::new(strict.clone()))).await?;
+    until(&handle, |handle| handle.policy() == strict).await;
+    println!("a call is answered by {}", service.ready().await?.call(6).await?);
+
+    println!("half a minute later");
+    clock.advance(Duration::from_secs(30));
+    let _ = service.ready().await?.call(7).await;
+    until(&handle, |handle| handle.snapshot().route == Route::Primary).await;
+
+    println!("a scrape:");
+    let mut page = String::new();
+    encode(&mut page, &registry)?;
+    let durations = |line: &&str| line.contains("duration") || line.starts_with('#');
+    page.lines().filter(|line| !durations(line)).for_each(|line| println!("  {line}"));
+
+    // The events are over when the last service and handle are gone.
+    drop((service, handle, order, registry, metrics));
+    operator.await?;
+    Ok(())
+}
+
+async fn operate(handle: Handle, mut events: Events, mut orders: mpsc::Receiver<Order>) {
+    // Kept only as long as there may be orders.
+    let mut handle = Some(handle);
+    loop {
+        tokio::select! {
+            // In this order, so that the log is told before the next order is carried out.
+            biased;
+            event = events.next() => match event {
+                Some(event) => log(event),
+                None => return println!("log: the failover is gone"),
+            },
+            order = orders.recv(), if handle.is_some() => match (order, &handle) {
+                (Some(order), Some(handle)) => carry_out(order, handle),
+                _ => handle = None,
+            },
+        }
+    }
+}
+
+fn carry_out(order: Order, handle: &Handle) {
+    match order {
+        Order::Force(route) => {
+            handle.force(route);
+        }
+        Order::Release => {
+            handle.release();
+        }
+        Order::Swap(policy) => {
+            let old = handle.swap_policy(*policy);
+            println!("log: the policy asked for {} calls until now", old.minimum_calls());
+        }
+    }
+}
+
+fn log(event: failover::Event) {
+    let detail = match event.cause {
+        Cause::Tripped { tally, revert_after, .. } => {
+            format!(": {} of {} calls failed, for {revert_after:?}", tally.failures, tally.calls())
+        }
+        _ => String::new(),
+    };
+    let (from, to) = (event.from.as_str(), event.to.as_str());
+    println!("log: {}: {from} to {to}{detail}", event.cause.as_str());
+}
+
+/// Lets the operator work until it is so.
+async fn until(handle: &Handle, condition: impl Fn(&Handle) -> bool) {
+    while !condition(handle) {
+        tokio::task::yield_now().await;
+    }
+    // And until the log is written.
+    for _ in 0..4 {
+        tokio::task::yield_now().await;
+    }
+}

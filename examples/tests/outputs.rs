@@ -1,0 +1,82 @@
+//! What each example prints, literally, held against `expected/`. `UPDATE_EXPECTED=1` writes it.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// The examples, and whether this build has them.
+const EXAMPLES: [(&str, bool); 9] = [
+    ("quickstart", true),
+    ("three_tiers", true),
+    ("rescue", true),
+    ("shared_handle", true),
+    ("testing_your_failover", true),
+    ("http_pair", cfg!(feature = "http")),
+    ("axum_app", cfg!(feature = "axum")),
+    ("tonic_client", cfg!(feature = "tonic")),
+    ("outage_drill", cfg!(feature = "server")),
+];
+
+/// Takes long without optimisation: `.ci/run` compares it with its own `RESULTS.md`.
+const ELSEWHERE: &str = "policy_lab";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("expected")
+}
+
+/// Where Cargo puts the examples: beside the folder of this test.
+fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    profile.join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
+#[test]
+fn each_example_prints_what_is_expected_of_it() {
+    for (name, _) in EXAMPLES.iter().filter(|(_, built)| *built) {
+        let program = program(name);
+        assert!(
+            program.exists(),
+            "{name} is not built: run `cargo test -p examples` without --test"
+        );
+        let output = Command::new(program).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name} ended with {}: {errors}", output.status);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let path = folder().join(format!("{name}.txt"));
+        if env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&path, &printed).unwrap();
+        }
+        let expected = fs::read_to_string(&path).unwrap();
+        assert!(printed == expected, "{name} prints\n{printed}\nand not\n{expected}");
+    }
+}
+
+#[test]
+fn each_example_is_expected_to_print_something() {
+    let manifest = fs::read_to_string(folder().with_file_name("Cargo.toml")).unwrap();
+    let sections = manifest.split("[[example]]").skip(1);
+    let named = sections.map(|section| section.split('"').nth(1).unwrap().to_owned());
+    let mut named: Vec<String> = named.filter(|name| name != ELSEWHERE).collect();
+    let mut known: Vec<_> = EXAMPLES.iter().map(|(name, _)| (*name).to_owned()).collect();
+    named.sort();
+    known.sort();
+    assert_eq!(named, known);
+}
+
+/// The page of the laboratory shows the table of costs that the laboratory prints.
+#[test]
+fn the_page_of_the_laboratory_has_its_table() {
+    let lab = folder().with_file_name(ELSEWHERE);
+    let read = |name| fs::read_to_string(lab.join(name)).unwrap();
+    let (page, results) = (read("README.md"), read("RESULTS.md"));
+    let rows: Vec<_> = results
+        .lines()
+        .skip_while(|line| !line.starts_with("| policy |"))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 10);
+    assert!(page.contains(&rows.join("\n")), "README.md has another table of costs");
+}
