@@ -73,6 +73,9 @@ pub enum Cause {
     /// An operator released the forced route, or reset the monitor: calls go to the primary, and
     /// the window is empty.
     Released,
+    /// An operator put another policy in force: see
+    /// [`FailoverHandle::swap_policy`](crate::FailoverHandle::swap_policy).
+    PolicySwapped,
 }
 
 /// Which of a policy's conditions made it trip.
@@ -100,7 +103,8 @@ pub enum Condition {
 
 impl Cause {
     /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `probing`,
-    /// `probes_failed`, `returning`, `would_trip`, `would_revert`, `forced`, `released`.
+    /// `probes_failed`, `returning`, `would_trip`, `would_revert`, `forced`, `released`,
+    /// `policy_swapped`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -113,6 +117,7 @@ impl Cause {
             Self::WouldRevert => "would_revert",
             Self::Forced => "forced",
             Self::Released => "released",
+            Self::PolicySwapped => "policy_swapped",
         }
     }
 }

@@ -85,10 +85,62 @@ impl<K: Clock> FailoverHandle<K> {
         self.lease.given_name()
     }
 
-    /// The policy that it was made with.
+    /// The policy in force.
     #[must_use]
-    pub fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> Policy {
         self.lease.policy()
+    }
+
+    /// Puts another policy in force while calls go on, and returns the one that was. An equal one
+    /// changes nothing, and nobody is told.
+    ///
+    /// All of the policy changes at once, and nothing is judged by a mixture. A new epoch begins
+    /// (the number goes up by two), but, other than after a transition, calls under way count when
+    /// they end. Observers are told [`Cause::PolicySwapped`](crate::Cause::PolicySwapped); then
+    /// the window is judged by the new policy, and may trip.
+    ///
+    /// # What stays
+    /// - The route, forced or not, and a time on the fallback that is running: the new one begins
+    ///   with the next trip. How it ends is the new policy's.
+    /// - What the window held at that moment, where the new one can hold it. The counts of each
+    ///   bucket go to the bucket of the new cut in which the old one began: a shorter window
+    ///   forgets the older ones, a longer one keeps all for longer. Of windows of the last so many
+    ///   calls, the latest calls stay, in their order.
+    /// - The run of consecutive failures, and which calls were slow by the old time, if both
+    ///   policies ask for it. How often it tripped, and a provider's hint.
+    ///
+    /// # What begins anew
+    /// - The window, where the one is over time and the other over the last so many calls.
+    /// - Looking for stalled calls: those that hang already are not seen any more.
+    /// - Probing: what the probes have said so far is forgotten, and the next admission begins the
+    ///   way back by the new policy. Probes that are still out do not take any of its places.
+    /// - A trip that was only rehearsed, where a [dry run](crate::PolicyBuilder::dry_run) ends: what
+    ///   was counted since is judged instead. Where one begins, calls on the fallback come back.
+    /// - Where calls were returning gradually and the new policy knows no such thing, all go to the
+    ///   primary at once. Where it does, the share is what it says for the time that is left.
+    ///
+    /// # Cost
+    /// Calls pay nothing. Those that end during the swap, which takes microseconds, may count for
+    /// nothing; nothing waits for it but other orders by hand, and snapshots. Memory that the new
+    /// policy needs beside that of the first one is added by the swap, or for more buckets by each
+    /// thread's next call, and stays.
+    ///
+    /// ```
+    /// use failover::{Monitor, Outcome, Policy, Route};
+    ///
+    /// let monitor = Monitor::new(Policy::default());
+    /// for _ in 0..5 {
+    ///     monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    /// }
+    /// assert_eq!(monitor.route(), Route::Primary);
+    /// // Five failures are enough for the new policy.
+    /// let old = monitor.handle().swap_policy(Policy::builder().minimum_calls(5).build()?);
+    /// assert_eq!(old, Policy::default());
+    /// assert_eq!(monitor.route(), Route::Fallback);
+    /// # Ok::<(), failover::PolicyError>(())
+    /// ```
+    pub fn swap_policy(&self, policy: Policy) -> Policy {
+        self.lease.swap_policy(policy, self.clock.now())
     }
 
     /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset): no

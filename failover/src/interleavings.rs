@@ -15,6 +15,7 @@ use loom::thread;
 use crate::clock::Moment;
 use crate::event::{Cause, Event};
 use crate::phase::{Epoch, Kind};
+use crate::recovery::Admitted;
 use crate::shared::{Began, Shared};
 use crate::{Policy, PolicyBuilder, Route};
 
@@ -62,8 +63,8 @@ impl Model {
 }
 
 fn admit(shared: &Shared, at: u64) -> (Route, Epoch) {
-    let admitted = shared.admit(|| Moment::from_nanos(at));
-    (admitted.route, admitted.epoch)
+    let Admitted { route, epoch, .. } = shared.admit(|| Moment::from_nanos(at));
+    (route, epoch)
 }
 
 /// One whole call, unless it goes to the fallback.
@@ -254,5 +255,59 @@ fn a_window_that_slides_while_it_is_judged_makes_no_false_trip() {
         assert_eq!(model.trips(), 0);
         let tally = model.shared.snapshot(Moment::from_nanos(2_000_000)).tally;
         assert_eq!((tally.failures, tally.successes), (1, 1));
+    });
+}
+
+fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
+    let length = Duration::from_millis(buckets.into());
+    let policy = Policy::builder().minimum_calls(minimum_calls).window(length, buckets);
+    let policy = policy.revert_after(REVERT).build().unwrap();
+    let swapped = model.shared.swap_policy(&policy, Moment::default());
+    model.shared.after_swap(swapped);
+}
+
+/// HARD-WON 34: what was counted before a swap is there once afterwards; calls beside it may count
+/// for nothing, and never twice.
+#[test]
+fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
+    model(|| {
+        let model = Model::new(2, 100);
+        call(&model.shared, FAIL);
+        call(&model.shared, OK);
+        let thread = model.spawn(&[OK, FAIL]);
+        // To fewer buckets: of a ring that grows, loom does not see the lock that publishes it.
+        swap(&model, 100, 1);
+        thread.join().unwrap();
+        let tally = model.shared.snapshot(Moment::default()).tally;
+        assert!((1..=2).contains(&tally.failures) && (1..=2).contains(&tally.successes));
+    });
+}
+
+/// HARD-WON 12 and 13: the window is over the new threshold, whatever ends beside the swap.
+#[test]
+fn a_swap_that_trips_beside_a_call_trips_once() {
+    model(|| {
+        let model = Model::new(2, 100);
+        call(&model.shared, FAIL);
+        call(&model.shared, FAIL);
+        let thread = model.spawn(&[FAIL]);
+        swap(&model, 2, 2);
+        thread.join().unwrap();
+        assert_eq!(model.shared.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// What the old policy would have tripped on trips before the swap, or never.
+#[test]
+fn nothing_trips_by_the_old_policy_after_a_swap() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let thread = model.spawn(&[FAIL]);
+        swap(&model, 100, 2);
+        let phase = model.shared.phase().with_unease(false);
+        thread.join().unwrap();
+        assert_eq!(model.shared.phase().with_unease(false), phase);
+        assert_eq!(model.trips(), usize::from(phase.kind() == Kind::Fallback));
     });
 }

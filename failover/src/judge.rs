@@ -50,10 +50,10 @@ impl Shared {
             if phase.epoch() != epoch || !phase.is_judged() {
                 return;
             }
-            let tally = self.window.latest(epoch, options.slow());
+            let tally = self.window().latest(epoch, options.slow());
             let verdict = match self.rules.judge(&tally, run) {
                 Verdict::Trip(_) => {
-                    let tally = self.window.confirm(epoch, tally);
+                    let tally = self.window().confirm(epoch, tally);
                     match self.rules.judge(&tally, run) {
                         Verdict::Trip(condition) => {
                             if self.trip(phase, at, condition, tally) {
@@ -90,7 +90,7 @@ impl Shared {
             }
             let stalled = flights.stalled(epoch, at);
             let Some(condition) = self.rules.judge_stalled(stalled) else { return };
-            let tally = self.window.tally(epoch, at, self.options().slow());
+            let tally = self.window().tally(epoch, at, self.options().slow());
             if self.trip(phase, at, condition, tally) {
                 return;
             }

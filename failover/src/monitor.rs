@@ -299,9 +299,10 @@ impl<K: Clock> Watch<K> {
         if let Some(hold) = probe {
             return self.shared.record_probe(epoch, hold.end(), outcome, self.clock.now());
         }
-        if outcome == Outcome::Ignored || !self.shared.counts(epoch) {
+        if outcome == Outcome::Ignored {
             return;
         }
+        let Some(epoch) = self.shared.counting(epoch) else { return };
         let now = self.clock.now();
         if let Outcome::FailureWithHint { retry_after } = outcome
             && self.shared.options().hints()
@@ -322,7 +323,7 @@ impl<K: Clock> Watch<K> {
 
     /// Whether no transition was made since that epoch began.
     pub(crate) fn is_current(&self, ticket: &Ticket) -> bool {
-        self.shared.phase().epoch() == ticket.epoch
+        self.shared.phase().admits_in() == ticket.epoch
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {

@@ -12,6 +12,7 @@
 //!   without probing and gradual return: Fallback ──time over──► Primary
 //!   any ──force(Fallback)──► ForcedFallback ──release──► Primary
 //!   any ──force(Primary)───► ForcedPrimary ───release──► Primary
+//!   any ──swap of policy───► Still ───► the same, or what the new policy makes of it
 //! ```
 //!
 //! Every arrow is one compare-and-swap and begins a new epoch, so that of all the threads that saw
@@ -44,6 +45,16 @@ impl Epoch {
         Self(number & ((1 << Self::BITS) - 1))
     }
 
+    /// The epoch before this one.
+    const fn previous(self) -> Self {
+        Self::from_number(self.0.wrapping_sub(1))
+    }
+
+    /// How many epochs later than that one it is, modulo all.
+    pub(crate) const fn epochs_after(self, earlier: Self) -> u32 {
+        Self::from_number(self.0.wrapping_sub(earlier.0)).number()
+    }
+
     const fn next(self) -> Self {
         Self((self.0 + 1) & ((1 << Self::BITS) - 1))
     }
@@ -67,6 +78,8 @@ pub(crate) enum Kind {
     /// A share of the calls goes to the primary, and grows until the deadline. The window judges
     /// it.
     Returning,
+    /// Another policy is being put in force. Calls go where they went before, and count for nothing.
+    Still,
 }
 
 /// A phase, as one word: from the lowest bit, 3 bits of kind, 1 of unease, 20 of epoch, 40 of
@@ -106,6 +119,7 @@ impl Phase {
             3 => Kind::ForcedFallback,
             5 => Kind::Probing,
             6 => Kind::Returning,
+            7 => Kind::Still,
             _ => Kind::Retired,
         }
     }
@@ -120,12 +134,20 @@ impl Phase {
         Epoch::from_number(self.0 >> Self::EPOCH_AT)
     }
 
+    /// The epoch that a call is admitted in: while the phase is held still, one that is over, so
+    /// that the call counts for nothing.
+    pub(crate) const fn admits_in(self) -> Epoch {
+        if matches!(self.kind(), Kind::Still) { self.epoch().previous() } else { self.epoch() }
+    }
+
     /// The route of a call in this phase, as long as no deadline has passed.
     #[inline]
     pub(crate) const fn route(self) -> Route {
         match self.kind() {
             Kind::Primary | Kind::ForcedPrimary | Kind::Returning | Kind::Retired => Route::Primary,
             Kind::Fallback | Kind::ForcedFallback | Kind::Probing => Route::Fallback,
+            Kind::Still if self.0 >> Self::DEADLINE_AT == 0 => Route::Primary,
+            Kind::Still => Route::Fallback,
         }
     }
 
@@ -162,6 +184,24 @@ impl Phase {
     /// The phase after this one: of that kind, in the next epoch, without a deadline.
     pub(crate) const fn next(self, kind: Kind) -> Self {
         Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
+    }
+
+    /// Held still in the next epoch, with calls on that route. The place of the deadline says which.
+    pub(crate) const fn held_still(self, route: Route) -> Self {
+        let fallback = matches!(route, Route::Fallback) as u64;
+        Self(self.next(Kind::Still).0 | fallback << Self::DEADLINE_AT)
+    }
+
+    /// After a phase that was held still: one of the kind, and with the deadline, of that one.
+    pub(crate) const fn resume(self, before: Self) -> Self {
+        let deadline = before.0 & (u64::MAX << Self::DEADLINE_AT);
+        Self(self.next(before.kind()).0 | deadline)
+    }
+
+    /// Of that kind, in the next epoch, with its time over at `at`.
+    pub(crate) fn due(self, kind: Kind, at: u64) -> Self {
+        let deadline = (at / NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+        Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
     }
 
     /// Of that kind, in the next epoch, for `time` from `at` on, rounded up to the millisecond.

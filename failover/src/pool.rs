@@ -11,8 +11,9 @@
 //! its state came back carries an epoch that is over, and changes nothing for the next user.
 
 use std::borrow::Cow;
+use std::mem;
 use std::num::NonZero;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use crate::Policy;
@@ -25,7 +26,7 @@ static RETURNED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(crate) struct Lease {
     shared: &'static Shared,
-    policy: Policy,
+    policy: Mutex<Policy>,
     name: OnceLock<Cow<'static, str>>,
 }
 
@@ -44,7 +45,7 @@ impl Lease {
             }
             None => Box::leak(Box::new(Shared::new(&policy, origin, counting_threads()))),
         };
-        Self { shared, policy, name: OnceLock::new() }
+        Self { shared, policy: Mutex::new(policy), name: OnceLock::new() }
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {
@@ -66,8 +67,28 @@ impl Lease {
         self.name.get().map(AsRef::as_ref)
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+    pub(crate) fn policy(&self) -> Policy {
+        self.lock().clone()
+    }
+
+    /// Puts another policy in force, and gives back the one that was. Does nothing if it is the
+    /// same.
+    pub(crate) fn swap_policy(&self, policy: Policy, now: Moment) -> Policy {
+        let mut running = self.lock();
+        if *running == policy {
+            return policy;
+        }
+        // The lock makes this one swap at a time, in the order of what `policy` says.
+        let swapped = self.shared.swap_policy(&policy, now);
+        let old = mem::replace(&mut *running, policy);
+        drop(running);
+        self.shared.after_swap(swapped);
+        old
+    }
+
+    // It is replaced as a whole: poison says nothing here.
+    fn lock(&self) -> MutexGuard<'_, Policy> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,6 +27,7 @@ impl Shared {
                     self.end_of_time(phase, at);
                 }
                 Kind::Fallback => return Admitted::to(self.route(phase), phase),
+                Kind::Still => return Admitted::to(phase.route(), phase),
                 Kind::Probing => {
                     if let Some(admitted) = self.admit_probe(phase, at) {
                         return admitted;
@@ -50,7 +51,7 @@ impl Shared {
     /// `None` if a transition came first.
     fn admit_probe(&self, phase: Phase, at: u64) -> Option<Admitted> {
         let lease = self.recovery.rules().probing.and_then(|rules| {
-            self.recovery.probes().and_then(|probes| probes.take(&rules, phase.epoch(), at))
+            self.recovery.probes(&rules).and_then(|probes| probes.take(&rules, phase.epoch(), at))
         });
         let Some(lease) = lease else { return Some(Admitted::to(Route::Fallback, phase)) };
         if self.phase().epoch() == phase.epoch() {
@@ -94,7 +95,7 @@ impl Shared {
         let swapped = self.swap(phase, next);
         if swapped {
             if phase.kind() != Kind::Returning {
-                self.recovery.intervals.reverted(&rules.interval, at);
+                self.recovery.intervals.reverted(at);
             }
             self.announce(phase, next, cause);
         }
@@ -105,7 +106,7 @@ impl Shared {
     /// with this number, or of any where there is none. True if it did.
     pub(crate) fn revert_now(&self, epoch: Option<u32>, now: Moment) -> bool {
         loop {
-            let phase = self.phase();
+            let phase = self.settled();
             let is_meant = epoch.is_none_or(|number| phase.epoch().number() == number);
             if !is_meant || !matches!(phase.kind(), Kind::Fallback | Kind::Probing) {
                 return false;
@@ -124,12 +125,15 @@ impl Shared {
         outcome: Outcome,
         now: Moment,
     ) {
-        let Some(probes) = self.recovery.probes() else { return };
+        let rules = self.recovery.rules();
+        let Some(probes) = rules.probing.and_then(|rules| self.recovery.probes(&rules)) else {
+            return;
+        };
         // One that lost its place to another is not heard.
         if !probes.give_back(lease) || outcome == Outcome::Ignored {
             return;
         }
-        let (rules, at, phase) = (self.recovery.rules(), self.at(now), self.phase());
+        let (at, phase) = (self.at(now), self.phase());
         let Some(probing) = rules.probing.filter(|_| phase.epoch() == epoch) else { return };
         if let Outcome::FailureWithHint { retry_after } = outcome
             && rules.interval.hints.is_some()
@@ -157,7 +161,8 @@ impl Shared {
 
     /// A probe's place comes free, without a word about the primary.
     pub(crate) fn give_back(&self, lease: ProbeLease) {
-        if let Some(probes) = self.recovery.probes() {
+        let rules = self.recovery.rules().probing;
+        if let Some(probes) = rules.and_then(|rules| self.recovery.probes(&rules)) {
             probes.give_back(lease);
         }
     }

@@ -17,8 +17,8 @@ use crate::{ErrorIsFailure, Event, FailoverHandle, KeyedLayer, Monitor, Policy, 
 ///
 /// # What is forgotten
 /// Only a key of which nothing is known that matters: its calls go to the primary and are not
-/// forced to, its window holds no failed and no slow call, none of its calls hangs, and no service,
-/// handle, monitor or future of a call uses it. One whose window is empty goes first, then one that
+/// forced to, its window holds no failed and no slow call, none of its calls hangs, its policy is
+/// the registry's, and no service, handle, monitor or future of a call uses it. One whose window is empty goes first, then one that
 /// was not asked for lately; of the others, successes are forgotten with it. So are a run of
 /// consecutive failures that the window no longer holds, and how often it has tripped.
 ///
@@ -174,6 +174,24 @@ impl<Key: Hash + Eq + Clone + Send + Sync + 'static, K: Clock> Registry<Key, K> 
         write(&self.table.settings).observers.push(Arc::new(observer));
     }
 
+    /// Puts another policy in force, for the keys that are there and for those to come: see
+    /// [`FailoverHandle::swap_policy`].
+    pub fn swap_policy(&self, policy: Policy) {
+        write(&self.table.settings).policy = policy;
+        for (_, handle) in self.handles() {
+            // Of two swaps at the same time, the same one wins with every key.
+            let mut running = self.policy();
+            loop {
+                handle.swap_policy(running.clone());
+                let now = self.policy();
+                if now == running {
+                    break;
+                }
+                running = now;
+            }
+        }
+    }
+
     /// The policy of the registry.
     #[must_use]
     pub fn policy(&self) -> Policy {
@@ -230,7 +248,7 @@ impl<Key: Hash + Eq + Clone + Send + Sync + 'static, K: Clock> Registry<Key, K> 
     #[cold]
     fn add(&self, key: &Key) -> Monitor<K> {
         let placed = self.take_place() || self.forget_one();
-        // Held until the key is there.
+        // Held until the key is there: a swap of the policy comes before it or meets it.
         let settings = read(&self.table.settings);
         let monitor = Monitor::with_clock(settings.policy.clone(), self.table.clock.clone());
         for observer in &settings.observers {
@@ -270,12 +288,13 @@ impl<Key: Hash + Eq + Clone + Send + Sync + 'static, K: Clock> Registry<Key, K> 
     /// Forgets a key for the sake of another one, which has its place then.
     fn forget_one(&self) -> bool {
         let start = self.table.hand.fetch_add(1, Ordering::Relaxed);
+        let policy = self.policy();
         let choices = [Choice::Idle, Choice::Unused, Choice::Any, Choice::Waiting];
         let forgotten = choices.into_iter().find_map(|choice| {
             let mut looks = LOOKS;
             (0..PARTS).find_map(|part| {
                 let part = &self.table.parts[start.wrapping_add(part) % PARTS];
-                write(part).forget(&mut looks, |entry| entry.may_be_forgotten(choice))
+                write(part).forget(&mut looks, |entry| entry.may_be_forgotten(choice, &policy))
             })
         });
         // Its time on the fallback may have run out without a call: then this makes the revert,
@@ -304,7 +323,7 @@ impl<Key: Hash + Eq, K> Part<Key, K> {
 
 impl<K: Clock> Entry<K> {
     /// The part is locked, so that nobody begins to use it meanwhile.
-    fn may_be_forgotten(&self, choice: Choice) -> bool {
+    fn may_be_forgotten(&self, choice: Choice, policy: &Policy) -> bool {
         let used = match choice {
             Choice::Unused => self.used.swap(false, Ordering::Relaxed),
             Choice::Idle | Choice::Any | Choice::Waiting => false,
@@ -320,11 +339,11 @@ impl<K: Clock> Entry<K> {
             Choice::Unused | Choice::Any => clean && state == State::Primary,
             Choice::Waiting => match state {
                 State::Probing | State::Returning => true,
-                State::Primary => clean || handle.policy().last_calls().is_some(),
+                State::Primary => clean || policy.last_calls().is_some(),
                 _ => false,
             },
         };
-        chosen && stalled_calls == 0
+        chosen && stalled_calls == 0 && handle.policy() == *policy
     }
 }
 

@@ -21,7 +21,10 @@ impl Options {
     const DRY_RUN: u64 = 1 << 5;
     const HINTS: u64 = 1 << 6;
 
-    pub(crate) fn new(policy: &Policy) -> Self {
+    const PLACE_AT: u32 = 8;
+
+    /// `place`: which of the windows it is.
+    pub(crate) fn new(policy: &Policy, place: u64) -> Self {
         let option = |asked: bool, bit: u64| if asked { bit } else { 0 };
         Self(
             option(policy.failure_rate().is_some(), Self::FAILURE_RATE)
@@ -30,7 +33,8 @@ impl Options {
                 | option(policy.stalled_calls().is_some(), Self::STALLS)
                 | option(policy.dropped_after().is_some(), Self::DROPPED)
                 | option(policy.is_dry_run(), Self::DRY_RUN)
-                | option(policy.hints().is_some(), Self::HINTS),
+                | option(policy.hints().is_some(), Self::HINTS)
+                | place << Self::PLACE_AT,
         )
     }
 
@@ -40,6 +44,10 @@ impl Options {
 
     pub(crate) const fn word(self) -> u64 {
         self.0
+    }
+
+    pub(crate) const fn place(self) -> u64 {
+        self.0 >> Self::PLACE_AT
     }
 
     const fn has(self, bits: u64) -> bool {

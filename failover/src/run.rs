@@ -75,6 +75,15 @@ impl Run {
         }
     }
 
+    /// Goes on in another epoch, which has not begun, with the run of one that is over: its length.
+    pub(crate) fn carry(&self, from: Epoch, to: Epoch) -> u64 {
+        let length = self.length(from);
+        // Ordering: Release: who sees it sees that the old epoch is over. One that is late exchanges
+        // a word that is no longer there, and then sees that too.
+        self.0.store(Word::new(to, length).0, Ordering::Release);
+        length
+    }
+
     /// How many calls in a row have failed in that epoch.
     pub(crate) fn length(&self, epoch: Epoch) -> u64 {
         Word(self.0.load(Ordering::Acquire)).length_in(epoch).unwrap_or(0)

@@ -11,10 +11,11 @@ use crate::recovery::{Admitted, Recovery};
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
-use crate::sync::{AtomicU64, Ordering, Setting, fence};
+use crate::swap::Carried;
+use crate::sync::{AtomicU64, Ordering, Setting, fence, yield_now};
 use crate::waiters::Waiters;
-use crate::window::{Flights, Sample, Window};
-use crate::{Policy, Route, Snapshot, State, Tally};
+use crate::window::{Flights, Sample, Window, Windows};
+use crate::{Policy, Route, State};
 
 /// What every call reads, apart from all that is written often.
 #[derive(Debug)]
@@ -31,12 +32,13 @@ pub(crate) struct Shared {
     /// The moment that `at` counts from, in the clock's nanoseconds.
     origin: Setting,
     pub(crate) rules: Rules,
-    pub(crate) window: Window,
+    pub(crate) windows: Windows,
     pub(crate) run: Run,
     pub(crate) recovery: Recovery,
     /// Only where the policy asks for stalled calls.
     flights: OnceLock<Flights>,
     threads: usize,
+    pub(crate) carried: Carried,
     pub(crate) waiters: Waiters,
     pub(crate) observers: Observers,
 }
@@ -54,17 +56,18 @@ impl Shared {
     pub(crate) fn new(policy: &Policy, origin: Moment, threads: usize) -> Self {
         let front = Front {
             phase: AtomicU64::new(Phase::FIRST.word()),
-            options: Setting::new(Options::new(policy).word()),
+            options: Setting::new(Options::new(policy, Windows::FIRST).word()),
         };
         let shared = Self {
             front,
             origin: Setting::new(origin.as_nanos()),
             rules: Rules::new(policy),
-            window: Window::new(policy, threads),
+            windows: Windows::new(policy, threads),
             run: Run::new(),
             recovery: Recovery::new(policy),
             flights: OnceLock::new(),
             threads,
+            carried: Carried::default(),
             waiters: Waiters::default(),
             observers: Observers::default(),
         };
@@ -72,7 +75,7 @@ impl Shared {
         shared
     }
 
-    fn watch_flights(&self, policy: &Policy) {
+    pub(crate) fn watch_flights(&self, policy: &Policy) {
         if let Some((after, _)) = policy.stalled_calls() {
             let after = nanos(after);
             self.flights.get_or_init(|| Flights::new(after, self.threads)).cut(after);
@@ -89,6 +92,28 @@ impl Shared {
     pub(crate) fn options(&self) -> Options {
         // Ordering: Acquire, as with the rules.
         Options::from_word(self.front.options.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_options(&self, options: Options) {
+        // Ordering: Release pairs with the Acquire above.
+        self.front.options.store(options.word(), Ordering::Release);
+    }
+
+    /// The window of the policy in force.
+    #[inline]
+    pub(crate) fn window(&self) -> &Window {
+        self.windows.at(self.options().place())
+    }
+
+    /// The phase, once no other policy is being put in force: for those who are no calls.
+    pub(crate) fn settled(&self) -> Phase {
+        loop {
+            let phase = self.phase();
+            if phase.kind() != Kind::Still {
+                return phase;
+            }
+            yield_now();
+        }
     }
 
     /// Where a call goes in a phase whose deadline has not passed.
@@ -116,7 +141,9 @@ impl Shared {
     pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Admitted {
         let phase = self.phase();
         match phase.kind() {
-            Kind::Fallback | Kind::Probing | Kind::Returning => self.admit_by_time(phase, now()),
+            Kind::Fallback | Kind::Probing | Kind::Returning | Kind::Still => {
+                self.admit_by_time(phase, now())
+            }
             _ if self.options().stalls() => self.admit_by_time(phase, now()),
             _ => Admitted::to(phase.route(), phase),
         }
@@ -163,6 +190,13 @@ impl Shared {
         self.phase().epoch() == epoch
     }
 
+    /// The epoch in which the result of a call counts that was admitted in that one: the same while
+    /// it runs, or the running one if only swaps of the policy lie between.
+    #[inline]
+    pub(crate) fn counting(&self, epoch: Epoch) -> Option<Epoch> {
+        if self.counts(epoch) { Some(epoch) } else { self.carry(epoch) }
+    }
+
     /// Counts a call of that epoch that ended now, and trips if what was counted says so.
     #[inline]
     pub(crate) fn count(&self, epoch: Epoch, now: Moment, began: Began, failed: bool) {
@@ -170,7 +204,7 @@ impl Shared {
         let slow = began != Began::UNKNOWN && self.rules.is_slow(at.saturating_sub(began.0));
         let sample = Sample { failed, slow };
         let is_current = |epoch| self.counts(epoch);
-        let opened = slot::with(|slot| self.window.count(slot, epoch, at, sample, is_current));
+        let opened = slot::with(|slot| self.window().count(slot, epoch, at, sample, is_current));
         let run = if self.options().consecutive() { self.count_run(epoch, failed) } else { 0 };
         // The phase is read after counting: see `judge`.
         if failed || slow || opened || self.phase().is_uneasy() {
@@ -196,99 +230,11 @@ impl Shared {
         }
     }
 
-    /// Sends all calls to one route until it is released. True if that changed anything.
-    pub(crate) fn force(&self, route: Route) -> bool {
-        let kind = match route {
-            Route::Primary => Kind::ForcedPrimary,
-            Route::Fallback => Kind::ForcedFallback,
-        };
-        self.transition(Cause::Forced, |phase| (phase.kind() != kind).then(|| phase.next(kind)))
-    }
-
-    /// Ends a forced route. True if there was one.
-    pub(crate) fn release(&self, now: Moment) -> bool {
-        let released = self.transition(Cause::Released, |phase| {
-            let forced = matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback);
-            forced.then(|| phase.next(Kind::Primary))
-        });
-        if released {
-            let rules = self.recovery.rules();
-            self.recovery.intervals.reverted(&rules.interval, self.at(now));
-        }
-        released
-    }
-
-    /// Back to the primary with an empty window, whatever the phase was. Repeated trips are
-    /// forgotten.
-    pub(crate) fn reset(&self) {
-        self.recovery.intervals.forget();
-        self.transition(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
-    }
-
-    fn transition(&self, cause: Cause, step: impl Fn(Phase) -> Option<Phase>) -> bool {
-        loop {
-            let phase = self.phase();
-            let Some(next) = step(phase) else { return false };
-            if self.swap(phase, next) {
-                self.announce(phase, next, cause);
-                return true;
-            }
-        }
-    }
-
     pub(crate) fn announce(&self, from: Phase, phase: Phase, cause: Cause) {
         self.waiters.wake_all();
         let (from, to) = (State::of(from.kind()), State::of(phase.kind()));
         let epoch = phase.epoch().number();
         self.observers.tell(&Event { epoch, from, to, route: self.route(phase), cause });
-    }
-
-    /// What is true now. After the deadline that is the primary and an empty window, whether or
-    /// not a call has made the revert yet.
-    pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
-        loop {
-            let (phase, at, options) = (self.phase(), self.at(now), self.options());
-            let (due, state) = self.state(phase, at);
-            let (route, epoch) = (self.route(phase), phase.epoch());
-            let counting = route == Route::Primary && !due;
-            let tally = if counting {
-                self.window.tally(epoch, at, options.slow())
-            } else {
-                Tally::default()
-            };
-            let stalled = self.flights().filter(|_| counting).map(|f| f.stalled(epoch, at));
-            let run = if counting && options.consecutive() { self.run.length(epoch) } else { 0 };
-            // The counts belong to the phase only if it still is the same.
-            if self.phase().with_unease(false) == phase.with_unease(false) {
-                return Snapshot {
-                    route: if due { state.route() } else { route },
-                    advised: if due { state.route() } else { phase.route() },
-                    state,
-                    forced: state.is_forced(),
-                    dry_run: options.dry_run(),
-                    tally,
-                    consecutive_failures: run,
-                    stalled_calls: stalled.map_or(0, |stalled| stalled.calls),
-                    reverts_in: phase.reverts_in(at).filter(|_| !due),
-                    epoch: epoch.number(),
-                };
-            }
-        }
-    }
-
-    /// Whether the time of a phase is over, and the state that it is in, or that the next admission
-    /// will bring about.
-    fn state(&self, phase: Phase, at: u64) -> (bool, State) {
-        let (rules, kind) = (self.recovery.rules(), phase.kind());
-        let due = phase.is_due(at);
-        let state = match kind {
-            Kind::Fallback if due && self.options().dry_run() => State::Primary,
-            Kind::Fallback if due && rules.probing.is_some() => State::Probing,
-            Kind::Fallback if due && rules.ramp.is_some() => State::Returning,
-            Kind::Fallback | Kind::Returning if due => State::Primary,
-            _ => State::of(kind),
-        };
-        (due, state)
     }
 
     /// Ends its use: what is still under way will count for nothing, and nobody is told any more.
@@ -307,9 +253,10 @@ impl Shared {
     pub(crate) fn renew(&self, policy: &Policy, origin: Moment) {
         // Ordering: who sees anything of the new rules also sees that the old epoch is over.
         fence(Ordering::Release);
-        self.front.options.store(Options::new(policy).word(), Ordering::Release);
+        self.set_options(Options::new(policy, Windows::FIRST));
         self.rules.set(policy);
-        self.window.cut(policy);
+        self.carried.forget();
+        self.windows.adopt(Windows::FIRST, policy);
         self.watch_flights(policy);
         self.recovery.renew(policy);
         self.origin.store(origin.as_nanos(), Ordering::Release);
@@ -321,7 +268,7 @@ impl Shared {
     /// Whether it has what a policy needs, and not much more.
     pub(crate) fn fits(&self, policy: &Policy) -> bool {
         let flights = policy.stalled_calls().is_some();
-        self.window.fits(policy)
+        self.windows.at(Windows::FIRST).fits(policy)
             && self.recovery.fits(policy)
             && self.flights.get().is_some() == flights
     }
@@ -329,7 +276,7 @@ impl Shared {
     /// The memory that it holds, in bytes, the observers and waiting tasks not included.
     pub(crate) fn bytes(&self) -> usize {
         let flights = self.flights.get().map_or(0, Flights::bytes);
-        size_of::<Self>() + self.window.bytes() + self.recovery.bytes() + flights
+        size_of::<Self>() + self.windows.bytes() + self.recovery.bytes() + flights
     }
 }
 

@@ -57,7 +57,8 @@ impl State {
     /// The state of a phase whose time is not over.
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Primary | Kind::Retired => Self::Primary,
+            // Nobody is shown a phase that is held still.
+            Kind::Primary | Kind::Retired | Kind::Still => Self::Primary,
             Kind::Fallback => Self::Fallback,
             Kind::Probing => Self::Probing,
             Kind::Returning => Self::Returning,

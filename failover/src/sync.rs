@@ -6,6 +6,12 @@ pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(failover_loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
 
-/// A number of the policy's: set before threads share it, and again only between two uses. Loom
+#[cfg(not(failover_loom))]
+pub(crate) use std::thread::yield_now;
+
+#[cfg(failover_loom)]
+pub(crate) use loom::thread::yield_now;
+
+/// A number of the policy's: set before threads share it, and again only between two epochs. Loom
 /// need not try every order of reading it.
 pub(crate) use std::sync::atomic::AtomicU64 as Setting;

@@ -99,7 +99,7 @@ fn the_last_calls_are_counted_exactly_when_a_thread_is_overtaken() {
             thread.join().unwrap();
         }
         let (epoch, counted) = (model.shared.phase().epoch(), tally(&model));
-        assert_eq!(model.shared.window.confirm(epoch, counted), counted);
+        assert_eq!(model.shared.window().confirm(epoch, counted), counted);
         assert_eq!(counted.calls(), 2);
         assert_eq!(model.trips(), 0);
         call(&model.shared, OK);
@@ -141,7 +141,7 @@ fn a_late_result_is_not_among_the_last_calls_after_a_transition() {
         call(&model.shared, OK);
         thread.join().unwrap();
         let (epoch, counted) = (model.shared.phase().epoch(), tally(&model));
-        assert_eq!(model.shared.window.confirm(epoch, counted), counted);
+        assert_eq!(model.shared.window().confirm(epoch, counted), counted);
         assert_eq!(counted.failures, 0);
         assert!((1..=2).contains(&counted.successes), "{counted:?}");
         // A round later all is as if it had never been.

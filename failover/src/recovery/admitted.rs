@@ -15,6 +15,6 @@ pub(crate) struct Admitted {
 impl Admitted {
     #[inline]
     pub(crate) fn to(route: Route, phase: Phase) -> Self {
-        Self { route, epoch: phase.epoch(), probe: None }
+        Self { route, epoch: phase.admits_in(), probe: None }
     }
 }

@@ -109,18 +109,16 @@ impl Intervals {
         if rules.growth.is_some() || rules.jitter.is_some() {
             self.update(|past| {
                 let steps =
-                    rules.growth.map_or(0, |growth| growth.steps_left(past, at, was_back) + 1);
+                    rules.growth.map_or(past.steps(), |g| g.steps_left(past, at, was_back) + 1);
                 Past::new(steps, past.trips() + 1, past.back_at())
             });
         }
     }
 
     /// Remembers that calls came back to the primary.
-    pub(crate) fn reverted(&self, rules: &IntervalRules, at: u64) {
-        if rules.growth.is_some() {
-            let now = (at / NANOS_PER_MILLI) & MILLIS;
-            self.update(|past| Past::new(past.steps(), past.trips(), now));
-        }
+    pub(crate) fn reverted(&self, at: u64) {
+        let now = (at / NANOS_PER_MILLI) & MILLIS;
+        self.update(|past| Past::new(past.steps(), past.trips(), now));
     }
 
     /// Remembers a hint, unless one of the same epoch reaches further.
@@ -131,6 +129,14 @@ impl Intervals {
         // Ordering: AcqRel, see `next`.
         let _ = self.hint.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
             (old >> 40 != tag(epoch) || old < hint).then_some(hint)
+        });
+    }
+
+    /// Lets the hint of an epoch that is over go on in one that has not begun.
+    pub(crate) fn carry_hint(&self, from: Epoch, to: Epoch) {
+        // Ordering: AcqRel, see `next`.
+        let _ = self.hint.fetch_update(Ordering::AcqRel, Ordering::Acquire, |hint| {
+            (hint >> 40 == tag(from)).then_some(tag(to) << 40 | hint & MILLIS)
         });
     }
 

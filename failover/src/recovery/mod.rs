@@ -29,6 +29,8 @@ pub(crate) struct Recovery {
     pub(crate) dealer: Dealer,
     /// Only where the policy probes.
     probes: OnceLock<Probes>,
+    /// Only where a policy that was swapped in has more places than there was room for.
+    more_probes: OnceLock<Probes>,
 }
 
 impl Recovery {
@@ -38,6 +40,7 @@ impl Recovery {
             intervals: Intervals::default(),
             dealer: Dealer::default(),
             probes: OnceLock::new(),
+            more_probes: OnceLock::new(),
         };
         recovery.renew(policy);
         recovery
@@ -45,21 +48,30 @@ impl Recovery {
 
     /// Begins anew, for a policy that it [`fits`](Self::fits) or was made for.
     pub(crate) fn renew(&self, policy: &Policy) {
-        let rules = RecoveryRules::new(policy);
-        if let Some(probing) = rules.probing {
-            self.probes.get_or_init(|| Probes::new(probing.places));
-        }
-        self.board.write(&rules);
+        self.adopt(policy);
         self.intervals.forget();
         self.dealer.forget();
+    }
+
+    /// Goes on by another policy, with all that is remembered.
+    pub(crate) fn adopt(&self, policy: &Policy) {
+        let rules = RecoveryRules::new(policy);
+        if let Some(ProbeRules { places, .. }) = rules.probing
+            && self.probes.get_or_init(|| Probes::new(places)).room() < places as usize
+        {
+            self.more_probes.get_or_init(|| Probes::new(Probes::MOST));
+        }
+        self.board.write(&rules);
     }
 
     pub(crate) fn rules(&self) -> RecoveryRules {
         self.board.read()
     }
 
-    pub(crate) fn probes(&self) -> Option<&Probes> {
-        self.probes.get()
+    /// The places of probes by those rules.
+    pub(crate) fn probes(&self, rules: &ProbeRules) -> Option<&Probes> {
+        let probes = self.probes.get().filter(|probes| probes.room() >= rules.places as usize);
+        probes.or_else(|| self.more_probes.get())
     }
 
     /// Whether it has the places that a policy needs, and not many more.
@@ -70,6 +82,7 @@ impl Recovery {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.probes.get().map_or(0, |probes| probes.room() * size_of::<u64>())
+        let room = |probes: &OnceLock<Probes>| probes.get().map_or(0, Probes::room);
+        (room(&self.probes) + room(&self.more_probes)) * size_of::<u64>()
     }
 }

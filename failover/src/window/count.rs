@@ -159,6 +159,28 @@ impl CountWindow {
         self.slots.len() == size.next_power_of_two() as usize
     }
 
+    pub(crate) fn has_room_for(&self, size: u32) -> bool {
+        self.slots.len() >= size as usize
+    }
+
+    /// The calls of an epoch that is over, the oldest first. `slow`: whether it keeps which were
+    /// slow.
+    pub(crate) fn kept(&self, epoch: Epoch, slow: bool) -> Vec<Sample> {
+        let (size, base) = (self.size(), self.base.load(Ordering::Acquire));
+        let end = self.position.0.load(Ordering::Acquire);
+        let slots = (base.max(end.saturating_sub(size))..end).filter_map(|position| {
+            // Ordering: Acquire pairs with the exchange in `count`.
+            let slot = Slot(self.slot(position % size).load(Ordering::Acquire));
+            let is_its = slot.epoch() == Some(epoch) && slot.positions_after(position) == 0;
+            is_its.then_some(slot)
+        });
+        let sample = |slot: Slot| Sample {
+            failed: slot.0 & Slot::FAILED != 0,
+            slow: slow && slot.0 & Slot::SLOW != 0,
+        };
+        slots.map(sample).collect()
+    }
+
     /// Another size. Whoever calls this begins a new epoch before and after it.
     pub(crate) fn cut(&self, size: u32) {
         // Ordering: Release, as in the time window.

@@ -22,6 +22,8 @@
 
 mod count;
 mod flight;
+mod places;
+mod ring;
 mod shard;
 mod shards;
 mod tally;
@@ -29,8 +31,11 @@ mod time;
 
 pub(crate) use count::CountWindow;
 pub(crate) use flight::{Flights, Stalled};
+pub(crate) use places::Windows;
 pub use tally::Tally;
 pub(crate) use time::{Span, TimeWindow};
+
+use std::collections::BTreeMap;
 
 use crate::Policy;
 use crate::phase::Epoch;
@@ -41,6 +46,15 @@ pub(crate) struct Sample {
     pub(crate) failed: bool,
     /// Only where the policy asks for it.
     pub(crate) slow: bool,
+}
+
+/// What a window holds, apart from its epoch.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// The counts of each bucket, by the moment at which it began.
+    Buckets(BTreeMap<u64, Tally>),
+    /// Each call, the oldest first.
+    Calls(Vec<Sample>),
 }
 
 /// A window of either kind. Which one it is stands beside what a call reads of it anyway.
@@ -57,6 +71,14 @@ impl Window {
         match policy.last_calls() {
             Some(calls) => Self::Count(CountWindow::new(calls)),
             None => Self::Time(TimeWindow::new(Span::new(policy), threads)),
+        }
+    }
+
+    /// For a policy, with room for any other of its kind.
+    fn roomy(policy: &Policy) -> Self {
+        match policy.last_calls() {
+            Some(_) => Self::Count(CountWindow::new(Policy::MOST_LAST_CALLS)),
+            None => Self::Time(TimeWindow::new(Span::new(policy), 1)),
         }
     }
 
@@ -106,6 +128,30 @@ impl Window {
         }
     }
 
+    /// What it holds of an epoch that is over, at `at`. `slow`: whether it keeps which calls were
+    /// slow.
+    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> Kept {
+        match self {
+            Self::Time(window) => Kept::Buckets(window.kept(epoch, at, slow)),
+            Self::Count(window) => Kept::Calls(window.kept(epoch, slow)),
+        }
+    }
+
+    /// Puts what a window held into an epoch that has not begun, if it is of this kind.
+    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &Kept) {
+        match (self, kept) {
+            (Self::Time(window), Kept::Buckets(buckets)) => {
+                window.seed(slot, epoch, at, buckets);
+            }
+            (Self::Count(window), Kept::Calls(calls)) => {
+                for &sample in calls {
+                    window.count(epoch, sample, |running| running == epoch);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Makes it the window of another policy that it has room for. Whoever calls this begins a new
     /// epoch before and after it.
     pub(crate) fn cut(&self, policy: &Policy) {
@@ -113,6 +159,15 @@ impl Window {
             (Self::Time(window), _) => window.cut(Span::new(policy)),
             (Self::Count(window), Some(calls)) => window.cut(calls),
             (Self::Count(_), None) => {}
+        }
+    }
+
+    /// Whether it can be a policy's window.
+    fn can_be(&self, policy: &Policy) -> bool {
+        match (self, policy.last_calls()) {
+            (Self::Time(_), None) => true,
+            (Self::Count(window), Some(calls)) => window.has_room_for(calls),
+            _ => false,
         }
     }
 

@@ -1,5 +1,8 @@
 //! One thread's part of a window.
 
+use std::collections::BTreeMap;
+
+use super::ring::{Bucket, Ring};
 use super::{Sample, Span, Tally};
 use crate::phase::Epoch;
 use crate::sync::{AtomicU64, Ordering, fence};
@@ -29,20 +32,6 @@ impl Stamp {
     }
 }
 
-/// The counts of one bucket. Written by the shard's owner alone.
-#[derive(Debug)]
-struct Bucket {
-    stamp: AtomicU64,
-    successes: AtomicU64,
-    failures: AtomicU64,
-    slow: AtomicU64,
-}
-
-/// Two buckets fill a cache line, and no line has two owners.
-#[derive(Debug)]
-#[repr(align(64))]
-struct Pair([Bucket; 2]);
-
 /// One thread's part of a window: a ring of buckets. One thread at a time may call
 /// [`count`](Self::count), any thread may read.
 #[derive(Debug)]
@@ -54,22 +43,16 @@ pub(super) struct Shard {
     end: AtomicU64,
     /// Where in the ring it is.
     place: AtomicU64,
-    ring: Box<[Pair]>,
+    ring: Ring,
 }
 
 impl Shard {
     pub(super) fn new(buckets: usize) -> Self {
-        let bucket = || Bucket {
-            stamp: AtomicU64::new(Stamp::NONE.0),
-            successes: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            slow: AtomicU64::new(0),
-        };
         Self {
             stamp: AtomicU64::new(Stamp::NONE.0),
             end: AtomicU64::new(0),
             place: AtomicU64::new(0),
-            ring: (0..buckets.div_ceil(2)).map(|_| Pair([bucket(), bucket()])).collect(),
+            ring: Ring::new(buckets),
         }
     }
 
@@ -92,7 +75,7 @@ impl Shard {
             self.open(&span(), epoch, at, stamp);
         }
         let place = self.place.load(Ordering::Relaxed);
-        if let Some(bucket) = self.bucket(place) {
+        if let Some(bucket) = self.ring.get(place) {
             let counter = if sample.failed { &bucket.failures } else { &bucket.successes };
             // Ordering: Release, so that who reads this failure also sees the successes that came
             // before it, and who reads that it was slow sees that it was: see `window` on reading.
@@ -104,10 +87,19 @@ impl Shard {
         opened
     }
 
-    #[inline]
-    fn bucket(&self, place: u64) -> Option<&Bucket> {
-        let place = usize::try_from(place).ok()?;
-        self.ring.get(place / 2)?.0.get(place % 2)
+    /// Adds counts of a moment to an epoch that nobody reads yet, the oldest first. For the shard's
+    /// owner alone.
+    pub(super) fn seed(&self, span: &Span, epoch: Epoch, at: u64, tally: &Tally) {
+        self.open(span, epoch, at, Stamp(self.stamp.load(Ordering::Relaxed)));
+        if let Some(bucket) = self.ring.get(self.place.load(Ordering::Relaxed)) {
+            // Ordering: Relaxed: the epoch's beginning publishes them.
+            let add = |counter: &AtomicU64, calls| {
+                counter.store(counter.load(Ordering::Relaxed) + calls, Ordering::Relaxed);
+            };
+            add(&bucket.successes, tally.successes);
+            add(&bucket.failures, tally.failures);
+            add(&bucket.slow, tally.slow);
+        }
     }
 
     #[cold]
@@ -121,7 +113,9 @@ impl Shard {
         self.stamp.store(stamp.0, Ordering::Relaxed);
         self.end.store(span.end(tick), Ordering::Relaxed);
         self.place.store(place, Ordering::Relaxed);
-        let Some(bucket) = self.bucket(place) else { return };
+        // Where the window was cut anew there may be more of them.
+        self.ring.grow(span.buckets() as usize);
+        let Some(bucket) = self.ring.get(place) else { return };
         if bucket.stamp.load(Ordering::Relaxed) != stamp.0 {
             bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
             // Ordering: the two stamps above are seen by whoever sees one of the zeros below.
@@ -164,8 +158,29 @@ impl Shard {
         }
     }
 
+    /// Adds the counts of each bucket from the tick `oldest` on, of an epoch that is over.
+    pub(super) fn add_buckets(
+        &self,
+        all: &mut BTreeMap<u64, Tally>,
+        epoch: Epoch,
+        oldest: u64,
+        slow: bool,
+    ) {
+        for bucket in self.within(epoch, oldest, u64::MAX) {
+            let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
+            let Some(tick) = stamp.tick_in(epoch) else { continue };
+            let tally = all.entry(tick).or_default();
+            // Ordering: Acquire, as above. Slow calls are read before the calls that they are of.
+            if slow {
+                tally.slow += bucket.slow.load(Ordering::Acquire);
+            }
+            tally.failures += bucket.failures.load(Ordering::Acquire);
+            tally.successes += bucket.successes.load(Ordering::Acquire);
+        }
+    }
+
     fn within(&self, epoch: Epoch, oldest: u64, newest: u64) -> impl Iterator<Item = &Bucket> {
-        self.ring.iter().flat_map(|pair| &pair.0).filter(move |bucket| {
+        self.ring.iter().filter(move |bucket| {
             // Ordering: Acquire pairs with the Release store of the stamp: no older count is seen.
             let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
             stamp.tick_in(epoch).is_some_and(|tick| (oldest..=newest).contains(&tick))
@@ -173,6 +188,6 @@ impl Shard {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(self) + size_of_val(&*self.ring)
+        size_of_val(self) + self.ring.bytes()
     }
 }

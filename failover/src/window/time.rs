@@ -1,5 +1,7 @@
 //! The rolling time window.
 
+use std::collections::BTreeMap;
+
 use super::shard::Shard;
 use super::shards::Shards;
 use super::{Sample, Tally};
@@ -35,6 +37,11 @@ impl Span {
         u64::try_from(tick).unwrap_or(u64::MAX)
     }
 
+    /// The first moment of a bucket.
+    fn start(&self, tick: u64) -> u64 {
+        tick.checked_sub(1).map_or(0, |before| self.end(before))
+    }
+
     /// The first moment after a bucket.
     pub(super) fn end(&self, tick: u64) -> u64 {
         let end = (u128::from(tick) + 1) * u128::from(self.nanos);
@@ -52,7 +59,8 @@ pub(crate) struct TimeWindow {
     /// `pool`. A reader that sees a mixture is of an epoch that has passed, and changes nothing.
     nanos: Setting,
     buckets: Setting,
-    ring: usize,
+    /// The most buckets that it was ever cut into.
+    ring: Setting,
     shards: Shards<Shard>,
 }
 
@@ -63,20 +71,21 @@ impl TimeWindow {
         Self {
             nanos: Setting::new(span.nanos),
             buckets: Setting::new(u64::from(span.buckets)),
-            ring,
+            ring: Setting::new(ring as u64),
             shards: Shards::new(threads, || Shard::new(ring)),
         }
     }
 
     /// How many buckets there is room for.
     pub(crate) fn capacity(&self) -> usize {
-        self.ring
+        usize::try_from(self.ring.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
     /// Cuts the window anew. Whoever calls this begins a new epoch before and after it.
     pub(crate) fn cut(&self, span: Span) {
         // Ordering: Release pairs with the Acquire in `span`: whoever sees the new cut also sees
-        // that the old epoch is over.
+        // that the old epoch is over. The room first: a shard that is made for the new cut has it.
+        self.ring.fetch_max(u64::from(span.buckets), Ordering::Release);
         self.nanos.store(span.nanos, Ordering::Release);
         self.buckets.store(u64::from(span.buckets), Ordering::Release);
     }
@@ -92,8 +101,34 @@ impl TimeWindow {
     /// whose number is `slot`. True if it opened a bucket.
     #[inline]
     pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
-        let shard = self.shards.of(slot, || Shard::new(self.ring));
-        shard.count(|| self.span(), epoch, at, sample)
+        self.shard(slot).count(|| self.span(), epoch, at, sample)
+    }
+
+    #[inline]
+    fn shard(&self, slot: usize) -> &Shard {
+        self.shards.of(slot, || Shard::new(self.capacity()))
+    }
+
+    /// The counts of an epoch that is over in the window that ends at `at`, or at the latest call
+    /// that was counted, by the moment at which their bucket began.
+    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<u64, Tally> {
+        let span = self.span();
+        let newest = self.newest(epoch, span.tick(at));
+        let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
+        let mut kept = BTreeMap::new();
+        for shard in self.shards.iter() {
+            shard.add_buckets(&mut kept, epoch, oldest, slow);
+        }
+        kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect()
+    }
+
+    /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
+    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<u64, Tally>) {
+        let (span, shard) = (self.span(), self.shard(slot));
+        for (&began, tally) in kept {
+            shard.seed(&span, epoch, began, tally);
+        }
+        shard.seed(&span, epoch, at, &Tally::default());
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was

@@ -31,6 +31,7 @@ mod registry;
 mod rescue;
 mod slow;
 mod stalled;
+mod swap;
 #[cfg(feature = "tokio")]
 mod tokio_clock;
 #[cfg(feature = "tracing")]

@@ -35,6 +35,8 @@ enum Operation {
     Release,
     Reset,
     Revert,
+    /// Puts one of the policies in force.
+    Swap(prop::sample::Index),
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -75,6 +77,7 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
         1 => Just(Release),
         1 => Just(Reset),
         1 => Just(Revert),
+        3 => any::<prop::sample::Index>().prop_map(Swap),
     ]
 }
 
@@ -175,6 +178,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 
 /// Both, side by side.
 struct Pair {
+    policies: Vec<Policy>,
     naive: Naive,
     monitor: Monitor<ManualClock>,
     clock: ManualClock,
@@ -188,7 +192,8 @@ struct Pair {
 const START: u64 = 987_654_321;
 
 impl Pair {
-    fn new(policy: Policy) -> Self {
+    fn new(policies: Vec<Policy>) -> Self {
+        let policy = policies[0].clone();
         let clock = ManualClock::new();
         clock.set(Moment::from_nanos(START));
         let monitor = Monitor::with_clock(policy.clone(), clock.clone());
@@ -199,7 +204,7 @@ impl Pair {
         });
         let naive = Naive::new(policy);
         let first_epoch = monitor.handle().snapshot().epoch;
-        Self { naive, monitor, clock, under_way: Vec::new(), told, first_epoch }
+        Self { policies, naive, monitor, clock, under_way: Vec::new(), told, first_epoch }
     }
 
     fn admit(&mut self) -> Result<Option<(Ticket, Pass)>, TestCaseError> {
@@ -274,6 +279,12 @@ impl Pair {
                 let reverts = self.naive.revert();
                 prop_assert_eq!(self.monitor.handle().revert(None), reverts);
             }
+            Operation::Swap(index) => {
+                let policy = index.get(&self.policies).clone();
+                self.monitor.handle().swap_policy(policy.clone());
+                prop_assert_eq!(self.monitor.handle().policy(), policy.clone());
+                self.naive.swap(policy);
+            }
             Operation::Reset => {
                 self.monitor.handle().reset();
                 self.naive.forget();
@@ -299,17 +310,17 @@ impl Pair {
     }
 }
 
-fn history() -> impl Strategy<Value = (Policy, Vec<Operation>)> {
-    policy().prop_flat_map(|policy| {
-        let bucket = policy.window() / policy.buckets();
-        (Just(policy), prop::collection::vec(operation(bucket), 1..200))
+fn history() -> impl Strategy<Value = (Vec<Policy>, Vec<Operation>)> {
+    prop::collection::vec(policy(), 1..4).prop_flat_map(|policies| {
+        let bucket = policies[0].window() / policies[0].buckets();
+        (Just(policies), prop::collection::vec(operation(bucket), 1..200))
     })
 }
 
 proptest! {
     #[test]
-    fn the_monitor_does_what_a_naive_list_of_events_says((policy, operations) in history()) {
-        let mut pair = Pair::new(policy);
+    fn the_monitor_does_what_a_naive_list_of_events_says((policies, operations) in history()) {
+        let mut pair = Pair::new(policies);
         for operation in operations {
             pair.apply(operation)?;
         }

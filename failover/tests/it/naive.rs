@@ -18,6 +18,7 @@ pub(crate) enum Phase {
 }
 
 /// A call that was counted.
+#[derive(Clone, Copy)]
 struct Ended {
     tick: u128,
     failed: bool,
@@ -34,7 +35,8 @@ struct Admitted {
 #[derive(Clone, Copy)]
 pub(crate) struct Pass {
     epoch: u64,
-    began: u128,
+    /// Unknown where the policy did not ask when its call was admitted.
+    began: Option<u128>,
     number: usize,
     /// Of a probe: its place, and which of the holders of that place it is.
     probe: Option<(usize, u64)>,
@@ -53,6 +55,11 @@ pub(crate) struct Naive {
     /// its call went to the primary.
     looked: u128,
     back: Back,
+    /// Since a swap of the policy: the calls before it that are left, the run that they ended with,
+    /// and the bucket that was opened by it.
+    before: (usize, u64, u128),
+    /// The epochs that only swaps of the policy have ended since.
+    carried: Vec<u64>,
     /// What observers were told.
     pub(crate) told: Vec<(Route, Cause)>,
 }
@@ -73,6 +80,8 @@ impl Naive {
             admitted: Vec::new(),
             looked: 0,
             back: Back::default(),
+            before: (0, 0, 0),
+            carried: Vec::new(),
             told: Vec::new(),
         }
     }
@@ -83,21 +92,34 @@ impl Naive {
         self.ended.clear();
         self.admitted.clear();
         self.looked = 0;
+        self.before = (0, 0, 0);
+        self.carried.clear();
         self.told.push((self.route_in_phase(), cause));
     }
 
     /// The bucket of now. A clock that went back does not close the one that is open.
     fn tick(&self) -> u128 {
         let tick = self.now * u128::from(self.policy.buckets()) / self.policy.window().as_nanos();
-        self.ended.iter().map(|e| e.tick).max().unwrap_or(0).max(tick)
+        self.ended
+            .iter()
+            .map(|e| e.tick)
+            .max()
+            .unwrap_or(self.before.2)
+            .max(tick)
+            .max(self.before.2)
+    }
+
+    fn inside(&self) -> Vec<Ended> {
+        let (tick, buckets) = (self.tick(), u128::from(self.policy.buckets()));
+        let ended = self.ended.iter().copied();
+        match self.policy.last_calls() {
+            Some(calls) => ended.skip(self.ended.len().saturating_sub(calls as usize)).collect(),
+            None => ended.filter(|e| e.tick + buckets > tick).collect(),
+        }
     }
 
     fn window(&self) -> Tally {
-        let (tick, buckets) = (self.tick(), u128::from(self.policy.buckets()));
-        let inside: Vec<_> = match self.policy.last_calls() {
-            Some(calls) => self.ended.iter().rev().take(calls as usize).collect(),
-            None => self.ended.iter().filter(|e| e.tick + buckets > tick).collect(),
-        };
+        let inside = self.inside();
         let mut tally = Tally::default();
         tally.failures = inside.iter().filter(|e| e.failed).count() as u64;
         tally.successes = inside.iter().filter(|e| !e.failed).count() as u64;
@@ -106,7 +128,53 @@ impl Naive {
     }
 
     fn run(&self) -> u64 {
-        self.ended.iter().rev().take_while(|e| e.failed).count() as u64
+        let (left, run, _) = self.before;
+        let since = &self.ended[left..];
+        let failures = since.iter().rev().take_while(|e| e.failed).count();
+        failures as u64 + if failures == since.len() { run } else { 0 }
+    }
+
+    /// Another policy is put in force.
+    pub(crate) fn swap(&mut self, policy: Policy) {
+        if policy == self.policy {
+            return;
+        }
+        let (mut ended, run) = (self.inside(), self.run());
+        let old = std::mem::replace(&mut self.policy, policy);
+        let new = &self.policy;
+        if old.last_calls().is_some() != new.last_calls().is_some() {
+            ended.clear();
+        }
+        for call in &mut ended {
+            let began = (call.tick * old.window().as_nanos()).div_ceil(old.buckets().into());
+            call.tick = began * u128::from(new.buckets()) / new.window().as_nanos();
+            call.slow &= new.slow_calls().is_some();
+        }
+        if let Some(calls) = new.last_calls() {
+            ended.drain(..ended.len().saturating_sub(calls as usize));
+        }
+        let counted = old.consecutive_failures().and(new.consecutive_failures());
+        let returns = new.gradual_return().is_some() && !new.is_dry_run();
+        let rehearsal_ends = old.is_dry_run() && !new.is_dry_run();
+        self.phase = match self.phase {
+            Phase::Fallback { .. } if rehearsal_ends => Phase::Primary,
+            Phase::Probing => Phase::Fallback { deadline: self.now / 1_000_000 * 1_000_000 },
+            Phase::Returning { .. } if !returns => Phase::Primary,
+            phase => phase,
+        };
+        self.before = (ended.len(), counted.map_or(0, |_| run), 0);
+        self.ended = ended;
+        self.before.2 = self.tick();
+        self.admitted.clear();
+        self.looked = 0;
+        self.back.swapped(self.epoch, self.epoch + 2);
+        self.carried.push(self.epoch);
+        // Two: the monitor stands still between them.
+        self.epoch += 2;
+        self.told.push((self.route_in_phase(), Cause::PolicySwapped));
+        if let Some(condition) = self.condition(self.run() > 0) {
+            self.trip(condition);
+        }
     }
 
     fn stall_width(&self) -> u128 {
@@ -215,9 +283,14 @@ impl Naive {
         }
         let tick = self.stall_tick();
         self.admitted.push(Admitted { tick, ended: false });
-        let began = match self.policy.stalled_calls() {
-            Some(_) => self.now.max(tick * self.stall_width()),
-            None => self.now,
+        let policy = &self.policy;
+        let began = match policy.stalled_calls() {
+            Some(_) => Some(self.now.max(tick * self.stall_width())),
+            None => policy
+                .slow_calls()
+                .map(drop)
+                .or(policy.dropped_after().map(drop))
+                .map(|()| self.now),
         };
         Some(Pass { epoch: self.epoch, began, number: self.admitted.len() - 1, probe })
     }
@@ -237,11 +310,16 @@ impl Naive {
 
     /// The call of a pass ends; `None` if it is dropped.
     pub(crate) fn record(&mut self, pass: Pass, outcome: Option<Outcome>) {
-        if pass.epoch != self.epoch {
+        let carried = pass.epoch != self.epoch;
+        if !carried {
+            self.admitted[pass.number].ended = true;
+        } else if !self.carried.contains(&pass.epoch)
+            || pass.probe.is_some()
+            || self.route_in_phase() == Route::Fallback
+        {
             return;
         }
-        self.admitted[pass.number].ended = true;
-        let took = self.now.saturating_sub(pass.began);
+        let took = pass.began.map_or(0, |began| self.now.saturating_sub(began));
         let outcome = match outcome {
             Some(outcome) => outcome,
             None if self.policy.dropped_after().is_some_and(|time| took > time.as_nanos()) => {

@@ -52,21 +52,23 @@ fn a_registry_never_holds_more_keys_than_its_capacity() {
 }
 
 #[test]
-fn a_key_that_is_tripped_forced_failing_or_held_is_not_forgotten() {
-    let (registry, _) = registry(5);
+fn a_key_that_is_tripped_forced_failing_held_or_of_another_policy_is_not_forgotten() {
+    let (registry, _) = registry(6);
     fail(&registry, 1, 10);
     registry.monitor(&2).handle().force(Route::Primary);
     registry.monitor(&3).handle().force(Route::Fallback);
     fail(&registry, 4, 1);
     let held = registry.monitor(&5);
+    let own = Policy::builder().minimum_calls(3).build().unwrap();
+    registry.monitor(&6).handle().swap_policy(own);
     for key in 100..200 {
         call(&registry.monitor(&key), Outcome::Success);
     }
-    assert_eq!(keys(&registry), [1, 2, 3, 4, 5]);
+    assert_eq!(keys(&registry), [1, 2, 3, 4, 5, 6]);
     assert_eq!(registry.unshared(), 100);
     drop(held);
     call(&registry.monitor(&200), Outcome::Success);
-    assert_eq!(keys(&registry), [1, 2, 3, 4, 200]);
+    assert_eq!(keys(&registry), [1, 2, 3, 4, 6, 200]);
     assert_eq!(registry.unshared(), 100);
 }
 
@@ -148,14 +150,28 @@ fn of_keys_with_calls_in_the_window_one_that_was_asked_for_lately_is_forgotten_l
 }
 
 #[test]
+fn a_swap_of_the_policy_reaches_the_keys_that_are_there_and_those_to_come() {
+    let (registry, _) = registry(8);
+    fail(&registry, 1, 5);
+    registry.swap_policy(Policy::builder().minimum_calls(5).build().unwrap());
+    assert_eq!(registry.monitor(&1).route(), Route::Fallback);
+    fail(&registry, 2, 5);
+    assert_eq!(registry.monitor(&2).route(), Route::Fallback);
+    assert_eq!(registry.policy().minimum_calls(), 5);
+    assert_eq!(registry.handle(&2).unwrap().policy(), registry.policy());
+}
+
+#[test]
 fn an_observer_may_use_the_registry() {
     let (registry, _) = registry(1);
     let other = registry.clone();
     registry.observe(move |key: &u32, _: &Event| {
         let _ = other.monitor(&(key + 1));
+        other.swap_policy(Policy::builder().minimum_calls(7).build().unwrap());
     });
     fail(&registry, 1, 10);
-    assert_eq!(registry.unshared(), 1);
+    // Told of the trip, and of the swap that it made itself.
+    assert_eq!((registry.policy().minimum_calls(), registry.unshared()), (7, 2));
 }
 
 fn with_policy(policy: Policy, capacity: usize) -> (Registry<u32, ManualClock>, ManualClock) {

@@ -31,6 +31,12 @@ pub(super) enum Dealt {
     Fallback,
 }
 
+impl Back {
+    pub(super) fn swapped(&mut self, from: u64, to: u64) {
+        self.hint = self.hint.filter(|hint| hint.0 == from).map(|hint| (to, hint.1));
+    }
+}
+
 impl Naive {
     pub(super) fn deadline(&self, time: Duration) -> u128 {
         (self.now + time.as_nanos()).div_ceil(MILLI) * MILLI
@@ -127,7 +133,9 @@ impl Naive {
     }
 
     pub(super) fn hint(&mut self, outcome: Outcome) {
-        if let Outcome::FailureWithHint { retry_after } = outcome {
+        if let Outcome::FailureWithHint { retry_after } = outcome
+            && self.policy.hints().is_some()
+        {
             let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);
             let epoch = self.epoch;
             let latest = self.back.hint.filter(|h| h.0 == epoch).map_or(until, |h| h.1.max(until));

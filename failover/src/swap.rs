@@ -1,0 +1,145 @@
+//! Another policy while calls are under way.
+//!
+//! A swap holds the monitor still for as long as it takes to write the new numbers down: in a phase
+//! of its own, in which calls go where they went before and count for nothing. So it begins two
+//! epochs, one before the first number changes and one after the last.
+//!
+//! # Why nothing is judged by two policies
+//! Who reads numbers of both holds a phase from before, and its compare-and-swap fails.
+//!
+//! # Why nothing is counted twice
+//! What the window holds is read when its epoch is over, and put into the next one before that
+//! begins, by one thread, in that thread's own shard. A call that is being counted at that very
+//! moment is read, or it is lost with the epoch.
+//!
+//! # Calls under way
+//! They were admitted by an epoch that is over when they end. Other than after a transition they
+//! are no late results: a swap is no word about the primary. So a result looks for its epoch among
+//! those that only swaps have ended since, and counts in the one that runs. This happens off the
+//! way of a call whose epoch still runs.
+//!
+//! # Why no trip is missed
+//! Whoever swapped judges by the new numbers at the end, as whoever counted does.
+
+use crate::clock::Moment;
+use crate::event::Cause;
+use crate::phase::{Epoch, Kind, Phase};
+use crate::rules::Options;
+use crate::shared::Shared;
+use crate::slot;
+use crate::sync::{AtomicU64, Ordering, fence};
+use crate::{Policy, Route};
+
+/// What is left to do when the policy has been swapped and nothing is locked any more.
+#[derive(Debug)]
+#[must_use = "the window has to be judged by the new policy"]
+pub(crate) struct Swapped {
+    from: Phase,
+    to: Phase,
+    at: u64,
+    run: u64,
+}
+
+/// The epochs that live on in a running one, since only swaps lie between: from the lowest bit, 20
+/// bits of the first and 20 of the one that runs. None lives on where the two are the same.
+#[derive(Debug, Default)]
+pub(crate) struct Carried(AtomicU64);
+
+impl Carried {
+    fn bounds(&self) -> (Epoch, Epoch) {
+        // Ordering: Acquire pairs with `extend`; whoever sees the last epoch in the phase sees it
+        // here, as the phase is written later.
+        let word = self.0.load(Ordering::Acquire);
+        (Epoch::from_number(word), Epoch::from_number(word >> Epoch::BITS))
+    }
+
+    /// Lets `from`, and what lives on in it, live on in `to`, which has not begun.
+    fn extend(&self, from: Epoch, to: Epoch) {
+        let (first, last) = self.bounds();
+        let first = if last == from { first } else { from };
+        let word = u64::from(first.number()) | u64::from(to.number()) << Epoch::BITS;
+        self.0.store(word, Ordering::Release);
+    }
+
+    /// Lets none live on.
+    pub(crate) fn forget(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    /// Whether that epoch lives on in the other.
+    fn lives_on(&self, epoch: Epoch, running: Epoch) -> bool {
+        let (first, last) = self.bounds();
+        last == running && epoch.epochs_after(first) < last.epochs_after(first)
+    }
+}
+
+impl Shared {
+    /// The running epoch, if that one lives on in it and it counts calls to the primary.
+    #[cold]
+    pub(crate) fn carry(&self, epoch: Epoch) -> Option<Epoch> {
+        let phase = self.phase();
+        let counts = self.route(phase) == Route::Primary && phase.kind() != Kind::Still;
+        (counts && self.carried.lives_on(epoch, phase.epoch())).then(|| phase.epoch())
+    }
+
+    /// Puts another policy in force. For one caller at a time.
+    pub(crate) fn swap_policy(&self, policy: &Policy, now: Moment) -> Swapped {
+        let at = self.at(now);
+        let (from, still) = self.hold_still();
+        let old = self.options();
+        let new = Options::new(policy, self.windows.place(policy));
+        let kept = self.window().kept(from.epoch(), at, old.slow() && new.slow());
+        // Ordering: who sees anything of the new policy also sees that the old epoch is over.
+        fence(Ordering::Release);
+        self.windows.adopt(new.place(), policy);
+        self.watch_flights(policy);
+        self.recovery.adopt(policy);
+        self.rules.set(policy);
+        self.set_options(new);
+
+        let to = self.phase_after(from, still, at, old.dry_run());
+        slot::with(|slot| self.window().seed(slot, to.epoch(), at, &kept));
+        let run = if old.consecutive() && new.consecutive() {
+            self.run.carry(from.epoch(), to.epoch())
+        } else {
+            0
+        };
+        self.recovery.intervals.carry_hint(from.epoch(), to.epoch());
+        self.carried.extend(from.epoch(), to.epoch());
+        // Nobody else changes a phase that is held still.
+        self.swap(still, to);
+        Swapped { from, to, at, run }
+    }
+
+    /// Tells of the swap, and judges by the new policy.
+    pub(crate) fn after_swap(&self, Swapped { from, to, at, run }: Swapped) {
+        self.announce(from, to, Cause::PolicySwapped);
+        self.judge(to.epoch(), at, run);
+    }
+
+    /// The phase that was, and the one that stands still.
+    fn hold_still(&self) -> (Phase, Phase) {
+        loop {
+            let phase = self.phase();
+            let still = phase.held_still(self.route(phase));
+            if self.swap(phase, still) {
+                return (phase, still);
+            }
+        }
+    }
+
+    /// What the policy that is in force now makes of a phase: the same, where it knows it.
+    fn phase_after(&self, from: Phase, still: Phase, at: u64, rehearsed: bool) -> Phase {
+        let returns = self.recovery.rules().ramp.is_some() && !self.options().dry_run();
+        match from.kind() {
+            // A rehearsed time on the fallback diverts nobody, and does not begin to now: what the
+            // window holds is judged instead.
+            Kind::Fallback if rehearsed && !self.options().dry_run() => still.next(Kind::Primary),
+            // The probes that are out belong to the old policy: the next admission begins the way
+            // back by the new one.
+            Kind::Probing => still.due(Kind::Fallback, at),
+            Kind::Returning if !returns => still.next(Kind::Primary),
+            _ => still.resume(from),
+        }
+    }
+}

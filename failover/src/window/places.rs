@@ -1,0 +1,64 @@
+//! The windows that a monitor has had: one, unless its policy was swapped.
+
+use std::sync::OnceLock;
+
+use super::Window;
+use crate::Policy;
+
+/// The window that a monitor was made with, and those that other policies needed.
+///
+/// At most one of each kind is added, since that of the last so many calls is added with room for
+/// as many as a policy may ask for, and that over time grows.
+#[derive(Debug)]
+pub(crate) struct Windows {
+    first: Window,
+    more: [OnceLock<Box<Window>>; 2],
+}
+
+impl Windows {
+    /// The place of the window that the monitor was made with.
+    pub(crate) const FIRST: u64 = 0;
+    const TIME: u64 = 1;
+    const COUNT: u64 = 2;
+
+    pub(crate) fn new(policy: &Policy, threads: usize) -> Self {
+        Self { first: Window::new(policy, threads), more: [OnceLock::new(), OnceLock::new()] }
+    }
+
+    /// The window in that place.
+    #[inline]
+    pub(crate) fn at(&self, place: u64) -> &Window {
+        if place == Self::FIRST { &self.first } else { self.another(place) }
+    }
+
+    #[cold]
+    fn another(&self, place: u64) -> &Window {
+        self.more[usize::from(place == Self::COUNT)].get().map_or(&self.first, Box::as_ref)
+    }
+
+    /// Where the window of that policy is, or will be.
+    pub(crate) fn place(&self, policy: &Policy) -> u64 {
+        match policy.last_calls() {
+            _ if self.first.can_be(policy) => Self::FIRST,
+            Some(_) => Self::COUNT,
+            None => Self::TIME,
+        }
+    }
+
+    /// Makes the window in that place a policy's. Whoever calls this begins a new epoch before and
+    /// after it.
+    pub(crate) fn adopt(&self, place: u64, policy: &Policy) {
+        if place != Self::FIRST {
+            // Threads add their shards when they come.
+            let new = || Box::new(Window::roomy(policy));
+            self.more[usize::from(place == Self::COUNT)].get_or_init(new);
+        }
+        self.at(place).cut(policy);
+    }
+
+    /// The memory behind them, in bytes, the first itself not included.
+    pub(crate) fn bytes(&self) -> usize {
+        let more = self.more.iter().filter_map(OnceLock::get);
+        self.first.bytes() + more.map(|window| size_of::<Window>() + window.bytes()).sum::<usize>()
+    }
+}
