@@ -188,6 +188,7 @@ impl Rules {
     }
 
     /// Whether a call that took so many nanoseconds was slow.
+    #[inline]
     pub(crate) fn is_slow(&self, nanos: u64) -> bool {
         nanos > self.slow_nanos.load(Ordering::Acquire)
     }

@@ -68,10 +68,9 @@ where
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose() {
-            Choice::Primary(ticket) => {
+            Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
-                let mut ticket = Some(ticket);
-                let call = watch.guard(&mut ticket, || self.switch.primary.call(request));
+                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
                 ResponseFuture::primary(call, ticket, watch.clone(), self.classify.clone())
             }
             Choice::Fallback => ResponseFuture::fallback(self.switch.fallback.call(request)),

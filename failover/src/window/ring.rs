@@ -46,8 +46,14 @@ impl Ring {
         let place = usize::try_from(place).ok()?;
         match self.pairs.get(place / 2) {
             Some(pair) => pair.0.get(place % 2),
-            None => self.iter().nth(place),
+            None => self.beyond(place),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn beyond(&self, place: usize) -> Option<&Bucket> {
+        self.iter().nth(place)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {

@@ -25,10 +25,15 @@ impl Stamp {
         Self((u64::from(epoch.number()) << Self::TICK_BITS) | (tick & Self::TICKS))
     }
 
+    /// Whether it is of that epoch, if it is one at all.
+    #[inline]
+    fn is_of(self, epoch: Epoch) -> bool {
+        self.0 >> Self::TICK_BITS == u64::from(epoch.number())
+    }
+
     /// The tick, if the stamp is of that epoch.
     pub(super) fn tick_in(self, epoch: Epoch) -> Option<u64> {
-        let same = self.0 >> Self::TICK_BITS == u64::from(epoch.number());
-        (same && self != Self::NONE).then_some(self.0 & Self::TICKS)
+        (self.is_of(epoch) && self != Self::NONE).then_some(self.0 & Self::TICKS)
     }
 }
 
@@ -39,7 +44,7 @@ impl Stamp {
 pub(super) struct Shard {
     /// The running bucket.
     stamp: AtomicU64,
-    /// When it ends, in nanoseconds since the window's origin.
+    /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none.
     end: AtomicU64,
     /// Where in the ring it is.
     place: AtomicU64,
@@ -56,24 +61,18 @@ impl Shard {
         }
     }
 
-    /// Counts one call that ended at `at`. True if it opened a new bucket: then the window may
-    /// have slid since it was last judged.
-    ///
-    /// For the shard's owner alone. `span` says how the window is cut, when that is needed.
+    /// Whether a call of that epoch that ended at `at` belongs to the running bucket, or the clock
+    /// went back. For the shard's owner alone, like the two below.
     #[inline]
-    pub(super) fn count(
-        &self,
-        span: impl FnOnce() -> Span,
-        epoch: Epoch,
-        at: u64,
-        sample: Sample,
-    ) -> bool {
+    pub(super) fn is_open(&self, epoch: Epoch, at: u64) -> bool {
         // Ordering: Relaxed throughout for what the owner alone writes and now reads back.
-        let stamp = Stamp(self.stamp.load(Ordering::Relaxed));
-        let opened = at >= self.end.load(Ordering::Relaxed) || stamp.tick_in(epoch).is_none();
-        if opened {
-            self.open(&span(), epoch, at, stamp);
-        }
+        at < self.end.load(Ordering::Relaxed)
+            && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(epoch)
+    }
+
+    /// Counts one call in the running bucket.
+    #[inline]
+    pub(super) fn count(&self, sample: Sample) {
         let place = self.place.load(Ordering::Relaxed);
         if let Some(bucket) = self.ring.get(place) {
             let counter = if sample.failed { &bucket.failures } else { &bucket.successes };
@@ -84,13 +83,11 @@ impl Shard {
                 bucket.slow.store(bucket.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
             }
         }
-        opened
     }
 
-    /// Adds counts of a moment to an epoch that nobody reads yet, the oldest first. For the shard's
-    /// owner alone.
+    /// Adds counts of a moment to an epoch that nobody reads yet, the oldest first.
     pub(super) fn seed(&self, span: &Span, epoch: Epoch, at: u64, tally: &Tally) {
-        self.open(span, epoch, at, Stamp(self.stamp.load(Ordering::Relaxed)));
+        self.open(span, epoch, at);
         if let Some(bucket) = self.ring.get(self.place.load(Ordering::Relaxed)) {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
@@ -102,8 +99,9 @@ impl Shard {
         }
     }
 
-    #[cold]
-    fn open(&self, span: &Span, epoch: Epoch, at: u64, last: Stamp) {
+    /// Makes the bucket of a moment the running one. For the shard's owner alone.
+    pub(super) fn open(&self, span: &Span, epoch: Epoch, at: u64) {
+        let last = Stamp(self.stamp.load(Ordering::Relaxed));
         // Where the clock went back, the bucket that is open stays open.
         let tick = span.tick(at).max(last.tick_in(epoch).unwrap_or(0));
         let stamp = Stamp::new(epoch, tick);

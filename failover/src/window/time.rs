@@ -101,7 +101,19 @@ impl TimeWindow {
     /// whose number is `slot`. True if it opened a bucket.
     #[inline]
     pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
-        self.shard(slot).count(|| self.span(), epoch, at, sample)
+        let shard = self.shard(slot);
+        let opens = !shard.is_open(epoch, at);
+        if opens {
+            self.open(shard, epoch, at);
+        }
+        shard.count(sample);
+        opens
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open(&self, shard: &Shard, epoch: Epoch, at: u64) {
+        shard.open(&self.span(), epoch, at);
     }
 
     #[inline]
