@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ring::Which;
 use super::shard::Shard;
 use super::shards::Shards;
 use super::{Sample, Tally};
@@ -104,7 +105,7 @@ impl TimeWindow {
         let shard = self.shard(slot);
         let opens = !shard.is_open(epoch, at);
         if opens {
-            self.open(shard, epoch, at);
+            self.open(slot, shard, epoch, at);
         }
         shard.count(sample);
         opens
@@ -112,7 +113,8 @@ impl TimeWindow {
 
     #[cold]
     #[inline(never)]
-    fn open(&self, shard: &Shard, epoch: Epoch, at: u64) {
+    fn open(&self, slot: usize, shard: &Shard, epoch: Epoch, at: u64) {
+        self.shards.begin(slot);
         shard.open(&self.span(), epoch, at);
     }
 
@@ -137,6 +139,7 @@ impl TimeWindow {
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
     pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<u64, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
+        self.shards.begin(slot);
         for (&began, tally) in kept {
             shard.seed(&span, epoch, began, tally);
         }
@@ -156,30 +159,16 @@ impl TimeWindow {
 
     fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Tally {
         let before = u64::from(self.span().buckets) - 1;
-        let mut newest = self.newest(epoch, at_least);
         loop {
-            let oldest = newest.saturating_sub(before);
-            let mut tally = Tally::default();
-            // A shard whose last bucket is too old has no younger one.
-            let counting =
-                || self.shards.iter().filter(|s| s.newest(epoch).is_some_and(|n| n >= oldest));
-            if slow {
-                for shard in counting() {
-                    shard.add_slow(&mut tally, epoch, oldest, newest);
-                }
-            }
-            for shard in counting() {
-                shard.add_failures(&mut tally, epoch, oldest, newest);
-            }
-            for shard in counting() {
-                shard.add_successes(&mut tally, epoch, oldest, newest);
-            }
-            let now = self.newest(epoch, newest);
-            if now == newest {
+            let tally = match self.shards.few() {
+                Some(shards) => add_up(shards.iter(), epoch, (at_least, before), slow),
+                None => add_up(self.shards.iter(), epoch, (at_least, before), slow),
+            };
+            // The window slid under the reading. A thread does that once a bucket's width, or an
+            // epoch, so this ends.
+            if let Some(tally) = tally {
                 return tally;
             }
-            // The window slid under the reading. It can do so once a bucket's width, so this ends.
-            newest = now;
         }
     }
 
@@ -189,6 +178,37 @@ impl TimeWindow {
 
     /// The memory that it holds, in bytes, itself not included.
     pub(crate) fn bytes(&self) -> usize {
-        self.shards.iter().map(Shard::bytes).sum()
+        self.shards.iter().map(Shard::bytes).sum::<usize>() + self.shards.bytes()
     }
+}
+
+/// What the shards hold of one epoch, in the newest bucket, which is `at_least` that one, and so
+/// many `before` it. None if one of them went on meanwhile.
+#[inline]
+fn add_up<'a>(
+    shards: impl Iterator<Item = &'a Shard> + Clone,
+    epoch: Epoch,
+    (at_least, before): (u64, u64),
+    slow: bool,
+) -> Option<Tally> {
+    let (mut opened, mut newest) = (0, at_least);
+    for shard in shards.clone() {
+        opened += shard.opened();
+        newest = newest.max(shard.newest(epoch).unwrap_or(0));
+    }
+    let ticks = (newest.saturating_sub(before), newest);
+    let mut tally = Tally::default();
+    if slow {
+        for shard in shards.clone() {
+            tally.slow += shard.sum(epoch, ticks, Which::Slow);
+        }
+    }
+    for shard in shards.clone() {
+        tally.failures += shard.sum(epoch, ticks, Which::Failures);
+    }
+    for shard in shards.clone() {
+        tally.successes += shard.sum(epoch, ticks, Which::Successes);
+    }
+    let now = shards.map(Shard::opened).sum::<u64>();
+    (now == opened).then_some(tally)
 }
