@@ -76,6 +76,9 @@ pub enum Cause {
     /// An operator put another policy in force: see
     /// [`FailoverHandle::swap_policy`](crate::FailoverHandle::swap_policy).
     PolicySwapped,
+    /// A state that was saved before was restored: see
+    /// [`FailoverHandle::restore`](crate::FailoverHandle::restore).
+    Restored,
 }
 
 /// Which of a policy's conditions made it trip.
@@ -104,7 +107,7 @@ pub enum Condition {
 impl Cause {
     /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `probing`,
     /// `probes_failed`, `returning`, `would_trip`, `would_revert`, `forced`, `released`,
-    /// `policy_swapped`.
+    /// `policy_swapped`, `restored`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -118,6 +121,7 @@ impl Cause {
             Self::Forced => "forced",
             Self::Released => "released",
             Self::PolicySwapped => "policy_swapped",
+            Self::Restored => "restored",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, CoarseClock};
 use crate::pool::Lease;
-use crate::{Attached, Events, Observe, Policy, Route, State, Tally};
+use crate::{Attached, Events, Observe, Policy, Route, Saved, State, Tally};
 
 /// What was true at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,58 @@ impl<K: Clock> FailoverHandle<K> {
     /// ```
     pub fn swap_policy(&self, policy: Policy) -> Policy {
         self.lease.swap_policy(policy, self.clock.now())
+    }
+
+    /// What another process, or this one after a restart, needs to go on from here: how calls are
+    /// routed, the time until the revert, what the window holds with its ages, the run of
+    /// consecutive failures, and how often it tripped. No moment in it depends on a clock. Changes
+    /// nothing.
+    ///
+    /// With the feature `serde` it can be written down. What the probes have said so far, calls
+    /// under way, and a provider's hint for the next trip are not saved, nor is the policy.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        self.lease.shared().save(self.clock.now())
+    }
+
+    /// Goes on from a saved state, `elapsed` after it was saved, as well as the caller knows. With
+    /// zero, the time until the revert is what it was.
+    ///
+    /// - A forced route is forced again, until it is released.
+    /// - On the fallback, calls stay there for the time that is left. If none is left, or if the
+    ///   primary was being probed, the next admission begins the way back by the policy in force.
+    /// - While calls were returning, they go on to, if the policy in force knows it; else all go to
+    ///   the primary.
+    /// - On the primary, the counts come back that are young enough for the window in force, if it
+    ///   is of the same kind. A bucket's counts go to the one that it began in, so that they may
+    ///   leave up to a bucket's width before they would have. They are judged at once, and may trip.
+    /// - A trip that was only rehearsed diverts nobody if the policy in force is no
+    ///   [dry run](crate::PolicyBuilder::dry_run).
+    /// - How far the time on the fallback [has grown](crate::PolicyBuilder::growing) comes back,
+    ///   less what `elapsed` makes forgotten, to the whole step.
+    ///
+    /// Whatever was before is over: this begins an epoch (the number goes up by two), so calls
+    /// under way change nothing afterwards. Observers are told
+    /// [`Cause::Restored`](crate::Cause::Restored).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use failover::{Monitor, Outcome, Policy, Route};
+    ///
+    /// let monitor = Monitor::new(Policy::default());
+    /// while let Some(ticket) = monitor.admit().ticket() {
+    ///     monitor.record(ticket, Outcome::Failure);
+    /// }
+    /// let saved = monitor.handle().save();
+    ///
+    /// // … a restart, ten seconds later: the broken primary is not hammered …
+    /// let monitor = Monitor::new(Policy::default());
+    /// monitor.handle().restore(&saved, Duration::from_secs(10));
+    /// assert_eq!(monitor.route(), Route::Fallback);
+    /// assert!(monitor.handle().snapshot().reverts_in <= Some(Duration::from_secs(290)));
+    /// ```
+    pub fn restore(&self, saved: &Saved, elapsed: Duration) {
+        self.lease.restore(saved, elapsed, self.clock.now());
     }
 
     /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset): no

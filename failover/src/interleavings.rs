@@ -271,7 +271,7 @@ fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
     let policy = Policy::builder().minimum_calls(minimum_calls).window(length, buckets);
     let policy = policy.revert_after(REVERT).build().unwrap();
     let swapped = model.shared.swap_policy(&policy, Moment::default());
-    model.shared.after_swap(swapped);
+    model.shared.resumed(swapped);
 }
 
 /// HARD-WON 34: what was counted before a swap is there once afterwards; calls beside it may count
@@ -318,4 +318,46 @@ fn nothing_trips_by_the_old_policy_after_a_swap() {
         assert_eq!(model.shared.phase().with_unease(false), phase);
         assert_eq!(model.trips(), usize::from(phase.kind() == Kind::Fallback));
     });
+}
+
+/// A call that was under way before a swap counts once at most, and once if it ends after it.
+#[test]
+fn a_call_under_way_at_a_swap_never_counts_twice() {
+    model(|| {
+        let model = Model::new(2, 100);
+        let (_, early) = admit(&model.shared, 0);
+        let (_, late) = admit(&model.shared, 0);
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || end(&shared, early));
+        swap(&model, 100, 1);
+        thread.join().unwrap();
+        end(&model.shared, late);
+        let tally = model.shared.snapshot(Moment::default()).tally;
+        assert!((1..=2).contains(&tally.failures), "{tally:?}");
+    });
+}
+
+/// HARD-WON 11: what was under way when a state is restored counts for nothing in it.
+#[test]
+fn a_call_beside_a_restore_changes_nothing_that_came_back() {
+    model(|| {
+        let model = Model::new(2, 100);
+        call(&model.shared, FAIL);
+        let saved = model.shared.save(Moment::default());
+        let (_, epoch) = admit(&model.shared, 0);
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || end(&shared, epoch));
+        let restored = model.shared.restore(&saved, Duration::ZERO, Moment::default());
+        model.shared.resumed(restored);
+        thread.join().unwrap();
+        let tally = model.shared.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (1, 0));
+    });
+}
+
+/// A call of that epoch fails, as a ticket records it.
+fn end(shared: &Shared, epoch: Epoch) {
+    if let Some(epoch) = shared.counting(epoch) {
+        shared.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::Ratio;
 
 mod back;
+mod check;
 mod error;
 mod trip;
 
@@ -108,6 +109,19 @@ pub struct PolicyBuilder(Policy);
 impl PolicyBuilder {
     /// The failure rate that must be *exceeded* for a trip: exactly half failing does not trip a
     /// rate of one half. Below 1. A rate of 0 trips at any failure among the minimum of calls.
+    ///
+    /// ```
+    /// # use failover::{Monitor, Outcome, Policy, Ratio, Route};
+    /// let policy = Policy::builder().failure_rate(Ratio::new(1, 3)?).build()?;
+    /// let monitor = Monitor::new(policy);
+    /// for outcome in [Outcome::Success; 8].into_iter().chain([Outcome::Failure; 4]) {
+    ///     monitor.record(monitor.admit().ticket().unwrap(), outcome);
+    /// }
+    /// assert_eq!(monitor.route(), Route::Primary); // 4 of 12 is a third
+    /// monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    /// assert_eq!(monitor.route(), Route::Fallback); // 5 of 13 is more
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failure_rate(mut self, rate: Ratio) -> Self {
         self.0.failure_rate = Some(rate);
         self
@@ -115,6 +129,16 @@ impl PolicyBuilder {
 
     /// How many calls the window must hold before its rate means anything. At least 1. Fewer than
     /// this many calls a window never trip by their rate, however many fail.
+    ///
+    /// ```
+    /// # use failover::{Monitor, Outcome, Policy, Route};
+    /// let monitor = Monitor::new(Policy::builder().minimum_calls(3).build()?);
+    /// for route in [Route::Primary, Route::Primary, Route::Fallback] {
+    ///     monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    ///     assert_eq!(monitor.route(), route);
+    /// }
+    /// # Ok::<(), failover::PolicyError>(())
+    /// ```
     pub fn minimum_calls(mut self, calls: u64) -> Self {
         self.0.minimum_calls = calls;
         self
@@ -127,6 +151,20 @@ impl PolicyBuilder {
     /// A bucket is at least [`Policy::SHORTEST_BUCKET`] wide; the boundaries are exact even where
     /// `length` does not divide by `buckets`. Note the resolution of the clock:
     /// [`CoarseClock`](crate::CoarseClock) ticks every 1 to 10 ms.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use failover::{ManualClock, Monitor, Outcome, Policy};
+    /// let clock = ManualClock::new();
+    /// let policy = Policy::builder().window(Duration::from_secs(30), 3).build()?;
+    /// let monitor = Monitor::with_clock(policy, clock.clone());
+    /// monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    /// clock.advance(Duration::from_secs(29));
+    /// assert_eq!(monitor.handle().snapshot().tally.failures, 1);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(monitor.handle().snapshot().tally.failures, 0);
+    /// # Ok::<(), failover::PolicyError>(())
+    /// ```
     pub fn window(mut self, length: Duration, buckets: u32) -> Self {
         self.0.trip.last_calls = None;
         self.0.window = length;
@@ -135,6 +173,22 @@ impl PolicyBuilder {
     }
 
     /// How long calls stay on the fallback after a trip. Kept to the millisecond, rounded up.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use failover::{ManualClock, Monitor, Outcome, Policy, Route};
+    /// let clock = ManualClock::new();
+    /// let policy = Policy::builder().revert_after(Duration::from_secs(30)).build()?;
+    /// let monitor = Monitor::with_clock(policy, clock.clone());
+    /// while let Some(ticket) = monitor.admit().ticket() {
+    ///     monitor.record(ticket, Outcome::Failure);
+    /// }
+    /// clock.advance(Duration::from_secs(29));
+    /// assert_eq!(monitor.route(), Route::Fallback);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(monitor.route(), Route::Primary);
+    /// # Ok::<(), failover::PolicyError>(())
+    /// ```
     pub fn revert_after(mut self, time: Duration) -> Self {
         self.0.revert_after = time;
         self

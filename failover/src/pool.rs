@@ -15,10 +15,11 @@ use std::mem;
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use crate::Policy;
 use crate::clock::Moment;
 use crate::shared::Shared;
+use crate::{Policy, Saved};
 
 static RETURNED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
 
@@ -82,8 +83,16 @@ impl Lease {
         let swapped = self.shared.swap_policy(&policy, now);
         let old = mem::replace(&mut *running, policy);
         drop(running);
-        self.shared.after_swap(swapped);
+        self.shared.resumed(swapped);
         old
+    }
+
+    pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) {
+        // The lock: one at a time is held still.
+        let policy = self.lock();
+        let restored = self.shared.restore(saved, elapsed, now);
+        drop(policy);
+        self.shared.resumed(restored);
     }
 
     // It is replaced as a whole: poison says nothing here.

@@ -78,10 +78,15 @@ impl Run {
     /// Goes on in another epoch, which has not begun, with the run of one that is over: its length.
     pub(crate) fn carry(&self, from: Epoch, to: Epoch) -> u64 {
         let length = self.length(from);
+        self.begin(to, length);
+        length
+    }
+
+    /// Begins an epoch with a run of that length.
+    pub(crate) fn begin(&self, epoch: Epoch, length: u64) {
         // Ordering: Release: who sees it sees that the old epoch is over. One that is late exchanges
         // a word that is no longer there, and then sees that too.
-        self.0.store(Word::new(to, length).0, Ordering::Release);
-        length
+        self.0.store(Word::new(epoch, length).0, Ordering::Release);
     }
 
     /// How many calls in a row have failed in that epoch.

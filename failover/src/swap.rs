@@ -30,14 +30,15 @@ use crate::slot;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::{Policy, Route};
 
-/// What is left to do when the policy has been swapped and nothing is locked any more.
+/// What is left to do when a monitor that was held still goes on, and nothing is locked any more.
 #[derive(Debug)]
-#[must_use = "the window has to be judged by the new policy"]
-pub(crate) struct Swapped {
-    from: Phase,
-    to: Phase,
-    at: u64,
-    run: u64,
+#[must_use = "the window has to be judged"]
+pub(crate) struct Resumed {
+    pub(crate) from: Phase,
+    pub(crate) to: Phase,
+    pub(crate) at: u64,
+    pub(crate) run: u64,
+    pub(crate) cause: Cause,
 }
 
 /// The epochs that live on in a running one, since only swaps lie between: from the lowest bit, 20
@@ -83,7 +84,7 @@ impl Shared {
     }
 
     /// Puts another policy in force. For one caller at a time.
-    pub(crate) fn swap_policy(&self, policy: &Policy, now: Moment) -> Swapped {
+    pub(crate) fn swap_policy(&self, policy: &Policy, now: Moment) -> Resumed {
         let at = self.at(now);
         let (from, still) = self.hold_still();
         let old = self.options();
@@ -108,17 +109,17 @@ impl Shared {
         self.carried.extend(from.epoch(), to.epoch());
         // Nobody else changes a phase that is held still.
         self.swap(still, to);
-        Swapped { from, to, at, run }
+        Resumed { from, to, at, run, cause: Cause::PolicySwapped }
     }
 
-    /// Tells of the swap, and judges by the new policy.
-    pub(crate) fn after_swap(&self, Swapped { from, to, at, run }: Swapped) {
-        self.announce(from, to, Cause::PolicySwapped);
+    /// Tells of what was done while the monitor was held still, and judges what the window holds.
+    pub(crate) fn resumed(&self, Resumed { from, to, at, run, cause }: Resumed) {
+        self.announce(from, to, cause);
         self.judge(to.epoch(), at, run);
     }
 
     /// The phase that was, and the one that stands still.
-    fn hold_still(&self) -> (Phase, Phase) {
+    pub(crate) fn hold_still(&self) -> (Phase, Phase) {
         loop {
             let phase = self.phase();
             let still = phase.held_still(self.route(phase));

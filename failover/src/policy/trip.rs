@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Policy, PolicyBuilder, PolicyError};
+use super::{Policy, PolicyBuilder};
 use crate::Ratio;
 
 /// All of it that is off unless asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
-    consecutive_failures: Option<u32>,
-    slow_calls: Option<(Duration, Ratio)>,
-    slow_minimum_calls: Option<u64>,
-    stalled_calls: Option<(Duration, StallLimit)>,
+    pub(super) consecutive_failures: Option<u32>,
+    pub(super) slow_calls: Option<(Duration, Ratio)>,
+    pub(super) slow_minimum_calls: Option<u64>,
+    pub(super) stalled_calls: Option<(Duration, StallLimit)>,
     pub(super) last_calls: Option<u32>,
-    dropped_after: Option<Duration>,
+    pub(super) dropped_after: Option<Duration>,
     dry_run: bool,
 }
 
@@ -72,60 +72,6 @@ impl Policy {
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.trip.dry_run
-    }
-
-    pub(super) fn check_trip(&self) -> Result<(), PolicyError> {
-        let Options { consecutive_failures, slow_calls, stalled_calls, .. } = self.trip;
-        let time = |time, shortest, error: fn(Duration) -> PolicyError| {
-            if time < shortest || time > Self::LONGEST { Err(error(time)) } else { Ok(()) }
-        };
-        let counts = consecutive_failures.is_none() && stalled_calls.is_none();
-        if self.failure_rate.is_none() && slow_calls.is_none() && counts {
-            return Err(PolicyError::NoCondition);
-        }
-        if consecutive_failures == Some(0) {
-            return Err(PolicyError::ConsecutiveFailures);
-        }
-        if let Some((after, rate)) = slow_calls {
-            time(after, Self::SHORTEST_BUCKET, PolicyError::SlowerThan)?;
-            if rate.is_one_or_more() {
-                return Err(PolicyError::SlowRate(rate));
-            }
-        }
-        if let Some(minimum) = self.trip.slow_minimum_calls
-            && (minimum == 0 || slow_calls.is_none())
-        {
-            return Err(PolicyError::SlowMinimumCalls(minimum));
-        }
-        if let Some((after, limit)) = stalled_calls {
-            time(after, 4 * Self::SHORTEST_BUCKET, PolicyError::StalledAfter)?;
-            let senseless = match limit {
-                StallLimit::Calls(calls) => calls == 0,
-                StallLimit::Share(share) => share.is_one_or_more(),
-            };
-            if senseless {
-                return Err(PolicyError::StallLimit(limit));
-            }
-        }
-        if let Some(after) = self.trip.dropped_after {
-            time(after, Self::SHORTEST_BUCKET, PolicyError::DroppedAfter)?;
-        }
-        self.trip.last_calls.map_or(Ok(()), |last_calls| self.check_last_calls(last_calls))
-    }
-
-    fn check_last_calls(&self, last_calls: u32) -> Result<(), PolicyError> {
-        if last_calls == 0 || last_calls > Self::MOST_LAST_CALLS {
-            return Err(PolicyError::LastCalls(last_calls));
-        }
-        let rates = [
-            self.failure_rate.map(|_| self.minimum_calls),
-            self.trip.slow_calls.map(|_| self.slow_minimum_calls()),
-        ];
-        let too_many = |minimum: &u64| *minimum > u64::from(last_calls);
-        match rates.into_iter().flatten().find(too_many) {
-            Some(minimum) => Err(PolicyError::MinimumAboveLastCalls { minimum, last_calls }),
-            None => Ok(()),
-        }
     }
 }
 

@@ -75,6 +75,22 @@ pub(crate) struct Intervals {
     hint: AtomicU64,
 }
 
+/// What is remembered of earlier trips, apart from any clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// How many there were, modulo 2^16: jitter's place in its sequence.
+    pub(crate) trips: u64,
+    /// How many steps the time on the fallback has grown.
+    pub(crate) grown: u64,
+    /// How long calls have been back on the primary, if they are.
+    pub(crate) back_for: Option<Duration>,
+}
+
+impl Remembered {
+    pub(crate) const MOST_TRIPS: u64 = 0xffff;
+    pub(crate) const MOST_GROWN: u64 = 0xff;
+}
+
 const NANOS_PER_MILLI: u64 = 1_000_000;
 const MILLIS: u64 = (1 << 40) - 1;
 
@@ -138,6 +154,39 @@ impl Intervals {
         let _ = self.hint.fetch_update(Ordering::AcqRel, Ordering::Acquire, |hint| {
             (hint >> 40 == tag(from)).then_some(tag(to) << 40 | hint & MILLIS)
         });
+    }
+
+    /// What it remembers, to be saved. `is_back`: whether calls are back on the primary.
+    pub(crate) fn remembered(&self, is_back: bool, at: u64) -> Remembered {
+        let past = Past(self.past.load(Ordering::Acquire));
+        let healthy = (at / NANOS_PER_MILLI).saturating_sub(past.back_at());
+        let tripped = is_back && past.steps() + past.trips() > 0;
+        Remembered {
+            trips: past.trips(),
+            grown: past.steps(),
+            back_for: tripped.then_some(Duration::from_millis(healthy)),
+        }
+    }
+
+    /// Remembers what was saved, so long after it was. The time since calls came back counts in
+    /// whole steps forgotten; what is left of it may lie before the monitor's time, and is then
+    /// forgotten itself.
+    pub(crate) fn recall(
+        &self,
+        rules: &IntervalRules,
+        saved: Remembered,
+        elapsed: Duration,
+        at: u64,
+    ) {
+        let healthy = saved.back_for.map_or(0, |back| back.saturating_add(elapsed).as_millis());
+        let step = rules.growth.map_or(u128::MAX, |growth| growth.forget_after.as_millis().max(1));
+        let forgotten = u64::try_from(healthy / step).unwrap_or(u64::MAX);
+        let since = u64::try_from(healthy % step).unwrap_or(u64::MAX);
+        let back_at = (at / NANOS_PER_MILLI).saturating_sub(since) & MILLIS;
+        let past = Past::new(saved.grown.saturating_sub(forgotten), saved.trips, back_at);
+        // Ordering: Release, see `next`.
+        self.past.store(past.0, Ordering::Release);
+        self.hint.store(0, Ordering::Release);
     }
 
     /// Forgets everything.

@@ -16,7 +16,7 @@ use ramp::Dealer;
 use rules::Board;
 
 pub(crate) use admitted::Admitted;
-pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter};
+pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
 pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
 pub(crate) use ramp::Ramp;
 pub(crate) use rules::RecoveryRules;

@@ -49,10 +49,11 @@ pub(crate) struct Sample {
 }
 
 /// What a window holds, apart from its epoch.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// The counts of each bucket, by the moment at which it began.
-    Buckets(BTreeMap<u64, Tally>),
+    /// The counts of each bucket, by the moment at which it began: below zero, if that was before
+    /// the monitor's time.
+    Buckets(BTreeMap<i128, Tally>),
     /// Each call, the oldest first.
     Calls(Vec<Sample>),
 }
@@ -128,7 +129,7 @@ impl Window {
         }
     }
 
-    /// What it holds of an epoch that is over, at `at`. `slow`: whether it keeps which calls were
+    /// What it holds of an epoch at `at`. `slow`: whether it keeps which calls were
     /// slow.
     pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> Kept {
         match self {

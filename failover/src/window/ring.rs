@@ -3,8 +3,9 @@
 use std::iter;
 use std::sync::OnceLock;
 
+use super::Tally;
 use super::shard::Stamp;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Numbers of calls. Written by the shard's owner alone.
 #[derive(Debug)]
@@ -35,6 +36,23 @@ impl Counts {
     pub(super) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         Self { successes: zero(), failures: zero(), slow: zero() }
+    }
+
+    /// For the owner: what it has written.
+    pub(super) fn own(&self) -> Tally {
+        let own = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Tally {
+            successes: own(&self.successes),
+            failures: own(&self.failures),
+            slow: own(&self.slow),
+        }
+    }
+
+    /// For the owner: other numbers. What publishes them is the caller's.
+    pub(super) fn set(&self, tally: &Tally) {
+        self.successes.store(tally.successes, Ordering::Relaxed);
+        self.failures.store(tally.failures, Ordering::Relaxed);
+        self.slow.store(tally.slow, Ordering::Relaxed);
     }
 }
 

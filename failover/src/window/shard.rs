@@ -37,6 +37,23 @@ impl Stamp {
     }
 }
 
+/// The ticks of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks {
+    oldest: u64,
+    newest: u64,
+    /// Where in a ring the newest is.
+    place: u64,
+}
+
+impl Ticks {
+    /// Of the window that ends with the tick `newest`.
+    pub(super) fn new(newest: u64, span: &Span) -> Self {
+        let buckets = u64::from(span.buckets());
+        Self { oldest: newest.saturating_sub(buckets - 1), newest, place: newest % buckets }
+    }
+}
+
 /// One thread's part of a window: a ring of buckets. One thread at a time may call
 /// [`count`](Self::count), any thread may read.
 #[derive(Debug)]
@@ -91,9 +108,9 @@ impl Shard {
         }
     }
 
-    /// Adds counts of a moment to an epoch that nobody reads yet, the oldest first.
-    pub(super) fn seed(&self, span: &Span, epoch: Epoch, at: u64, tally: &Tally) {
-        self.open(span, epoch, at);
+    /// Adds the counts of a bucket to an epoch that nobody reads yet, the oldest first.
+    pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
+        self.open(span, epoch, tick);
         if let Some(Bucket { counts, .. }) = self.ring.get(self.place.load(Ordering::Relaxed)) {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
@@ -105,11 +122,11 @@ impl Shard {
         }
     }
 
-    /// Makes the bucket of a moment the running one. For the shard's owner alone.
-    pub(super) fn open(&self, span: &Span, epoch: Epoch, at: u64) {
+    /// Makes a bucket the running one. For the shard's owner alone.
+    pub(super) fn open(&self, span: &Span, epoch: Epoch, tick: u64) {
         let last = Stamp(self.stamp.load(Ordering::Relaxed));
         // Where the clock went back, the bucket that is open stays open.
-        let tick = span.tick(at).max(last.tick_in(epoch).unwrap_or(0));
+        let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
         let stamp = Stamp::new(epoch, tick);
         let place = tick % u64::from(span.buckets());
         // The version first: a reader that meets anything of what follows sees it too, by the
@@ -125,19 +142,22 @@ impl Shard {
         bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
         // Ordering: version and stamps above are seen by whoever sees anything of what is below.
         fence(Ordering::Release);
-        let oldest = tick.saturating_sub(u64::from(span.buckets()) - 1);
-        let set = |of: Which| {
-            let earlier = self.scan(epoch, (oldest, tick), of);
-            self.earlier.of(of).store(earlier, Ordering::Relaxed);
-            if was != stamp.0 {
-                bucket.counts.of(of).store(0, Ordering::Relaxed);
-            }
-        };
-        set(Which::Successes);
-        set(Which::Failures);
-        set(Which::Slow);
+        self.earlier.set(&self.sum_before(epoch, tick, span));
+        if was != stamp.0 {
+            bucket.counts.set(&Tally::default());
+        }
         // Ordering: whoever sees the new stamp sees the zeros, and what came earlier.
         bucket.stamp.store(stamp.0, Ordering::Release);
+    }
+
+    /// What the buckets of the window before that one hold.
+    fn sum_before(&self, epoch: Epoch, tick: u64, span: &Span) -> Tally {
+        let oldest = tick.saturating_sub(u64::from(span.buckets()) - 1);
+        let mut tally = Tally::default();
+        for Bucket { counts, .. } in self.within(epoch, oldest, tick) {
+            tally.add(&counts.own());
+        }
+        tally
     }
 
     /// How often a bucket was opened. A reader that finds it the same before and after has read
@@ -156,23 +176,23 @@ impl Shard {
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
-    /// The calls of a kind in the ticks from `oldest` to `newest`.
+    /// The calls of a kind in the ticks of a window.
     ///
     /// Where the running bucket is the newest, these are its own and those of the earlier ones,
     /// which were added up when it was opened. So a reader need not look at each bucket.
     #[inline]
-    pub(super) fn sum(&self, epoch: Epoch, (oldest, newest): (u64, u64), of: Which) -> u64 {
+    pub(super) fn sum(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
         let Some(tick) = self.newest(epoch) else { return 0 };
-        if tick == newest
-            && let Some(bucket) = self.ring.get(self.place.load(Ordering::Relaxed))
+        if tick == ticks.newest
+            && let Some(bucket) = self.ring.get(ticks.place)
             // Ordering: Acquire pairs with the last store in `open`.
             && Stamp(bucket.stamp.load(Ordering::Acquire)) == Stamp::new(epoch, tick)
         {
             // Ordering: Acquire pairs with the fence in `open` and the Release store in `count`.
             let earlier = self.earlier.of(of).load(Ordering::Acquire);
             earlier + bucket.counts.of(of).load(Ordering::Acquire)
-        } else if tick >= oldest {
-            self.scan(epoch, (oldest, newest), of)
+        } else if tick >= ticks.oldest {
+            self.scan(epoch, ticks, of)
         } else {
             // A shard whose last bucket is too old has no younger one.
             0
@@ -181,11 +201,11 @@ impl Shard {
 
     #[cold]
     #[inline(never)]
-    fn scan(&self, epoch: Epoch, (oldest, newest): (u64, u64), of: Which) -> u64 {
+    fn scan(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
         // Ordering: Acquire pairs with the Release store in `count`; and a zero of an emptied
         // bucket brings the shard's new version.
         let counts = |bucket: &Bucket| bucket.counts.of(of).load(Ordering::Acquire);
-        self.within(epoch, oldest, newest).map(counts).sum()
+        self.within(epoch, ticks.oldest, ticks.newest).map(counts).sum()
     }
 
     /// Adds the counts of each bucket from the tick `oldest` on, of an epoch that is over.

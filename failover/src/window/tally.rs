@@ -1,5 +1,6 @@
 //! The counts read from a window.
 
+use super::Sample;
 use crate::Ratio;
 
 /// Counts read from a window.
@@ -16,6 +17,19 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The counts of one call.
+    pub(crate) fn of(sample: Sample) -> Self {
+        let (failures, slow) = (u64::from(sample.failed), u64::from(sample.slow));
+        Self { successes: 1 - failures, failures, slow }
+    }
+
+    /// Adds those of others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.successes = self.successes.saturating_add(other.successes);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.slow = self.slow.saturating_add(other.slow);
+    }
+
     /// All calls that count: successes and failures.
     #[must_use]
     pub const fn calls(&self) -> u64 {

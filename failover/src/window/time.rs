@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ring::Which;
-use super::shard::Shard;
+use super::shard::{Shard, Ticks};
 use super::shards::Shards;
 use super::{Sample, Tally};
 use crate::Policy;
@@ -12,8 +12,10 @@ use crate::sync::{Ordering, Setting};
 
 /// How a window is cut into buckets: its length in nanoseconds and their number.
 ///
-/// Bucket `k` is the stretch of time `t` with `floor(t × buckets / length) = k`: exact for any
-/// pair of the two, since nothing is rounded but `t` itself.
+/// Bucket `k` is the stretch of time `t` with `floor(t × buckets / length) = k - buckets`: exact for
+/// any pair of the two, since nothing is rounded but `t` itself. So the first that a new monitor
+/// counts in has the number of buckets as its own: counts that were saved elsewhere, before the
+/// monitor's time began, have places before it, as far back as a window reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     nanos: u64,
@@ -35,18 +37,28 @@ impl Span {
     pub(crate) fn tick(&self, at: u64) -> u64 {
         let tick = u128::from(at) * u128::from(self.buckets) / u128::from(self.nanos);
         // A bucket is at least a nanosecond wide, so there are no more ticks than nanoseconds.
-        u64::try_from(tick).unwrap_or(u64::MAX)
+        u64::try_from(tick).unwrap_or(u64::MAX).saturating_add(u64::from(self.buckets))
+    }
+
+    /// The same for a moment that may lie before the monitor's time; none if no window reaches back
+    /// so far.
+    fn tick_of(&self, moment: i128) -> Option<u64> {
+        let moment = moment.clamp(-i128::from(u64::MAX), i128::from(u64::MAX));
+        let tick = (moment * i128::from(self.buckets)).div_euclid(i128::from(self.nanos));
+        u64::try_from(tick + i128::from(self.buckets)).ok()
     }
 
     /// The first moment of a bucket.
-    fn start(&self, tick: u64) -> u64 {
-        tick.checked_sub(1).map_or(0, |before| self.end(before))
+    fn start(&self, tick: u64) -> i128 {
+        let ticks = i128::from(tick) - i128::from(self.buckets);
+        // Rounded up.
+        -(-ticks * i128::from(self.nanos)).div_euclid(i128::from(self.buckets))
     }
 
     /// The first moment after a bucket.
     pub(super) fn end(&self, tick: u64) -> u64 {
-        let end = (u128::from(tick) + 1) * u128::from(self.nanos);
-        u64::try_from(end.div_ceil(u128::from(self.buckets))).unwrap_or(u64::MAX)
+        let end = self.start(tick.saturating_add(1));
+        u64::try_from(end.max(0)).unwrap_or(u64::MAX)
     }
 }
 
@@ -115,7 +127,8 @@ impl TimeWindow {
     #[inline(never)]
     fn open(&self, slot: usize, shard: &Shard, epoch: Epoch, at: u64) {
         self.shards.begin(slot);
-        shard.open(&self.span(), epoch, at);
+        let span = self.span();
+        shard.open(&span, epoch, span.tick(at));
     }
 
     #[inline]
@@ -123,27 +136,36 @@ impl TimeWindow {
         self.shards.of(slot, || Shard::new(self.capacity()))
     }
 
-    /// The counts of an epoch that is over in the window that ends at `at`, or at the latest call
-    /// that was counted, by the moment at which their bucket began.
-    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<u64, Tally> {
+    /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
+    /// counted, by the moment at which their bucket began.
+    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<i128, Tally> {
         let span = self.span();
-        let newest = self.newest(epoch, span.tick(at));
-        let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
-        let mut kept = BTreeMap::new();
-        for shard in self.shards.iter() {
-            shard.add_buckets(&mut kept, epoch, oldest, slow);
+        let mut newest = self.newest(epoch, span.tick(at));
+        loop {
+            let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
+            let mut kept = BTreeMap::new();
+            for shard in self.shards.iter() {
+                shard.add_buckets(&mut kept, epoch, oldest, slow);
+            }
+            // As in `read`: while the window slides, a bucket may be emptied under the reading.
+            let now = self.newest(epoch, newest);
+            if now == newest {
+                return kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect();
+            }
+            newest = now;
         }
-        kept.into_iter().map(|(tick, tally)| (span.start(tick), tally)).collect()
     }
 
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
-    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<u64, Tally>) {
+    pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
         self.shards.begin(slot);
         for (&began, tally) in kept {
-            shard.seed(&span, epoch, began, tally);
+            if let Some(tick) = span.tick_of(began) {
+                shard.seed(&span, epoch, tick, tally);
+            }
         }
-        shard.seed(&span, epoch, at, &Tally::default());
+        shard.seed(&span, epoch, span.tick(at), &Tally::default());
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
@@ -158,11 +180,11 @@ impl TimeWindow {
     }
 
     fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Tally {
-        let before = u64::from(self.span().buckets) - 1;
+        let span = self.span();
         loop {
             let tally = match self.shards.few() {
-                Some(shards) => add_up(shards.iter(), epoch, (at_least, before), slow),
-                None => add_up(self.shards.iter(), epoch, (at_least, before), slow),
+                Some(shards) => add_up(shards.iter(), &span, epoch, at_least, slow),
+                None => add_up(self.shards.iter(), &span, epoch, at_least, slow),
             };
             // The window slid under the reading. A thread does that once a bucket's width, or an
             // epoch, so this ends.
@@ -182,13 +204,14 @@ impl TimeWindow {
     }
 }
 
-/// What the shards hold of one epoch, in the newest bucket, which is `at_least` that one, and so
-/// many `before` it. None if one of them went on meanwhile.
+/// What the shards hold of one epoch in the window that ends with the newest bucket, or with
+/// `at_least`, if that is newer. None if one of them went on meanwhile.
 #[inline]
 fn add_up<'a>(
     shards: impl Iterator<Item = &'a Shard> + Clone,
+    span: &Span,
     epoch: Epoch,
-    (at_least, before): (u64, u64),
+    at_least: u64,
     slow: bool,
 ) -> Option<Tally> {
     let (mut opened, mut newest) = (0, at_least);
@@ -196,7 +219,7 @@ fn add_up<'a>(
         opened += shard.opened();
         newest = newest.max(shard.newest(epoch).unwrap_or(0));
     }
-    let ticks = (newest.saturating_sub(before), newest);
+    let ticks = Ticks::new(newest, span);
     let mut tally = Tally::default();
     if slow {
         for shard in shards.clone() {

@@ -29,6 +29,7 @@ mod probes;
 mod readiness;
 mod registry;
 mod rescue;
+mod saved;
 mod slow;
 mod stalled;
 mod swap;

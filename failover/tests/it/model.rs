@@ -35,6 +35,8 @@ enum Operation {
     Release,
     Reset,
     Revert,
+    /// Saves and restores, so much later.
+    Restore(Duration),
     /// Puts one of the policies in force.
     Swap(prop::sample::Index),
 }
@@ -78,6 +80,8 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
         1 => Just(Reset),
         1 => Just(Revert),
         3 => any::<prop::sample::Index>().prop_map(Swap),
+        1 => Just(Restore(Duration::ZERO)),
+        1 => (0..=40_u32).prop_map(move |quarters| Restore(bucket * quarters / 4)),
     ]
 }
 
@@ -278,6 +282,11 @@ impl Pair {
             Operation::Revert => {
                 let reverts = self.naive.revert();
                 prop_assert_eq!(self.monitor.handle().revert(None), reverts);
+            }
+            Operation::Restore(elapsed) => {
+                let saved = self.monitor.handle().save();
+                self.monitor.handle().restore(&saved, elapsed);
+                self.naive.restore(elapsed.as_nanos());
             }
             Operation::Swap(index) => {
                 let policy = index.get(&self.policies).clone();

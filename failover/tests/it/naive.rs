@@ -20,7 +20,8 @@ pub(crate) enum Phase {
 /// A call that was counted.
 #[derive(Clone, Copy)]
 struct Ended {
-    tick: u128,
+    /// Below zero, if it came back from before the monitor's time.
+    tick: i128,
     failed: bool,
     slow: bool,
 }
@@ -57,11 +58,22 @@ pub(crate) struct Naive {
     back: Back,
     /// Since a swap of the policy: the calls before it that are left, the run that they ended with,
     /// and the bucket that was opened by it.
-    before: (usize, u64, u128),
+    before: (usize, u64, i128),
     /// The epochs that only swaps of the policy have ended since.
     carried: Vec<u64>,
     /// What observers were told.
     pub(crate) told: Vec<(Route, Cause)>,
+}
+
+fn tick_of(policy: &Policy, moment: i128) -> i128 {
+    let length = i128::try_from(policy.window().as_nanos()).unwrap();
+    (moment * i128::from(policy.buckets())).div_euclid(length)
+}
+
+/// The first moment of a bucket.
+fn start(policy: &Policy, tick: i128) -> i128 {
+    let length = i128::try_from(policy.window().as_nanos()).unwrap();
+    -(-tick * length).div_euclid(i128::from(policy.buckets()))
 }
 
 fn exceeds(ratio: Ratio, part: u64, whole: u64) -> bool {
@@ -98,8 +110,8 @@ impl Naive {
     }
 
     /// The bucket of now. A clock that went back does not close the one that is open.
-    fn tick(&self) -> u128 {
-        let tick = self.now * u128::from(self.policy.buckets()) / self.policy.window().as_nanos();
+    fn tick(&self) -> i128 {
+        let tick = tick_of(&self.policy, i128::try_from(self.now).unwrap());
         self.ended
             .iter()
             .map(|e| e.tick)
@@ -110,7 +122,7 @@ impl Naive {
     }
 
     fn inside(&self) -> Vec<Ended> {
-        let (tick, buckets) = (self.tick(), u128::from(self.policy.buckets()));
+        let (tick, buckets) = (self.tick(), i128::from(self.policy.buckets()));
         let ended = self.ended.iter().copied();
         match self.policy.last_calls() {
             Some(calls) => ended.skip(self.ended.len().saturating_sub(calls as usize)).collect(),
@@ -134,6 +146,38 @@ impl Naive {
         failures as u64 + if failures == since.len() { run } else { 0 }
     }
 
+    /// Its state is saved, and restored so many nanoseconds later.
+    pub(crate) fn restore(&mut self, elapsed: u128) {
+        let is_back = matches!(self.phase, Phase::Primary | Phase::Returning { .. });
+        let counting = self.route_in_phase() == Route::Primary && !self.is_due();
+        let (mut ended, run) = match counting {
+            true => (self.inside(), self.policy.consecutive_failures().map_or(0, |_| self.run())),
+            false => (Vec::new(), 0),
+        };
+        let at = i128::try_from(self.now).unwrap();
+        for call in &mut ended {
+            let age = (at - start(&self.policy, call.tick)).max(0);
+            let elapsed = i128::try_from(elapsed).unwrap();
+            call.tick = tick_of(&self.policy, at - age - elapsed);
+        }
+        self.phase = self.phase_after_restart(elapsed);
+        if self.route_in_phase() == Route::Fallback {
+            ended.clear();
+        }
+        self.before = (ended.len(), run, 0);
+        self.ended = ended;
+        self.before.2 = self.tick();
+        self.admitted.clear();
+        self.looked = 0;
+        self.carried.clear();
+        self.restore_intervals(is_back, elapsed);
+        self.epoch += 2;
+        self.told.push((self.route_in_phase(), Cause::Restored));
+        if let Some(condition) = self.condition(self.run() > 0) {
+            self.trip(condition);
+        }
+    }
+
     /// Another policy is put in force.
     pub(crate) fn swap(&mut self, policy: Policy) {
         if policy == self.policy {
@@ -146,8 +190,7 @@ impl Naive {
             ended.clear();
         }
         for call in &mut ended {
-            let began = (call.tick * old.window().as_nanos()).div_ceil(old.buckets().into());
-            call.tick = began * u128::from(new.buckets()) / new.window().as_nanos();
+            call.tick = tick_of(new, start(&old, call.tick));
             call.slow &= new.slow_calls().is_some();
         }
         if let Some(calls) = new.last_calls() {

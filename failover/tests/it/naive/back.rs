@@ -42,6 +42,37 @@ impl Naive {
         (self.now + time.as_nanos()).div_ceil(MILLI) * MILLI
     }
 
+    pub(super) fn phase_after_restart(&self, elapsed: u128) -> Phase {
+        let over = Phase::Fallback { deadline: self.now / MILLI * MILLI };
+        let left = |deadline: u128| {
+            let left = deadline.saturating_sub(self.now).saturating_sub(elapsed);
+            (left > 0).then(|| Duration::from_nanos(u64::try_from(left).unwrap()))
+        };
+        match self.phase {
+            Phase::Fallback { deadline } => left(deadline)
+                .map_or(over, |left| Phase::Fallback { deadline: self.deadline(left) }),
+            Phase::Probing => over,
+            Phase::Returning { deadline } => left(deadline)
+                .zip(self.policy.gradual_return())
+                .map_or(Phase::Primary, |(left, (_, over))| Phase::Returning {
+                    deadline: self.deadline(left.min(over)),
+                }),
+            phase => phase,
+        }
+    }
+
+    pub(super) fn restore_intervals(&mut self, is_back: bool, elapsed: u128) {
+        let now = self.now / MILLI;
+        let healthy = match is_back && self.back.steps > 0 {
+            true => now.saturating_sub(self.back.back_at) + elapsed / MILLI,
+            false => 0,
+        };
+        let step = self.policy.growing().map_or(u128::MAX, |(_, _, after)| after.as_millis());
+        self.back.steps = self.back.steps.saturating_sub(healthy / step);
+        self.back.back_at = now.saturating_sub(healthy % step);
+        self.back.hint = None;
+    }
+
     pub(super) fn end_of_time(&mut self) {
         let probes = self.policy.probing().is_some() && !self.policy.is_dry_run();
         if probes && matches!(self.phase, Phase::Fallback { .. }) {
