@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ring::{Bucket, Counts, Ring, Which};
 use super::{Sample, Span, Tally};
 use crate::phase::Epoch;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, Setting, fence};
 
 /// Which stretch of time a bucket is for: an epoch and a tick, in one word.
 ///
@@ -62,9 +62,9 @@ pub(super) struct Shard {
     /// The running bucket.
     stamp: AtomicU64,
     /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none.
-    end: AtomicU64,
+    end: Setting,
     /// Where in the ring it is.
-    place: AtomicU64,
+    place: Setting,
     /// How many buckets were opened so far.
     opened: AtomicU64,
     ring: Ring,
@@ -76,8 +76,8 @@ impl Shard {
     pub(super) fn new(buckets: usize) -> Self {
         Self {
             stamp: AtomicU64::new(Stamp::NONE.0),
-            end: AtomicU64::new(0),
-            place: AtomicU64::new(0),
+            end: Setting::new(0),
+            place: Setting::new(0),
             opened: AtomicU64::new(0),
             ring: Ring::new(buckets),
             earlier: Counts::new(),
