@@ -111,8 +111,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let instructions = instructions(rows.len(), only)?;
     note("one thread");
     let one = one::measure(&rows, effort);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(tasks::WORKERS as usize)
+        .enable_time()
+        .build()?;
     note("two threads");
     let two = two::measure(&rows, effort, runtime.handle());
     note("eight tasks");

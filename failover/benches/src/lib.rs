@@ -12,7 +12,8 @@
 //! - A round gives each row a slice of a few milliseconds, in turn, beginning with another row each
 //!   time; the bare call and the floor are rows like all others. What is printed is the median over
 //!   the rounds of the difference to the bare call *of the same round*, and the quartiles beside it.
-//!   So a machine that is busy, or changes its speed, falls on all rows alike.
+//!   So a machine that changes its speed falls on all rows alike. Time is the processor's, by the
+//!   thread's own clock, and for tasks by the process's: a busy machine takes less part in it.
 //! - The floor is one relaxed `fetch_add` in a cache line that only the thread itself writes: less
 //!   than what any count that is shared by reference costs.
 //! - Two threads call clones of one service at once; each has its own time, and the mean of the two

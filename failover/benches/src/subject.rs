@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::hint::{black_box, spin_loop};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use tower::Service;
 
@@ -108,21 +109,29 @@ pub(crate) struct Called<S, R> {
 #[inline]
 fn call<S: Service<R>, R>(service: &mut S, request: R) -> Result<S::Response, S::Error> {
     let mut context = Context::from_waker(Waker::noop());
-    // Who waits for a lock waits by turning round: a thread of its own has nothing else to do.
+    let mut turns = 0;
     loop {
         match service.poll_ready(&mut context) {
             Poll::Ready(Ok(())) => break,
             Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => spin_loop(),
+            Poll::Pending => wait(&mut turns),
         }
     }
     let mut future = pin!(service.call(request));
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(result) => return result,
-            Poll::Pending => spin_loop(),
+            Poll::Pending => wait(&mut turns),
         }
     }
+}
+
+/// Who waits for a lock turns round, as a thread of its own has nothing else to do; but lets the
+/// other thread have the processor if that takes long.
+#[cold]
+fn wait(turns: &mut u32) {
+    *turns += 1;
+    if *turns < 100 { spin_loop() } else { thread::yield_now() }
 }
 
 #[inline]

@@ -68,7 +68,6 @@ pub(crate) enum Kept {
 
 /// A window of either kind. Which one it is stands beside what a call reads of it anyway.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a monitor, and a box would be one more read")]
 pub(crate) enum Window {
     Time(TimeWindow),
     Count(CountWindow),

@@ -111,8 +111,8 @@ fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo()
 fn the_algorithm_of_failover_knows_no_tower_no_future_and_no_runtime() {
     let sources = sources("../failover/src");
     let algorithm = [
-        "outcome", "ratio", "policy", "window", "phase", "slot", "sync", "pool", "shared", "ticket",
-        "monitor",
+        "outcome", "ratio", "policy", "window", "phase", "slot", "sync", "pool", "shared",
+        "ticket", "monitor",
     ];
     for module_name in algorithm {
         for (path, code) in module(&sources, module_name) {

@@ -18,7 +18,7 @@ fn main() {
     for (_, make) in holders() {
         // What a thread or the process keeps for all of them is there before, and all are kept: ours
         // would take over the memory of one that is gone.
-        let mut kept = vec![make()];
+        let mut kept: Vec<_> = (0..100).map(|_| make()).collect();
         kept[0].caller()(WARM_UP);
         let held = [1_000, 100_000, 1_000_000].map(|calls| {
             kept.reserve(1);

@@ -6,6 +6,8 @@ pub mod two;
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// How long it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -17,6 +19,21 @@ pub struct Effort {
 
 /// The figures of one row, one a round.
 pub type Figures = Vec<f64>;
+
+/// The processor's time that this thread has had: what a busy machine does meanwhile is not in it.
+pub(crate) fn of_thread() -> Duration {
+    of_clock(ClockId::ThreadCPUTime)
+}
+
+/// The same of all threads of the process together.
+pub(crate) fn of_process() -> Duration {
+    of_clock(ClockId::ProcessCPUTime)
+}
+
+fn of_clock(clock: ClockId) -> Duration {
+    // Neither is ever negative.
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
+}
 
 /// The order of the rows in a round: another one begins each time.
 pub(crate) fn order(rows: usize, round: usize) -> impl Iterator<Item = usize> {

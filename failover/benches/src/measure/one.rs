@@ -1,15 +1,15 @@
 //! One thread.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Effort, Figures, calls_in, order};
+use super::{Effort, Figures, calls_in, of_thread, order};
 use crate::rows::Row;
 use crate::subject::Caller;
 
 fn time(caller: &mut Caller, calls: u64) -> Duration {
-    let start = Instant::now();
+    let start = of_thread();
     caller(calls);
-    start.elapsed()
+    of_thread().saturating_sub(start)
 }
 
 /// Nanoseconds a call, by rows and rounds.

@@ -3,9 +3,9 @@
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Effort, Figures, calls_in, order};
+use super::{Effort, Figures, calls_in, of_thread, order};
 use crate::rows::Row;
 use crate::subject::Caller;
 
@@ -39,9 +39,9 @@ pub fn measure(rows: &[&Row], effort: Effort, runtime: &tokio::runtime::Handle) 
         let _runtime = runtime.enter();
         let slice = |caller: &mut Caller, calls: u64| {
             meeting.meet();
-            let start = Instant::now();
+            let start = of_thread();
             caller(calls);
-            start.elapsed()
+            of_thread().saturating_sub(start)
         };
         let agree = |fit: u64| {
             if decides {
