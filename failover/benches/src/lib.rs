@@ -17,7 +17,7 @@
 //! - The floor is one relaxed `fetch_add` in a cache line that only the thread itself writes: less
 //!   than what any count that is shared by reference costs.
 //! - Two threads call clones of one service at once; each has its own time, and the mean of the two
-//!   is a round's value. Eight tasks on a runtime of two workers yield after every 64 calls.
+//!   is a round's value. Slices in which one of them had to wait for a processor are left out. Eight tasks on a runtime of two workers yield after every 64 calls.
 //! - Allocations are counted by the binary `allocations`, whose allocator does nothing else
 //!   differently; instructions by the binary `instructions` under valgrind, if it is on the `PATH`.
 //!   There the clock is a system call, whose instructions are the kernel's and not in the figure.

@@ -156,7 +156,11 @@ impl Window {
                     window.count(epoch, sample, |running| running == epoch);
                 }
             }
-            _ => {}
+            // Of another kind: it begins empty, at that moment and not before it.
+            (Self::Time(window), Kept::Calls(_)) => {
+                window.seed(slot, epoch, at, &BTreeMap::new());
+            }
+            (Self::Count(_), Kept::Buckets(_)) => {}
         }
     }
 

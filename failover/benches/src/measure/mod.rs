@@ -60,9 +60,9 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some numbers; of none, not a number.
+    /// Of some numbers, as far as they are numbers; of none, not a number.
     pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
-        let mut numbers: Vec<f64> = numbers.collect();
+        let mut numbers: Vec<f64> = numbers.filter(|number| !number.is_nan()).collect();
         numbers.sort_by(f64::total_cmp);
         let at = |quarter: usize| {
             let place = numbers.len().saturating_sub(1) * quarter / 4;
