@@ -162,9 +162,14 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let mut ticket = self.monitor.admit().ticket();
         let watch = self.monitor.watch();
-        let call = watch.guard(&mut ticket, || self.inner.call(request));
+        let (call, ticket) = match watch.admit() {
+            Ok(pass) => {
+                let (call, ticket) = watch.call(watch.begin(pass), || self.inner.call(request));
+                (call, Some(ticket))
+            }
+            Err(_) => (self.inner.call(request), None),
+        };
         let (watch, classify) = (watch.clone(), self.classify.clone());
         WatchedFuture { attempt: Attempt { call, ticket, watch, classify } }
     }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::clock::Clock;
-use crate::monitor::{Ticket, Watch};
-use crate::{Classify, Error, Outcome};
+use crate::monitor::Watch;
+use crate::{Classify, Error, Outcome, Ticket};
 
 pin_project! {
     /// The future of a call through a [`Failover`](crate::Failover).
@@ -40,10 +40,13 @@ pin_project! {
 }
 
 impl<P, F, C, K: Clock> ResponseFuture<P, F, C, K> {
-    pub(crate) fn primary(call: P, ticket: Option<Ticket>, watch: Watch<K>, classify: C) -> Self {
+    #[inline]
+    pub(crate) fn primary(call: P, ticket: Ticket, watch: Watch<K>, classify: C) -> Self {
+        let ticket = Some(ticket);
         Self { call: Call::Primary { attempt: Attempt { call, ticket, watch, classify } } }
     }
 
+    #[inline]
     pub(crate) fn fallback(call: F) -> Self {
         Self { call: Call::Fallback { call } }
     }

@@ -62,8 +62,16 @@ impl Model {
     }
 }
 
+/// As a [`Watch`](crate::monitor::Watch) admits.
+fn admitted(shared: &Shared, now: Moment) -> Admitted {
+    match shared.admit_at_once() {
+        Some(epoch) => Admitted { route: Route::Primary, epoch, probe: None },
+        None => shared.admit_by_time(now),
+    }
+}
+
 fn admit(shared: &Shared, at: u64) -> (Route, Epoch) {
-    let Admitted { route, epoch, .. } = shared.admit(|| Moment::from_nanos(at));
+    let Admitted { route, epoch, .. } = admitted(shared, Moment::from_nanos(at));
     (route, epoch)
 }
 

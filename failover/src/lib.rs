@@ -35,6 +35,7 @@ mod state;
 mod swap;
 mod switch;
 mod sync;
+mod ticket;
 mod waiters;
 mod window;
 
@@ -60,7 +61,7 @@ pub use future::ResponseFuture;
 pub use handle::{FailoverHandle, Snapshot};
 pub use keyed::{KeyedFailover, KeyedFuture, KeyedLayer};
 pub use layer::FailoverLayer;
-pub use monitor::{Admission, Monitor, Route, Ticket};
+pub use monitor::{Admission, Monitor, Route};
 pub use outcome::Outcome;
 pub use policy::{Policy, PolicyBuilder, PolicyError, Probing, StallLimit};
 pub use prober::Prober;
@@ -70,6 +71,7 @@ pub use rescue::{CloneRequest, Rescue, RescueFuture, RescueLayer, Rescuing, Spar
 pub use saved::Saved;
 pub use service::Failover;
 pub use state::State;
+pub use ticket::Ticket;
 #[cfg(feature = "tracing")]
 pub use tracing_observer::TracingObserver;
 pub use window::Tally;

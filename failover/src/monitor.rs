@@ -1,15 +1,15 @@
 //! Watches a primary without calling it: for those who drive calls themselves.
 
 use std::borrow::Cow;
-use std::mem;
 use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock};
 use crate::phase::Epoch;
 use crate::pool::Lease;
-use crate::recovery::{Admitted, ProbeLease};
+use crate::recovery::Admitted;
 use crate::shared::{Began, Shared};
-use crate::{FailoverHandle, Observe, Outcome, Policy};
+use crate::ticket::{Hold, Pass, Stub, guard};
+use crate::{FailoverHandle, Observe, Outcome, Policy, Ticket};
 
 /// Which of the two services a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,93 +50,6 @@ impl Admission {
             Self::Primary(ticket) => Some(ticket),
             Self::Fallback => None,
         }
-    }
-}
-
-/// The right to record one outcome, in the epoch in which the call was admitted.
-///
-/// It can't be copied and is consumed by [`Monitor::record`]. A ticket that is dropped records
-/// nothing, and its call is no longer in flight. It belongs to the monitor that gave it.
-///
-/// ```compile_fail
-/// # use failover::{Monitor, Outcome, Policy};
-/// # let monitor = Monitor::new(Policy::default());
-/// # let ticket = monitor.admit().ticket().unwrap();
-/// monitor.record(ticket, Outcome::Success);
-/// monitor.record(ticket, Outcome::Success); // used after move
-/// ```
-#[derive(Debug)]
-#[must_use = "a ticket that is dropped records nothing"]
-pub struct Ticket {
-    epoch: Epoch,
-    began: Began,
-    /// Where the call is counted as in flight, if it is.
-    flight: Option<&'static Shared>,
-    /// The place that the call holds, if it is a probe.
-    probe: Option<Hold>,
-}
-
-impl Ticket {
-    /// A ticket for a call that has not begun.
-    #[inline]
-    pub(crate) fn unbegun(Pass { epoch, probe }: Pass) -> Self {
-        Self { epoch, began: Began::UNKNOWN, flight: None, probe }
-    }
-
-    /// The right to begin the call, out of a ticket that is used no more.
-    #[inline]
-    pub(crate) fn pass(&mut self) -> Pass {
-        Pass { epoch: self.epoch, probe: self.probe.take() }
-    }
-
-    /// The epoch in which it was admitted.
-    #[inline]
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// Whether it is a probe's.
-    #[inline]
-    pub(crate) fn is_probe(&self) -> bool {
-        self.probe.is_some()
-    }
-}
-
-impl Drop for Ticket {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(shared) = self.flight {
-            shared.land(self.epoch, self.began);
-        }
-    }
-}
-
-/// The right to begin one call to the primary, in the epoch in which it was admitted.
-#[derive(Debug)]
-pub(crate) struct Pass {
-    epoch: Epoch,
-    probe: Option<Hold>,
-}
-
-/// A probe's hold of its place, which comes free when this is dropped.
-#[derive(Debug)]
-struct Hold {
-    shared: &'static Shared,
-    lease: ProbeLease,
-}
-
-impl Hold {
-    /// The lease, for the probe that ended to give back itself.
-    fn end(self) -> ProbeLease {
-        let lease = self.lease;
-        mem::forget(self);
-        lease
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.shared.give_back(self.lease);
     }
 }
 
@@ -192,7 +105,7 @@ impl<K: Clock> Monitor<K> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.watch.admit() {
-            Ok(pass) => Admission::Primary(self.watch.begin(pass)),
+            Ok(pass) => Admission::Primary(self.watch.begin(pass).ticket(self.watch.shared)),
             Err(_) => Admission::Fallback,
         }
     }
@@ -267,10 +180,20 @@ impl<K: Clock> Watch<K> {
     /// [`begin`](Self::begin), or for the fallback the epoch in which that was decided.
     #[inline]
     pub(crate) fn admit(&self) -> Result<Pass, Epoch> {
-        let Admitted { route, epoch, probe } = self.shared.admit(|| self.clock.now());
+        match self.shared.admit_at_once() {
+            Some(epoch) => Ok(Pass::plain(epoch)),
+            None => self.admit_by_time(),
+        }
+    }
+
+    /// The same where [`admit_at_once`](Shared::admit_at_once) has not decided it.
+    // Not inlined, here and below: what few calls need takes no room in what all of them run.
+    #[inline(never)]
+    pub(crate) fn admit_by_time(&self) -> Result<Pass, Epoch> {
+        let Admitted { route, epoch, probe } = self.shared.admit_by_time(self.clock.now());
         match route {
             Route::Primary => {
-                let probe = probe.map(|lease| Hold { shared: self.shared, lease });
+                let probe = probe.map(|lease| Hold::new(self.shared, lease));
                 Ok(Pass { epoch, probe })
             }
             Route::Fallback => Err(epoch),
@@ -279,13 +202,16 @@ impl<K: Clock> Watch<K> {
 
     /// A call to the primary begins now.
     #[inline]
-    pub(crate) fn begin(&self, Pass { epoch, probe }: Pass) -> Ticket {
-        if self.shared.options().timed() {
-            let (began, counted) = self.shared.begin(epoch, self.clock.now());
-            Ticket { epoch, began, flight: counted.then_some(self.shared), probe }
-        } else {
-            Ticket { epoch, began: Began::UNKNOWN, flight: None, probe }
-        }
+    pub(crate) fn begin(&self, Pass { epoch, probe }: Pass) -> Stub {
+        let timed = self.shared.options().timed();
+        let (began, counted) = if timed { self.depart(epoch) } else { (Began::UNKNOWN, false) };
+        let probe = if probe.is_some() { probe.map(Hold::end) } else { None };
+        Stub { epoch, began, counted, probe }
+    }
+
+    #[inline(never)]
+    fn depart(&self, epoch: Epoch) -> (Began, bool) {
+        self.shared.begin(epoch, self.clock.now())
     }
 
     #[inline]
@@ -297,25 +223,81 @@ impl<K: Clock> Watch<K> {
     /// that is moved soon after it was made costs more than all the rest of recording.
     #[inline]
     pub(crate) fn settle(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
-        let Some(held) = ticket else { return };
-        let (epoch, began) = (held.epoch, held.began);
-        let probe = held.probe.take();
+        match outcome {
+            Outcome::Success => self.conclude(ticket, false),
+            Outcome::Failure => self.conclude(ticket, true),
+            Outcome::Ignored | Outcome::FailureWithHint { .. } => {
+                self.settle_slowly(ticket, outcome);
+            }
+        }
+    }
+
+    #[inline]
+    fn conclude(&self, ticket: &mut Option<Ticket>, failed: bool) {
+        match ticket.as_ref().and_then(Ticket::plain) {
+            Some((epoch, began)) => {
+                *ticket = None;
+                self.count(epoch, began, failed);
+            }
+            None if failed => self.settle_slowly(ticket, Outcome::Failure),
+            None => self.settle_slowly(ticket, Outcome::Success),
+        }
+    }
+
+    /// The same of any ticket and any outcome.
+    #[inline(never)]
+    fn settle_slowly(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
+        let Some(ticket) = ticket.take() else { return };
         // It is no longer in flight, whatever the outcome.
-        *ticket = None;
-        if let Some(hold) = probe {
-            return self.shared.record_probe(epoch, hold.end(), outcome, self.clock.now());
+        let (epoch, began, probe) = ticket.end();
+        if let Some(lease) = probe {
+            return self.shared.record_probe(epoch, lease, outcome, self.clock.now());
         }
-        if outcome == Outcome::Ignored {
-            return;
-        }
-        let Some(epoch) = self.shared.counting(epoch) else { return };
-        let now = self.clock.now();
         if let Outcome::FailureWithHint { retry_after } = outcome
             && self.shared.options().hints()
+            && let Some(epoch) = self.shared.counting(epoch)
         {
-            self.shared.hint(epoch, now, retry_after);
+            self.shared.hint(epoch, self.clock.now(), retry_after);
         }
-        self.shared.count(epoch, now, began, outcome.is_failure());
+        if outcome != Outcome::Ignored {
+            self.count(epoch, began, outcome.is_failure());
+        }
+    }
+
+    /// Counts a call that is not in flight any more and was no probe.
+    #[inline]
+    fn count(&self, epoch: Epoch, began: Began, failed: bool) {
+        if let Some(epoch) = self.shared.counting(epoch) {
+            self.shared.count(epoch, self.clock.now(), began, failed);
+        }
+    }
+
+    /// Runs the primary's code with which a call begins. If it panics, that is one failure of the
+    /// primary, and goes on unwinding.
+    #[inline]
+    pub(crate) fn call<T>(&self, stub: Stub, run: impl FnOnce() -> T) -> (T, Ticket) {
+        let call = guard(run, || self.fail(stub));
+        (call, stub.ticket(self.shared))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fail(&self, stub: Stub) {
+        self.record(stub.ticket(self.shared), Outcome::Failure);
+    }
+
+    /// The primary did not become ready for a call.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse(&self, Pass { epoch, probe }: Pass) {
+        let probe = probe.map(Hold::end);
+        self.fail(Stub { epoch, began: Began::UNKNOWN, counted: false, probe });
+    }
+
+    /// Runs the primary's code as long as a call goes on, as [`call`](Self::call) does.
+    #[inline]
+    pub(crate) fn guard<T>(&self, ticket: &mut Option<Ticket>, run: impl FnOnce() -> T) -> T {
+        guard(run, || self.settle_slowly(ticket, Outcome::Failure))
     }
 
     /// The call of a ticket was dropped.
@@ -323,7 +305,7 @@ impl<K: Clock> Watch<K> {
     #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
         let failed = self.shared.options().dropped()
-            && self.shared.is_failure_when_dropped(ticket.began, self.clock.now());
+            && self.shared.is_failure_when_dropped(ticket.began(), self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
     }
 

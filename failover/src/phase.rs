@@ -151,6 +151,22 @@ impl Phase {
         }
     }
 
+    /// Whether calls go to the primary, whatever the time is: one test of two bits.
+    #[inline]
+    pub(crate) const fn is_timeless_primary(self) -> bool {
+        const TIMED_OR_FALLBACK: u64 = 0b101;
+        const _: () = {
+            assert!((Kind::Primary as u64 | Kind::ForcedPrimary as u64) & TIMED_OR_FALLBACK == 0);
+            assert!(Kind::Fallback as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::ForcedFallback as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Retired as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Probing as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Returning as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Still as u64 & TIMED_OR_FALLBACK != 0);
+        };
+        self.0 & TIMED_OR_FALLBACK == 0
+    }
+
     /// Whether the window judges the calls of this phase.
     #[inline]
     pub(crate) const fn is_judged(self) -> bool {

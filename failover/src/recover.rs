@@ -18,9 +18,10 @@ use crate::shared::Shared;
 use crate::{Outcome, Route};
 
 impl Shared {
-    /// An admission in a phase in which the time matters, or where stalled calls are looked for.
-    pub(crate) fn admit_by_time(&self, mut phase: Phase, now: Moment) -> Admitted {
-        let at = self.at(now);
+    /// The route of a call that starts now. Makes the transition if the time of a phase is over,
+    /// and looks for stalled calls.
+    pub(crate) fn admit_by_time(&self, now: Moment) -> Admitted {
+        let (at, mut phase) = (self.at(now), self.phase());
         loop {
             match phase.kind() {
                 Kind::Fallback | Kind::Returning if phase.is_due(at) => {

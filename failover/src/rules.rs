@@ -124,10 +124,8 @@ impl Rate {
     }
 
     fn judge(&self, part: u64, whole: u64, condition: Condition) -> Verdict {
-        let number = |number: &Setting| u32::try_from(number.load(Ordering::Acquire)).unwrap_or(1);
-        // The denominator is never zero, mixture or not.
-        let ratio = Ratio::new(number(&self.numerator), number(&self.denominator));
-        if !ratio.unwrap_or(Ratio::HALF).is_exceeded_by(part, whole) {
+        let number = |number: &Setting| number.load(Ordering::Acquire);
+        if !exceeds(part, whole, number(&self.numerator), number(&self.denominator)) {
             Verdict::Calm
         } else if whole < self.minimum_calls.load(Ordering::Acquire) {
             Verdict::Uneasy
@@ -135,6 +133,13 @@ impl Rate {
             Verdict::Trip(condition)
         }
     }
+}
+
+/// Whether `part / whole` is strictly greater than a ratio, as
+/// [`Ratio::is_exceeded_by`] says it, of a ratio's two parts as they stand for all threads.
+fn exceeds(part: u64, whole: u64, numerator: u64, denominator: u64) -> bool {
+    // Two u64 fit a u128 without a doubt.
+    u128::from(part) * u128::from(denominator) > u128::from(whole) * u128::from(numerator)
 }
 
 /// The policy's numbers as atomics: a state is used again for another policy (see `pool`). A
@@ -188,6 +193,7 @@ impl Rules {
     }
 
     /// Whether a call that took so many nanoseconds was slow.
+    #[inline]
     pub(crate) fn is_slow(&self, nanos: u64) -> bool {
         nanos > self.slow_nanos.load(Ordering::Acquire)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::event::{Cause, Event, Observers};
 use crate::phase::{Epoch, Kind, Phase};
-use crate::recovery::{Admitted, Recovery};
+use crate::recovery::Recovery;
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
@@ -135,18 +135,11 @@ impl Shared {
         now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
     }
 
-    /// The route of a call that starts now. Makes the transition if the time of a phase is over.
-    /// `now` is read only where a timer runs.
+    /// The epoch of a call that starts now, if it goes to the primary whatever the time is.
     #[inline]
-    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Admitted {
+    pub(crate) fn admit_at_once(&self) -> Option<Epoch> {
         let phase = self.phase();
-        match phase.kind() {
-            Kind::Fallback | Kind::Probing | Kind::Returning | Kind::Still => {
-                self.admit_by_time(phase, now())
-            }
-            _ if self.options().stalls() => self.admit_by_time(phase, now()),
-            _ => Admitted::to(phase.route(), phase),
-        }
+        (phase.is_timeless_primary() && !self.options().stalls()).then(|| phase.epoch())
     }
 
     /// A call of that epoch begins at the primary now: when, and whether it is counted as in
@@ -203,13 +196,27 @@ impl Shared {
         let at = self.at(now);
         let slow = began != Began::UNKNOWN && self.rules.is_slow(at.saturating_sub(began.0));
         let sample = Sample { failed, slow };
-        let is_current = |epoch| self.counts(epoch);
-        let opened = slot::with(|slot| self.window().count(slot, epoch, at, sample, is_current));
+        let opened = match slot::number() {
+            Some(slot) => self.put(slot, epoch, at, sample),
+            None => self.put_first(epoch, at, sample),
+        };
         let run = if self.options().consecutive() { self.count_run(epoch, failed) } else { 0 };
         // The phase is read after counting: see `judge`.
         if failed || slow || opened || self.phase().is_uneasy() {
             self.judge(epoch, at, run);
         }
+    }
+
+    #[inline]
+    fn put(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
+        self.window().count(slot, epoch, at, sample, |epoch| self.counts(epoch))
+    }
+
+    /// A thread's first call.
+    #[cold]
+    #[inline(never)]
+    fn put_first(&self, epoch: Epoch, at: u64, sample: Sample) -> bool {
+        slot::with(|slot| self.put(slot, epoch, at, sample))
     }
 
     /// A call of that epoch failed, and the primary wants to be left alone for a while.

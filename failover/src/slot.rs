@@ -6,9 +6,9 @@
 //! ends, so that they stay as small as the greatest number of counting threads alive at once.
 
 #[cfg(not(failover_loom))]
-pub(crate) use dealt::with;
+pub(crate) use dealt::{number, with};
 #[cfg(failover_loom)]
-pub(crate) use modelled::with;
+pub(crate) use modelled::{number, with};
 
 #[cfg(not(failover_loom))]
 mod dealt {
@@ -56,11 +56,20 @@ mod dealt {
         }
     }
 
+    /// This thread's number, if it has one already.
+    #[inline]
+    pub(crate) fn number() -> Option<usize> {
+        let mine = MINE.get();
+        (mine != NONE).then_some(mine)
+    }
+
     /// Runs `f` with this thread's number.
     #[inline]
     pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
-        let mine = MINE.get();
-        if mine == NONE { first(f) } else { f(mine) }
+        match number() {
+            Some(mine) => f(mine),
+            None => first(f),
+        }
     }
 
     #[cold]
@@ -145,6 +154,11 @@ mod modelled {
 
     loom::thread_local! {
         static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, loom::sync::atomic::Ordering::AcqRel));
+    }
+
+    /// This thread's number.
+    pub(crate) fn number() -> Option<usize> {
+        Some(MINE.with(Cell::get))
     }
 
     /// Runs `f` with this thread's number.

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use tower_service::Service;
 
 use crate::clock::Clock;
-use crate::monitor::{Pass, Ticket, Watch};
 use crate::phase::Epoch;
 use crate::shared::Shared;
+use crate::ticket::{Hold, Pass, Stub, guard};
 use crate::waiters::Waiter;
-use crate::{Error, Monitor, Outcome};
+use crate::{Error, Monitor};
 
 /// Two services, the monitor that chooses between them, and the choice for the next call.
 #[derive(Debug)]
@@ -19,26 +19,31 @@ pub(crate) struct Switch<P, F, K> {
     pub(crate) fallback: F,
     pub(crate) monitor: Monitor<K>,
     next: Next,
+    /// The next call's place, if it is a probe for which the primary is ready. Beside `next`, since
+    /// hardly a call has one, and what is moved with each costs each.
+    probe: Option<Hold>,
     waiting: Waiting,
 }
 
 /// How far the next call has come.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Next {
     /// Nothing is decided.
     Open,
     /// The primary failed to become ready for it, which is recorded: it takes the fallback.
     Diverted,
-    /// The chosen service is ready and has to be the one that is called, whatever happens to the
-    /// route meanwhile: it may hold a permit for just this call. The primary has a pass to begin
-    /// with, the fallback none.
-    Ready(Option<Pass>),
+    /// The primary is ready for it, in the epoch in which it was admitted. A service that is ready
+    /// has to be the one that is called, whatever happens to the route meanwhile: it may hold a
+    /// permit for just this call.
+    Primary(Epoch),
+    /// The fallback is ready for it.
+    Fallback,
 }
 
 /// The service that a call takes.
 #[derive(Debug)]
 pub(crate) enum Choice {
-    Primary(Ticket),
+    Primary(Stub),
     Fallback,
 }
 
@@ -55,7 +60,15 @@ impl Waiting {
         self.waiter = Some(waiter);
     }
 
+    #[inline]
     fn end(&mut self) {
+        if self.waiter.is_some() {
+            self.leave();
+        }
+    }
+
+    #[cold]
+    fn leave(&mut self) {
         if let Some(waiter) = self.waiter.take() {
             self.shared.waiters.leave(&waiter);
         }
@@ -74,11 +87,12 @@ type Ready<R, P, F> = Result<(), Error<<P as Service<R>>::Error, <F as Service<R
 impl<P, F, K: Clock> Switch<P, F, K> {
     pub(crate) fn new(primary: P, fallback: F, monitor: Monitor<K>) -> Self {
         let waiting = Waiting { shared: monitor.watch().shared(), waiter: None };
-        Self { primary, fallback, monitor, next: Next::Open, waiting }
+        Self { primary, fallback, monitor, next: Next::Open, probe: None, waiting }
     }
 
     /// Makes the service of the current route ready, and no other. Once it is, the choice stands
     /// until [`choose`](Self::choose) takes it.
+    #[inline]
     pub(crate) fn poll_ready<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
@@ -86,49 +100,89 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     {
         loop {
             match self.next {
-                Next::Ready(_) => return Poll::Ready(Ok(())),
+                Next::Primary(_) | Next::Fallback => return Poll::Ready(Ok(())),
                 Next::Diverted => return self.poll_fallback(context),
                 Next::Open => {}
             }
-            let pass = match self.monitor.watch().admit() {
-                Ok(pass) => pass,
-                Err(epoch) => {
-                    // A task that waits for a busy fallback is woken by a revert, and tries again.
-                    if let Poll::Ready(result) = self.poll_fallback(context) {
-                        return Poll::Ready(result);
-                    }
-                    if self.waits_in(epoch, context) {
-                        return Poll::Pending;
-                    }
-                    continue;
-                }
+            let polled = match self.waiting.shared.admit_at_once() {
+                Some(epoch) => self.poll_primary(Pass::plain(epoch), context),
+                None => self.poll_by_time(context),
             };
-            let mut ticket = Some(Ticket::unbegun(pass));
-            let watch = self.monitor.watch();
-            match watch.guard(&mut ticket, || self.primary.poll_ready(context)) {
-                Poll::Ready(Ok(())) => {
-                    self.waiting.end();
-                    self.next = ticket.as_mut().map_or(Next::Open, |t| Next::Ready(Some(t.pass())));
-                }
-                Poll::Ready(Err(_)) => {
-                    watch.settle(&mut ticket, Outcome::Failure);
-                    self.next = Next::Diverted;
-                }
-                // What can't even be asked is no probe: its place goes to another call, and this one
-                // need not wait for it.
-                Poll::Pending if ticket.as_ref().is_some_and(Ticket::is_probe) => {
-                    self.next = Next::Diverted;
-                }
-                Poll::Pending => {
-                    let epoch = ticket.map(|ticket| ticket.epoch());
-                    if epoch.is_some_and(|epoch| self.waits_in(epoch, context)) {
-                        return Poll::Pending;
-                    }
-                }
+            if let Some(polled) = polled {
+                return polled;
             }
         }
     }
 
+    /// Where the time has to be asked for the route. None if it has to be looked at again.
+    // Not inlined, here and below: what few calls need takes no room in what all of them run.
+    #[inline(never)]
+    fn poll_by_time<R>(&mut self, context: &mut Context<'_>) -> Option<Poll<Ready<R, P, F>>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        let epoch = match self.monitor.watch().admit_by_time() {
+            Ok(pass) => return self.poll_primary(pass, context),
+            Err(epoch) => epoch,
+        };
+        // A task that waits for a busy fallback is woken by a revert, and tries again.
+        if let Poll::Ready(result) = self.poll_fallback(context) {
+            return Some(Poll::Ready(result));
+        }
+        self.waits_in(epoch, context).then_some(Poll::Pending)
+    }
+
+    #[inline]
+    fn poll_primary<R>(
+        &mut self,
+        Pass { epoch, mut probe }: Pass,
+        context: &mut Context<'_>,
+    ) -> Option<Poll<Ready<R, P, F>>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        let (watch, primary) = (self.monitor.watch(), &mut self.primary);
+        let failed = || watch.refuse(Pass { epoch, probe: probe.take() });
+        match guard(|| primary.poll_ready(context), failed) {
+            Poll::Ready(Ok(())) => {
+                self.waiting.end();
+                if probe.is_some() {
+                    self.probe = probe;
+                }
+                self.next = Next::Primary(epoch);
+                Some(Poll::Ready(Ok(())))
+            }
+            Poll::Ready(Err(_)) => {
+                watch.refuse(Pass { epoch, probe });
+                self.next = Next::Diverted;
+                None
+            }
+            Poll::Pending => self.wait_for_primary(Pass { epoch, probe }, context),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_for_primary<R>(
+        &mut self,
+        Pass { epoch, probe }: Pass,
+        context: &Context<'_>,
+    ) -> Option<Poll<Ready<R, P, F>>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        // What can't even be asked is no probe: its place goes to another call, and this one need
+        // not wait for it.
+        if probe.is_some() {
+            self.next = Next::Diverted;
+            return None;
+        }
+        self.waits_in(epoch, context).then_some(Poll::Pending)
+    }
+
+    #[inline]
     fn poll_fallback<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
@@ -136,7 +190,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     {
         let result = ready!(self.fallback.poll_ready(context));
         self.waiting.end();
-        self.next = if result.is_ok() { Next::Ready(None) } else { Next::Open };
+        self.next = if result.is_ok() { Next::Fallback } else { Next::Open };
         Poll::Ready(result.map_err(Error::Fallback))
     }
 
@@ -156,8 +210,11 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     #[inline]
     pub(crate) fn choose(&mut self) -> Choice {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Ready(Some(pass)) => Choice::Primary(self.monitor.watch().begin(pass)),
-            Next::Ready(None) => Choice::Fallback,
+            Next::Primary(epoch) => {
+                let probe = if self.probe.is_some() { self.probe.take() } else { None };
+                Choice::Primary(self.monitor.watch().begin(Pass { epoch, probe }))
+            }
+            Next::Fallback => Choice::Fallback,
             Next::Open | Next::Diverted => {
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }
@@ -169,26 +226,5 @@ impl<P, F, K: Clock> Switch<P, F, K> {
 impl<P: Clone, F: Clone, K: Clock> Clone for Switch<P, F, K> {
     fn clone(&self) -> Self {
         Self::new(self.primary.clone(), self.fallback.clone(), self.monitor.clone())
-    }
-}
-
-impl<K: Clock> Watch<K> {
-    /// Runs the primary's code; if it panics, that is one failure of the primary, and goes on
-    /// unwinding.
-    #[inline]
-    pub(crate) fn guard<T>(&self, ticket: &mut Option<Ticket>, run: impl FnOnce() -> T) -> T {
-        struct OnPanic<'a, K: Clock>(&'a Watch<K>, &'a mut Option<Ticket>);
-
-        impl<K: Clock> Drop for OnPanic<'_, K> {
-            #[cold]
-            fn drop(&mut self) {
-                self.0.settle(self.1, Outcome::Failure);
-            }
-        }
-
-        let on_panic = OnPanic(self, ticket);
-        let result = run();
-        mem::forget(on_panic);
-        result
     }
 }

@@ -12,6 +12,6 @@ pub(crate) use std::thread::yield_now;
 #[cfg(failover_loom)]
 pub(crate) use loom::thread::yield_now;
 
-/// A number of the policy's: set before threads share it, and again only between two epochs. Loom
-/// need not try every order of reading it.
+/// A number of the policy's: set before threads share it, and again only between two epochs; or one
+/// that a single thread writes and reads. Loom need not try every order of reading it.
 pub(crate) use std::sync::atomic::AtomicU64 as Setting;

@@ -7,9 +7,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::classify::Ends;
-use crate::Outcome;
 use crate::clock::Clock;
-use crate::monitor::{Ticket, Watch};
+use crate::monitor::Watch;
+use crate::{Outcome, Ticket};
 
 /// Takes note of how an exchange ended. Asked at most once.
 pub(super) trait Conclude {

@@ -68,10 +68,10 @@ where
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose() {
-            Choice::Primary(ticket) => {
-                let watch = self.switch.monitor.watch().clone();
-                let mut pending = Pending::new(Some(ticket), watch);
-                let call = pending.guard(|| self.switch.primary.call(request));
+            Choice::Primary(stub) => {
+                let watch = self.switch.monitor.watch();
+                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
+                let pending = Pending::new(Some(ticket), watch.clone());
                 HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
             }
             Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{FAIL, Model, OK, call, model};
+use super::{FAIL, Model, OK, admitted, call, model};
 use crate::clock::Moment;
 use crate::phase::Kind;
 use crate::recovery::Admitted;
@@ -25,7 +25,7 @@ fn tripped(change: impl Fn(PolicyBuilder) -> PolicyBuilder) -> Model {
 
 /// One probe, from its admission to its end; whether it was let through.
 fn probe(shared: &Shared, failed: bool) -> bool {
-    let Admitted { epoch, probe, .. } = shared.admit(|| LATER);
+    let Admitted { epoch, probe, .. } = admitted(shared, LATER);
     let outcome = if failed { Outcome::Failure } else { Outcome::Success };
     probe.map(|lease| shared.record_probe(epoch, lease, outcome, LATER)).is_some()
 }
@@ -36,8 +36,8 @@ fn one_place_is_held_by_one_probe() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(1)));
         let shared = Arc::clone(&model.shared);
-        let thread = thread::spawn(move || shared.admit(|| LATER));
-        let mine = model.shared.admit(|| LATER);
+        let thread = thread::spawn(move || admitted(&shared, LATER));
+        let mine = admitted(&model.shared, LATER);
         let other = thread.join().unwrap();
         assert!(mine.probe.is_some() != other.probe.is_some());
         assert_eq!(model.shared.phase().kind(), Kind::Probing);
@@ -49,7 +49,7 @@ fn one_place_is_held_by_one_probe() {
 fn two_probes_that_succeed_at_once_bring_calls_back_once() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(2).successes(2)));
-        let _ = model.shared.admit(|| LATER).probe.map(|lease| model.shared.give_back(lease));
+        let _ = admitted(&model.shared, LATER).probe.map(|lease| model.shared.give_back(lease));
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || probe(&shared, OK));
         assert!(probe(&model.shared, OK) && thread.join().unwrap());
@@ -63,7 +63,7 @@ fn two_probes_that_succeed_at_once_bring_calls_back_once() {
 fn a_probe_that_succeeds_beside_one_that_fails_makes_one_transition() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(2).successes(1).failures(1)));
-        let _ = model.shared.admit(|| LATER).probe.map(|lease| model.shared.give_back(lease));
+        let _ = admitted(&model.shared, LATER).probe.map(|lease| model.shared.give_back(lease));
         let before = model.shared.phase().epoch().number();
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || probe(&shared, FAIL));
@@ -81,10 +81,10 @@ fn calls_dealt_at_once_are_dealt_by_their_share() {
     model(|| {
         let half = Ratio::HALF;
         let model = tripped(|policy| policy.gradual_return(half, Duration::from_secs(1_000)));
-        let _ = model.shared.admit(|| LATER);
+        let _ = admitted(&model.shared, LATER);
         let shared = Arc::clone(&model.shared);
-        let thread = thread::spawn(move || shared.admit(|| LATER).route);
-        let routes = [model.shared.admit(|| LATER).route, thread.join().unwrap()];
+        let thread = thread::spawn(move || admitted(&shared, LATER).route);
+        let routes = [admitted(&model.shared, LATER).route, thread.join().unwrap()];
         let to_primary = routes.iter().filter(|route| **route == Route::Primary).count();
         assert_eq!(to_primary, 1);
     });

@@ -10,9 +10,9 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::future::Attempt;
-use crate::monitor::{Ticket, Watch};
+use crate::monitor::Watch;
 use crate::oneshot::Oneshot;
-use crate::{Classify, Error};
+use crate::{Classify, Error, Ticket};
 
 pin_project! {
     /// The future of a call through a [`Rescuing`](crate::Rescuing) failover.
@@ -56,12 +56,12 @@ where
 {
     pub(super) fn primary(
         call: P::Future,
-        ticket: Option<Ticket>,
+        ticket: Ticket,
         watch: Watch<K>,
         classify: C,
         spare: Option<(F, R)>,
     ) -> Self {
-        let attempt = Attempt { call, ticket, watch, classify };
+        let attempt = Attempt { call, ticket: Some(ticket), watch, classify };
         Self { stage: Stage::Primary { attempt, spare } }
     }
 

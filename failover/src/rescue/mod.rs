@@ -177,12 +177,11 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let classify = self.classify.clone();
         match self.switch.choose() {
-            Choice::Primary(ticket) => {
+            Choice::Primary(stub) => {
                 let spare = self.rescue.spare.spare(&request);
                 let spare = spare.map(|request| (self.switch.fallback.clone(), request));
                 let watch = self.switch.monitor.watch();
-                let mut ticket = Some(ticket);
-                let call = watch.guard(&mut ticket, || self.switch.primary.call(request));
+                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
                 RescueFuture::primary(call, ticket, watch.clone(), classify, spare)
             }
             Choice::Fallback => {

@@ -259,6 +259,6 @@ impl Flights {
 
     /// The memory that it holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>()
+        size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()
     }
 }

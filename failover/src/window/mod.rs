@@ -13,8 +13,16 @@
 //! A reader adds up the shards without stopping their owners. It reads all slow calls first, then
 //! all failures, and the successes last; a call is counted before it is counted as slow. All three
 //! only grow while the window stands still, so the counts never show a higher rate of slow calls
-//! or of failures than there was at a moment during the reading: no false trips. When the window
-//! slid meanwhile, the reader starts again.
+//! or of failures than there was at a moment during the reading: no false trips.
+//!
+//! It does not look at each bucket: when a shard opens one, its owner adds up what the older ones
+//! of the window hold, which changes no more. So a shard is read by two numbers of a kind, and the
+//! price of a failure does not depend on the number of buckets. Where a shard's running bucket is
+//! not the newest of all, its buckets are read one by one.
+//!
+//! Each opening counts up a version before anything else of the shard is written. A reader that
+//! finds other versions after its reading than before starts again; one that finds the same has
+//! read one window, whatever the clock and late results did meanwhile.
 //!
 //! # Epochs
 //! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
@@ -60,7 +68,6 @@ pub(crate) enum Kept {
 
 /// A window of either kind. Which one it is stands beside what a call reads of it anyway.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one a monitor, and a box would be one more read")]
 pub(crate) enum Window {
     Time(TimeWindow),
     Count(CountWindow),
@@ -149,7 +156,11 @@ impl Window {
                     window.count(epoch, sample, |running| running == epoch);
                 }
             }
-            _ => {}
+            // Of another kind: it begins empty, at that moment and not before it.
+            (Self::Time(window), Kept::Calls(_)) => {
+                window.seed(slot, epoch, at, &BTreeMap::new());
+            }
+            (Self::Count(_), Kept::Buckets(_)) => {}
         }
     }
 

@@ -3,16 +3,64 @@
 use std::iter;
 use std::sync::OnceLock;
 
+use super::Tally;
 use super::shard::Stamp;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 
-/// The counts of one bucket. Written by the shard's owner alone.
+/// Numbers of calls. Written by the shard's owner alone.
 #[derive(Debug)]
-pub(super) struct Bucket {
-    pub(super) stamp: AtomicU64,
+pub(super) struct Counts {
     pub(super) successes: AtomicU64,
     pub(super) failures: AtomicU64,
     pub(super) slow: AtomicU64,
+}
+
+/// Which of the numbers is meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    Successes,
+    Failures,
+    Slow,
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn of(&self, which: Which) -> &AtomicU64 {
+        match which {
+            Which::Successes => &self.successes,
+            Which::Failures => &self.failures,
+            Which::Slow => &self.slow,
+        }
+    }
+
+    pub(super) fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self { successes: zero(), failures: zero(), slow: zero() }
+    }
+
+    /// For the owner: what it has written.
+    pub(super) fn own(&self) -> Tally {
+        let own = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Tally {
+            successes: own(&self.successes),
+            failures: own(&self.failures),
+            slow: own(&self.slow),
+        }
+    }
+
+    /// For the owner: other numbers. What publishes them is the caller's.
+    pub(super) fn set(&self, tally: &Tally) {
+        self.successes.store(tally.successes, Ordering::Relaxed);
+        self.failures.store(tally.failures, Ordering::Relaxed);
+        self.slow.store(tally.slow, Ordering::Relaxed);
+    }
+}
+
+/// The counts of one bucket.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) stamp: AtomicU64,
+    pub(super) counts: Counts,
 }
 
 /// Two buckets fill a cache line, and no line has two owners.
@@ -31,12 +79,7 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(buckets: usize) -> Self {
-        let bucket = || Bucket {
-            stamp: AtomicU64::new(Stamp::NONE.0),
-            successes: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            slow: AtomicU64::new(0),
-        };
+        let bucket = || Bucket { stamp: AtomicU64::new(Stamp::NONE.0), counts: Counts::new() };
         let pairs = (0..buckets.div_ceil(2)).map(|_| Pair([bucket(), bucket()])).collect();
         Self { pairs, more: OnceLock::new() }
     }
@@ -46,8 +89,14 @@ impl Ring {
         let place = usize::try_from(place).ok()?;
         match self.pairs.get(place / 2) {
             Some(pair) => pair.0.get(place % 2),
-            None => self.iter().nth(place),
+            None => self.beyond(place),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn beyond(&self, place: usize) -> Option<&Bucket> {
+        self.iter().nth(place)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ring::{Bucket, Ring};
+use super::ring::{Bucket, Counts, Ring, Which};
 use super::{Sample, Span, Tally};
 use crate::phase::Epoch;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, Setting, fence};
 
 /// Which stretch of time a bucket is for: an epoch and a tick, in one word.
 ///
@@ -25,10 +25,32 @@ impl Stamp {
         Self((u64::from(epoch.number()) << Self::TICK_BITS) | (tick & Self::TICKS))
     }
 
+    /// Whether it is of that epoch, if it is one at all.
+    #[inline]
+    fn is_of(self, epoch: Epoch) -> bool {
+        self.0 >> Self::TICK_BITS == u64::from(epoch.number())
+    }
+
     /// The tick, if the stamp is of that epoch.
     pub(super) fn tick_in(self, epoch: Epoch) -> Option<u64> {
-        let same = self.0 >> Self::TICK_BITS == u64::from(epoch.number());
-        (same && self != Self::NONE).then_some(self.0 & Self::TICKS)
+        (self.is_of(epoch) && self != Self::NONE).then_some(self.0 & Self::TICKS)
+    }
+}
+
+/// The ticks of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks {
+    oldest: u64,
+    newest: u64,
+    /// Where in a ring the newest is.
+    place: u64,
+}
+
+impl Ticks {
+    /// Of the window that ends with the tick `newest`.
+    pub(super) fn new(newest: u64, span: &Span) -> Self {
+        let buckets = u64::from(span.buckets());
+        Self { oldest: newest.saturating_sub(buckets - 1), newest, place: newest % buckets }
     }
 }
 
@@ -39,124 +61,151 @@ impl Stamp {
 pub(super) struct Shard {
     /// The running bucket.
     stamp: AtomicU64,
-    /// When it ends, in nanoseconds since the window's origin.
-    end: AtomicU64,
+    /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none.
+    end: Setting,
     /// Where in the ring it is.
-    place: AtomicU64,
+    place: Setting,
+    /// How many buckets were opened so far.
+    opened: AtomicU64,
     ring: Ring,
+    /// The calls in the buckets of the window that are older than the running one.
+    earlier: Counts,
 }
 
 impl Shard {
     pub(super) fn new(buckets: usize) -> Self {
         Self {
             stamp: AtomicU64::new(Stamp::NONE.0),
-            end: AtomicU64::new(0),
-            place: AtomicU64::new(0),
+            end: Setting::new(0),
+            place: Setting::new(0),
+            opened: AtomicU64::new(0),
             ring: Ring::new(buckets),
+            earlier: Counts::new(),
         }
     }
 
-    /// Counts one call that ended at `at`. True if it opened a new bucket: then the window may
-    /// have slid since it was last judged.
-    ///
-    /// For the shard's owner alone. `span` says how the window is cut, when that is needed.
+    /// Whether a call of that epoch that ended at `at` belongs to the running bucket, or the clock
+    /// went back. For the shard's owner alone, like the two below.
     #[inline]
-    pub(super) fn count(
-        &self,
-        span: impl FnOnce() -> Span,
-        epoch: Epoch,
-        at: u64,
-        sample: Sample,
-    ) -> bool {
+    pub(super) fn is_open(&self, epoch: Epoch, at: u64) -> bool {
         // Ordering: Relaxed throughout for what the owner alone writes and now reads back.
-        let stamp = Stamp(self.stamp.load(Ordering::Relaxed));
-        let opened = at >= self.end.load(Ordering::Relaxed) || stamp.tick_in(epoch).is_none();
-        if opened {
-            let span = span();
-            self.open(&span, epoch, span.tick(at), stamp);
-        }
+        at < self.end.load(Ordering::Relaxed)
+            && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(epoch)
+    }
+
+    /// Counts one call in the running bucket.
+    #[inline]
+    pub(super) fn count(&self, sample: Sample) {
         let place = self.place.load(Ordering::Relaxed);
-        if let Some(bucket) = self.ring.get(place) {
-            let counter = if sample.failed { &bucket.failures } else { &bucket.successes };
+        if let Some(Bucket { counts, .. }) = self.ring.get(place) {
+            let counter = if sample.failed { &counts.failures } else { &counts.successes };
             // Ordering: Release, so that who reads this failure also sees the successes that came
             // before it, and who reads that it was slow sees that it was: see `window` on reading.
             counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
             if sample.slow {
-                bucket.slow.store(bucket.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
+                counts.slow.store(counts.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
             }
         }
-        opened
     }
 
-    /// Adds the counts of a bucket to an epoch that nobody reads yet, the oldest first. For the shard's
-    /// owner alone.
+    /// Adds the counts of a bucket to an epoch that nobody reads yet, the oldest first.
     pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
-        self.open(span, epoch, tick, Stamp(self.stamp.load(Ordering::Relaxed)));
-        if let Some(bucket) = self.ring.get(self.place.load(Ordering::Relaxed)) {
+        self.open(span, epoch, tick);
+        if let Some(Bucket { counts, .. }) = self.ring.get(self.place.load(Ordering::Relaxed)) {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
                 counter.store(counter.load(Ordering::Relaxed) + calls, Ordering::Relaxed);
             };
-            add(&bucket.successes, tally.successes);
-            add(&bucket.failures, tally.failures);
-            add(&bucket.slow, tally.slow);
+            add(&counts.successes, tally.successes);
+            add(&counts.failures, tally.failures);
+            add(&counts.slow, tally.slow);
         }
     }
 
-    #[cold]
-    fn open(&self, span: &Span, epoch: Epoch, tick: u64, last: Stamp) {
+    /// Makes a bucket the running one. For the shard's owner alone.
+    pub(super) fn open(&self, span: &Span, epoch: Epoch, tick: u64) {
+        let last = Stamp(self.stamp.load(Ordering::Relaxed));
         // Where the clock went back, the bucket that is open stays open.
         let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
         let stamp = Stamp::new(epoch, tick);
         let place = tick % u64::from(span.buckets());
-        // The shard's stamp first: a reader that meets the emptied bucket sees it too, by the
-        // fence below, and knows that the window slid.
+        // The version first: a reader that meets anything of what follows sees it too, by the
+        // fence below, and reads again.
+        self.opened.store(self.opened.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.stamp.store(stamp.0, Ordering::Relaxed);
         self.end.store(span.end(tick), Ordering::Relaxed);
         self.place.store(place, Ordering::Relaxed);
         // Where the window was cut anew there may be more of them.
         self.ring.grow(span.buckets() as usize);
         let Some(bucket) = self.ring.get(place) else { return };
-        if bucket.stamp.load(Ordering::Relaxed) != stamp.0 {
-            bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
-            // Ordering: the two stamps above are seen by whoever sees one of the zeros below.
-            fence(Ordering::Release);
-            bucket.successes.store(0, Ordering::Relaxed);
-            bucket.failures.store(0, Ordering::Relaxed);
-            bucket.slow.store(0, Ordering::Relaxed);
-            // Ordering: whoever sees the new stamp sees the zeros.
-            bucket.stamp.store(stamp.0, Ordering::Release);
+        let was = bucket.stamp.load(Ordering::Relaxed);
+        bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
+        // Ordering: version and stamps above are seen by whoever sees anything of what is below.
+        fence(Ordering::Release);
+        self.earlier.set(&self.sum_before(epoch, tick, span));
+        if was != stamp.0 {
+            bucket.counts.set(&Tally::default());
         }
+        // Ordering: whoever sees the new stamp sees the zeros, and what came earlier.
+        bucket.stamp.store(stamp.0, Ordering::Release);
+    }
+
+    /// What the buckets of the window before that one hold.
+    fn sum_before(&self, epoch: Epoch, tick: u64, span: &Span) -> Tally {
+        let oldest = tick.saturating_sub(u64::from(span.buckets()) - 1);
+        let mut tally = Tally::default();
+        for Bucket { counts, .. } in self.within(epoch, oldest, tick) {
+            tally.add(&counts.own());
+        }
+        tally
+    }
+
+    /// How often a bucket was opened. A reader that finds it the same before and after has read
+    /// one window.
+    #[inline]
+    pub(super) fn opened(&self) -> u64 {
+        // Ordering: Acquire: what is read afterwards is at least as young. Before it, Acquire in
+        // the other readings pairs with the fence in `open`.
+        self.opened.load(Ordering::Acquire)
     }
 
     /// The tick of the running bucket, if it is of that epoch.
+    #[inline]
     pub(super) fn newest(&self, epoch: Epoch) -> Option<u64> {
         // Ordering: Acquire pairs with the fence in `open` through the counters read before.
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
-    /// Adds the slow calls in the ticks from `oldest` to `newest`.
-    pub(super) fn add_slow(&self, tally: &mut Tally, epoch: Epoch, oldest: u64, newest: u64) {
-        for bucket in self.within(epoch, oldest, newest) {
-            // Ordering: Acquire pairs with the Release store in `count`.
-            tally.slow += bucket.slow.load(Ordering::Acquire);
+    /// The calls of a kind in the ticks of a window.
+    ///
+    /// Where the running bucket is the newest, these are its own and those of the earlier ones,
+    /// which were added up when it was opened. So a reader need not look at each bucket.
+    #[inline]
+    pub(super) fn sum(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
+        let Some(tick) = self.newest(epoch) else { return 0 };
+        if tick == ticks.newest
+            && let Some(bucket) = self.ring.get(ticks.place)
+            // Ordering: Acquire pairs with the last store in `open`.
+            && Stamp(bucket.stamp.load(Ordering::Acquire)) == Stamp::new(epoch, tick)
+        {
+            // Ordering: Acquire pairs with the fence in `open` and the Release store in `count`.
+            let earlier = self.earlier.of(of).load(Ordering::Acquire);
+            earlier + bucket.counts.of(of).load(Ordering::Acquire)
+        } else if tick >= ticks.oldest {
+            self.scan(epoch, ticks, of)
+        } else {
+            // A shard whose last bucket is too old has no younger one.
+            0
         }
     }
 
-    /// Adds the failures in the ticks from `oldest` to `newest`.
-    pub(super) fn add_failures(&self, tally: &mut Tally, epoch: Epoch, oldest: u64, newest: u64) {
-        for bucket in self.within(epoch, oldest, newest) {
-            // Ordering: Acquire pairs with the Release store in `count`.
-            tally.failures += bucket.failures.load(Ordering::Acquire);
-        }
-    }
-
-    /// Adds the successes in the ticks from `oldest` to `newest`.
-    pub(super) fn add_successes(&self, tally: &mut Tally, epoch: Epoch, oldest: u64, newest: u64) {
-        for bucket in self.within(epoch, oldest, newest) {
-            // Ordering: Acquire, so that a zero of an emptied bucket brings the shard's new stamp.
-            tally.successes += bucket.successes.load(Ordering::Acquire);
-        }
+    #[cold]
+    #[inline(never)]
+    fn scan(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
+        // Ordering: Acquire pairs with the Release store in `count`; and a zero of an emptied
+        // bucket brings the shard's new version.
+        let counts = |bucket: &Bucket| bucket.counts.of(of).load(Ordering::Acquire);
+        self.within(epoch, ticks.oldest, ticks.newest).map(counts).sum()
     }
 
     /// Adds the counts of each bucket from the tick `oldest` on, of an epoch that is over.
@@ -173,10 +222,10 @@ impl Shard {
             let tally = all.entry(tick).or_default();
             // Ordering: Acquire, as above. Slow calls are read before the calls that they are of.
             if slow {
-                tally.slow += bucket.slow.load(Ordering::Acquire);
+                tally.slow += bucket.counts.slow.load(Ordering::Acquire);
             }
-            tally.failures += bucket.failures.load(Ordering::Acquire);
-            tally.successes += bucket.successes.load(Ordering::Acquire);
+            tally.failures += bucket.counts.failures.load(Ordering::Acquire);
+            tally.successes += bucket.counts.successes.load(Ordering::Acquire);
         }
     }
 

@@ -9,19 +9,36 @@ use crate::sync::{AtomicU64, Ordering};
 /// from the start, those of further threads are made when they come.
 pub(super) struct Shards<S> {
     first: Box<[S]>,
-    /// Part `i` doubles the number so far, when a thread needs it.
-    more: [OnceLock<Box<[S]>>; 24],
+    /// Part `i` doubles the number so far, when a thread needs it. Behind one pointer, since hardly
+    /// a failover has any.
+    more: OnceLock<Box<Parts<S>>>,
     /// How many of the parts in `more` may be in use.
     parts: AtomicU64,
+    /// One more than the highest number of a thread that has counted: a reader looks no further.
+    counting: AtomicU64,
 }
+
+/// 24 doublings are more threads than a process can have.
+type Parts<S> = [OnceLock<Box<[S]>>; 24];
 
 impl<S> Shards<S> {
     /// `threads`: how many threads have their shard from the start; rounded up to a power of two.
     pub(super) fn new(threads: usize, shard: impl FnMut() -> S) -> Self {
         Self {
             first: make(threads.next_power_of_two(), shard),
-            more: std::array::from_fn(|_| OnceLock::new()),
+            more: OnceLock::new(),
             parts: AtomicU64::new(0),
+            counting: AtomicU64::new(0),
+        }
+    }
+
+    /// The thread with that number begins to count.
+    pub(super) fn begin(&self, slot: usize) {
+        let counting = slot as u64 + 1;
+        if self.counting.load(Ordering::Relaxed) < counting {
+            // Ordering: Release pairs with `few`. A reader that does not see it, sees none of the
+            // thread's counts either: it reads as if it had come before them.
+            self.counting.fetch_max(counting, Ordering::Release);
         }
     }
 
@@ -33,21 +50,36 @@ impl<S> Shards<S> {
 
     #[cold]
     fn further(&self, slot: usize, shard: impl FnMut() -> S) -> &S {
-        // Part i holds the slots from first × 2^i to first × 2^(i+1) − 1. 24 doublings are more
-        // threads than a process can have.
+        let none = || Box::new(std::array::from_fn(|_| OnceLock::new()));
+        let more: &Parts<S> = self.more.get_or_init(none);
+        // Part i holds the slots from first × 2^i to first × 2^(i+1) − 1.
         let part = (slot / self.first.len()).ilog2() as usize;
-        let part = part.min(self.more.len() - 1);
+        let part = part.min(more.len() - 1);
         let before = self.first.len() << part;
         // Ordering: AcqRel, so that a reader that sees the new number also sees the part.
         self.parts.fetch_max(part as u64 + 1, Ordering::AcqRel);
-        let shards = self.more[part].get_or_init(|| make(before, shard));
+        let shards = more[part].get_or_init(|| make(before, shard));
         &shards[(slot - before) % before]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &S> {
+    /// Those of all threads that have counted, if all had theirs from the start.
+    #[inline]
+    pub(super) fn few(&self) -> Option<&[S]> {
+        // Ordering: Acquire pairs with `begin`.
+        let counting = self.counting.load(Ordering::Acquire);
+        self.first.get(..usize::try_from(counting).ok()?)
+    }
+
+    /// The memory behind it, in bytes, that of the shards not included.
+    pub(super) fn bytes(&self) -> usize {
+        self.more.get().map_or(0, |more| size_of_val(&**more))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &S> + Clone {
         // Ordering: Acquire pairs with `further`.
         let parts = usize::try_from(self.parts.load(Ordering::Acquire)).unwrap_or(usize::MAX);
-        let more = self.more.iter().take(parts).filter_map(OnceLock::get);
+        let more = self.more.get().into_iter().flat_map(|more| more.iter());
+        let more = more.take(parts).filter_map(OnceLock::get);
         self.first.iter().chain(more.flat_map(|part| part.iter()))
     }
 }

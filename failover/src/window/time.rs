@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::shard::Shard;
+use super::ring::Which;
+use super::shard::{Shard, Ticks};
 use super::shards::Shards;
 use super::{Sample, Tally};
 use crate::Policy;
@@ -113,7 +114,21 @@ impl TimeWindow {
     /// whose number is `slot`. True if it opened a bucket.
     #[inline]
     pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
-        self.shard(slot).count(|| self.span(), epoch, at, sample)
+        let shard = self.shard(slot);
+        let opens = !shard.is_open(epoch, at);
+        if opens {
+            self.open(slot, shard, epoch, at);
+        }
+        shard.count(sample);
+        opens
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn open(&self, slot: usize, shard: &Shard, epoch: Epoch, at: u64) {
+        self.shards.begin(slot);
+        let span = self.span();
+        shard.open(&span, epoch, span.tick(at));
     }
 
     #[inline]
@@ -145,6 +160,7 @@ impl TimeWindow {
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
     pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
+        self.shards.begin(slot);
         for (&began, tally) in kept {
             if let Some(tick) = span.tick_of(began) {
                 shard.seed(&span, epoch, tick, tally);
@@ -165,31 +181,17 @@ impl TimeWindow {
     }
 
     fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Tally {
-        let before = u64::from(self.span().buckets) - 1;
-        let mut newest = self.newest(epoch, at_least);
+        let span = self.span();
         loop {
-            let oldest = newest.saturating_sub(before);
-            let mut tally = Tally::default();
-            // A shard whose last bucket is too old has no younger one.
-            let counting =
-                || self.shards.iter().filter(|s| s.newest(epoch).is_some_and(|n| n >= oldest));
-            if slow {
-                for shard in counting() {
-                    shard.add_slow(&mut tally, epoch, oldest, newest);
-                }
-            }
-            for shard in counting() {
-                shard.add_failures(&mut tally, epoch, oldest, newest);
-            }
-            for shard in counting() {
-                shard.add_successes(&mut tally, epoch, oldest, newest);
-            }
-            let now = self.newest(epoch, newest);
-            if now == newest {
+            let tally = match self.shards.few() {
+                Some(shards) => add_up(shards.iter(), &span, epoch, at_least, slow),
+                None => add_up(self.shards.iter(), &span, epoch, at_least, slow),
+            };
+            // The window slid under the reading. A thread does that once a bucket's width, or an
+            // epoch, so this ends.
+            if let Some(tally) = tally {
                 return tally;
             }
-            // The window slid under the reading. It can do so once a bucket's width, so this ends.
-            newest = now;
         }
     }
 
@@ -199,6 +201,38 @@ impl TimeWindow {
 
     /// The memory that it holds, in bytes, itself not included.
     pub(crate) fn bytes(&self) -> usize {
-        self.shards.iter().map(Shard::bytes).sum()
+        self.shards.iter().map(Shard::bytes).sum::<usize>() + self.shards.bytes()
     }
+}
+
+/// What the shards hold of one epoch in the window that ends with the newest bucket, or with
+/// `at_least`, if that is newer. None if one of them went on meanwhile.
+#[inline]
+fn add_up<'a>(
+    shards: impl Iterator<Item = &'a Shard> + Clone,
+    span: &Span,
+    epoch: Epoch,
+    at_least: u64,
+    slow: bool,
+) -> Option<Tally> {
+    let (mut opened, mut newest) = (0, at_least);
+    for shard in shards.clone() {
+        opened += shard.opened();
+        newest = newest.max(shard.newest(epoch).unwrap_or(0));
+    }
+    let ticks = Ticks::new(newest, span);
+    let mut tally = Tally::default();
+    if slow {
+        for shard in shards.clone() {
+            tally.slow += shard.sum(epoch, ticks, Which::Slow);
+        }
+    }
+    for shard in shards.clone() {
+        tally.failures += shard.sum(epoch, ticks, Which::Failures);
+    }
+    for shard in shards.clone() {
+        tally.successes += shard.sum(epoch, ticks, Which::Successes);
+    }
+    let now = shards.map(Shard::opened).sum::<u64>();
+    (now == opened).then_some(tally)
 }

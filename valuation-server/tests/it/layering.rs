@@ -142,7 +142,7 @@ fn the_algorithm_of_failover_knows_no_tower_no_future_and_no_runtime() {
     let sources = sources("../failover/src");
     let algorithm = [
         "outcome", "ratio", "policy", "window", "phase", "slot", "sync", "pool", "shared",
-        "monitor",
+        "ticket", "monitor",
     ];
     for module_name in algorithm {
         for (path, code) in module(&sources, module_name) {

@@ -186,8 +186,7 @@ impl Naive {
         let (mut ended, run) = (self.inside(), self.run());
         let old = std::mem::replace(&mut self.policy, policy);
         let new = &self.policy;
-        let same_kind = old.last_calls().is_some() == new.last_calls().is_some();
-        if !same_kind {
+        if old.last_calls().is_some() != new.last_calls().is_some() {
             ended.clear();
         }
         for call in &mut ended {
@@ -208,8 +207,7 @@ impl Naive {
         };
         self.before = (ended.len(), counted.map_or(0, |_| run), 0);
         self.ended = ended;
-        // A window of another kind begins with no bucket open.
-        self.before.2 = if same_kind { self.tick() } else { 0 };
+        self.before.2 = self.tick();
         self.admitted.clear();
         self.looked = 0;
         self.back.swapped(self.epoch, self.epoch + 2);

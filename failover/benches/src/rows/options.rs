@@ -1,0 +1,156 @@
+//! Each option by itself, on top of the default policy.
+
+use std::time::Duration;
+
+use failover::metrics::Metrics;
+use failover::{
+    CoarseClock, FailoverLayer, FallbackFailing, FineClock, Monitor, Outcome, Policy,
+    PolicyBuilder, Probing, Registry, Rescue, StallLimit, TokioClock, TracingObserver,
+};
+use tower::Layer;
+
+use super::failover::{built, never, of, ratio};
+use super::{ANY, FALLBACK, PRIMARY, Row, Way, bare, row};
+use crate::peers::{HOUR, MINUTE};
+use crate::services::{Tested, failing_fallback, fallback, primary, rescuing_primary};
+use crate::subject::Mix;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn policy() -> PolicyBuilder {
+    Policy::builder().revert_after(HOUR)
+}
+
+fn layer<F>(fallback: F) -> FailoverLayer<F> {
+    FailoverLayer::new(fallback, built(policy()))
+}
+
+pub(super) fn last_calls() -> impl Tested {
+    of(policy().last_calls(100))
+}
+
+fn slow(policy: PolicyBuilder) -> PolicyBuilder {
+    policy.slow_calls(SECOND, ratio(1, 2))
+}
+
+fn stalled(policy: PolicyBuilder) -> PolicyBuilder {
+    policy.stalled_calls(SECOND, StallLimit::Calls(100))
+}
+
+fn dropped(policy: PolicyBuilder) -> PolicyBuilder {
+    policy.dropped_after(SECOND)
+}
+
+fn recovering(policy: PolicyBuilder) -> PolicyBuilder {
+    policy
+        .growing(ratio(2, 1), HOUR, HOUR)
+        .jitter(ratio(1, 10), 1)
+        .hints(SECOND, HOUR)
+        .probing(Probing::new(3))
+        .gradual_return(ratio(1, 10), MINUTE)
+}
+
+pub(super) fn on_the_primary() -> Vec<Row> {
+    let way = Way::SUCCESSES;
+    vec![
+        bare(way),
+        row("none: the default policy", way, || of(policy())),
+        row("`last_calls(100)` instead of the time window", way, last_calls),
+        row("`window(1 h, 3,600)`", way, || of(policy().window(HOUR, 3_600))),
+        row("`consecutive_failures(5)`", way, || of(policy().consecutive_failures(5))),
+        row("`slow_calls`", way, || of(slow(policy()))),
+        row("`stalled_calls`", way, || of(stalled(policy()))),
+        row("`dropped_after`", way, || of(dropped(policy()))),
+        row("`slow_calls`, `stalled_calls`, `dropped_after`", way, || {
+            of(dropped(stalled(slow(policy()))))
+        }),
+        row("`dry_run`", way, || of(policy().dry_run())),
+        row("`growing`, `jitter`, `hints`, `probing`, `gradual_return`", way, || {
+            of(recovering(policy()))
+        }),
+        row("`classify` by a closure", way, || {
+            layer(fallback())
+                .classify(|result: &Result<_, _>| match result {
+                    Ok(_) => Outcome::Success,
+                    Err(_) => Outcome::Failure,
+                })
+                .layer(primary())
+        }),
+        row("`named`, `observe`; feature `tracing`", way, || {
+            layer(fallback()).named("cost").observe(TracingObserver::new("cost")).layer(primary())
+        }),
+        row("`rescue`", way, || layer(fallback()).rescue(Rescue::cloning()).layer(primary())),
+        row("`watch_fallback`", way, || watched().layer(primary())),
+        row("`FineClock`", way, || {
+            let monitor = Monitor::with_clock(built(policy()), FineClock);
+            FailoverLayer::with_monitor(fallback(), monitor).layer(primary())
+        }),
+        row("feature `tokio`: `TokioClock`", way, || {
+            let monitor = Monitor::with_clock(built(policy()), TokioClock::default());
+            FailoverLayer::with_monitor(fallback(), monitor).layer(primary())
+        }),
+        row("feature `metrics`: `metered`", way, || {
+            layer(fallback()).named("cost").metered(&Metrics::new()).layer(primary())
+        }),
+        row("the same, on the `CoarseClock`", way, || {
+            let metrics = Metrics::with(CoarseClock, [SECOND]);
+            layer(fallback()).named("cost").metered(&metrics).layer(primary())
+        }),
+        row("`Registry` of one key", way, || {
+            Registry::new(built(policy()), std::num::NonZeroUsize::MIN)
+                .layer(fallback(), |_: &bool| ())
+                .layer(primary())
+        }),
+    ]
+}
+
+fn watched() -> FailoverLayer<failover::WatchedFallback<impl crate::services::Plain>> {
+    layer(fallback()).watch_fallback(Policy::default(), FallbackFailing::GoBack)
+}
+
+pub(super) fn where_calls_fail() -> Vec<Row> {
+    let way = Way::ALL_FAIL;
+    let rescued = Way { ends: FALLBACK, ..way };
+    vec![
+        bare(way),
+        row("none: below the minimum of calls", way, || of(never())),
+        row("`consecutive_failures`, far away", way, || of(never().consecutive_failures(u32::MAX))),
+        row("`slow_calls`", way, || of(slow(never()))),
+        row("`stalled_calls`", way, || of(stalled(never()))),
+        row("`hints`, none given", way, || of(never().hints(SECOND, HOUR))),
+        row("`rescue` by the fallback", rescued, || {
+            FailoverLayer::new(fallback(), built(never()))
+                .rescue(Rescue::cloning())
+                .layer(primary())
+        }),
+        row("feature `metrics`: `metered`", way, || {
+            let layer = FailoverLayer::new(fallback(), built(never())).named("cost");
+            layer.metered(&Metrics::new()).layer(primary())
+        }),
+    ]
+}
+
+/// Of no bare call that fails: it is the fallback's that counts here.
+pub(super) fn on_the_fallback() -> Vec<Row> {
+    let way = Way::TRIPPED;
+    let forever = || Policy::builder().revert_after(Duration::from_millis(1));
+    let returned = Way { mix: Mix::SUCCESSES, ends: ANY, ..way };
+    let rescued = Way { ends: PRIMARY, ..way };
+    vec![
+        bare(way),
+        row("none: the default policy", way, || of(policy())),
+        row("`watch_fallback`", way, || watched().layer(primary())),
+        row("`rescue`", way, || layer(fallback()).rescue(Rescue::cloning()).layer(primary())),
+        row("`rescue` `both_ways`, by the primary", rescued, || {
+            let rescue = Rescue::cloning().both_ways();
+            layer(failing_fallback()).rescue(rescue).layer(rescuing_primary())
+        }),
+        row("`probing`: every call finds its place", returned, move || {
+            of(forever().probing(Probing::new(1_000).successes(1_000_000)))
+        }),
+        row("`gradual_return`: half of the calls return", returned, move || {
+            of(forever().gradual_return(ratio(1, 2), 365 * DAY))
+        }),
+    ]
+}

@@ -1,0 +1,141 @@
+//! What a call carries from its admission to its end.
+//!
+//! A call's way from [`Pass`] to [`Stub`] to [`Ticket`] lies in registers: what is written to memory
+//! and moved on at once makes the processor wait, for longer than all the rest of a call takes.
+
+use std::mem;
+
+use crate::phase::Epoch;
+use crate::recovery::ProbeLease;
+use crate::shared::{Began, Shared};
+
+/// The right to record one outcome, in the epoch in which the call was admitted.
+///
+/// It can't be copied and is consumed by [`Monitor::record`](crate::Monitor::record). A ticket that is dropped records
+/// nothing, and its call is no longer in flight. It belongs to the monitor that gave it.
+///
+/// ```compile_fail
+/// # use failover::{Monitor, Outcome, Policy};
+/// # let monitor = Monitor::new(Policy::default());
+/// # let ticket = monitor.admit().ticket().unwrap();
+/// monitor.record(ticket, Outcome::Success);
+/// monitor.record(ticket, Outcome::Success); // used after move
+/// ```
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped records nothing"]
+pub struct Ticket {
+    epoch: Epoch,
+    began: Began,
+    /// Where the call is counted as in flight, if it is.
+    flight: Option<&'static Shared>,
+    /// The place that the call holds, if it is a probe.
+    probe: Option<Hold>,
+}
+
+impl Ticket {
+    /// Epoch and beginning of a call that holds nothing: it is not in flight, and no probe.
+    #[inline]
+    pub(crate) fn plain(&self) -> Option<(Epoch, Began)> {
+        let holds_nothing = self.flight.is_none() && self.probe.is_none();
+        holds_nothing.then_some((self.epoch, self.began))
+    }
+
+    pub(crate) fn began(&self) -> Began {
+        self.began
+    }
+
+    /// Ends the flight, and leaves it to the caller to give a probe's place back.
+    pub(crate) fn end(mut self) -> (Epoch, Began, Option<ProbeLease>) {
+        let probe = self.probe.take().map(Hold::end);
+        (self.epoch, self.began, probe)
+    }
+}
+
+impl Drop for Ticket {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(shared) = self.flight {
+            shared.land(self.epoch, self.began);
+        }
+    }
+}
+
+/// What a ticket is made of. Of each exactly one ticket is made: it may hold a place.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "it may hold a place"]
+pub(crate) struct Stub {
+    pub(crate) epoch: Epoch,
+    pub(crate) began: Began,
+    /// Whether the call is counted as in flight.
+    pub(crate) counted: bool,
+    pub(crate) probe: Option<ProbeLease>,
+}
+
+impl Stub {
+    #[inline]
+    pub(crate) fn ticket(self, shared: &'static Shared) -> Ticket {
+        let Self { epoch, began, counted, probe } = self;
+        let probe = probe.map(|lease| Hold::new(shared, lease));
+        Ticket { epoch, began, flight: counted.then_some(shared), probe }
+    }
+}
+
+/// The right to begin one call to the primary, in the epoch in which it was admitted.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) epoch: Epoch,
+    pub(crate) probe: Option<Hold>,
+}
+
+impl Pass {
+    /// Of a call that is no probe.
+    #[inline]
+    pub(crate) fn plain(epoch: Epoch) -> Self {
+        Self { epoch, probe: None }
+    }
+}
+
+/// A probe's hold of its place, which comes free when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    shared: &'static Shared,
+    lease: ProbeLease,
+}
+
+impl Hold {
+    pub(crate) fn new(shared: &'static Shared, lease: ProbeLease) -> Self {
+        Self { shared, lease }
+    }
+
+    /// The lease, for whoever gives the place back himself.
+    pub(crate) fn end(self) -> ProbeLease {
+        let lease = self.lease;
+        mem::forget(self);
+        lease
+    }
+}
+
+impl Drop for Hold {
+    #[inline(never)]
+    fn drop(&mut self) {
+        self.shared.give_back(self.lease);
+    }
+}
+
+/// Runs the primary's code, and `failed` if that panics.
+#[inline]
+pub(crate) fn guard<T>(run: impl FnOnce() -> T, failed: impl FnMut()) -> T {
+    struct OnPanic<F: FnMut()>(F);
+
+    impl<F: FnMut()> Drop for OnPanic<F> {
+        #[cold]
+        fn drop(&mut self) {
+            self.0();
+        }
+    }
+
+    let on_panic = OnPanic(failed);
+    let result = run();
+    mem::forget(on_panic);
+    result
+}
