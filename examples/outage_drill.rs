@@ -6,12 +6,15 @@
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU128;
 use std::time::Duration;
 
 use failover::{Classify, Clock, Failover, FailoverLayer, ManualClock, Monitor, Outcome, Policy};
 use tower::{Layer, Service, ServiceExt};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
-use valuation_server::domain::{Answer, CallTrail, Failure, Mileage, Provider, QuoteRequest, Vrm};
+use valuation_server::domain::{
+    Answer, CallTrail, Failure, Mileage, Provider, QuoteRequest, Trace, Vrm,
+};
 use valuation_server::providers::{Premium, PremiumRange, SuperCar};
 
 const STEP: Duration = Duration::from_secs(2);
@@ -73,7 +76,8 @@ where
         let number = clock.now().as_nanos() / 1_000_000_000;
         let vrm = Vrm::parse(&format!("A{number}"))?;
         let (mileage, trail) = (Mileage::new(10_000.0)?, CallTrail::default());
-        let request = QuoteRequest { vrm, mileage, trail };
+        let trace = Trace::new(NonZeroU128::MIN, 0, "drill");
+        let request = QuoteRequest { vrm, mileage, trail, trace };
         let answer = match service.ready().await {
             Ok(ready) => ready.call(request).await,
             Err(error) => Err(error),

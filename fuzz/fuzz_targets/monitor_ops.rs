@@ -146,12 +146,10 @@ impl Pair {
             Operation::Calls(calls, end) => (0..calls % 32).for_each(|_| self.call(end.into())),
             Operation::Micros(by) => self.set_time(self.naive.now + u128::from(by) * 1_000),
             Operation::Ages(by) => self.set_time(self.naive.now + (u128::from(by) << 20)),
-            // A monotonic clock does not step back. With one policy it is all the same where it
-            // does; which bucket a swap opens then is not promised.
-            Operation::StepBack(by) if self.policies.len() == 1 => {
+            // As no monotonic clock does.
+            Operation::StepBack(by) => {
                 self.set_time(self.naive.now.saturating_sub(u128::from(by) * 1_000));
             }
-            Operation::StepBack(_) => {}
             Operation::Force(primary) => {
                 let route = if primary { Route::Primary } else { Route::Fallback };
                 let changes = self.naive.phase != Phase::Forced(route);
