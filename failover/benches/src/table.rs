@@ -27,12 +27,17 @@ fn above(row: &Figures, bare: &Figures) -> Spread {
 
 fn nanos(spread: Spread) -> String {
     let Spread { lower, middle, upper } = spread;
+    if middle.is_nan() {
+        // No slice was undisturbed.
+        return "–".to_owned();
+    }
     let places = usize::from(middle.abs() < 100.0);
     format!("{middle:.places$} ({lower:.places$}–{upper:.places$})")
 }
 
 fn floors(spread: Spread, floor: Spread) -> String {
-    format!("{:.1}", spread.middle / floor.middle)
+    let floors = spread.middle / floor.middle;
+    if floors.is_nan() { "–".to_owned() } else { format!("{floors:.1}") }
 }
 
 /// The table. Nanoseconds and instructions are above those of the group's bare call.

@@ -42,7 +42,7 @@ pub fn measure(rows: &[&Row], effort: Effort, runtime: &tokio::runtime::Handle) 
             meeting.meet();
             let (start, began) = (of_thread(), Instant::now());
             caller(calls);
-            (of_thread().saturating_sub(start), began.elapsed())
+            (of_thread().saturating_sub(start), began, Instant::now())
         };
         let agree = |fit: u64| {
             if decides {
@@ -56,31 +56,49 @@ pub fn measure(rows: &[&Row], effort: Effort, runtime: &tokio::runtime::Handle) 
         let mut fits = Vec::new();
         for (most, caller) in most.iter().zip(&mut callers) {
             let trial = most.unwrap_or(10_000);
-            let (took, _) = slice(caller, trial);
+            let (took, ..) = slice(caller, trial);
             fits.push(agree(calls_in(effort.slice, trial, took, *most)));
         }
         let mut figures = vec![Vec::with_capacity(effort.rounds); callers.len()];
         for round in 0..effort.rounds {
             for row in order(callers.len(), round) {
-                let (took, passed) = slice(&mut callers[row], fits[row]);
-                // Where the thread had to wait for a processor, the other ran alone meanwhile.
-                let beside = took.as_secs_f64() > 0.9 * passed.as_secs_f64();
+                let (took, began, ended) = slice(&mut callers[row], fits[row]);
                 let nanos = took.as_secs_f64() * 1e9 / fits[row] as f64;
-                figures[row].push(if beside { nanos } else { f64::NAN });
+                figures[row].push(Slice { nanos, began, ended });
             }
         }
         figures
     };
     let (one, other) = (callers(), callers());
-    let (one, other): (Vec<Figures>, Vec<Figures>) = thread::scope(|scope| {
+    let (one, other): (Vec<Vec<Slice>>, Vec<Vec<Slice>>) = thread::scope(|scope| {
         let other = scope.spawn(|| work(other, false));
         (work(one, true), other.join().unwrap_or_default())
     });
     for (row, subject) in rows.iter().zip(&subjects) {
         assert!(subject.is_sound(), "{} is not what it says", row.name);
     }
-    let mean = |(one, other): (Figures, Figures)| {
-        one.iter().zip(other).map(|(one, other)| f64::midpoint(*one, other)).collect()
+    let mean = |(one, other): (Vec<Slice>, Vec<Slice>)| {
+        one.iter().zip(&other).map(|(one, other)| one.beside(other)).collect()
     };
     one.into_iter().zip(other).map(mean).collect()
+}
+
+/// A slice of one of the threads.
+#[derive(Clone)]
+struct Slice {
+    nanos: f64,
+    began: Instant,
+    ended: Instant,
+}
+
+impl Slice {
+    /// The mean of the two, if they ran at the same time for nearly all of it.
+    fn beside(&self, other: &Self) -> f64 {
+        let both =
+            self.ended.min(other.ended).saturating_duration_since(self.began.max(other.began));
+        let all =
+            self.ended.max(other.ended).saturating_duration_since(self.began.min(other.began));
+        let beside = both.as_secs_f64() > 0.8 * all.as_secs_f64();
+        if beside { f64::midpoint(self.nanos, other.nanos) } else { f64::NAN }
+    }
 }
