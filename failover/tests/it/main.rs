@@ -12,6 +12,7 @@ mod dropped;
 mod dry_run;
 mod events;
 mod fallback_failing;
+mod false_trips;
 mod hard_won;
 #[cfg(feature = "http")]
 mod http;
