@@ -146,8 +146,15 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
             let rescue = Rescue::cloning().both_ways();
             layer(failing_fallback()).rescue(rescue).layer(rescuing_primary())
         }),
-        row("`probing`: every call finds its place", returned, move || {
-            of(forever().probing(Probing::new(1_000).successes(1_000_000)))
+        // Ignored, so that no number of calls ends the probing.
+        row("`probing`: every call finds its place, and is ignored", returned, move || {
+            let policy = built(forever().probing(Probing::new(1_000)));
+            let layer = FailoverLayer::new(fallback(), policy);
+            let ignored = |result: &Result<_, _>| match result {
+                Ok(_) => Outcome::Ignored,
+                Err(_) => Outcome::Failure,
+            };
+            layer.classify(ignored).layer(primary())
         }),
         row("`gradual_return`: half of the calls return", returned, move || {
             of(forever().gradual_return(ratio(1, 2), 365 * DAY))
