@@ -17,7 +17,7 @@ use super::switch::provider;
 use crate::store::Store;
 
 /// The failover's name among what is saved.
-const NAME: &str = "providers";
+const NAME: &str = "valuations";
 /// How often the counts are saved, where they changed. After a crash, what was counted since the
 /// last time is missing from the window.
 const EVERY: Duration = Duration::from_secs(10);

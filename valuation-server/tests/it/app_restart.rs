@@ -47,7 +47,7 @@ async fn a_state_that_cannot_be_understood_keeps_no_server_from_starting() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite")));
         let store = store.unwrap();
-        store.note("providers", text.to_owned(), SystemTime::now()).await.unwrap();
+        store.note("valuations", text.to_owned(), SystemTime::now()).await.unwrap();
         store.shutdown().await;
         let app = TestApp::in_folder(folder, &[]).await;
         assert_eq!(app.route(), (Provider::SuperCar, 0, 0), "{text}");
