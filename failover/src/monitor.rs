@@ -157,8 +157,11 @@ impl<K: Clock> Monitor<K> {
         self.watch.shared.observers.add(Arc::new(observer));
     }
 
-    /// The memory that it holds, in bytes: the same after any number of calls. Observers, waiting
-    /// tasks, and this value itself, which is two pointers and a clock, are not included.
+    /// The memory that it holds, in bytes: neither the number of calls nor time adds to it. It grows
+    /// by a part for each thread beyond those that there was room for, and, where the policy was
+    /// swapped or the memory served another failover before, with a thread's first call that needs
+    /// more buckets. Observers, waiting tasks, and this value itself, which is two pointers and a
+    /// clock, are not included.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.watch.shared.bytes()

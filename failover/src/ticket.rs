@@ -11,8 +11,9 @@ use crate::shared::{Began, Shared};
 
 /// The right to record one outcome, in the epoch in which the call was admitted.
 ///
-/// It can't be copied and is consumed by [`Monitor::record`](crate::Monitor::record). A ticket that is dropped records
-/// nothing, and its call is no longer in flight. It belongs to the monitor that gave it.
+/// It can't be copied and is consumed by [`Monitor::record`](crate::Monitor::record). A ticket that
+/// is dropped records nothing, and its call is no longer in flight. It belongs to the monitor that
+/// gave it.
 ///
 /// ```compile_fail
 /// # use failover::{Monitor, Outcome, Policy};

@@ -48,7 +48,7 @@ impl Transition {
             Cause::Forced => "forced by an operator".into(),
             Cause::Released => "released by an operator; counts start from zero".into(),
             Cause::PolicySwapped => "another policy, by an operator's order".into(),
-            Cause::Restored => "as it was before the restart".into(),
+            Cause::Restored => "as it was before".into(),
             _ => "the route changed".into(),
         };
         Self { to: provider(event.route), state: event.to, because }
@@ -103,6 +103,9 @@ fn message(event: &Event) -> String {
     let Some(Transition { to, state, because }) = Transition::of(event) else {
         return "policy: another one is in force, by an operator's order".to_owned();
     };
+    if event.cause == Cause::Restored {
+        return format!("restart: {} is asked first, {because}", to.name());
+    }
     match (state, to) {
         (State::Probing, _) => {
             format!("probing: a few calls at once go to SuperCar: {because}")
