@@ -158,6 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_parts_are_taken_and_one_more_is_refused_in_either() {
+        let max = u64::from(u32::MAX);
+        for (text, taken) in [
+            (format!("{max}/1"), true),
+            (format!("{}/1", max + 1), false),
+            (format!("1/{max}"), true),
+            (format!("1/{}", max + 1), false),
+            (format!("{}/{}", 2 * max, 2 * max), true),
+        ] {
+            let ratio = text.parse::<Ratio>();
+            assert_eq!(ratio.is_ok(), taken, "{text}");
+            assert!(taken || ratio == Err(RatioError::TooLong), "{text}");
+        }
+    }
+
+    #[test]
     fn is_not_exceeded_by_nothing() {
         assert!(!Ratio::new(0, 1).unwrap().is_exceeded_by(0, 0));
         assert!(Ratio::new(0, 1).unwrap().is_exceeded_by(1, 1));
