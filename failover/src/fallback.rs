@@ -103,7 +103,10 @@ fn watch<K: Clock>(monitor: &Monitor<K>, policy: Policy, then: FallbackFailing) 
         if let Cause::Tripped { tally, .. } = event.cause {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = tally;
         }
-        own.reset();
+        // Another policy says nothing of either.
+        if event.cause != Cause::PolicySwapped {
+            own.reset();
+        }
     });
     let (failover, clock) = handle.weak();
     let own = watched.handle().weak();

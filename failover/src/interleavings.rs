@@ -372,3 +372,22 @@ fn end(shared: &Shared, epoch: Epoch) {
         shared.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
     }
 }
+
+/// HARD-WON 13: a reading that begins when a bucket is half opened takes no call for two.
+#[test]
+fn a_reading_that_begins_inside_an_opening_makes_no_false_trip() {
+    model(|| {
+        let model = Model::new(2, 3);
+        call(&model.shared, OK);
+        call(&model.shared, OK);
+        call(&model.shared, FAIL);
+        let (_, epoch) = admit(&model.shared, 0);
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || end(&shared, epoch));
+        let later = Moment::from_nanos(1_000_000);
+        model.shared.count(epoch, later, Began::UNKNOWN, OK);
+        thread.join().unwrap();
+        // At no moment were there more than two failures among four calls.
+        assert_eq!(model.trips(), 0);
+    });
+}

@@ -103,10 +103,12 @@ impl Shared {
         let interval = self.recovery.rules().interval;
         let revert_after = self.recovery.intervals.next(&interval, phase.epoch(), at, true);
         let tripped = phase.until(Kind::Fallback, at, revert_after);
+        // Before the exchange, which fails if another policy came between.
+        let dry_run = self.options().dry_run();
         let swapped = self.swap(phase, tripped);
         if swapped {
             self.recovery.intervals.tripped(&interval, at, true);
-            let cause = if self.options().dry_run() {
+            let cause = if dry_run {
                 Cause::WouldTrip { condition, tally, revert_after }
             } else {
                 Cause::Tripped { condition, tally, revert_after }

@@ -78,7 +78,8 @@ pub(crate) enum Kind {
     /// A share of the calls goes to the primary, and grows until the deadline. The window judges
     /// it.
     Returning,
-    /// Another policy is being put in force. Calls go where they went before, and count for nothing.
+    /// Another policy is being put in force, or a state restored. Calls go where they went before (to
+    /// the fallback while they were returning), and are admitted in the epoch before.
     Still,
 }
 

@@ -7,8 +7,10 @@
 //! handle and monitor that use it are gone it comes back here, and serves the next monitor.
 //!
 //! Memory is therefore bounded by the greatest number of monitors that were alive at once, as it
-//! is with an allocator, except that it does not go back to the system. A call that ends after
-//! its state came back carries an epoch that is over, and changes nothing for the next user.
+//! is with an allocator, except that it does not go back to the system. A state that has been used
+//! for half a million transitions is not used again, so that its next user meets no epoch of an
+//! earlier one; its few kilobytes are lost. A call that ends after its state came back carries an
+//! epoch that is over, and its result changes nothing for the next user.
 
 use std::borrow::Cow;
 use std::mem;
@@ -36,7 +38,10 @@ impl Lease {
     pub(crate) fn take(policy: Policy, origin: Moment) -> Self {
         let returned = {
             let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
-            let fitting = returned.iter().position(|shared| shared.fits(&policy));
+            let fitting = returned
+                .iter()
+                .position(|shared| shared.fits(&policy))
+                .or_else(|| returned.iter().position(|shared| shared.can_fit(&policy)));
             fitting.map(|place| returned.swap_remove(place))
         };
         let shared = match returned {
@@ -104,6 +109,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.shared.retire();
+        if self.shared.is_worn_out() {
+            return;
+        }
         let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
         returned.push(self.shared);
     }
@@ -113,4 +121,43 @@ impl Drop for Lease {
 /// and a few others call as well. More threads add theirs when they come.
 fn counting_threads() -> usize {
     thread::available_parallelism().map_or(2, NonZero::get).next_power_of_two().clamp(2, 8) * 2
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Monitor, Outcome, Route};
+
+    #[test]
+    fn a_state_whose_policy_was_swapped_is_used_again() {
+        // Of a size that no other test of this process uses.
+        let cut =
+            |buckets| Policy::builder().window(Duration::from_secs(60), buckets).build().unwrap();
+        let (own, wide) = (cut(1_009), cut(3_400));
+        let mut states = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let monitor = Monitor::new(own.clone());
+            states.insert(std::ptr::from_ref(monitor.watch().shared()) as usize);
+            monitor.handle().swap_policy(wide.clone());
+        }
+        assert!(states.len() < 10, "{} states for one monitor at a time", states.len());
+    }
+
+    #[test]
+    fn a_state_that_has_seen_half_of_all_epochs_is_not_used_again() {
+        let policy = || Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();
+        let monitor = Monitor::new(policy());
+        let worn = std::ptr::from_ref(monitor.watch().shared()) as usize;
+        for _ in 0..1 << 18 {
+            monitor.handle().force(Route::Fallback);
+            monitor.handle().release();
+        }
+        drop(monitor);
+        for _ in 0..20 {
+            let monitor = Monitor::new(policy());
+            assert_ne!(std::ptr::from_ref(monitor.watch().shared()) as usize, worn);
+            let ticket = monitor.admit().ticket().unwrap();
+            monitor.record(ticket, Outcome::Failure);
+        }
+    }
 }

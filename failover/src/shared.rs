@@ -39,6 +39,10 @@ pub(crate) struct Shared {
     flights: OnceLock<Flights>,
     threads: usize,
     pub(crate) carried: Carried,
+    /// Whether the epochs have come round once: 1 if so.
+    came_round: Setting,
+    /// Whether its policy was ever swapped, so that it may have room that no policy asks for: 1 if so.
+    pub(crate) swapped: Setting,
     pub(crate) waiters: Waiters,
     pub(crate) observers: Observers,
 }
@@ -68,6 +72,8 @@ impl Shared {
             flights: OnceLock::new(),
             threads,
             carried: Carried::default(),
+            came_round: Setting::new(0),
+            swapped: Setting::new(0),
             waiters: Waiters::default(),
             observers: Observers::default(),
         };
@@ -125,8 +131,14 @@ impl Shared {
     /// Ordering: `AcqRel`, so that what was read before a transition is not read after it, and
     /// what was set up is seen by those who see the transition.
     pub(crate) fn swap(&self, from: Phase, to: Phase) -> bool {
-        let (from, to) = (from.word(), to.word());
-        self.front.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let (before, after) = (from.word(), to.word());
+        let phase = &self.front.phase;
+        let swapped = phase.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed);
+        if to.epoch().number() < from.epoch().number() && swapped.is_ok() {
+            // Ordering: Relaxed: the pool asks when nobody else uses it any more.
+            self.came_round.store(1, Ordering::Relaxed);
+        }
+        swapped.is_ok()
     }
 
     #[inline]
@@ -238,6 +250,10 @@ impl Shared {
     }
 
     pub(crate) fn announce(&self, from: Phase, phase: Phase, cause: Cause) {
+        if cause != Cause::PolicySwapped {
+            // Nothing lives on in an epoch that a transition began.
+            self.carried.forget();
+        }
         self.waiters.wake_all();
         let (from, to) = (State::of(from.kind()), State::of(phase.kind()));
         let epoch = phase.epoch().number();
@@ -254,6 +270,19 @@ impl Shared {
         }
         self.observers.clear();
         self.waiters.wake_all();
+    }
+
+    /// Whether so many epochs have been that the next use could meet one that it had before, with
+    /// what a thread that idles since then has counted in it.
+    pub(crate) fn is_worn_out(&self) -> bool {
+        self.came_round.load(Ordering::Relaxed) != 0
+            || self.phase().epoch().number() >= 1 << (Epoch::BITS - 1)
+    }
+
+    /// Whether it can be made to fit a policy, at the price of more memory than that needs: only one
+    /// that would fit no other well either.
+    pub(crate) fn can_fit(&self, policy: &Policy) -> bool {
+        self.swapped.load(Ordering::Relaxed) != 0 && self.windows.at(Windows::FIRST).can_be(policy)
     }
 
     /// Begins a new use of a retired state, by a policy that it has room for.

@@ -92,6 +92,7 @@ impl Shared {
         let kept = self.window().kept(from.epoch(), at, old.slow() && new.slow());
         // Ordering: who sees anything of the new policy also sees that the old epoch is over.
         fence(Ordering::Release);
+        self.swapped.store(1, Ordering::Relaxed);
         self.windows.adopt(new.place(), policy);
         self.watch_flights(policy);
         self.recovery.adopt(policy);
@@ -122,7 +123,10 @@ impl Shared {
     pub(crate) fn hold_still(&self) -> (Phase, Phase) {
         loop {
             let phase = self.phase();
-            let still = phase.held_still(self.route(phase));
+            // While calls return, the primary must not get all of them at once.
+            let returning = phase.kind() == Kind::Returning;
+            let route = if returning { Route::Fallback } else { self.route(phase) };
+            let still = phase.held_still(route);
             if self.swap(phase, still) {
                 return (phase, still);
             }

@@ -172,6 +172,9 @@ fn window(buckets: Option<Vec<BucketText>>, calls: Option<String>) -> Result<Sav
         }
         (buckets, None) => {
             let buckets = buckets.unwrap_or_default();
+            if buckets.len() > Policy::MOST_BUCKETS as usize {
+                return Err(Refused::Buckets);
+            }
             if !buckets.is_sorted_by(|older, younger| older.age_ns >= younger.age_ns) {
                 return Err(Refused::Order);
             }
@@ -209,6 +212,7 @@ pub(super) enum Refused {
     TwoWindows,
     LastCalls,
     Calls,
+    Buckets,
     Order,
     Run,
     Trips,
@@ -244,6 +248,9 @@ impl fmt::Display for Refused {
                 "`window` has a bucket with more slow calls than calls, or more than {MOST_CALLS} \
                  calls in all"
             ),
+            Self::Buckets => {
+                write!(f, "`window` must have at most {} buckets", Policy::MOST_BUCKETS)
+            }
             Self::Order => f.write_str("`window` is out of order: the oldest bucket comes first"),
             Self::Run => write!(f, "`consecutive_failures` must be at most {MOST_CALLS}"),
             Self::Trips => write!(

@@ -181,14 +181,22 @@ impl CountWindow {
         slots.map(sample).collect()
     }
 
+    /// Begins to count an epoch that has not begun, so that a late call which pushes out one of its
+    /// calls takes that call's part away at once.
+    pub(crate) fn begin(&self, epoch: Epoch) {
+        // Ordering: Release, as in `change`: who sees it sees that the old epoch is over.
+        self.counts.0.store(Counts(0).changed(epoch, 0, 0).0, Ordering::Release);
+    }
+
     /// Another size. Whoever calls this begins a new epoch before and after it.
     pub(crate) fn cut(&self, size: u32) {
         // Ordering: Release, as in the time window.
         for slot in &self.slots {
             slot.store(Slot::EMPTY.0, Ordering::Release);
         }
-        self.base.store(self.position.0.load(Ordering::Relaxed), Ordering::Release);
+        // The size first: a late call that takes a position of the new use finds its slot by it.
         self.size.store(u64::from(size), Ordering::Release);
+        self.base.store(self.position.0.fetch_add(0, Ordering::AcqRel), Ordering::Release);
     }
 
     fn size(&self) -> u64 {
@@ -208,8 +216,9 @@ impl CountWindow {
     // Not inlined, so that it takes no room among the instructions of the time window's calls.
     #[inline(never)]
     pub(crate) fn count(&self, epoch: Epoch, sample: Sample, is_current: impl Fn(Epoch) -> bool) {
-        // Ordering: Relaxed: a position is a name, the slot's exchange carries the rest.
-        let position = self.position.0.fetch_add(1, Ordering::Relaxed);
+        // Ordering: Acquire, so that a position of a new use comes with its size: see `cut`. For
+        // the rest it is a name, and the slot's exchange carries what belongs to it.
+        let position = self.position.0.fetch_add(1, Ordering::Acquire);
         let slot = self.slot(position % self.size());
         let new = Slot::new(position, epoch, sample);
         let mut old = Slot(slot.load(Ordering::Acquire));

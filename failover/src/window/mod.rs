@@ -21,8 +21,10 @@
 //! not the newest of all, its buckets are read one by one.
 //!
 //! Each opening counts up a version before anything else of the shard is written. A reader that
-//! finds other versions after its reading than before starts again; one that finds the same has
-//! read one window, whatever the clock and late results did meanwhile.
+//! finds other versions, or another newest tick, after its reading than before starts again; one that
+//! finds the same has read one window, whatever the clock and late results did meanwhile. The tick
+//! counts beside the version, since a reading may begin between an opening's first write and its
+//! second.
 //!
 //! # Epochs
 //! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
@@ -152,6 +154,7 @@ impl Window {
                 window.seed(slot, epoch, at, buckets);
             }
             (Self::Count(window), Kept::Calls(calls)) => {
+                window.begin(epoch);
                 for &sample in calls {
                     window.count(epoch, sample, |running| running == epoch);
                 }
@@ -175,7 +178,7 @@ impl Window {
     }
 
     /// Whether it can be a policy's window.
-    fn can_be(&self, policy: &Policy) -> bool {
+    pub(crate) fn can_be(&self, policy: &Policy) -> bool {
         match (self, policy.last_calls()) {
             (Self::Time(_), None) => true,
             (Self::Count(window), Some(calls)) => window.has_room_for(calls),

@@ -108,9 +108,10 @@ impl Shard {
         }
     }
 
-    /// Adds the counts of a bucket to an epoch that nobody reads yet, the oldest first.
+    /// Adds the counts of a bucket to an epoch that nobody reads before another one is opened, the
+    /// oldest first.
     pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
-        self.open(span, epoch, tick);
+        self.turn_to(span, epoch, tick, false);
         if let Some(Bucket { counts, .. }) = self.ring.get(self.place.load(Ordering::Relaxed)) {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
@@ -124,6 +125,12 @@ impl Shard {
 
     /// Makes a bucket the running one. For the shard's owner alone.
     pub(super) fn open(&self, span: &Span, epoch: Epoch, tick: u64) {
+        self.turn_to(span, epoch, tick, true);
+    }
+
+    /// `sums`: whether somebody reads before the next bucket is opened, so that what the earlier
+    /// ones hold has to be added up.
+    fn turn_to(&self, span: &Span, epoch: Epoch, tick: u64, sums: bool) {
         let last = Stamp(self.stamp.load(Ordering::Relaxed));
         // Where the clock went back, the bucket that is open stays open.
         let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
@@ -142,7 +149,9 @@ impl Shard {
         bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
         // Ordering: version and stamps above are seen by whoever sees anything of what is below.
         fence(Ordering::Release);
-        self.earlier.set(&self.sum_before(epoch, tick, span));
+        if sums {
+            self.earlier.set(&self.sum_before(epoch, tick, span));
+        }
         if was != stamp.0 {
             bucket.counts.set(&Tally::default());
         }

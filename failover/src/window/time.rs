@@ -161,12 +161,17 @@ impl TimeWindow {
     pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
         self.shards.begin(slot);
+        let oldest = span.tick(at) - (u64::from(span.buckets) - 1);
+        let mut ticks = BTreeMap::<u64, Tally>::new();
         for (&began, tally) in kept {
-            if let Some(tick) = span.tick_of(began) {
-                shard.seed(&span, epoch, tick, tally);
+            if let Some(tick) = span.tick_of(began).filter(|tick| *tick >= oldest) {
+                ticks.entry(tick).or_default().add(tally);
             }
         }
-        shard.seed(&span, epoch, span.tick(at), &Tally::default());
+        for (&tick, tally) in &ticks {
+            shard.seed(&span, epoch, tick, tally);
+        }
+        shard.open(&span, epoch, span.tick(at));
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
@@ -233,6 +238,12 @@ fn add_up<'a>(
     for shard in shards.clone() {
         tally.successes += shard.sum(epoch, ticks, Which::Successes);
     }
-    let now = shards.map(Shard::opened).sum::<u64>();
-    (now == opened).then_some(tally)
+    // The version may have been raised just before it was read first, and all else written since:
+    // the newest tick is then another one by now, or nothing in the window was emptied.
+    let (mut opened_now, mut newest_now) = (0, at_least);
+    for shard in shards {
+        opened_now += shard.opened();
+        newest_now = newest_now.max(shard.newest(epoch).unwrap_or(0));
+    }
+    (opened_now == opened && newest_now == newest).then_some(tally)
 }

@@ -107,10 +107,11 @@ impl Entry {
             response_code,
             error,
         };
+        // The record first: nothing that telling does may cost it.
+        open.trail.push(call.clone());
         if let Some(tell) = open.tell {
             tell(&call, &open.trace);
         }
-        open.trail.push(call);
     }
 }
 

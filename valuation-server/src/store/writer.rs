@@ -25,6 +25,9 @@ use super::{Entry, StoreConfig, logs, open, valuations};
 /// How long nothing must come in until the write-ahead log is emptied.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// For how long what is owed is tried again at the end. Shorter than the stop waits for the database.
+const LAST_TRIES: Duration = Duration::from_secs(4);
+
 /// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is gone.
 pub(super) fn start(
     conn: Connection,
@@ -80,9 +83,7 @@ impl Writer {
                 Err(_) => self.probe(),
             }
         }
-        if !self.owed.is_empty() {
-            self.probe();
-        }
+        self.settle_owed();
         self.wal.settle(&self.conn);
         drop(self);
         for done in stopping {
@@ -96,6 +97,17 @@ impl Writer {
             self.fell_ill(&cause);
         } else if self.wal.is_unsettled() && self.last_message.elapsed() >= QUIET {
             self.wal.settle(&self.conn);
+        }
+    }
+
+    /// What is owed was bought: at the end the database gets a while to be able to store it.
+    fn settle_owed(&mut self) {
+        let ended = Instant::now();
+        while !self.owed.is_empty() && ended.elapsed() < LAST_TRIES {
+            self.probe();
+            if !self.owed.is_empty() {
+                thread::sleep(PROBE_INTERVAL);
+            }
         }
     }
 

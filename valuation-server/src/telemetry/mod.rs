@@ -24,6 +24,9 @@ pub fn start(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // A line that can't be written would be reported on standard error, which is what can't be
+        // written to: and that panics.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     // Each fails where a log has been started already, which is then as good.

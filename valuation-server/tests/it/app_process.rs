@@ -373,6 +373,32 @@ async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answ
     assert_eq!(halves, 0);
 }
 
+/// A collector of logs that dies takes nothing with it: no row, no answer, no orderly stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_reads_the_log_any_more_all_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("valuations.sqlite");
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Status(500)));
+    premium.set_fault(Fault::always(Mode::Status(500)));
+    let process = Process::start(&database, &supercar, &premium).await;
+    let Process { mut child, log, address } = process;
+    drop(log);
+    for car in 0..3 {
+        let mut client = Client::connect(address).await;
+        client.send(&put(&format!("/valuations/A{car}"), "{\"mileage\": 1}")).await;
+        assert_eq!(client.answer().await.status, 503);
+    }
+    let id = child.id().unwrap().to_string();
+    let sent = std::process::Command::new("kill").args(["-s", "TERM", &id]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    let stored = rusqlite::Connection::open(&database).unwrap();
+    let rows: u32 =
+        stored.query_row("SELECT count(*) FROM ProviderLogs", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 6);
+}
+
 /// A crash loop must not hammer a broken primary: each start would ask it ten times anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_the_route_is_as_before() {
