@@ -149,7 +149,9 @@ impl<K: Clock> FailoverHandle<K> {
     /// nothing.
     ///
     /// With the feature `serde` it can be written down. What the probes have said so far, calls
-    /// under way, and a provider's hint for the next trip are not saved, nor is the policy.
+    /// under way, and a provider's hint for the next trip are not saved, nor is the policy, nor what
+    /// the primary's window held at the trip: a [watched fallback](crate::FallbackFailing) that is
+    /// compared to it then stays.
     #[must_use]
     pub fn save(&self) -> Saved {
         self.lease.shared().save(self.clock.now())

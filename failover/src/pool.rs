@@ -10,7 +10,9 @@
 //! is with an allocator, except that it does not go back to the system. A state that has been used
 //! for half a million transitions is not used again, so that its next user meets no epoch of an
 //! earlier one; its few kilobytes are lost. A call that ends after its state came back carries an
-//! epoch that is over, and its result changes nothing for the next user.
+//! epoch that is over, and its result changes nothing for the next user. Only one that has made a
+//! transition, and is suspended before it tells of it until the state has a next user, tells that
+//! user's observers.
 
 use std::borrow::Cow;
 use std::mem;

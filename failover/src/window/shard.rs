@@ -10,8 +10,9 @@ use crate::sync::{AtomicU64, Ordering, Setting, fence};
 /// Which stretch of time a bucket is for: an epoch and a tick, in one word.
 ///
 /// Ticks number the buckets since the window's origin. 44 bits of ticks of at least 1 ms last 557
-/// years; the epoch's 20 bits come round after a million transitions, by when a bucket filled in
-/// the epoch of the same name has left the window by its tick.
+/// years. The epoch's 20 bits come round after a million transitions: a thread that has counted
+/// nothing since then shows its counts of the epoch of that name again, if their ticks are still in
+/// the window. So it takes a million transitions within the length of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(pub(super) u64);
 
