@@ -3,6 +3,7 @@
 //! `RUSTFLAGS="--cfg failover_loom" cargo test -p failover --lib --release interleavings`
 
 mod conditions;
+mod credit;
 mod ways_back;
 
 use std::sync::Arc as StdArc;
@@ -184,17 +185,19 @@ fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
 #[test]
 fn unease_set_and_taken_away_at_once_ends_right() {
     model(|| {
-        let model = Model::new(2, 6);
-        // 1/1 exceeds a half: uneasy. Then a success calms (1/2) while two failures disturb (3/4).
+        let model = Model::new(2, 7);
+        // 3 failures are what the minimum may have, and 4 are too many unless 4 successes come.
+        call(&model.shared, FAIL);
         call(&model.shared, FAIL);
         let thread = model.spawn(&[OK]);
         call(&model.shared, FAIL);
         call(&model.shared, FAIL);
         thread.join().unwrap();
         assert!(model.shared.phase().is_uneasy());
-        // 3/5 by a success, and 3/6 by another would not exceed; a failure makes 4/6.
         call(&model.shared, OK);
-        call(&model.shared, FAIL);
+        assert_eq!(model.shared.phase().kind(), Kind::Primary);
+        // 4/7, made up by a success.
+        call(&model.shared, OK);
         assert_eq!(model.shared.phase().kind(), Kind::Fallback);
     });
 }

@@ -5,9 +5,9 @@
 //! calls that are judged at the same time at least one therefore sees the other's count.
 //!
 //! Not every call needs to be judged. A fast success can raise neither the failure rate nor the
-//! share of slow calls; it can only make up the minimum of calls in a window whose rate exceeds the
-//! threshold already. Such a window is marked uneasy in the phase, which every call reads anyway,
-//! and while it is, every call is judged. A call that opens a bucket is judged too, since the
+//! share of slow calls; it can only make up the minimum of calls in a window that has more failures
+//! than the minimum may have. Such a window is marked uneasy in the phase, which every call reads
+//! anyway, and while it is, every call is judged. A call that opens a bucket is judged too, since the
 //! window slid and may have lost successes. So it costs a healthy window nothing, and:
 //!
 //! - if the window at rest exceeds a threshold and holds its minimum, the route is the fallback,
@@ -15,7 +15,21 @@
 //! - unease is set and taken away by whoever judged, and judged once more afterwards: two calls
 //!   that judged differently can't leave the wrong mark behind.
 //!
-//! Consecutive failures need neither: one word counts them, so that exactly one failure makes up
+//! # Why few failures are judged
+//! Whoever judges a window far below its threshold knows how many more failures can change nothing,
+//! whatever successes come, and lends a part of them to its own thread: *credit*, in its shard.
+//! Failures that it covers are counted like successes, without a fence or a look at other threads'
+//! counts. A primary that begins to fail after a million successes is judged some dozens of times
+//! until it trips, and just before that each time.
+//!
+//! Whoever judges takes all that is lent for spent: `failures + credit` is the most that the window
+//! can hold before somebody judges again, and where that is too many, the window is uneasy and its
+//! threads give back what they have. Credit is judged once more after it was taken, behind another
+//! fence, and given back if others took too much at the same time; of all that took some, the last
+//! has seen the others'. It ends with the bucket that it was lent in, as the next one has to be
+//! judged when it is opened; until that bucket leaves the window it is taken for spent all the same.
+//!
+//! Consecutive failures need none of this: one word counts them, so that exactly one failure makes up
 //! the number, and the call that ended with it trips, whatever ends after it.
 //!
 //! Calls that hang end nothing. They are looked for by admissions: by the first of each thread in
@@ -33,27 +47,32 @@ use crate::shared::Shared;
 use crate::slot;
 use crate::sync::{Ordering, fence};
 
+/// Less credit than this is not worth the second look that it takes.
+const LEAST_CREDIT: u64 = if cfg!(failover_loom) { 1 } else { 4 };
+
 impl Shared {
     /// Judges what the calls that ended say. `run`: how many failures in a row the call that is
     /// judged has made up.
     #[cold]
     pub(crate) fn judge(&self, epoch: Epoch, at: u64, run: u64) {
         let options = self.options();
-        if !options.rates() && !self.rules.is_too_long(run) {
+        // What is not judged now is of an epoch that never will be.
+        if !options.rates() && !self.rules.is_too_long(run) || !self.phase().is_judged() {
             return;
         }
+        let mut may_lend = true;
         loop {
             // Ordering: SeqCst. Of two threads that counted, each followed by this fence, at least
-            // one sees the other's count; likewise a count and a change of unease.
+            // one sees the other's count; likewise a count and a change of unease or of credit.
             fence(Ordering::SeqCst);
             let phase = self.phase();
             if phase.epoch() != epoch || !phase.is_judged() {
                 return;
             }
-            let tally = self.window().latest(epoch, options.slow());
-            let verdict = match self.rules.judge(&tally, run) {
+            let reading = self.window().latest(epoch, options.slow());
+            let verdict = match self.rules.judge(&reading.tally, run) {
                 Verdict::Trip(_) => {
-                    let tally = self.window().confirm(epoch, tally);
+                    let tally = self.window().confirm(epoch, reading.tally);
                     match self.rules.judge(&tally, run) {
                         Verdict::Trip(condition) => {
                             if self.trip(phase, at, condition, tally) {
@@ -67,13 +86,46 @@ impl Shared {
                 }
                 verdict => verdict,
             };
-            let uneasy = verdict == Verdict::Uneasy;
+            let spare = match verdict {
+                Verdict::Calm { spare } => spare.checked_sub(reading.credit),
+                _ => None,
+            };
+            if self.change_credit(epoch, spare, reading.threads, may_lend) {
+                may_lend = false;
+                continue;
+            }
+            let uneasy = spare.is_none();
             if phase.is_uneasy() == uneasy {
                 return;
             }
             // Whoever wins or loses this judges once more.
             self.swap(phase, phase.with_unease(uneasy));
         }
+    }
+
+    /// Lends this thread a part of the failures that the window can spare, or takes back what it has
+    /// where none can be spared. True if that changed anything.
+    fn change_credit(
+        &self,
+        epoch: Epoch,
+        spare: Option<u64>,
+        threads: u64,
+        may_lend: bool,
+    ) -> bool {
+        // A thread that is ending counts for one call under a number that is another's next.
+        let Some(slot) = slot::number() else { return false };
+        let has_some = self.window().own_credit(slot, epoch) > 0;
+        let credit = match spare {
+            None if has_some => 0,
+            // Each thread may want as much, and there may be one that has not counted yet.
+            Some(spare) if may_lend && !has_some => match spare / (threads + 1) {
+                0..LEAST_CREDIT => return false,
+                credit => credit,
+            },
+            _ => return false,
+        };
+        self.window().lend(slot, epoch, credit);
+        true
     }
 
     /// Trips if too many calls hang, unless this thread has looked in the running bucket already.

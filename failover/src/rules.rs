@@ -92,15 +92,16 @@ impl Options {
 /// What was counted says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// No rate exceeds its threshold: no fast success can change that.
-    Calm,
-    /// A rate exceeds its threshold, and calls are missing to the minimum.
+    /// No condition holds, and `spare` more failures that are not slow change nothing about that,
+    /// whatever successes come between them.
+    Calm { spare: u64 },
+    /// A rate exceeds its threshold as soon as the calls come that are missing to the minimum.
     Uneasy,
     /// A condition holds.
     Trip(Condition),
 }
 
-/// A fraction that is never exceeded where there is no condition: see [`Rates::judge`].
+/// A fraction, and how many calls there must be. It is never exceeded where there is no condition.
 #[derive(Debug)]
 struct Rate {
     numerator: Setting,
@@ -123,15 +124,34 @@ impl Rate {
         self.minimum_calls.store(minimum_calls, Ordering::Release);
     }
 
-    fn judge(&self, part: u64, whole: u64, condition: Condition) -> Verdict {
+    fn ratio(&self) -> (u64, u64) {
         let number = |number: &Setting| number.load(Ordering::Acquire);
-        if !exceeds(part, whole, number(&self.numerator), number(&self.denominator)) {
-            Verdict::Calm
-        } else if whole < self.minimum_calls.load(Ordering::Acquire) {
-            Verdict::Uneasy
-        } else {
-            Verdict::Trip(condition)
-        }
+        (number(&self.numerator), number(&self.denominator))
+    }
+
+    /// Whether the part exceeds its share of the whole, and the whole is the minimum of calls.
+    fn holds(&self, part: u64, whole: u64) -> bool {
+        let (numerator, denominator) = self.ratio();
+        exceeds(part, whole, numerator, denominator)
+            && whole >= self.minimum_calls.load(Ordering::Acquire)
+    }
+
+    /// How much larger the part may become, and the whole with it, until this can hold. `None` if
+    /// calls of another kind alone can make it hold.
+    ///
+    /// It holds of no part up to its share of the minimum, since the whole must be the minimum at
+    /// least, and of none up to its share of what the calls of other kinds are the rest of. Those
+    /// only become more.
+    fn spare(&self, part: u64, whole: u64) -> Option<u64> {
+        let (numerator, denominator) = self.ratio();
+        let minimum = self.minimum_calls.load(Ordering::Acquire);
+        // Numbers that are out of range make it less than it is.
+        let of_minimum = numerator.saturating_mul(minimum) / denominator;
+        let of_others = match denominator.saturating_sub(numerator) {
+            0 => u64::MAX,
+            rest => numerator.saturating_mul(whole.saturating_sub(part)) / rest,
+        };
+        of_minimum.max(of_others).checked_sub(part)
     }
 }
 
@@ -210,16 +230,19 @@ impl Rules {
 
     /// What the calls that ended say: the first condition that holds. `run`: the failures in a row.
     pub(crate) fn judge(&self, tally: &Tally, run: u64) -> Verdict {
-        let failures = self.failures.judge(tally.failures, tally.calls(), Condition::FailureRate);
-        if let Verdict::Trip(_) = failures {
-            return failures;
+        let (calls, failures, slow) = (tally.calls(), tally.failures, tally.slow);
+        if self.failures.holds(failures, calls) {
+            return Verdict::Trip(Condition::FailureRate);
         }
         if self.is_too_long(run) {
             return Verdict::Trip(Condition::ConsecutiveFailures { failures: run });
         }
-        match self.slow.judge(tally.slow, tally.calls(), Condition::SlowCalls) {
-            Verdict::Calm => failures,
-            slow => slow,
+        if self.slow.holds(slow, calls) {
+            return Verdict::Trip(Condition::SlowCalls);
+        }
+        match (self.failures.spare(failures, calls), self.slow.spare(slow, calls)) {
+            (Some(spare), Some(_)) => Verdict::Calm { spare },
+            _ => Verdict::Uneasy,
         }
     }
 
@@ -230,14 +253,56 @@ impl Rules {
         if calls >= self.stalled_calls.load(Ordering::Acquire) {
             return Some(condition(calls, None));
         }
-        match self.stalls.judge(recent, admitted, condition(recent, Some(admitted))) {
-            Verdict::Trip(condition) => Some(condition),
-            Verdict::Calm | Verdict::Uneasy => None,
-        }
+        self.stalls.holds(recent, admitted).then(|| condition(recent, Some(admitted)))
     }
 }
 
 /// A policy's times are at most 366 days, which is far below 2^64 ns.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    /// Every small part, number of others, ratio and minimum: `spare` is the most that can be added
+    /// to the part so that the rate holds of nothing that comes on the way, whatever others come.
+    #[test]
+    fn what_is_spare_is_the_most_that_can_change_nothing() {
+        let ever_holds = |rate: &Rate, part: u64, others: u64| {
+            (others..others + 60).any(|others| rate.holds(part, part + others))
+        };
+        for (numerator, denominator) in [(1, 2), (1, 3), (2, 3), (1, 10), (9, 10), (1, 1)] {
+            for minimum in [1, 2, 5, 10, 19] {
+                let rate = Rate::new();
+                rate.set(Some(Ratio::new(numerator, denominator).unwrap()), minimum);
+                for (part, others) in (0..25).flat_map(|part| (0..25).map(move |o| (part, o))) {
+                    let case = (numerator, denominator, minimum, part, others);
+                    match rate.spare(part, part + others) {
+                        None => assert!(ever_holds(&rate, part, others), "{case:?}"),
+                        Some(spare) => {
+                            let most = part + spare.min(100);
+                            assert!(
+                                (part..=most).all(|p| !ever_holds(&rate, p, others)),
+                                "{case:?}"
+                            );
+                            let is_most = spare > 100 || ever_holds(&rate, most + 1, others);
+                            assert!(is_most, "{case:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_leave_less_to_spare_and_nothing_panics() {
+        let rate = Rate::new();
+        rate.set(Some(Ratio::new(u32::MAX - 1, u32::MAX).unwrap()), u64::MAX);
+        assert_eq!(rate.spare(u64::MAX, u64::MAX), None);
+        assert!(rate.spare(0, u64::MAX).unwrap() >= u64::from(u32::MAX));
+        rate.set(None, 1);
+        assert_eq!(rate.spare(7, u64::MAX), Some(u64::MAX - 7));
+    }
 }

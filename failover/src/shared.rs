@@ -208,13 +208,13 @@ impl Shared {
         let at = self.at(now);
         let slow = began != Began::UNKNOWN && self.rules.is_slow(at.saturating_sub(began.0));
         let sample = Sample { failed, slow };
-        let opened = match slot::number() {
+        let due = match slot::number() {
             Some(slot) => self.put(slot, epoch, at, sample),
             None => self.put_first(epoch, at, sample),
         };
         let run = if self.options().consecutive() { self.count_run(epoch, failed) } else { 0 };
         // The phase is read after counting: see `judge`.
-        if failed || slow || opened || self.phase().is_uneasy() {
+        if due || (run > 0 && self.rules.is_too_long(run)) || self.phase().is_uneasy() {
             self.judge(epoch, at, run);
         }
     }

@@ -58,6 +58,16 @@ pub(crate) struct Sample {
     pub(crate) slow: bool,
 }
 
+/// What a window says to whoever judges it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) tally: Tally,
+    /// How many more failures all threads together may count without judging them.
+    pub(crate) credit: u64,
+    /// How many threads have counted.
+    pub(crate) threads: u64,
+}
+
 /// What a window holds, apart from its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -92,8 +102,9 @@ impl Window {
         }
     }
 
-    /// Counts one call that ended at `at`. True if the window may have lost calls since it was
-    /// last judged. `is_current` says whether an epoch still runs.
+    /// Counts one call that ended at `at`. True if it has to be judged: the window may have lost
+    /// calls since it was judged last, or the call is slow, or a failure that no credit covers.
+    /// `is_current` says whether an epoch still runs.
     #[inline]
     pub(crate) fn count(
         &self,
@@ -107,17 +118,34 @@ impl Window {
             Self::Time(window) => window.count(slot, epoch, at, sample),
             Self::Count(window) => {
                 window.count(epoch, sample, is_current);
-                false
+                sample.failed || sample.slow
             }
         }
     }
 
-    /// The counts of one epoch when the latest call was counted. `slow`: whether slow calls are
+    /// What is read of one epoch when the latest call was counted. `slow`: whether slow calls are
     /// asked for; they are one more pass.
-    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Tally {
+    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Reading {
         match self {
             Self::Time(window) => window.latest(epoch, slow),
-            Self::Count(window) => window.tally(epoch),
+            // All of it is one word: to judge a failure costs less than to have credit.
+            Self::Count(window) => Reading { tally: window.tally(epoch), credit: 0, threads: 1 },
+        }
+    }
+
+    /// How many more failures this thread may count in that epoch without judging them.
+    pub(crate) fn own_credit(&self, slot: usize, epoch: Epoch) -> u64 {
+        match self {
+            Self::Time(window) => window.own_credit(slot, epoch),
+            Self::Count(_) => 0,
+        }
+    }
+
+    /// Lets this thread count that many more failures in that epoch without judging them: in the
+    /// running bucket, and none where there is no credit. Whoever calls this judges once more.
+    pub(crate) fn lend(&self, slot: usize, epoch: Epoch, failures: u64) {
+        if let Self::Time(window) = self {
+            window.lend(slot, epoch, failures);
         }
     }
 

@@ -43,6 +43,8 @@ impl Stamp {
 pub(super) struct Ticks {
     oldest: u64,
     newest: u64,
+    /// How many places a ring has.
+    buckets: u64,
     /// Where in a ring the newest is.
     place: u64,
 }
@@ -51,7 +53,12 @@ impl Ticks {
     /// Of the window that ends with the tick `newest`.
     pub(super) fn new(newest: u64, span: &Span) -> Self {
         let buckets = u64::from(span.buckets());
-        Self { oldest: newest.saturating_sub(buckets - 1), newest, place: newest % buckets }
+        let oldest = newest.saturating_sub(buckets - 1);
+        Self { oldest, newest, buckets, place: newest % buckets }
+    }
+
+    fn place_of(&self, tick: u64) -> u64 {
+        if tick == self.newest { self.place } else { tick % self.buckets }
     }
 }
 
@@ -71,6 +78,8 @@ pub(super) struct Shard {
     ring: Ring,
     /// The calls in the buckets of the window that are older than the running one.
     earlier: Counts,
+    /// So many failures of the running bucket need not be judged: see `judge`.
+    credit: AtomicU64,
 }
 
 impl Shard {
@@ -82,6 +91,7 @@ impl Shard {
             opened: AtomicU64::new(0),
             ring: Ring::new(buckets),
             earlier: Counts::new(),
+            credit: AtomicU64::new(0),
         }
     }
 
@@ -94,18 +104,63 @@ impl Shard {
             && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(epoch)
     }
 
-    /// Counts one call in the running bucket.
+    /// Counts one call in the running bucket. True if it has to be judged: it was slow, or a failure
+    /// beyond the credit.
     #[inline]
-    pub(super) fn count(&self, sample: Sample) {
-        let place = self.place.load(Ordering::Relaxed);
-        if let Some(Bucket { counts, .. }) = self.ring.get(place) {
-            let counter = if sample.failed { &counts.failures } else { &counts.successes };
-            // Ordering: Release, so that who reads this failure also sees the successes that came
-            // before it, and who reads that it was slow sees that it was: see `window` on reading.
-            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
-            if sample.slow {
-                counts.slow.store(counts.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
-            }
+    pub(super) fn count(&self, sample: Sample) -> bool {
+        let Some(Bucket { counts, .. }) = self.running() else { return false };
+        let counter = if sample.failed { &counts.failures } else { &counts.successes };
+        let calls = counter.load(Ordering::Relaxed) + 1;
+        // Ordering: Release, so that who reads this failure also sees the successes that came
+        // before it, and who reads that it was slow sees that it was: see `window` on reading.
+        counter.store(calls, Ordering::Release);
+        if sample.slow {
+            counts.slow.store(counts.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
+        }
+        sample.slow || sample.failed && calls > self.credit.load(Ordering::Relaxed)
+    }
+
+    /// For the owner: the bucket that is counted in.
+    #[inline]
+    fn running(&self) -> Option<&Bucket> {
+        self.ring.get(self.place.load(Ordering::Relaxed))
+    }
+
+    /// For the owner: how much is left of its credit in that epoch.
+    pub(super) fn own_credit(&self, epoch: Epoch) -> u64 {
+        self.failures_in(epoch)
+            .map_or(0, |failures| self.credit.load(Ordering::Relaxed).saturating_sub(failures))
+    }
+
+    /// For the owner: that many more failures of the running bucket need not be judged, if it is of
+    /// that epoch. Whoever calls this judges once more.
+    pub(super) fn lend(&self, epoch: Epoch, failures: u64) {
+        if let Some(so_far) = self.failures_in(epoch) {
+            // Ordering: Release suffices with the fence that follows in `judge`.
+            self.credit.store(so_far.saturating_add(failures), Ordering::Release);
+        }
+    }
+
+    fn failures_in(&self, epoch: Epoch) -> Option<u64> {
+        let is_running = Stamp(self.stamp.load(Ordering::Relaxed)).is_of(epoch);
+        let running = if is_running { self.running() } else { None };
+        running.map(|bucket| bucket.counts.failures.load(Ordering::Relaxed))
+    }
+
+    /// How many more failures of a window its owner may count without judging them.
+    #[inline]
+    pub(super) fn credit(&self, epoch: Epoch, ticks: Ticks) -> u64 {
+        // Ordering: Acquire pairs with the fence in `turn_to`.
+        let credit = self.credit.load(Ordering::Acquire);
+        if credit == 0 {
+            return 0;
+        }
+        match self.newest(epoch).filter(|tick| *tick >= ticks.oldest) {
+            None => 0,
+            // A count that is of another bucket by now makes the reading start again.
+            Some(tick) => self.ring.get(ticks.place_of(tick)).map_or(credit, |bucket| {
+                credit.saturating_sub(bucket.counts.failures.load(Ordering::Acquire))
+            }),
         }
     }
 
@@ -113,7 +168,7 @@ impl Shard {
     /// oldest first.
     pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
         self.turn_to(span, epoch, tick, false);
-        if let Some(Bucket { counts, .. }) = self.ring.get(self.place.load(Ordering::Relaxed)) {
+        if let Some(Bucket { counts, .. }) = self.running() {
             // Ordering: Relaxed: the epoch's beginning publishes them.
             let add = |counter: &AtomicU64, calls| {
                 counter.store(counter.load(Ordering::Relaxed) + calls, Ordering::Relaxed);
@@ -150,6 +205,8 @@ impl Shard {
         bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
         // Ordering: version and stamps above are seen by whoever sees anything of what is below.
         fence(Ordering::Release);
+        // Whoever opens a bucket judges, and may get another one then.
+        self.credit.store(0, Ordering::Relaxed);
         if sums {
             self.earlier.set(&self.sum_before(epoch, tick, span));
         }

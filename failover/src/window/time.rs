@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ring::Which;
 use super::shard::{Shard, Ticks};
 use super::shards::Shards;
-use super::{Sample, Tally};
+use super::{Reading, Sample, Tally};
 use crate::Policy;
 use crate::phase::Epoch;
 use crate::sync::{Ordering, Setting};
@@ -111,7 +111,8 @@ impl TimeWindow {
     }
 
     /// Counts one call that ended at `at` nanoseconds after the origin, in this thread's shard,
-    /// whose number is `slot`. True if it opened a bucket.
+    /// whose number is `slot`. True if it has to be judged: the window slid, the call was slow, or it
+    /// was a failure beyond the shard's credit.
     #[inline]
     pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
         let shard = self.shard(slot);
@@ -119,8 +120,18 @@ impl TimeWindow {
         if opens {
             self.open(slot, shard, epoch, at);
         }
-        shard.count(sample);
-        opens
+        let due = shard.count(sample);
+        opens || due
+    }
+
+    /// How many more failures this thread may count in that epoch without judging them.
+    pub(crate) fn own_credit(&self, slot: usize, epoch: Epoch) -> u64 {
+        self.shard(slot).own_credit(epoch)
+    }
+
+    /// Lets this thread count that many more failures in that epoch without judging them.
+    pub(crate) fn lend(&self, slot: usize, epoch: Epoch, failures: u64) {
+        self.shard(slot).lend(epoch, failures);
     }
 
     #[cold]
@@ -177,25 +188,25 @@ impl TimeWindow {
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
     /// counted, if that is later. `slow`: whether slow calls are asked for.
     pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
-        self.read(epoch, self.span().tick(at), slow)
+        self.read(epoch, self.span().tick(at), slow).tally
     }
 
-    /// The counts of one epoch in the window that ends at the latest call that was counted.
-    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Tally {
+    /// What is read of one epoch in the window that ends at the latest call that was counted.
+    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Reading {
         self.read(epoch, 0, slow)
     }
 
-    fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Tally {
+    fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Reading {
         let span = self.span();
         loop {
-            let tally = match self.shards.few() {
+            let reading = match self.shards.few() {
                 Some(shards) => add_up(shards.iter(), &span, epoch, at_least, slow),
                 None => add_up(self.shards.iter(), &span, epoch, at_least, slow),
             };
             // The window slid under the reading. A thread does that once a bucket's width, or an
             // epoch, so this ends.
-            if let Some(tally) = tally {
-                return tally;
+            if let Some(reading) = reading {
+                return reading;
             }
         }
     }
@@ -219,20 +230,25 @@ fn add_up<'a>(
     epoch: Epoch,
     at_least: u64,
     slow: bool,
-) -> Option<Tally> {
-    let (mut opened, mut newest) = (0, at_least);
+) -> Option<Reading> {
+    let (mut opened, mut newest, mut threads) = (0, at_least, 0);
     for shard in shards.clone() {
         opened += shard.opened();
-        newest = newest.max(shard.newest(epoch).unwrap_or(0));
+        if let Some(tick) = shard.newest(epoch) {
+            newest = newest.max(tick);
+            threads += 1;
+        }
     }
     let ticks = Ticks::new(newest, span);
-    let mut tally = Tally::default();
+    let (mut tally, mut credit) = (Tally::default(), 0_u64);
     if slow {
         for shard in shards.clone() {
             tally.slow += shard.sum(epoch, ticks, Which::Slow);
         }
     }
     for shard in shards.clone() {
+        // Before the failures: what is used of it meanwhile is in one of the two, or in both.
+        credit = credit.saturating_add(shard.credit(epoch, ticks));
         tally.failures += shard.sum(epoch, ticks, Which::Failures);
     }
     for shard in shards.clone() {
@@ -245,5 +261,5 @@ fn add_up<'a>(
         opened_now += shard.opened();
         newest_now = newest_now.max(shard.newest(epoch).unwrap_or(0));
     }
-    (opened_now == opened && newest_now == newest).then_some(tally)
+    (opened_now == opened && newest_now == newest).then_some(Reading { tally, credit, threads })
 }
