@@ -168,7 +168,7 @@ where
         let watch = self.monitor.watch();
         let (call, ticket) = match watch.admit() {
             Ok(pass) => {
-                let (call, ticket) = watch.call(watch.begin(pass), || self.inner.call(request));
+                let (call, ticket) = watch.call(watch.enter(pass), || self.inner.call(request));
                 (call, Some(ticket))
             }
             Err(_) => (self.inner.call(request), None),

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::clock::{Clock, CoarseClock};
+use crate::clock::{Clock, CoarseClock, Moment};
 use crate::phase::Epoch;
 use crate::pool::Lease;
-use crate::recovery::Admitted;
+use crate::recovery::{Admitted, ProbeLease};
 use crate::shared::{Began, Shared};
 use crate::ticket::{Hold, Pass, Stub, guard};
 use crate::{FailoverHandle, Observe, Outcome, Policy, Ticket};
@@ -105,7 +105,7 @@ impl<K: Clock> Monitor<K> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.watch.admit() {
-            Ok(pass) => Admission::Primary(self.watch.begin(pass).ticket(self.watch.shared)),
+            Ok(pass) => Admission::Primary(self.watch.enter(pass).ticket(self.watch.shared)),
             Err(_) => Admission::Fallback,
         }
     }
@@ -190,10 +190,19 @@ impl<K: Clock> Watch<K> {
     }
 
     /// The same where [`admit_at_once`](Shared::admit_at_once) has not decided it.
+    #[inline]
+    pub(crate) fn admit_by_time(&self) -> Result<Pass, Epoch> {
+        let now = self.clock.now();
+        match self.shared.stays_on_fallback(now) {
+            Some(epoch) => Err(epoch),
+            None => self.admit_otherwise(now),
+        }
+    }
+
     // Not inlined, here and below: what few calls need takes no room in what all of them run.
     #[inline(never)]
-    pub(crate) fn admit_by_time(&self) -> Result<Pass, Epoch> {
-        let Admitted { route, epoch, probe } = self.shared.admit_by_time(self.clock.now());
+    fn admit_otherwise(&self, now: Moment) -> Result<Pass, Epoch> {
+        let Admitted { route, epoch, probe } = self.shared.admit_by_time(now);
         match route {
             Route::Primary => {
                 let probe = probe.map(|lease| Hold::new(self.shared, lease));
@@ -203,12 +212,17 @@ impl<K: Clock> Watch<K> {
         }
     }
 
-    /// A call to the primary begins now.
+    /// The call of a pass begins now.
     #[inline]
-    pub(crate) fn begin(&self, Pass { epoch, probe }: Pass) -> Stub {
+    pub(crate) fn enter(&self, Pass { epoch, probe }: Pass) -> Stub {
+        self.begin(epoch, if probe.is_some() { probe.map(Hold::end) } else { None })
+    }
+
+    /// A call to the primary begins now, as a probe if it has the lease of one.
+    #[inline]
+    pub(crate) fn begin(&self, epoch: Epoch, probe: Option<ProbeLease>) -> Stub {
         let timed = self.shared.options().timed();
         let (began, counted) = if timed { self.depart(epoch) } else { (Began::UNKNOWN, false) };
-        let probe = if probe.is_some() { probe.map(Hold::end) } else { None };
         Stub { epoch, began, counted, probe }
     }
 

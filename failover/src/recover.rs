@@ -18,8 +18,18 @@ use crate::shared::Shared;
 use crate::{Outcome, Route};
 
 impl Shared {
+    /// The epoch of a call that goes to the fallback, as long as the time there lasts. None where it
+    /// takes more to decide.
+    #[inline]
+    pub(crate) fn stays_on_fallback(&self, now: Moment) -> Option<Epoch> {
+        let (at, phase) = (self.at(now), self.phase());
+        let stays = phase.kind() == Kind::Fallback && !phase.is_due(at);
+        (stays && !self.options().dry_run()).then(|| phase.epoch())
+    }
+
     /// The route of a call that starts now. Makes the transition if the time of a phase is over,
     /// and looks for stalled calls.
+    #[inline(never)]
     pub(crate) fn admit_by_time(&self, now: Moment) -> Admitted {
         let (at, mut phase) = (self.at(now), self.phase());
         loop {

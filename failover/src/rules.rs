@@ -59,6 +59,11 @@ impl Options {
         self.has(Self::FAILURE_RATE | Self::SLOW)
     }
 
+    /// Whether a call that ends does no more than count, in the first of the windows.
+    pub(crate) const fn plain(self) -> bool {
+        !self.has(Self::CONSECUTIVE | Self::SLOW) && self.place() == 0
+    }
+
     pub(crate) const fn consecutive(self) -> bool {
         self.has(Self::CONSECUTIVE)
     }

@@ -206,6 +206,27 @@ impl Shared {
     #[inline]
     pub(crate) fn count(&self, epoch: Epoch, now: Moment, began: Began, failed: bool) {
         let at = self.at(now);
+        match self.count_at_once(epoch, at, failed) {
+            // The phase is read after counting: see `judge`.
+            Some(false) if !self.phase().is_uneasy() => {}
+            Some(_) => self.judge(epoch, at, 0),
+            None => self.count_by_options(epoch, at, began, failed),
+        }
+    }
+
+    /// Counts a call where no more than that is asked for, and whether it has to be judged. None,
+    /// and nothing counted, where it takes more: another condition, a new bucket, a thread's first.
+    #[inline]
+    fn count_at_once(&self, epoch: Epoch, at: u64, failed: bool) -> Option<bool> {
+        if !self.options().plain() {
+            return None;
+        }
+        self.windows.first.count_at_once(slot::number()?, epoch, at, failed)
+    }
+
+    // Not inlined, here and below: what is not asked for takes no room in what every call runs.
+    #[inline(never)]
+    fn count_by_options(&self, epoch: Epoch, at: u64, began: Began, failed: bool) {
         let slow = began != Began::UNKNOWN && self.rules.is_slow(at.saturating_sub(began.0));
         let sample = Sample { failed, slow };
         let due = match slot::number() {
@@ -213,13 +234,12 @@ impl Shared {
             None => self.put_first(epoch, at, sample),
         };
         let run = if self.options().consecutive() { self.count_run(epoch, failed) } else { 0 };
-        // The phase is read after counting: see `judge`.
+        // As above.
         if due || (run > 0 && self.rules.is_too_long(run)) || self.phase().is_uneasy() {
             self.judge(epoch, at, run);
         }
     }
 
-    #[inline]
     fn put(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
         self.window().count(slot, epoch, at, sample, |epoch| self.counts(epoch))
     }
@@ -238,7 +258,6 @@ impl Shared {
     }
 
     /// How many failures in a row the call has made up; 0 after a success.
-    // Not inlined, here and below: what is not asked for takes no room in what every call runs.
     #[inline(never)]
     fn count_run(&self, epoch: Epoch, failed: bool) -> u64 {
         if failed {

@@ -211,14 +211,25 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     pub(crate) fn choose(&mut self) -> Choice {
         match mem::replace(&mut self.next, Next::Open) {
             Next::Primary(epoch) => {
-                let probe = if self.probe.is_some() { self.probe.take() } else { None };
-                Choice::Primary(self.monitor.watch().begin(Pass { epoch, probe }))
+                let probe = self.probe.as_ref().map(Hold::lease);
+                if probe.is_some() {
+                    self.pass_on_the_probe();
+                }
+                Choice::Primary(self.monitor.watch().begin(epoch, probe))
             }
             Next::Fallback => Choice::Fallback,
             Next::Open | Next::Diverted => {
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }
         }
+    }
+}
+
+impl<P, F, K> Switch<P, F, K> {
+    /// The call has the probe's lease, and gives the place back.
+    #[cold]
+    fn pass_on_the_probe(&mut self) {
+        mem::forget(self.probe.take());
     }
 }
 

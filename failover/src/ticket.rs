@@ -27,18 +27,24 @@ use crate::shared::{Began, Shared};
 pub struct Ticket {
     epoch: Epoch,
     began: Began,
-    /// Where the call is counted as in flight, if it is.
-    flight: Option<&'static Shared>,
-    /// The place that the call holds, if it is a probe.
-    probe: Option<Hold>,
+    held: Option<Held>,
+}
+
+/// What hardly a call holds, and gives back when it has ended.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    shared: &'static Shared,
+    /// Whether the call is counted as in flight.
+    counted: bool,
+    /// The place of a probe.
+    probe: Option<ProbeLease>,
 }
 
 impl Ticket {
-    /// Epoch and beginning of a call that holds nothing: it is not in flight, and no probe.
+    /// Epoch and beginning of a call that holds nothing.
     #[inline]
     pub(crate) fn plain(&self) -> Option<(Epoch, Began)> {
-        let holds_nothing = self.flight.is_none() && self.probe.is_none();
-        holds_nothing.then_some((self.epoch, self.began))
+        self.held.is_none().then_some((self.epoch, self.began))
     }
 
     pub(crate) fn began(&self) -> Began {
@@ -47,16 +53,26 @@ impl Ticket {
 
     /// Ends the flight, and leaves it to the caller to give a probe's place back.
     pub(crate) fn end(mut self) -> (Epoch, Began, Option<ProbeLease>) {
-        let probe = self.probe.take().map(Hold::end);
+        let probe = self.held.as_mut().and_then(|held| held.probe.take());
         (self.epoch, self.began, probe)
+    }
+
+    #[inline(never)]
+    fn give_back(&self, held: Held) {
+        if held.counted {
+            held.shared.land(self.epoch, self.began);
+        }
+        if let Some(lease) = held.probe {
+            held.shared.give_back(lease);
+        }
     }
 }
 
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(shared) = self.flight {
-            shared.land(self.epoch, self.began);
+        if let Some(held) = self.held {
+            self.give_back(held);
         }
     }
 }
@@ -76,8 +92,8 @@ impl Stub {
     #[inline]
     pub(crate) fn ticket(self, shared: &'static Shared) -> Ticket {
         let Self { epoch, began, counted, probe } = self;
-        let probe = probe.map(|lease| Hold::new(shared, lease));
-        Ticket { epoch, began, flight: counted.then_some(shared), probe }
+        let holds = counted || probe.is_some();
+        Ticket { epoch, began, held: holds.then_some(Held { shared, counted, probe }) }
     }
 }
 
@@ -106,6 +122,10 @@ pub(crate) struct Hold {
 impl Hold {
     pub(crate) fn new(shared: &'static Shared, lease: ProbeLease) -> Self {
         Self { shared, lease }
+    }
+
+    pub(crate) fn lease(&self) -> ProbeLease {
+        self.lease
     }
 
     /// The lease, for whoever gives the place back himself.

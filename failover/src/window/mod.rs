@@ -105,7 +105,6 @@ impl Window {
     /// Counts one call that ended at `at`. True if it has to be judged: the window may have lost
     /// calls since it was judged last, or the call is slow, or a failure that no credit covers.
     /// `is_current` says whether an epoch still runs.
-    #[inline]
     pub(crate) fn count(
         &self,
         slot: usize,
@@ -120,6 +119,22 @@ impl Window {
                 window.count(epoch, sample, is_current);
                 sample.failed || sample.slow
             }
+        }
+    }
+
+    /// The same of a call that is not slow, if it takes no more than an addition: to a window of time
+    /// with this thread's bucket open. None, and nothing counted, if it takes more.
+    #[inline]
+    pub(crate) fn count_at_once(
+        &self,
+        slot: usize,
+        epoch: Epoch,
+        at: u64,
+        failed: bool,
+    ) -> Option<bool> {
+        match self {
+            Self::Time(window) => window.count_at_once(slot, epoch, at, failed),
+            Self::Count(_) => None,
         }
     }
 

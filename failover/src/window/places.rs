@@ -11,7 +11,7 @@ use crate::Policy;
 /// as many as a policy may ask for, and that over time grows.
 #[derive(Debug)]
 pub(crate) struct Windows {
-    first: Window,
+    pub(crate) first: Window,
     more: [OnceLock<Box<Window>>; 2],
 }
 

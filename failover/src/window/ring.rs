@@ -86,17 +86,20 @@ impl Ring {
 
     #[inline]
     pub(super) fn get(&self, place: u64) -> Option<&Bucket> {
+        self.first(place).or_else(|| self.beyond(place))
+    }
+
+    /// A bucket of those that were there from the start.
+    #[inline]
+    pub(super) fn first(&self, place: u64) -> Option<&Bucket> {
         let place = usize::try_from(place).ok()?;
-        match self.pairs.get(place / 2) {
-            Some(pair) => pair.0.get(place % 2),
-            None => self.beyond(place),
-        }
+        self.pairs.get(place / 2)?.0.get(place % 2)
     }
 
     #[cold]
     #[inline(never)]
-    fn beyond(&self, place: usize) -> Option<&Bucket> {
-        self.iter().nth(place)
+    fn beyond(&self, place: u64) -> Option<&Bucket> {
+        self.iter().nth(usize::try_from(place).ok()?)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {

@@ -106,9 +106,20 @@ impl Shard {
 
     /// Counts one call in the running bucket. True if it has to be judged: it was slow, or a failure
     /// beyond the credit.
-    #[inline]
     pub(super) fn count(&self, sample: Sample) -> bool {
-        let Some(Bucket { counts, .. }) = self.running() else { return false };
+        self.running().is_some_and(|bucket| self.count_in(bucket, sample))
+    }
+
+    /// The same of a call that is not slow, where the bucket was there from the start. None, and
+    /// nothing counted, if not.
+    #[inline]
+    pub(super) fn count_at_once(&self, failed: bool) -> Option<bool> {
+        let bucket = self.ring.first(self.place.load(Ordering::Relaxed))?;
+        Some(self.count_in(bucket, Sample { failed, slow: false }))
+    }
+
+    #[inline]
+    fn count_in(&self, Bucket { counts, .. }: &Bucket, sample: Sample) -> bool {
         let counter = if sample.failed { &counts.failures } else { &counts.successes };
         let calls = counter.load(Ordering::Relaxed) + 1;
         // Ordering: Release, so that who reads this failure also sees the successes that came
@@ -121,7 +132,6 @@ impl Shard {
     }
 
     /// For the owner: the bucket that is counted in.
-    #[inline]
     fn running(&self) -> Option<&Bucket> {
         self.ring.get(self.place.load(Ordering::Relaxed))
     }

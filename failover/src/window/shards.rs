@@ -42,6 +42,12 @@ impl<S> Shards<S> {
         }
     }
 
+    /// The shard of the thread with that number, if it was there from the start.
+    #[inline]
+    pub(super) fn first(&self, slot: usize) -> Option<&S> {
+        self.first.get(slot)
+    }
+
     /// The shard of the thread with that number. `shard` makes the ones that are missing.
     #[inline]
     pub(super) fn of(&self, slot: usize, shard: impl FnMut() -> S) -> &S {

@@ -113,7 +113,6 @@ impl TimeWindow {
     /// Counts one call that ended at `at` nanoseconds after the origin, in this thread's shard,
     /// whose number is `slot`. True if it has to be judged: the window slid, the call was slow, or it
     /// was a failure beyond the shard's credit.
-    #[inline]
     pub(crate) fn count(&self, slot: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
         let shard = self.shard(slot);
         let opens = !shard.is_open(epoch, at);
@@ -122,6 +121,19 @@ impl TimeWindow {
         }
         let due = shard.count(sample);
         opens || due
+    }
+
+    /// The same of a call that is not slow, if this thread's bucket is open. None, and nothing
+    /// counted, if not.
+    #[inline]
+    pub(crate) fn count_at_once(
+        &self,
+        slot: usize,
+        epoch: Epoch,
+        at: u64,
+        failed: bool,
+    ) -> Option<bool> {
+        self.shards.first(slot).filter(|shard| shard.is_open(epoch, at))?.count_at_once(failed)
     }
 
     /// How many more failures this thread may count in that epoch without judging them.
