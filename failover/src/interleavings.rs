@@ -109,7 +109,7 @@ const FAIL: bool = true;
 #[test]
 fn no_count_is_lost_between_three_threads() {
     model_of_three(|| {
-        let model = Model::new(3, 100);
+        let model = Model::new(3, 5);
         let threads = [model.spawn(&[OK]), model.spawn(&[OK, OK])];
         call(&model.shared, OK);
         for thread in threads {
@@ -123,7 +123,7 @@ fn no_count_is_lost_between_three_threads() {
 #[test]
 fn no_failure_is_lost_between_two_threads() {
     model(|| {
-        let model = Model::new(2, 100);
+        let model = Model::new(2, 5);
         let thread = model.spawn(&[FAIL, OK]);
         call(&model.shared, OK);
         call(&model.shared, FAIL);
@@ -293,12 +293,12 @@ fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
 #[test]
 fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
     model(|| {
-        let model = Model::new(2, 100);
+        let model = Model::new(2, 5);
         call(&model.shared, FAIL);
         call(&model.shared, OK);
         let thread = model.spawn(&[OK, FAIL]);
         // To fewer buckets: of a ring that grows, loom does not see the lock that publishes it.
-        swap(&model, 100, 1);
+        swap(&model, 5, 1);
         thread.join().unwrap();
         let tally = model.shared.snapshot(Moment::default()).tally;
         assert!((1..=2).contains(&tally.failures) && (1..=2).contains(&tally.successes));
@@ -309,7 +309,7 @@ fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
 #[test]
 fn a_swap_that_trips_beside_a_call_trips_once() {
     model(|| {
-        let model = Model::new(2, 100);
+        let model = Model::new(2, 5);
         call(&model.shared, FAIL);
         call(&model.shared, FAIL);
         let thread = model.spawn(&[FAIL]);
@@ -326,7 +326,7 @@ fn nothing_trips_by_the_old_policy_after_a_swap() {
     model(|| {
         let model = Model::new(2, 1);
         let thread = model.spawn(&[FAIL]);
-        swap(&model, 100, 2);
+        swap(&model, 5, 2);
         let phase = model.shared.phase().with_unease(false);
         thread.join().unwrap();
         assert_eq!(model.shared.phase().with_unease(false), phase);
@@ -338,12 +338,12 @@ fn nothing_trips_by_the_old_policy_after_a_swap() {
 #[test]
 fn a_call_under_way_at_a_swap_never_counts_twice() {
     model(|| {
-        let model = Model::new(2, 100);
+        let model = Model::new(2, 5);
         let (_, early) = admit(&model.shared, 0);
         let (_, late) = admit(&model.shared, 0);
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || end(&shared, early));
-        swap(&model, 100, 1);
+        swap(&model, 5, 1);
         thread.join().unwrap();
         end(&model.shared, late);
         let tally = model.shared.snapshot(Moment::default()).tally;
@@ -355,7 +355,7 @@ fn a_call_under_way_at_a_swap_never_counts_twice() {
 #[test]
 fn a_call_beside_a_restore_changes_nothing_that_came_back() {
     model(|| {
-        let model = Model::new(2, 100);
+        let model = Model::new(2, 5);
         call(&model.shared, FAIL);
         let saved = model.shared.save(Moment::default());
         let (_, epoch) = admit(&model.shared, 0);

@@ -48,7 +48,7 @@ use crate::slot;
 use crate::sync::{Ordering, fence};
 
 /// Less credit than this is not worth the second look that it takes.
-const LEAST_CREDIT: u64 = if cfg!(failover_loom) { 1 } else { 4 };
+const LEAST_CREDIT: u64 = if cfg!(failover_loom) { 2 } else { 4 };
 
 impl Shared {
     /// Judges what the calls that ended say. `run`: how many failures in a row the call that is

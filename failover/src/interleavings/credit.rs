@@ -20,16 +20,17 @@ fn credit(model: &Model) -> u64 {
 #[test]
 fn failures_that_are_covered_beside_ones_that_are_judged_are_not_missed() {
     model(|| {
-        let model = Model::new(2, 8);
-        // 1 of 4 that the minimum may have, and credit for another.
+        let model = Model::new(2, 12);
+        // 1 of 6 that the minimum may have, and credit for two more.
         call(&model.shared, FAIL);
-        assert_eq!(credit(&model), 1);
-        let thread = model.spawn(&[FAIL, FAIL]);
-        call(&model.shared, FAIL);
-        call(&model.shared, FAIL);
+        assert_eq!(credit(&model), 2);
+        let thread = model.spawn(&[FAIL, FAIL, FAIL]);
+        for _ in 0..3 {
+            call(&model.shared, FAIL);
+        }
         thread.join().unwrap();
         assert!(model.shared.phase().is_uneasy());
-        for _ in 0..3 {
+        for _ in 0..5 {
             call(&model.shared, OK);
         }
         assert_eq!((model.shared.phase().kind(), model.trips()), (Kind::Fallback, 1));
@@ -40,17 +41,20 @@ fn failures_that_are_covered_beside_ones_that_are_judged_are_not_missed() {
 #[test]
 fn credit_that_is_taken_at_once_is_never_more_than_can_be_spared() {
     model_of_three(|| {
-        let model = Model::new(3, 6);
+        let model = Model::new(3, 10);
         let threads = [model.spawn(&[FAIL]), model.spawn(&[FAIL])];
         call(&model.shared, FAIL);
         for thread in threads {
             thread.join().unwrap();
         }
-        // The fourth of 3 that the minimum may have: no credit covers it.
-        call(&model.shared, FAIL);
+        // The sixth of 5 that the minimum may have: no credit covers it.
+        for _ in 0..3 {
+            call(&model.shared, FAIL);
+        }
         assert!(model.shared.phase().is_uneasy());
-        call(&model.shared, OK);
-        call(&model.shared, OK);
+        for _ in 0..4 {
+            call(&model.shared, OK);
+        }
         assert_eq!((model.shared.phase().kind(), model.trips()), (Kind::Fallback, 1));
     });
 }
