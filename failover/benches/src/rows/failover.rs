@@ -26,7 +26,7 @@ pub(super) fn default() -> impl Tested {
     of(Policy::builder().revert_after(HOUR))
 }
 
-/// Trips when more than three of five calls fail: the failures of the half are judged, each.
+/// Trips when more than three of five calls fail: half of them are far from that, and on credit.
 pub(super) fn patient() -> impl Tested {
     of(Policy::builder().failure_rate(ratio(3, 5)))
 }
@@ -35,7 +35,7 @@ pub(super) fn patient_by_calls() -> impl Tested {
     of(Policy::builder().failure_rate(ratio(3, 5)).last_calls(100))
 }
 
-/// A rate far above the threshold, and calls missing to the minimum: every call is judged.
+/// A rate far above the threshold, and calls missing to the minimum, so that nothing trips.
 pub(super) fn never() -> PolicyBuilder {
     Policy::builder().minimum_calls(u64::MAX)
 }
