@@ -114,11 +114,11 @@ impl Shared {
     ) -> bool {
         // A thread that is ending counts for one call under a number that is another's next.
         let Some(slot) = slot::number() else { return false };
-        let has_some = self.window().own_credit(slot, epoch) > 0;
+        let Some(has) = self.window().own_credit(slot, epoch) else { return false };
         let credit = match spare {
-            None if has_some => 0,
+            None if has > 0 => 0,
             // Each thread may want as much, and there may be one that has not counted yet.
-            Some(spare) if may_lend && !has_some => match spare / (threads + 1) {
+            Some(spare) if may_lend && has == 0 => match spare / (threads + 1) {
                 0..LEAST_CREDIT => return false,
                 credit => credit,
             },

@@ -149,13 +149,15 @@ impl Rate {
     /// only become more.
     fn spare(&self, part: u64, whole: u64) -> Option<u64> {
         let (numerator, denominator) = self.ratio();
+        if numerator >= denominator {
+            // Nothing is more than all.
+            return Some(u64::MAX - part);
+        }
         let minimum = self.minimum_calls.load(Ordering::Acquire);
+        let others = whole.saturating_sub(part);
         // Numbers that are out of range make it less than it is.
         let of_minimum = numerator.saturating_mul(minimum) / denominator;
-        let of_others = match denominator.saturating_sub(numerator) {
-            0 => u64::MAX,
-            rest => numerator.saturating_mul(whole.saturating_sub(part)) / rest,
-        };
+        let of_others = numerator.saturating_mul(others) / (denominator - numerator);
         of_minimum.max(of_others).checked_sub(part)
     }
 }

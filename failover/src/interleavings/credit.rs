@@ -12,7 +12,7 @@ use crate::slot;
 /// What this thread may count without judging.
 fn credit(model: &Model) -> u64 {
     let epoch = model.shared.phase().epoch();
-    slot::with(|slot| model.shared.window().own_credit(slot, epoch))
+    slot::with(|slot| model.shared.window().own_credit(slot, epoch)).unwrap()
 }
 
 /// The window at rest has too many failures, of which some were covered and some were judged while

@@ -148,16 +148,17 @@ impl Window {
         }
     }
 
-    /// How many more failures this thread may count in that epoch without judging them.
-    pub(crate) fn own_credit(&self, slot: usize, epoch: Epoch) -> u64 {
+    /// How many more failures this thread may count in that epoch without judging them. None where
+    /// there is no credit to be had.
+    pub(crate) fn own_credit(&self, slot: usize, epoch: Epoch) -> Option<u64> {
         match self {
-            Self::Time(window) => window.own_credit(slot, epoch),
-            Self::Count(_) => 0,
+            Self::Time(window) => Some(window.own_credit(slot, epoch)),
+            Self::Count(_) => None,
         }
     }
 
-    /// Lets this thread count that many more failures in that epoch without judging them: in the
-    /// running bucket, and none where there is no credit. Whoever calls this judges once more.
+    /// Lets this thread count that many more failures in that epoch without judging them, in the
+    /// running bucket. Whoever calls this judges once more.
     pub(crate) fn lend(&self, slot: usize, epoch: Epoch, failures: u64) {
         if let Self::Time(window) = self {
             window.lend(slot, epoch, failures);
