@@ -38,5 +38,6 @@ mod system;
 mod run;
 mod signals;
 mod unwind;
+mod write_deadline;
 
 pub use run::run;

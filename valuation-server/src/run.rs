@@ -6,6 +6,7 @@
 //! | 1 | could not start, or the story or a check went wrong; the last line says what |
 //! | 2 | the command line or a setting is wrong; so does that line |
 //! | 3 | told to stop, and something was cut off at its deadline |
+//! | 4 | told to stop, and calls to providers could not be stored: they are in the log alone |
 //! | 130 | told to stop twice, and ended at once |
 
 use std::ffi::OsString;
@@ -24,6 +25,8 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 /// Something was cut off at the stop.
 const CUT_OFF: u8 = 3;
+/// Calls to providers are in the server's log and not in the database.
+const LOST: u8 = 4;
 /// Told to stop twice: 128 and the number of SIGINT, as shells say it.
 const INTERRUPTED: u8 = 130;
 
@@ -128,6 +131,14 @@ fn exit_code(ended: Ended) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ended::CutOff => ExitCode::from(CUT_OFF),
+        Ended::Lost(calls) => {
+            tracing::error!(
+                calls,
+                "stopped; calls to providers could not be stored in \
+                ProviderLogs: each is a line of this log, from which it can be entered by hand"
+            );
+            ExitCode::from(LOST)
+        }
     }
 }
 

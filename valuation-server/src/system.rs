@@ -3,31 +3,63 @@
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Files that are no clients' connections: the database, its log and shared memory for each
-/// connection to it, listeners, the runtime's own.
-const OWN_FILES: usize = 100;
+/// Files that are neither clients' connections nor providers': the database with its log and shared
+/// memory for each connection to it, listeners, the runtime's own, the operators' connections, and
+/// those of clients that are told that there are too many.
+const OWN_FILES: u64 = 256;
 
-/// Makes room for the open files that the server will need, as far as the system allows, and gives
-/// the number of clients that can be connected at once: not more than `connections`, and less
-/// where `questions` to providers and what the server needs for itself would not fit beside them.
-pub(crate) fn room_for(connections: usize, questions: usize) -> usize {
-    let beside = OWN_FILES.saturating_add(questions);
-    let wanted = u64::try_from(connections.saturating_add(beside)).unwrap_or(u64::MAX);
+/// How many clients, and how many questions to providers, there are files for at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) connections: usize,
+    pub(crate) questions: usize,
+}
+
+/// Raises the limit on open files as far as the system allows and the server can use, and gives the
+/// part of what is wanted that there are files for.
+pub(crate) fn room_for(wanted: Room) -> Room {
+    let needed = needed_for(wanted);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let Some(allowed) = current.filter(|allowed| *allowed < wanted) else { return connections };
-    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let Some(allowed) = current.filter(|allowed| *allowed < needed) else { return wanted };
+    let raised = maximum.map_or(needed, |maximum| maximum.min(needed)).max(allowed);
     let limit = Rlimit { current: Some(raised), maximum };
     let allowed = if setrlimit(Resource::Nofile, limit).is_ok() { raised } else { allowed };
-    if allowed >= wanted {
-        return connections;
+    let room = within(allowed, wanted);
+    if room == wanted {
+        tracing::debug!("this process may open {allowed} files from now on");
+    } else {
+        let Room { connections, questions } = room;
+        tracing::warn!(
+            "this process may open {allowed} files, and {} connections and {} questions to \
+             providers at once would need {needed}: at most {connections} and {questions} are \
+             taken; raise the limit (ulimit -n), or lower --max-connections and --max-puts",
+            wanted.connections,
+            wanted.questions,
+        );
     }
-    let fitting = usize::try_from(allowed).unwrap_or(usize::MAX).saturating_sub(beside).max(1);
-    tracing::warn!(
-        "this process may open {allowed} files, and {wanted} would be needed for \
-         {connections} connections: at most {fitting} are taken; raise the limit (ulimit -n), or \
-         lower --max-connections or --max-puts"
-    );
-    fitting
+    room
+}
+
+/// A question has a connection to one provider, and may have left one to the other.
+fn needed_for(room: Room) -> u64 {
+    let files = room.questions.saturating_mul(2).saturating_add(room.connections);
+    u64::try_from(files).unwrap_or(u64::MAX).saturating_add(OWN_FILES)
+}
+
+/// The part of what is wanted that so many files are enough for. Where they are few, a fifth of them
+/// is for questions, since most requests ask none.
+fn within(allowed: u64, wanted: Room) -> Room {
+    if needed_for(wanted) <= allowed {
+        return wanted;
+    }
+    // Of very few the server itself gets a half, and has to do with that.
+    let for_others = allowed.saturating_sub(OWN_FILES).max(allowed / 2);
+    let files = usize::try_from(for_others).unwrap_or(usize::MAX);
+    let questions = wanted.questions.min(files / 5).max(1);
+    let left = files.saturating_sub(2 * questions).max(1);
+    let connections = wanted.connections.min(left);
+    let spare = files.saturating_sub(connections) / 2;
+    Room { connections, questions: wanted.questions.min(spare.max(questions)) }
 }
 
 /// Has a write beyond the largest file that the process may make fail, as a write to a full disk
@@ -39,5 +71,45 @@ pub(crate) fn survive_the_file_size_limit() {
     // The handler stays when the stream of signals is dropped, and does nothing then.
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         tracing::warn!(%error, "SIGXFSZ cannot be handled: a file-size limit would end the server");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: Room = Room { connections: 8_000, questions: 1_000 };
+
+    #[test]
+    fn where_there_are_files_enough_nothing_is_taken_away() {
+        let needed = needed_for(DEFAULT);
+        assert_eq!(within(needed, DEFAULT), DEFAULT);
+        assert_ne!(within(needed - 1, DEFAULT), DEFAULT);
+    }
+
+    #[test]
+    fn where_there_are_few_each_gets_a_part_and_all_fit() {
+        for wanted in [
+            DEFAULT,
+            Room { connections: 8_000, questions: 1 },
+            Room { connections: 1, questions: 1_000 },
+            Room { connections: usize::MAX, questions: usize::MAX },
+        ] {
+            for allowed in [300, 512, 1_024, 4_096, 9_000] {
+                let room = within(allowed, wanted);
+                assert!(
+                    needed_for(room) <= allowed.max(OWN_FILES + allowed / 2),
+                    "{allowed}: {room:?}"
+                );
+                assert!(room.connections >= 1 && room.connections <= wanted.connections);
+                assert!(room.questions >= 1 && room.questions <= wanted.questions);
+            }
+        }
+        assert_eq!(within(1_024, DEFAULT), Room { connections: 462, questions: 153 });
+    }
+
+    #[test]
+    fn of_hardly_any_one_of_each_is_left() {
+        assert_eq!(within(1, DEFAULT), Room { connections: 1, questions: 1 });
     }
 }

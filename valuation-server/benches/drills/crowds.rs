@@ -163,7 +163,7 @@ async fn server(
 }
 
 /// What becomes of everybody else.
-async fn serve_meanwhile(process: &Process, time: Duration) -> Result<String, Failed> {
+pub(crate) async fn serve_meanwhile(process: &Process, time: Duration) -> Result<String, Failed> {
     let marks = Marks::default();
     let request = move |buffer: &mut Vec<u8>| put(buffer, &marks.next());
     let mut tally = drive(process.address, 4, time, request, |(), _| ()).await;

@@ -9,13 +9,23 @@
 //!
 //! Each drill prints one line, and the program ends with 0 only if all of them held. A drill that
 //! needs what the machine does not have says so and is passed over. Linux only: what a process
-//! takes is read from `/proc`, and `taskset`, `kill`, `prlimit`, `mount` and `strace` are used.
+//! takes is read from `/proc`, and `taskset`, `kill`, `prlimit`, `mount`, `strace` and
+//! `faketime` are used.
 //!
 //! They are no tests, because they take minutes and load the machine; they are a bench, because
 //! that is what Cargo builds with optimisation and with the server's binary beside it.
 
+mod clock;
 mod crowds;
 mod disks;
+mod floods;
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with the tests, which panic where surprised"
+)]
+#[path = "../../tests/it/http2.rs"]
+mod http2;
 mod kills;
 mod load;
 mod marks;
@@ -56,13 +66,15 @@ impl Scale {
     }
 }
 
-const DRILLS: [(&str, Drill); 9] = [
+const DRILLS: [(&str, Drill); 11] = [
     ("kill-9", |scale| Box::pin(kills::under_load(scale))),
     ("order", |scale| Box::pin(order::of_the_sync_and_the_answer(scale))),
     ("vanishing", |scale| Box::pin(vanishing::in_the_middle_of_a_put(scale))),
     ("slow", |scale| Box::pin(crowds::slow_clients(scale))),
     ("idle", |scale| Box::pin(crowds::idle_clients(scale))),
     ("overload", |scale| Box::pin(crowds::tenfold(scale))),
+    ("held", |scale| Box::pin(floods::held_requests(scale))),
+    ("clock", |scale| Box::pin(clock::stepped(scale))),
     ("sigterm", |scale| Box::pin(stops::under_load(scale))),
     ("disks", |scale| Box::pin(disks::full_and_gone(scale))),
     ("file-size", |scale| Box::pin(disks::file_size_limit(scale))),

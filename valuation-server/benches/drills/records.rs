@@ -35,6 +35,11 @@ impl Records {
         )
     }
 
+    /// On how many days calls were made, by the wall clock.
+    pub(crate) fn days(&self) -> Result<u64, Failed> {
+        self.count("SELECT count(DISTINCT substr(requestedAt, 1, 10)) FROM ProviderLogs")
+    }
+
     fn count(&self, sql: &str) -> Result<u64, Failed> {
         Ok(self.0.query_row(sql, [], |row| row.get::<_, i64>(0))?.try_into()?)
     }

@@ -2,7 +2,13 @@
 //!
 //! It has its own way to accept, apart from the public one: what is tuned there for many clients,
 //! and cut off under overload or at a stop, must not be in the way of those who come to look.
+//!
+//! Who comes is always taken in. Where there are too many, the oldest connection makes room for the
+//! newest, so that no crowd of clients that send or read nothing can keep operators out for longer
+//! than it takes to ask again. And each of them has deadlines: for a head, for a body and its answer,
+//! for taking the next byte, and for all.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -13,19 +19,24 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::handlers::Desk;
 use super::{Guard, Operated};
+use crate::write_deadline::WriteDeadline;
 
-/// How many connections are served at once; more wait to be accepted.
+/// How many connections are served at once.
 const CONNECTIONS: usize = 64;
 /// For the head of a request, and between two.
 const HEAD: Duration = Duration::from_secs(10);
 /// For all of a request: an operator's body is small.
 const WHOLE: Duration = Duration::from_secs(10);
+/// For the next byte of an answer to be taken.
+const WRITE: Duration = Duration::from_secs(10);
+/// For a connection, from which the last request may be answered after that.
+const LIFE: Duration = Duration::from_secs(300);
 /// The longest head of a request, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 /// From the end until running requests are cut off.
@@ -44,25 +55,20 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let desk = Desk { operated, guard };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let mut shutdown = pin!(shutdown);
     loop {
-        let next = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
-            (place, accept(&listener).await)
-        };
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (place, (stream, peer)) = next => {
-                let (desk, stopping) = (desk.clone(), stopping.clone());
-                connections.spawn(async move {
-                    converse(stream, peer, desk, stopping).await;
-                    drop(place);
-                });
+            (stream, peer) = accept(&listener) => {
+                by_age.retain(|connection| !connection.is_finished());
+                if by_age.len() >= CONNECTIONS && let Some(oldest) = by_age.pop_front() {
+                    oldest.abort();
+                }
+                let serving = converse(stream, peer, desk.clone(), stopping.clone());
+                by_age.push_back(connections.spawn(serving));
             }
         }
     }
@@ -105,15 +111,18 @@ async fn converse(
     let mut protocol = http1::Builder::new();
     // Without a timer hyper has no deadline for heads.
     protocol.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
-    let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let stream = TokioIo::new(WriteDeadline::new(stream, WRITE));
+    let mut connection = pin!(protocol.serve_connection(stream, service));
+    let mut ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        _ = stopping.changed() => None,
+        () = sleep(LIFE) => None,
     };
-    if let Err(error) = ended {
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        ended = timeout(WHOLE + WRITE, connection).await.ok();
+    }
+    if let Some(Err(error)) = ended {
         tracing::debug!(%error, "an operator's connection broke off");
     }
 }

@@ -52,10 +52,13 @@ pub use transition::Transition;
 /// How much longer than the longest question a stop may take: the last body may come a second after
 /// the order, and a commit takes a while.
 const GRACE: Duration = Duration::from_secs(4);
+/// How many requests over HTTP/2 there may be at once beside the PUTs of new ones.
+const OTHER_STREAMS: usize = 1_000;
 /// How long the route may take to be saved: a database that does not answer must not hold up the
 /// stop for the route's sake.
 const SAVING: Duration = Duration::from_secs(1);
-/// How long the database may take to commit what waits and to close.
+/// How long the database may take to commit what waits and to close: longer than
+/// [`StoreConfig::last_tries`].
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// The server, ready to run.
@@ -121,13 +124,16 @@ impl Admin {
     }
 }
 
-/// How a stop went.
+/// How a stop went: the worst of what holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// All requests were answered, and all they led to is stored.
     Whole,
     /// Something was cut off at its deadline.
     CutOff,
+    /// Since the start, so many calls to providers could not be stored, and are in the server's log
+    /// alone.
+    Lost(u64),
 }
 
 impl App {
@@ -161,7 +167,7 @@ impl<K: Clock> App<K> {
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
-        let capacity = config.capacity;
+        let capacity = room_for(config.capacity);
         let store = Store::open(&StoreConfig {
             readers,
             // A place for every question that may be under way: none waits for one.
@@ -174,7 +180,8 @@ impl<K: Clock> App<K> {
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits {
-            max_connections: room_for(&capacity),
+            max_connections: capacity.max_connections,
+            streams: capacity.max_puts.saturating_add(OTHER_STREAMS),
             drain_timeout: longest_question + GRACE,
             ..Limits::default()
         };
@@ -275,18 +282,23 @@ impl<K: Clock> App<K> {
         if closed.is_err() {
             tracing::error!("the database did not close in time");
         }
-        if stopped == Stopped::Drained && idle.is_ok() && closed.is_ok() {
-            Ended::Whole
-        } else {
-            Ended::CutOff
+        match store.lost_calls() {
+            1.. => Ended::Lost(store.lost_calls()),
+            0 if stopped == Stopped::Drained && idle.is_ok() && closed.is_ok() => Ended::Whole,
+            0 => Ended::CutOff,
         }
     }
 }
 
-/// How many clients can be connected at once.
-fn room_for(capacity: &Capacity) -> usize {
+/// What is wanted, as far as the system has files for it.
+fn room_for(wanted: Capacity) -> Capacity {
     #[cfg(unix)]
-    return crate::system::room_for(capacity.max_connections, capacity.max_puts);
+    {
+        use crate::system::{Room, room_for};
+        let Capacity { max_connections: connections, max_puts: questions, .. } = wanted;
+        let Room { connections, questions } = room_for(Room { connections, questions });
+        Capacity { max_connections: connections, max_puts: questions, ..wanted }
+    }
     #[cfg(not(unix))]
-    capacity.max_connections
+    wanted
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{converse, protocol};
 use super::handlers::Session;
-use super::peer::Peer;
+use super::peer::{Peer, Places};
 use super::turned_away::turn_away;
 use super::{Answer, Limits, Watch};
 use crate::valuer::Valuer;
@@ -76,9 +76,9 @@ where
     let protocol = Arc::new(protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
-    let large_bodies = Arc::new(Semaphore::new(limits.large_bodies));
+    let places = Arc::new(Places::new(&limits));
     let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
-        let peer = Peer::new(stopping.clone(), Arc::clone(&large_bodies));
+        let peer = Peer::new(stopping.clone(), Arc::clone(&places));
         let answer = admit(peer.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));

@@ -5,17 +5,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::peer::{Peer, close_after};
-use super::socket::Socket;
+use super::socket::{LINGER, Socket};
+use super::streams::{Sent, Stream};
 use super::{Answer, Limits};
 
 /// The longest head of a request, in bytes, over either protocol. hyper answers 431 above it, and
@@ -28,6 +29,10 @@ const WINDOW: u32 = 64 * 1024;
 /// How many streams a client may open and reset before they are taken up, and how many it may have
 /// reset by its own faults, until its connection is ended: the bound on a flood of resets.
 const RESETS: usize = 20;
+
+/// How long nothing must be under way until a connection that is to end is closed from here. What was
+/// answered before has been sent by then, and a client that was refused has had its time.
+const SETTLED: Duration = LINGER.saturating_add(Duration::from_millis(250));
 
 /// What all connections of a listener are served with.
 pub(super) type Protocol = auto::Builder<TokioExecutor>;
@@ -74,44 +79,80 @@ pub(super) async fn converse<S, F>(
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let socket = Socket::new(stream, &limits, peer.clone());
-    let session = Arc::new((answer, peer.clone()));
-    let service = service_fn(move |request| {
-        let session = Arc::clone(&session);
-        async move { Ok::<_, Infallible>(exchange(&session.0, &session.1, request).await) }
+    let service = Arc::new(Service { answer, peer: peer.clone(), retry_after: limits.retry_after });
+    let serving = service_fn(move |request| {
+        // Not in the future: over HTTP/2 more heads may come before it is polled.
+        let running = Running::begin(Arc::clone(&service));
+        let (request, stream) = Stream::of(request, &running.0.peer);
+        async move { Ok::<_, Infallible>(exchange(running, request, stream).await) }
     });
-    let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), service));
-    let ended = tokio::select! {
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), serving));
+    let mut ended = tokio::select! {
         // In this order: what the client has sent already is taken up before the stop.
         biased;
-        ended = connection.as_mut() => ended,
+        ended = connection.as_mut() => Some(ended),
         // Each answer says from now on that it is the last one. A connection at rest stays for a
         // moment, since its next request may have been sent before the client could know.
-        _ = stopping.changed() => {
-            match timeout(limits.stop_grace, connection.as_mut()).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        }
-        // HTTP/1 has the deadline for heads; HTTP/2 has none for a connection at rest.
-        () = long_at_rest(&peer, limits.header_timeout) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(limits.header_timeout, connection).await.unwrap_or(Ok(()))
-        }
+        _ = stopping.changed() => timeout(limits.stop_grace, connection.as_mut()).await.ok(),
+        // HTTP/1 has deadlines for heads and for each byte that is written.
+        over = outstayed(&peer, &limits) => match over {
+            Outstayed::AtRest => None,
+            Outstayed::Untaken => Some(Ok(())),
+        },
     };
-    if let Err(error) = ended {
+    if ended.is_none() {
+        // What runs is answered. Who has nothing under way, and does not go by himself, has no say.
+        connection.as_mut().graceful_shutdown();
+        ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = settled(&peer, SETTLED) => None,
+        };
+    }
+    if let Some(Err(error)) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
 }
 
-/// Answers one request, if its head can be taken.
-async fn exchange<S, F>(answer: &S, peer: &Peer, request: Request<Incoming>) -> Answer
+/// What answers the requests of a connection.
+struct Service<S> {
+    answer: S,
+    peer: Peer,
+    retry_after: Duration,
+}
+
+/// A request that was taken up. Dropped, it counts as ended, however it ended: over HTTP/2 a client
+/// may reset it while it waits.
+struct Running<S>(Arc<Service<S>>);
+
+impl<S> Running<S> {
+    fn begin(service: Arc<Service<S>>) -> Self {
+        service.peer.began();
+        Self(service)
+    }
+}
+
+impl<S> Drop for Running<S> {
+    fn drop(&mut self) {
+        self.0.peer.ended();
+    }
+}
+
+/// Answers one request, if there is a place for it and its head can be taken.
+async fn exchange<S, F>(
+    running: Running<S>,
+    request: Request<Incoming>,
+    stream: Option<Stream>,
+) -> Response<Sent>
 where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Answer>,
 {
+    let Service { answer, peer, retry_after } = &*running.0;
+    let full = stream.as_ref().and_then(|stream| stream.refusal(request.uri(), *retry_after));
+    if let Some(refused) = full {
+        return Sent::new(refused, stream);
+    }
     let version = request.version();
     let mut answered = match peer.begin(&request) {
         Ok(()) => answer(request).await,
@@ -123,19 +164,43 @@ where
         }
     };
     peer.end(&mut answered, version);
-    answered
+    Sent::new(answered, stream)
 }
 
-/// Ready when no request came or ran for a whole period.
-async fn long_at_rest(peer: &Peer, period: Duration) {
-    let mut before = None;
-    loop {
-        // Twice the period at most, from the last answer on.
+/// Ready when nothing has been under way for so long, from the last request's end on.
+async fn settled(peer: &Peer, period: Duration) {
+    let (mut before, mut since) = (peer.at_rest(), Instant::now());
+    while before.is_none() || since.elapsed() < period {
+        sleep(period / 8).await;
         let now = peer.at_rest();
-        if now.is_some() && now == before {
-            return;
+        if now.is_none() || now != before {
+            (before, since) = (now, Instant::now());
         }
-        before = now;
-        sleep(period).await;
+    }
+}
+
+/// Why a connection over HTTP/2 is to end from here.
+enum Outstayed {
+    /// No request came or ran for [`Limits::header_timeout`].
+    AtRest,
+    /// The client has left an answer untaken for [`Limits::write_timeout`].
+    Untaken,
+}
+
+/// Ready when the connection has stayed for too long. Looks at it now and then: it may stay for as
+/// long once more.
+async fn outstayed(peer: &Peer, limits: &Limits) -> Outstayed {
+    let (mut before, mut since) = (None, Instant::now());
+    loop {
+        if peer.turn_era() {
+            return Outstayed::Untaken;
+        }
+        let now = peer.at_rest();
+        if now.is_none() || now != before {
+            (before, since) = (now, Instant::now());
+        } else if since.elapsed() >= limits.header_timeout {
+            return Outstayed::AtRest;
+        }
+        sleep(limits.write_timeout.min(limits.header_timeout)).await;
     }
 }

@@ -37,10 +37,11 @@ impl Session {
     /// Answers a request, whatever happens.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
         let exchange = self.watch.traffic.begin();
-        let (parts, body) = request.into_parts();
-        let identity = Identity::of(&parts.headers);
+        let (mut parts, body) = request.into_parts();
+        let headers = std::mem::take(&mut parts.headers);
+        let identity = Identity::of(&headers);
         let resource = Resource::at(parts.uri.path());
-        let handled = self.handle(resource, &parts, body, &identity);
+        let handled = self.handle(resource, &parts, headers, body, &identity);
         let mut answer = match unwind::caught(handled).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(problem)) => refuse(problem, &parts),
@@ -68,6 +69,7 @@ impl Session {
         &self,
         resource: Option<Resource<'_>>,
         parts: &Parts,
+        headers: HeaderMap,
         mut body: Incoming,
         identity: &Identity,
     ) -> Result<Answer, Problem> {
@@ -77,13 +79,15 @@ impl Session {
         let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
             (Resource::Valuation(segment), &Method::GET | &Method::HEAD) => {
-                self.find(&vrm(segment)?, &parts.headers)
+                self.find(&vrm(segment)?, &headers)
             }
             (Resource::Valuation(segment), &Method::PUT) => {
                 let vrm = vrm(segment)?;
-                if !no_body && !body::is_json(&parts.headers) {
+                if !no_body && !body::is_json(&headers) {
                     return Err(unsupported());
                 }
+                // Nothing of them is needed while the body is awaited.
+                drop(headers);
                 let json = body::read(&mut body, &self.limits, &self.peer).await?;
                 self.peer.set_unread(false);
                 self.value(vrm, &json, identity).await

@@ -11,12 +11,12 @@
 //!           take() judges it      begin_body() passes over it
 //! ```
 //!
-//! Which bytes are a body is hyper's to say. It does for a body with a length; of a chunked one
-//! only its end is recognised, and where that can't be, the connection is out of step: it is
-//! closed after the answer.
+//! Which bytes are a body is hyper's to say. It does for a body with a length; a chunked one is
+//! followed to its end ([`chunked`](super::chunked)), and where that has not come by the answer, the
+//! connection is out of step: it is closed after the answer.
 
-/// A last chunk without trailers, with the line before it.
-const LAST_CHUNK: &[u8] = b"\n0\r\n\r\n";
+use super::chunked::Chunked;
+
 /// An empty buffer that is larger is given back.
 const KEPT: usize = 1024;
 
@@ -59,8 +59,7 @@ enum Body {
     #[default]
     None,
     Bytes(u64),
-    /// `noted` holds what came of it last.
-    Chunks,
+    Chunks(Chunked),
     /// The connection is not HTTP/1: nothing is noted.
     Other,
 }
@@ -78,10 +77,11 @@ impl Heads {
                     self.body = Body::None;
                 }
             }
-            Body::Chunks => {
-                let kept = self.noted.len().saturating_sub(LAST_CHUNK.len());
-                self.noted.drain(..kept);
-                bytes = &bytes[bytes.len().saturating_sub(LAST_CHUNK.len())..];
+            Body::Chunks(chunked) => {
+                bytes = &bytes[chunked.pass(bytes)..];
+                if chunked.is_done() {
+                    self.body = Body::None;
+                }
             }
             Body::Other => return,
         }
@@ -115,8 +115,10 @@ impl Heads {
                 passed
             }
             Framing::Chunked => {
-                self.body = Body::Chunks;
-                0
+                let mut chunked = Chunked::default();
+                let passed = chunked.pass(&self.noted[head_end..]);
+                self.body = if chunked.is_done() { Body::None } else { Body::Chunks(chunked) };
+                passed
             }
         };
         if head_end + passed == self.noted.len() {
@@ -127,19 +129,27 @@ impl Heads {
         }
     }
 
-    /// To be called when the request is answered; `read_whole` says whether its body was read to
-    /// its end. Gives whether the next head can be found.
-    pub(super) fn end(&mut self, read_whole: bool) -> bool {
-        if let Body::Chunks = self.body {
-            if !(read_whole && self.noted.ends_with(LAST_CHUNK)) {
-                return false;
-            }
-            self.noted.clear();
-            self.body = Body::None;
-        }
-        true
+    /// Whether the head of the next request can be found, once this one is answered.
+    pub(super) fn are_in_step(&self) -> bool {
+        !matches!(self.body, Body::Chunks(_))
+    }
+
+    /// Whether the head that came last announces a body of more bytes than the HTTP library can
+    /// count. It answers such a head as it does one that is too large itself.
+    pub(super) fn announce_too_much(&self) -> bool {
+        const COUNTED: u64 = u64::MAX - 2;
+        self.noted.split(|byte| *byte == b'\n').any(|line| {
+            let length = line.get(LENGTH.len()..).filter(|_| is_header(line, LENGTH));
+            let length = length.and_then(|value| str::from_utf8(value.trim_ascii()).ok());
+            length
+                .and_then(|length| length.parse().ok())
+                .is_some_and(|length: u64| length > COUNTED)
+        })
     }
 }
+
+const LENGTH: &[u8] = b"content-length:";
+const CODING: &[u8] = b"transfer-encoding:";
 
 /// Judges a head, and gives its length.
 fn judge(bytes: &[u8]) -> Result<usize, HeadFault> {
@@ -156,8 +166,8 @@ fn judge(bytes: &[u8]) -> Result<usize, HeadFault> {
                     _ => Err(HeadFault::Repeated),
                 };
             }
-            Some(b'c') if is_header(line, b"content-length:") => lengths += 1,
-            Some(b't') if is_header(line, b"transfer-encoding:") => codings += 1,
+            Some(b'c') if is_header(line, LENGTH) => lengths += 1,
+            Some(b't') if is_header(line, CODING) => codings += 1,
             Some(_) => {}
         }
         start = end + 1;
@@ -182,7 +192,7 @@ mod tests {
         heads.note(&[&HEAD[9..], b"a"].concat());
         assert_eq!(heads.take(Framing::Length(3)), Ok(()));
         heads.note(&[b"bc\r\n", HEAD].concat());
-        assert!(heads.end(true));
+        assert!(heads.are_in_step());
         assert_eq!(heads.take(Framing::Length(3)), Ok(()));
         heads.note(b"abc");
         assert_eq!(heads.noted, b"");
@@ -197,20 +207,49 @@ mod tests {
     }
 
     #[test]
-    fn after_a_chunked_body_the_next_head_is_found_if_the_body_ends_what_came() {
-        let chunked = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let rest: &[&[u8]] = &[b"3\r\nabc\r\n0", b"\r\n\r\n"];
-        for (more, read_whole, found) in [
-            (&b""[..], true, true),
-            (b"", false, false),
-            (b"GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", true, false),
+    fn behind_a_chunked_body_the_next_head_is_found_however_much_came_at_once() {
+        let chunked = b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let all = [chunked, HEAD, b"abc", chunked].concat();
+        for size in 1..=all.len() {
+            let mut heads = Heads::default();
+            let mut framings = [Framing::Chunked, Framing::Length(3), Framing::Chunked].into_iter();
+            for piece in all.chunks(size) {
+                heads.note(piece);
+                while let Body::None = heads.body
+                    && memchr::memmem::find(&heads.noted, b"\r\n\r\n").is_some()
+                {
+                    assert_eq!(heads.take(framings.next().unwrap()), Ok(()), "{size}");
+                }
+            }
+            assert_eq!((framings.next(), heads.are_in_step()), (None, true), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_chunked_body_whose_end_has_not_come_or_cannot_be_told_puts_its_connection_out_of_step() {
+        for body in ["3\r\nabc\r\n0\r\n", "3\r\nabc\n0\r\n\r\n", "abc"] {
+            let mut heads = Heads::default();
+            heads.note(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+            assert_eq!(heads.take(Framing::Chunked), Ok(()));
+            heads.note(body.as_bytes());
+            assert!(!heads.are_in_step(), "{body:?}");
+            assert_eq!(heads.noted, b"", "nothing of a body is kept");
+        }
+    }
+
+    #[test]
+    fn a_length_that_the_library_cannot_count_is_told_from_a_head_that_is_too_large() {
+        for (length, too_much) in [
+            ("18446744073709551615", true),
+            ("18446744073709551614", true),
+            ("18446744073709551613", false),
+            ("18446744073709551617", false),
+            ("13", false),
+            ("", false),
         ] {
             let mut heads = Heads::default();
-            heads.note(chunked);
-            assert_eq!(heads.take(Framing::Chunked), Ok(()));
-            rest.iter().for_each(|piece| heads.note(piece));
-            heads.note(more);
-            assert_eq!(heads.end(read_whole), found, "{more:?} {read_whole}");
+            heads.note(format!("PUT / HTTP/1.1\r\ncontent-Length: {length}\r\n\r\n").as_bytes());
+            assert_eq!(heads.announce_too_much(), too_much, "{length}");
         }
     }
 

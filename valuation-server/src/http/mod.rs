@@ -13,6 +13,7 @@
 
 mod accept;
 mod body;
+mod chunked;
 mod connection;
 mod etag;
 mod handlers;
@@ -22,6 +23,7 @@ mod problem;
 mod refusal;
 pub mod router;
 mod socket;
+mod streams;
 mod trace;
 mod traffic;
 mod turned_away;
@@ -63,6 +65,9 @@ pub struct Limits {
     /// No valid one is that large, so this bounds the memory that slow clients can take and nothing
     /// else.
     pub large_bodies: usize,
+    /// How many requests over HTTP/2 are under way at once, over all connections, each until its
+    /// answer was taken; one more is told 503. A connection over HTTP/1.1 has one at a time.
+    pub streams: usize,
     /// How many connections there are at once. More are told 503 and closed.
     pub max_connections: usize,
     /// For a client to take the next byte of an answer.
@@ -83,6 +88,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,
             large_bodies: 256,
+            streams: 2_000,
             max_connections: 8_000,
             write_timeout: Duration::from_secs(10),
             stop_grace: Duration::from_secs(1),

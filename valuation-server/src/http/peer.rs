@@ -1,6 +1,6 @@
 //! What a connection's socket and the requests on it tell one another.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,12 +8,37 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Request, Version};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 
-use super::Answer;
 use super::head::{Framing, Heads};
 use super::problem::Problem;
+use super::{Answer, Limits};
+
+/// How many refusals of requests over HTTP/2 may wait to be taken.
+const REFUSALS: usize = 64;
+
+/// What there is a bounded number of over all connections of a listener.
+#[derive(Debug)]
+pub(super) struct Places {
+    large_bodies: Semaphore,
+    streams: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    /// Whether a stream was turned away since one was taken in last.
+    full: AtomicBool,
+}
+
+impl Places {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let within = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
+        Self {
+            large_bodies: within(limits.large_bodies),
+            streams: Arc::new(within(limits.streams)),
+            refusals: Arc::new(within(REFUSALS)),
+            full: AtomicBool::new(false),
+        }
+    }
+}
 
 /// One client's connection, as its socket and its requests see it. A clone costs a reference count.
 #[derive(Clone, Debug)]
@@ -28,27 +53,87 @@ struct State {
     /// Requests that came, and requests that were answered.
     began: AtomicU64,
     ended: AtomicU64,
-    /// Places for large bodies, shared by all connections of a listener.
-    large_bodies: Arc<Semaphore>,
+    /// Whether the client does not take what is written.
+    stalled: AtomicBool,
+    /// Answers over HTTP/2 that were not taken yet, of this era and of the one before it, in turn.
+    untaken: [AtomicU64; 2],
+    era: AtomicUsize,
+    /// Shared by all connections of a listener.
+    places: Arc<Places>,
     /// Changes once, when the server is told to stop.
     stopping: watch::Receiver<()>,
 }
 
 impl Peer {
-    pub(super) fn new(stopping: watch::Receiver<()>, large_bodies: Arc<Semaphore>) -> Self {
+    pub(super) fn new(stopping: watch::Receiver<()>, places: Arc<Places>) -> Self {
         Self(Arc::new(State {
             unread: AtomicBool::new(false),
             heads: Mutex::default(),
             began: AtomicU64::new(0),
             ended: AtomicU64::new(0),
-            large_bodies,
+            stalled: AtomicBool::new(false),
+            untaken: Default::default(),
+            era: AtomicUsize::new(0),
+            places,
             stopping,
         }))
     }
 
     /// A place for a large body, until it is dropped; `None` if all are taken.
     pub(super) fn large_body(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.large_bodies.try_acquire().ok()
+        self.0.places.large_bodies.try_acquire().ok()
+    }
+
+    /// A place for a request over HTTP/2.
+    pub(super) fn place_for_a_stream(&self) -> Option<OwnedSemaphorePermit> {
+        let places = &self.0.places;
+        let place = Arc::clone(&places.streams).try_acquire_owned().ok();
+        // Ordering: Relaxed. Once a time of being full is logged, or twice.
+        if places.full.swap(place.is_none(), Ordering::Relaxed) < place.is_none() {
+            tracing::warn!("too many requests over HTTP/2: new ones are told 503");
+        }
+        place
+    }
+
+    /// A place for a refusal of one to wait in until it is taken.
+    pub(super) fn place_for_a_refusal(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.places.refusals).try_acquire_owned().ok()
+    }
+
+    /// Notes that an answer over HTTP/2 waits to be taken, and gives the era.
+    pub(super) fn answered(&self) -> usize {
+        // Ordering: Relaxed, here and in the next two. An answer that is counted in an era that just
+        // ended has one the less.
+        let era = self.0.era.load(Ordering::Relaxed) % 2;
+        self.0.untaken[era].fetch_add(1, Ordering::Relaxed);
+        era
+    }
+
+    /// Notes that an answer of that era was taken.
+    pub(super) fn taken(&self, era: usize) {
+        self.0.untaken[era].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Begins another era, and gives whether answers of the one before the last were not taken yet:
+    /// the client has had a whole era for them.
+    pub(super) fn turn_era(&self) -> bool {
+        let next = (self.0.era.load(Ordering::Relaxed) + 1) % 2;
+        if self.0.untaken[next].load(Ordering::Relaxed) > 0 {
+            return true;
+        }
+        self.0.era.store(next, Ordering::Relaxed);
+        false
+    }
+
+    /// Says whether the client does not take what is written.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        // Ordering: as in `set_unread`.
+        self.0.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Whether a head was sent that announces more than can be counted.
+    pub(super) fn announced_too_much(&self) -> bool {
+        self.heads().announce_too_much()
     }
 
     /// Says whether what has come so far was read.
@@ -74,13 +159,22 @@ impl Peer {
         self.heads().give_up();
     }
 
-    /// Takes up a request.
+    /// Counts a request that is taken up.
+    pub(super) fn began(&self) {
+        // Ordering: Relaxed, here and in `ended`. The counts stand for nothing but themselves.
+        self.0.began.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that was answered or given up.
+    pub(super) fn ended(&self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Judges a request's head.
     ///
     /// # Errors
     /// 400 for a head that somebody else could read otherwise. The connection must end with it.
     pub(super) fn begin(&self, request: &Request<Incoming>) -> Result<(), Problem> {
-        // Ordering: Relaxed. The counts stand for nothing but themselves.
-        self.0.began.fetch_add(1, Ordering::Relaxed);
         if request.version() >= Version::HTTP_2 {
             return Ok(());
         }
@@ -93,22 +187,18 @@ impl Peer {
 
     /// Finishes a request: an answer after which the connection can't or shall not go on says so.
     pub(super) fn end(&self, answer: &mut Answer, version: Version) {
-        // Ordering: as in `begin`.
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-        if version >= Version::HTTP_2 {
-            return;
-        }
-        let in_step = self.heads().end(!self.has_unread());
-        if !in_step || self.is_stopping() {
+        if version < Version::HTTP_2 && (!self.heads().are_in_step() || self.is_stopping()) {
             close_after(answer);
         }
     }
 
-    /// The number of requests that came, if all of them are answered.
+    /// The number of requests that came, if all of them are answered or given up, and nothing
+    /// waits to be written.
     pub(super) fn at_rest(&self) -> Option<u64> {
         // Ordering: Relaxed. Read by the task that runs the connection, between its requests.
         let began = self.0.began.load(Ordering::Relaxed);
-        (self.0.ended.load(Ordering::Relaxed) == began).then_some(began)
+        let ended = self.0.ended.load(Ordering::Relaxed);
+        (ended == began && !self.0.stalled.load(Ordering::Relaxed)).then_some(began)
     }
 
     /// Whether the server was told to stop.

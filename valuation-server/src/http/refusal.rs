@@ -23,15 +23,23 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// In place of `written`, if that is such a head.
-    pub(super) fn instead_of(written: &[u8]) -> Option<Self> {
+    /// In place of `written`, if that is such a head. `announced_too_much` says whether the head
+    /// that is refused announces a body of more bytes than hyper can count, which it answers with 431.
+    pub(super) fn instead_of(
+        written: &[u8],
+        announced_too_much: impl FnOnce() -> bool,
+    ) -> Option<Self> {
         if !written.starts_with(BEGINNING) {
             return None;
         }
         let head = memchr::memmem::find(written, b"\r\n\r\n").map(|end| &written[..end + 2])?;
         memchr::memmem::find(head, EMPTY)?;
-        let status = StatusCode::from_bytes(&written[9..12]).ok()?;
+        let mut status = StatusCode::from_bytes(&written[9..12]).ok()?;
+        if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && announced_too_much() {
+            status = StatusCode::PAYLOAD_TOO_LARGE;
+        }
         let message = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "the Content-Length is larger than any that is taken",
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
                 "the head of a request must not exceed 16384 bytes and 100 headers"
             }
@@ -76,10 +84,12 @@ mod tests {
             "HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\n0123456789",
             "HTTP/1.1 404 Not Found\r\nx: y\r\n\r\n\r\ncontent-length: 0\r\n",
         ] {
-            assert!(Refusal::instead_of(written.as_bytes()).is_none(), "{written}");
+            assert!(Refusal::instead_of(written.as_bytes(), || true).is_none(), "{written}");
         }
         let written = b"HTTP/1.1 431 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        let mut refusal = Refusal::instead_of(written).unwrap();
+        let refusal = Refusal::instead_of(written, || true).unwrap();
+        assert!(refusal.rest().starts_with(b"HTTP/1.1 413 Payload Too Large\r\n"));
+        let mut refusal = Refusal::instead_of(written, || false).unwrap();
         assert!(refusal.rest().starts_with(b"HTTP/1.1 431 Request Header Fields Too Large\r\n"));
         assert_eq!(refusal.sent(1), None);
         assert_eq!(refusal.sent(refusal.rest().len()), Some(written.len()));

@@ -9,8 +9,8 @@
 //!
 //! **Refusals.** hyper's own have no body: see [`refusal`](super::refusal).
 //!
-//! **A client that reads nothing.** Answers that pile up in the kernel would hold the connection
-//! for as long as the client likes; writing has a deadline that begins anew with every byte.
+//! **A client that reads nothing.** It has a [`WriteDeadline`], and what runs the connection is told
+//! that answers wait for it.
 //!
 //! **The close.** An answer that is given before the request was read whole (413, 415, 431, …) is
 //! followed by a close while the client is still sending. The kernel answers bytes that nobody will
@@ -29,6 +29,7 @@ use tokio::time::{Sleep, sleep};
 use super::Limits;
 use super::peer::Peer;
 use super::refusal::Refusal;
+use crate::write_deadline::WriteDeadline;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -38,14 +39,10 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// The connection. See the module.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: WriteDeadline<TcpStream>,
     /// `None` once the protocol can be told.
     opening: Option<Opening>,
     peer: Peer,
-    /// How long writing may make no progress.
-    write_timeout: Duration,
-    /// Set while writing makes none.
-    stalled: Option<Pin<Box<Sleep>>>,
     /// Set while it goes out.
     refusal: Option<Refusal>,
     /// Set by the first call to shut down.
@@ -65,11 +62,9 @@ impl Socket {
     pub(super) fn new(stream: TcpStream, limits: &Limits, peer: Peer) -> Self {
         let opening = Opening { matched: 0, within: limits.header_timeout, deadline: None };
         Self {
-            stream,
+            stream: WriteDeadline::new(stream, limits.write_timeout),
             opening: Some(opening),
             peer,
-            write_timeout: limits.write_timeout,
-            stalled: None,
             refusal: None,
             linger: None,
         }
@@ -88,35 +83,23 @@ impl Socket {
         }
     }
 
-    /// An error once writing has made no progress for too long.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let within = self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(within)));
-        stalled.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
-    }
-
-    fn poll_written(
-        &mut self,
-        cx: &mut Context<'_>,
-        polled: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if polled.is_pending() {
-            return self.poll_stalled(cx).map(Err);
-        }
-        if self.stalled.is_some() {
-            self.stalled = None;
-        }
+    fn poll_written(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.peer.set_stalled(self.stream.is_stalled());
         polled
     }
 
     fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        while let Some(refusal) = &mut self.refusal {
-            let polled = Pin::new(&mut self.stream).poll_write(cx, refusal.rest());
-            let written = ready!(self.poll_written(cx, polled))?;
-            if let Some(done) = self.refusal.as_mut().and_then(|refusal| refusal.sent(written)) {
-                self.refusal = None;
+        while let Some(mut refusal) = self.refusal.take() {
+            let polled = self.poll_written(cx, refusal.rest());
+            let Poll::Ready(Ok(written)) = polled else {
+                self.refusal = Some(refusal);
+                return polled;
+            };
+            if let Some(done) = refusal.sent(written) {
                 return Poll::Ready(Ok(done));
             }
+            self.refusal = Some(refusal);
         }
         Poll::Ready(Ok(0))
     }
@@ -171,13 +154,12 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.refusal.is_none() {
-            this.refusal = Refusal::instead_of(buf);
+            this.refusal = Refusal::instead_of(buf, || this.peer.announced_too_much());
         }
         if this.refusal.is_some() {
             return this.poll_refuse(cx);
         }
-        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.poll_written(cx, polled)
+        this.poll_written(cx, buf)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

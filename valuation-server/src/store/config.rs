@@ -20,6 +20,8 @@ pub struct StoreConfig {
     pub read_wait: Duration,
     /// How long a write waits for another program's lock.
     pub lock_wait: Duration,
+    /// For how long, at the end, what could not be stored when it came is tried again.
+    pub last_tries: Duration,
     /// What an answered commit survives.
     pub durability: Durability,
     /// The size in bytes that the write-ahead log is cut back to.
@@ -28,7 +30,7 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The defaults: 4 readers, 1,024 entries may wait, up to 256 a transaction, waits of 2 s
-    /// (writes) and 250 ms (reads), full durability, 16 MiB of write-ahead log.
+    /// (writes) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of write-ahead log.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -39,6 +41,7 @@ impl StoreConfig {
             queue_wait: Duration::from_secs(2),
             read_wait: Duration::from_millis(250),
             lock_wait: Duration::from_secs(2),
+            last_tries: Duration::from_secs(4),
             durability: Durability::Full,
             wal_limit: 16 << 20,
         }

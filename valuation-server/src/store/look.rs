@@ -36,8 +36,9 @@ pub enum Found {
 
 /// Looks whether [`Store::open`](super::Store::open) would take the file at `path`.
 ///
-/// Where a server is using the database, it is read as another reader would; where none is, as a
-/// file that nobody changes, so that not even SQLite's own files beside it are made.
+/// Where a server is using the database, it is read as another reader would; where none is, so that
+/// not even SQLite's own files beside it are made or changed, and with what a killed server has left
+/// in its write-ahead log.
 ///
 /// # Errors
 /// [`StoreError::Open`] names the file, what is wrong and what would be right.
@@ -77,15 +78,26 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
     }
 }
 
+/// How a database can be read without a trace depends on what SQLite has left beside it.
 fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+    let there = |suffix| open::beside(path, suffix).exists();
+    let (flags, parameter) = match (there("-wal"), there("-shm")) {
+        // A server uses it, or was killed. In the second case what is in shared memory is no longer
+        // true: as it must not be written, SQLite reads the log into memory of its own.
+        (true, true) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
+        // Nobody uses it, and its log is to be read: without shared memory, under a lock.
+        (true, false) => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
+        (false, _) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?immutable=1"),
+    };
     let mut uri = String::from("file:");
     uri.extend(percent_encode(path.as_os_str().as_encoded_bytes(), PATH));
-    let used = ["-wal", "-shm"].iter().all(|suffix| open::beside(path, suffix).exists());
-    uri.push_str(if used { "?mode=ro" } else { "?immutable=1" });
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri, flags)?;
+    uri.push_str(parameter);
+    let uri_flags = OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(uri, flags | uri_flags)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    if flags == OpenFlags::SQLITE_OPEN_READ_WRITE {
+        conn.pragma_update(None, "query_only", true)?;
+        conn.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+    }
     Ok(conn)
 }

@@ -218,7 +218,8 @@ impl Store {
         self.shared.stats(capacity - self.queue.capacity(), capacity)
     }
 
-    /// Closes the queue, waits until everything in it and every [`Reservation`] is settled, cuts
+    /// Closes the queue, waits until everything in it and every [`Reservation`] is settled, tries for
+    /// [`StoreConfig::last_tries`] to store what could not be stored when it came, cuts
     /// the write-ahead log back to nothing, and ends the writer's thread. Later writes fail with
     /// [`StoreError::Closed`]; reads go on. A second call does nothing.
     ///
@@ -237,6 +238,13 @@ impl Store {
         {
             tracing::error!("the database's writer thread panicked");
         }
+    }
+
+    /// How many calls to providers could not be stored, and are in the server's log alone. Those that
+    /// are owed still are not among them; after [`Store::shutdown`] none is owed any more.
+    #[must_use]
+    pub fn lost_calls(&self) -> u64 {
+        self.shared.lost()
     }
 
     /// For tests and drills: bounds the file to so many pages (never below what it has), as a full
@@ -260,7 +268,7 @@ impl Store {
 
     fn lost(&self, entry: &Entry, error: StoreError) -> StoreError {
         self.shared.count_failed(1);
-        logs::report_lost(entry, &error);
+        self.shared.lose(entry, &error);
         error
     }
 }

@@ -7,9 +7,10 @@
 
 use std::mem;
 
+use super::Entry;
 use super::error::StoreError;
 use super::queue::Job;
-use super::{Entry, logs};
+use super::stats::Shared;
 
 /// How many calls are kept at most: some megabytes.
 const MOST_CALLS: usize = 4_096;
@@ -23,10 +24,10 @@ pub(super) struct Owed {
 
 impl Owed {
     /// Keeps an entry, or reports its calls in the server's log if there are too many already.
-    pub(super) fn keep(&mut self, entry: Entry, error: &StoreError) {
+    pub(super) fn keep(&mut self, entry: Entry, shared: &Shared, error: &StoreError) {
         let calls = self.calls + entry.calls.len();
         if calls > MOST_CALLS {
-            logs::report_lost(&entry, error);
+            shared.lose(&entry, error);
         } else if !entry.calls.is_empty() {
             self.calls = calls;
             self.entries.push(entry);
@@ -43,9 +44,9 @@ impl Owed {
     }
 
     /// Gives up: the calls go to the server's log.
-    pub(super) fn report_lost(&mut self, error: &StoreError) {
+    pub(super) fn lose(&mut self, shared: &Shared, error: &StoreError) {
         for entry in mem::take(self).entries {
-            logs::report_lost(&entry, error);
+            shared.lose(&entry, error);
         }
     }
 }

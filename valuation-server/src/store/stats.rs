@@ -1,10 +1,11 @@
 //! Counts of the writer's work.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-
 use std::time::Duration;
 
+use super::error::StoreError;
 use super::health::Health;
+use super::{Entry, logs};
 use crate::histogram::{Histogram, Reading};
 
 /// The ends of the ranges of a commit's duration, in nanoseconds: from a write that no disk waits
@@ -60,6 +61,7 @@ pub(super) struct Shared {
     entries: AtomicU64,
     rows: AtomicU64,
     failed: AtomicU64,
+    lost: AtomicU64,
     commit_durations: Histogram<12>,
     commit_rows: Histogram<9>,
 }
@@ -72,6 +74,7 @@ impl Default for Shared {
             entries: AtomicU64::default(),
             rows: AtomicU64::default(),
             failed: AtomicU64::default(),
+            lost: AtomicU64::default(),
             commit_durations: Histogram::new(&DURATIONS),
             commit_rows: Histogram::new(&ROWS),
         }
@@ -100,6 +103,19 @@ impl Shared {
     pub(super) fn count_failed(&self, entries: u64) {
         // Ordering: Relaxed. Each counter is only ever read for itself.
         self.failed.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Gives an entry up: its calls go to the server's log.
+    pub(super) fn lose(&self, entry: &Entry, error: &StoreError) {
+        // Ordering: Relaxed, as above.
+        self.lost.fetch_add(entry.calls.len() as u64, Ordering::Relaxed);
+        logs::report_lost(entry, error);
+    }
+
+    /// How many calls were given up.
+    pub(super) fn lost(&self) -> u64 {
+        // Ordering: Relaxed, as above. The writer's thread is joined before its last ones are read.
+        self.lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_committed(&self, entries: usize, rows: u64, took: Duration) {

@@ -25,9 +25,6 @@ use super::{Entry, StoreConfig, logs, open, valuations};
 /// How long nothing must come in until the write-ahead log is emptied.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// For how long what is owed is tried again at the end. Shorter than the stop waits for the database.
-const LAST_TRIES: Duration = Duration::from_secs(4);
-
 /// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is gone.
 pub(super) fn start(
     conn: Connection,
@@ -103,10 +100,10 @@ impl Writer {
     /// What is owed was bought: at the end the database gets a while to be able to store it.
     fn settle_owed(&mut self) {
         let ended = Instant::now();
-        while !self.owed.is_empty() && ended.elapsed() < LAST_TRIES {
+        while !self.owed.is_empty() && ended.elapsed() < self.config.last_tries {
             self.probe();
             if !self.owed.is_empty() {
-                thread::sleep(PROBE_INTERVAL);
+                thread::sleep(PROBE_INTERVAL.min(self.config.last_tries));
             }
         }
     }
@@ -199,7 +196,7 @@ impl Writer {
         self.shared.count_failed(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for job in jobs {
-            self.owed.keep(job.answer(Err(error.clone())), &error);
+            self.owed.keep(job.answer(Err(error.clone())), &self.shared, &error);
         }
     }
 
@@ -210,7 +207,7 @@ impl Writer {
         self.shared.count_failed(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for job in jobs {
-            logs::report_lost(&job.answer(Err(error.clone())), &error);
+            self.shared.lose(&job.answer(Err(error.clone())), &error);
         }
     }
 
@@ -218,7 +215,7 @@ impl Writer {
     /// valuation that came of them.
     fn store_calls(&mut self, refused: Entry, error: &StoreError) {
         if refused.valuation.is_none() {
-            logs::report_lost(&refused, error);
+            self.shared.lose(&refused, error);
         } else if !refused.calls.is_empty() {
             self.store(vec![Job::unawaited(Entry { valuation: None, calls: refused.calls })]);
         }
@@ -299,7 +296,7 @@ impl Writer {
 impl Drop for Writer {
     /// Without its writer, whether it ended or panicked, the store can store nothing.
     fn drop(&mut self) {
-        self.owed.report_lost(&StoreError::Closed);
+        self.owed.lose(&self.shared, &StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
     }
 }

@@ -31,7 +31,9 @@ async fn refused(command: &mut Command) -> (i32, String) {
 pub(crate) struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
+    /// What it logged before it listened.
+    pub(crate) said: Vec<String>,
 }
 
 impl Process {
@@ -40,14 +42,25 @@ impl Process {
     }
 
     /// Started with these flags besides the necessary ones.
-    async fn start_with(
+    pub(crate) async fn start_with(
+        database: &Path,
+        supercar: &Simulator,
+        premium: &Simulator,
+        flags: &[&str],
+    ) -> Self {
+        Self::of(binary(), database, supercar, premium, flags).await
+    }
+
+    /// Started by this command, which runs the binary.
+    pub(crate) async fn of(
+        mut command: Command,
         database: &Path,
         supercar: &Simulator,
         premium: &Simulator,
         flags: &[&str],
     ) -> Self {
         let url = |simulator: &Simulator| format!("http://{}", simulator.address());
-        let mut child = binary()
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--database"])
             .arg(database)
             .args(["--supercar-url", &url(supercar), "--premium-url", &url(premium)])
@@ -55,21 +68,45 @@ impl Process {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
         let line = loop {
-            let line = log.next_line().await.unwrap().expect("the server ended at its start");
+            let line = log.next_line().await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("the server ended at its start: {said:?}"));
             if line.contains("listening on http://") {
                 break line;
             }
+            said.push(line);
         };
         let address = line.split("listening on http://").nth(1).unwrap();
         let address = address.split(';').next().unwrap().parse().unwrap();
-        Self { child, log, address }
+        Self { child, log, address, said }
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
+    /// Its resident memory, in KiB.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
         assert!(sent.success());
+    }
+
+    pub(crate) async fn next_line(&mut self) -> Option<String> {
+        self.log.next_line().await.unwrap()
     }
 
     /// The first line from now on that has this text.
@@ -382,7 +419,7 @@ async fn where_nobody_reads_the_log_any_more_all_goes_on() {
     supercar.set_fault(Fault::always(Mode::Status(500)));
     premium.set_fault(Fault::always(Mode::Status(500)));
     let process = Process::start(&database, &supercar, &premium).await;
-    let Process { mut child, log, address } = process;
+    let Process { mut child, log, address, .. } = process;
     drop(log);
     for car in 0..3 {
         let mut client = Client::connect(address).await;

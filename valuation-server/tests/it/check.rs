@@ -79,6 +79,31 @@ async fn it_may_be_asked_beside_a_server_that_runs() {
 }
 
 #[tokio::test]
+async fn what_a_killed_server_left_is_read_with_its_log_and_stays_byte_for_byte() {
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    for left in ["all of it", "no shared memory", "no log either"] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("v.sqlite");
+        let mut server = Process::start(&database, &supercar, &premium).await;
+        server.kill().await;
+        let beside = |suffix: &str| folder.path().join(format!("v.sqlite{suffix}"));
+        if left != "all of it" {
+            std::fs::remove_file(beside("-shm")).unwrap();
+        }
+        if left == "no log either" {
+            std::fs::remove_file(beside("-wal")).unwrap();
+        }
+        let before = files(folder.path());
+        let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
+        // What the killed server wrote is in its log alone.
+        let found = if left == "no log either" { "empty; serve" } else { "of this server, schema" };
+        assert_eq!(code, 0, "{left}: {out}");
+        assert!(out.contains(found), "{left}: {out}");
+        assert!(files(folder.path()) == before, "{left}: a file was changed");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named_and_the_code_is_1() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;

@@ -74,6 +74,17 @@ async fn an_announced_length_above_the_limit_is_413_before_a_byte_of_it_was_sent
 }
 
 #[tokio::test]
+async fn a_length_that_cannot_be_counted_is_413_as_well() {
+    let server = TestServer::ready().await;
+    for length in [u64::MAX, u64::MAX - 1, u64::MAX - 2, u64::MAX - 3] {
+        let mut client = server.client().await;
+        client.send(format!("{PUT}Content-Length: {length}\r\n\r\n")).await;
+        client.answer().await.problem(413, "Payload Too Large");
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_waits_for_100_continue_is_spared_a_body_that_is_too_large() {
     let server = TestServer::ready().await;
     let mut client = server.client().await;

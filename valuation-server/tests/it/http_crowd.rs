@@ -10,6 +10,7 @@ use valuation_server::http::{Limits, Stopped, Watch, serve};
 use valuation_server::valuer::{Bounds, Valuer};
 
 use crate::http_harness::{Client, TestServer, get, put};
+use crate::http2;
 use crate::valuer_stubs::{Gate, Memory, quote};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -131,29 +132,17 @@ async fn a_large_body_too_many_is_503_while_small_ones_are_read() {
     assert_eq!(server.ask(&large).await.status, 200, "its place is free again");
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-async fn http2(server: &TestServer) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-    stream.write_all(&frame(4, 0, 0, b"")).await.unwrap();
-    stream
-}
-
 #[tokio::test]
 async fn a_flood_of_streams_that_are_reset_at_once_ends_their_connection() {
     let server = TestServer::ready().await;
-    let mut stream = http2(&server).await;
+    let mut stream = http2::connect(server.address).await;
     // `:method: GET`, `:scheme: http`, `:path: /`, `:authority:` of one letter, then RST_STREAM.
     let head = [0x82, 0x86, 0x84, 0x01, 0x01, b'x'];
     let flood: Vec<u8> = (0..100_000_u32)
         .flat_map(|n| {
             let stream = 2 * n + 1;
-            [frame(1, 0x5, stream, &head), frame(3, 0, stream, &[0, 0, 0, 8])].concat()
+            [http2::frame(1, 0x5, stream, &head), http2::frame(3, 0, stream, &[0, 0, 0, 8])]
+                .concat()
         })
         .collect();
     let (mut reading, mut writing) = stream.split();
@@ -168,7 +157,7 @@ async fn a_flood_of_streams_that_are_reset_at_once_ends_their_connection() {
 #[tokio::test]
 async fn an_http2_connection_at_rest_is_closed_in_time() {
     let server = server_with(Limits { header_timeout: SHORT, ..Limits::default() }).await;
-    let mut stream = http2(&server).await;
+    let mut stream = http2::connect(server.address).await;
     let mut ended = false;
     let mut seen = Vec::new();
     while !ended {
@@ -180,7 +169,7 @@ async fn an_http2_connection_at_rest_is_closed_in_time() {
                 let mut payload = vec![0; length];
                 stream.read_exact(&mut payload).await.unwrap();
                 if (head[3], head[4]) == (6, 0) {
-                    let _ = stream.write_all(&frame(6, 1, 0, &payload)).await;
+                    let _ = stream.write_all(&http2::frame(6, 1, 0, &payload)).await;
                 }
                 seen.push(head[3]);
             }

@@ -89,20 +89,42 @@ async fn a_faulty_head_is_400_behind_a_good_request_as_well() {
 }
 
 #[tokio::test]
-async fn a_request_right_behind_a_chunked_one_is_never_taken_unjudged() {
+async fn requests_right_behind_chunked_ones_are_judged_and_answered_like_others() {
     let server = TestServer::ready().await;
-    let chunked =
-        with("Host: x\r\nTransfer-Encoding: chunked\r\n", "d\r\n{\"mileage\":1}\r\n0\r\n\r\n");
-    // Where the client waits, the connection goes on.
+    let chunked = |rest: &str| {
+        with(
+            "Host: x\r\nTransfer-Encoding: chunked\r\n",
+            &("d\r\n{\"mileage\":1}\r\n0".to_owned() + rest),
+        )
+    };
+    let smuggling =
+        with("Host: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n");
     let mut client = server.client().await;
-    for _ in 0..3 {
-        client.send(&chunked).await;
-        assert_eq!(client.answer().await.status, 200);
+    let plain = chunked("\r\n\r\n");
+    let (extended, trailed) = (chunked(" ;a=b\r\n\r\n"), chunked("\r\nx: y\r\n\r\n"));
+    let requests = [&plain, &plain, &get("/"), &extended, &trailed, &plain, &smuggling];
+    client.send(requests.map(String::as_str).concat() + HIDDEN).await;
+    for _ in 0..6 {
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
     }
-    // Where it does not, the answer says that the connection ends.
-    client.send(chunked + HIDDEN).await;
+    client.answer().await.problem(400, "Bad Request");
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn behind_a_chunked_body_that_has_not_come_whole_nothing_is_answered() {
+    let server = TestServer::ready().await;
+    let mut client = server.client().await;
+    client.send(with("Host: x\r\nTransfer-Encoding: gzip\r\n", "").as_str()).await;
+    client.answer().await.problem(400, "Bad Request");
+    client.closed().await;
+    let mut client = server.client().await;
+    let elsewhere = with("Host: x\r\nTransfer-Encoding: chunked\r\n", "d\r\n{\"mile")
+        .replace("/valuations/AB1", "/nowhere");
+    client.send(elsewhere).await;
     let answer = client.answer().await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!((answer.status, answer.header("connection")), (404, Some("close")));
     client.closed().await;
 }
 

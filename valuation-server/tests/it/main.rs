@@ -5,6 +5,7 @@
     reason = "clippy sees tests by their attribute, and not their helpers"
 )]
 
+mod admin_crowd;
 mod admin_guard;
 mod admin_orders;
 mod admin_pages;
@@ -14,15 +15,19 @@ mod app_options;
 mod app_process;
 mod app_restart;
 mod app_secrets;
+mod app_shortage;
 mod audit;
 mod check;
 mod config;
+mod http2;
 mod http_connections;
 mod http_crowd;
 mod http_errors;
+mod http_floods;
 mod http_harness;
 mod http_smuggling;
 mod http_stop;
+mod http_streams;
 mod http_tags;
 mod http_traces;
 mod http_valuations;
@@ -32,6 +37,7 @@ mod providers_secrets;
 mod providers_status;
 mod providers_wire;
 mod simulator;
+mod store_end;
 mod store_files;
 mod store_health;
 mod store_older_service;

@@ -1,0 +1,54 @@
+//! Clients of the operators' side that are in the way.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::app_harness::{TestApp, admin_get};
+use crate::http_harness::Client;
+
+#[tokio::test]
+async fn clients_that_send_nothing_or_half_a_request_keep_no_operator_out() {
+    let app = TestApp::start().await;
+    let order = "POST /admin/failovers/valuations HTTP/1.1\r\nHost: localhost\r\n\
+                 Content-Type: application/json\r\nContent-Length: 30\r\n\r\n{";
+    for opening in ["", "GET /li", order] {
+        let mut crowd = Vec::new();
+        for _ in 0..200 {
+            let mut client = Client::connect(app.admin).await;
+            client.send(opening).await;
+            crowd.push(client);
+            if crowd.len() % 50 == 0 {
+                assert_eq!(app.look("/livez").await.status, 200, "{opening:?}");
+                assert_eq!(app.look("/metrics").await.status, 200, "{opening:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_read_nothing_keep_no_operator_out() {
+    let app = TestApp::start().await;
+    let requests = admin_get("/metrics").repeat(100);
+    let mut crowd = Vec::new();
+    for _ in 0..70 {
+        let (client, requests) = (TcpStream::connect(app.admin).await.unwrap(), requests.clone());
+        let (reading, mut writing) = client.into_split();
+        let asking = async move { while writing.write_all(requests.as_bytes()).await.is_ok() {} };
+        crowd.push((reading, tokio::spawn(asking)));
+    }
+    assert_eq!(app.look("/livez").await.status, 200);
+    for (_, asking) in crowd {
+        asking.abort();
+    }
+}
+
+// No time passes but by the runtime's own clock, which runs ahead while everybody waits.
+#[tokio::test(start_paused = true)]
+async fn each_of_them_is_gone_after_its_deadline() {
+    let app = TestApp::start().await;
+    let mut nothing = TcpStream::connect(app.admin).await.unwrap();
+    assert_eq!(nothing.read(&mut [0]).await.unwrap(), 0, "a head was waited for without end");
+    let (_reading, mut writing) = TcpStream::connect(app.admin).await.unwrap().into_split();
+    let requests = admin_get("/metrics").repeat(100);
+    while writing.write_all(requests.as_bytes()).await.is_ok() {}
+}

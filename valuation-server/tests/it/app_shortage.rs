@@ -1,0 +1,106 @@
+//! The binary where something runs short: files, and a database to store in at the stop.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+use valuation_server::demo::simulator::{Fault, Mode, Pace};
+
+use crate::app_harness::admin_get;
+use crate::app_process::{Process, simulators};
+use crate::http_harness::{Client, get, put};
+
+/// The binary, run by a shell with these limits.
+fn limited(limits: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("{limits}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_valuation-server")]);
+    command.env_clear().stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+#[tokio::test]
+async fn with_few_files_fewer_clients_are_taken_and_nobody_meets_the_end_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let command = limited("ulimit -n 512");
+    let database = folder.path().join("v.sqlite");
+    let flags = ["--admin-listen", "127.0.0.1:0"];
+    let mut process = Process::of(command, &database, &supercar, &premium, &flags).await;
+    let said = process.said.join("\n");
+    assert!(said.contains("this process may open 512 files"), "{said}");
+    assert!(said.contains("at most 154 and 51 are taken; raise the limit (ulimit -n)"), "{said}");
+    let line = process.until_logged("operators: http://").await;
+    let admin = line.split("http://").nth(1).unwrap().parse().unwrap();
+
+    let (mut crowd, mut operators, mut served) = (Vec::new(), Vec::new(), 0);
+    for number in 0..300 {
+        let mut client = Client::connect(process.address).await;
+        let request = put(&format!("/valuations/F{number}"), "{\"mileage\": 1}");
+        client.send(&request).await;
+        let answer = client.answer().await;
+        assert!([200, 503].contains(&answer.status), "{answer:?}");
+        // Who is refused goes: so many are told at once, and others are closed without a word.
+        if answer.status == 200 {
+            served += 1;
+            crowd.push(client);
+        }
+        let operator = Client::connect(admin).await;
+        operators.push(operator);
+    }
+    assert_eq!(served, 154);
+    let mut operator = Client::connect(admin).await;
+    operator.send(admin_get("/readyz")).await;
+    assert_eq!(operator.answer().await.status, 200);
+    crowd[0].send(get("/valuations/F0")).await;
+    assert_eq!(crowd[0].answer().await.status, 200, "who is connected is served");
+
+    drop((crowd, operators, operator));
+    process.signal("TERM");
+    let mut log = Vec::new();
+    while let Some(line) = process.next_line().await {
+        log.push(line);
+    }
+    assert!(!log.iter().any(|line| line.contains("accepting")), "{log:?}");
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_limit_on_files_is_raised_as_far_as_the_system_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let command = limited("ulimit -S -n 300 && ulimit -H -n 700");
+    let database = folder.path().join("v.sqlite");
+    let flags = ["--max-connections", "200", "--max-puts", "50"];
+    let process = Process::of(command, &database, &supercar, &premium, &flags).await;
+    assert!(!process.said.join("\n").contains("are taken"), "{:?}", process.said);
+    for number in 0..200 {
+        let mut client = Client::connect(process.address).await;
+        client.send(put(&format!("/valuations/F{number}"), "{\"mileage\": 1}")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_could_not_be_stored_by_the_stop_are_in_the_log_and_in_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    supercar.set_fault(Fault::always(Mode::Hang));
+    premium.set_fault(Fault::always(Mode::Hang));
+    let database = folder.path().join("v.sqlite");
+    let flags = ["--provider-timeout", "300ms"];
+    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
+    let mut client = Client::connect(process.address).await;
+    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    while supercar.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+    assert_eq!(client.answer().await.status, 503);
+    process.signal("TERM");
+    for _ in 0..2 {
+        let line = process.until_logged("could not be stored in ProviderLogs").await;
+        assert!(line.contains("vrm=A"), "{line}");
+    }
+    process.until_logged("calls=2").await;
+    assert_eq!(process.exit_code().await, Some(4));
+}

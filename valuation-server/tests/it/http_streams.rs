@@ -1,0 +1,175 @@
+//! Requests over HTTP/2: what one connection may hold on to, and for how long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use valuation_server::http::{Limits, Stopped};
+
+use crate::http_harness::TestServer;
+use crate::http2::{self, DATA, END_STREAM, GOAWAY, HEADERS, NO_WINDOW, RST_STREAM};
+use crate::valuer_stubs::{Gate, quote};
+
+const SHORT: Duration = Duration::from_millis(50);
+const NEVER: Duration = Duration::from_secs(3600);
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+async fn server_with(limits: Limits) -> TestServer {
+    let quotes = Gate::open().quotes(Ok(quote("1", "2")));
+    TestServer::start(Arc::default(), quotes, limits).await
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_heads_of_requests_that_wait_for_their_bodies_take_no_memory() {
+    use crate::app_process::{Process, simulators};
+    use valuation_server::demo::simulator::Pace;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let server = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let large = "x".repeat(15_000);
+    let heads: Vec<u8> = (0..100)
+        .flat_map(|n| http2::put_without_its_body(2 * n + 1, &[("x-request-id", &large)]))
+        .collect();
+    // What the server takes for its first connections it takes once.
+    let mut clients = vec![http2::connect(server.address).await];
+    http2::looked_at(&mut clients[0]).await;
+    let before = server.resident();
+    for _ in 0..40 {
+        let mut client = http2::connect(server.address).await;
+        client.write_all(&heads).await.unwrap();
+        http2::looked_at(&mut client).await;
+        clients.push(client);
+    }
+    let grown = server.resident().saturating_sub(before);
+    // The heads are 60,000 KiB.
+    assert!(grown < 24_000, "{grown} KiB for 4,000 requests");
+}
+
+#[tokio::test]
+async fn above_the_limit_requests_are_told_503_and_a_place_that_comes_free_is_taken() {
+    let server = server_with(Limits { streams: 2, ..Limits::default() }).await;
+    let mut client = http2::connect(server.address).await;
+    let mut other = http2::connect(server.address).await;
+    client.write_all(&http2::put_without_its_body(1, &[])).await.unwrap();
+    http2::looked_at(&mut client).await;
+    other.write_all(&http2::put_without_its_body(1, &[])).await.unwrap();
+    http2::looked_at(&mut other).await;
+
+    client.write_all(&http2::get(3, "/")).await.unwrap();
+    let refused = http2::next_of(&mut client, DATA, 3).await.unwrap();
+    let refused: serde_json::Value = serde_json::from_slice(&refused.payload).unwrap();
+    assert_eq!(refused["status"], 503);
+    assert_eq!(refused["detail"], "Too many requests are under way over HTTP/2; try again later");
+    assert_eq!(server.get("/").await.status, 200, "over HTTP/1.1 there are places");
+
+    let reset = http2::frame(RST_STREAM, 0, 1, &CANCEL);
+    other.write_all(&reset).await.unwrap();
+    // Until the server has seen that it is given up.
+    for number in (5..).step_by(2) {
+        client.write_all(&http2::get(number, "/")).await.unwrap();
+        let answer = http2::next_of(&mut client, DATA, number).await.unwrap();
+        if answer.payload == br#"{"hello":"world"}"# {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_that_are_not_taken_are_bounded_as_well() {
+    let server = server_with(Limits { streams: 0, ..Limits::default() }).await;
+    let mut client = http2::connect_with(server.address, &NO_WINDOW).await;
+    let requests: Vec<u8> = (0..70).flat_map(|n| http2::get(2 * n + 1, "/")).collect();
+    client.write_all(&requests).await.unwrap();
+    let mut without_a_word = 0;
+    for n in 0..70 {
+        let head = http2::next_of(&mut client, HEADERS, 2 * n + 1).await.unwrap();
+        without_a_word += u32::from(head.flags & END_STREAM != 0);
+    }
+    assert_eq!(without_a_word, 6);
+}
+
+#[tokio::test]
+async fn a_request_that_is_reset_while_it_waits_leaves_its_connection_at_rest() {
+    let limits = Limits { header_timeout: SHORT, body_timeout: NEVER, ..Limits::default() };
+    let server = server_with(limits).await;
+    let mut client = http2::connect(server.address).await;
+    client.write_all(&http2::put_without_its_body(1, &[])).await.unwrap();
+    http2::looked_at(&mut client).await;
+    client.write_all(&http2::frame(RST_STREAM, 0, 1, &CANCEL)).await.unwrap();
+    assert!(http2::next_of(&mut client, GOAWAY, 0).await.is_some(), "it is told to go away");
+    while http2::next_of(&mut client, GOAWAY, 0).await.is_some() {}
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_ends_its_connection_though_requests_go_on() {
+    let limits = Limits { write_timeout: SHORT, header_timeout: NEVER, ..Limits::default() };
+    let server = server_with(limits).await;
+    let mut client = http2::connect_with(server.address, &NO_WINDOW).await;
+    client.write_all(&http2::get(1, "/")).await.unwrap();
+    // An answer to HEAD needs no window.
+    for number in (3..).step_by(2) {
+        let head = http2::head("HEAD", "/", &[]);
+        let head = http2::frame(HEADERS, http2::END_HEADERS | END_STREAM, number, &head);
+        let sent = client.write_all(&head).await;
+        if sent.is_err() || http2::next_of(&mut client, HEADERS, number).await.is_none() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_hold_up_no_stop() {
+    let limits = Limits {
+        stop_grace: SHORT,
+        header_timeout: NEVER,
+        drain_timeout: NEVER,
+        ..Limits::default()
+    };
+    let mut server = server_with(limits).await;
+    let mut silent = Vec::new();
+    let whole = http2::opening(&[]);
+    let asked = [&whole[..], &http2::get(1, "/")].concat();
+    let untaken = [&http2::opening(&NO_WINDOW)[..], &http2::get(1, "/")].concat();
+    for opening in
+        [b"".as_slice(), b"GET / HTTP/1.1\r\nHost:", &whole[..9], &whole, &asked, &untaken]
+    {
+        let mut client = server.client().await;
+        client.send(opening).await;
+        silent.push(client);
+    }
+    // By its answer the others have been read as well: they were sent before.
+    assert_eq!(server.get("/").await.status, 200);
+    server.stop();
+    assert_eq!((&mut server.task).await.unwrap(), Stopped::Drained);
+}
+
+#[tokio::test]
+async fn a_request_that_runs_is_answered_before_a_stop_though_its_client_answers_no_ping() {
+    let gate = Gate::closed();
+    let limits = Limits { stop_grace: SHORT, drain_timeout: NEVER, ..Limits::default() };
+    let mut server =
+        TestServer::start(Arc::default(), gate.quotes(Ok(quote("1", "2"))), limits).await;
+    let mut client = http2::connect(server.address).await;
+    let body = http2::frame(DATA, END_STREAM, 1, br#"{"mileage":1}"#);
+    let request = [http2::put_without_its_body(1, &[]), body].concat();
+    client.write_all(&request).await.unwrap();
+    gate.until_asked(1).await;
+    server.stop();
+    loop {
+        let came = http2::next(&mut client).await.unwrap();
+        if came.kind == GOAWAY {
+            break;
+        }
+    }
+    gate.let_all();
+    loop {
+        let came = http2::next(&mut client).await.expect("it is answered");
+        if came.kind == DATA {
+            assert!(came.payload.starts_with(br#"{"vrm":"AB1""#));
+            break;
+        }
+    }
+    assert_eq!((&mut server.task).await.unwrap(), Stopped::Drained);
+}
