@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::crowds::serve_meanwhile;
 use crate::http2::{self, NO_WINDOW};
 use crate::process::{BINARY, Process, Providers, serve};
-use crate::{Failed, Found, Scale};
+use crate::{Found, Scale};
 
 /// What an attack may take of memory, in KiB.
 const MOST: u64 = 64 << 10;
@@ -20,18 +20,18 @@ const LARGE: usize = 15_000;
 
 /// Each attack on a server of its own: how far its memory grows, and what becomes of others.
 pub(crate) async fn held_requests(scale: Scale) -> Found {
-    let connections = scale.of(300, 100);
+    let connections = scale.of(1_000, 300);
     let large = "x".repeat(LARGE);
     let bodiless = |n: u32| http2::put_without_its_body(n, &[("x-request-id", &large)]);
     let untaken = |n: u32| http2::get(n, &format!("/{}", &large[..14_000]));
     let over = |request: &dyn Fn(u32) -> Vec<u8>| -> Vec<u8> {
-        (0..100).flat_map(|number| request(2 * number + 1)).collect()
+        (0..32).flat_map(|number| request(2 * number + 1)).collect()
     };
     let half = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {large}").into_bytes();
     let mut found = Vec::new();
     for (name, opening, requests) in [
-        ("100 PUTs each whose bodies don't come", http2::opening(&[]), over(&bodiless)),
-        ("100 GETs each whose answers are not taken", http2::opening(&NO_WINDOW), over(&untaken)),
+        ("32 PUTs each whose bodies don't come", http2::opening(&[]), over(&bodiless)),
+        ("32 GETs each whose answers are not taken", http2::opening(&NO_WINDOW), over(&untaken)),
         ("a half head each over HTTP/1.1", Vec::new(), half),
     ] {
         let folder = tempfile::tempdir()?;
@@ -46,15 +46,19 @@ pub(crate) async fn held_requests(scale: Scale) -> Found {
             attackers.spawn(attacker(process.address, attack.clone()));
         }
         let mut peak = 0;
+        // Ends if there is nothing to be read.
         let watch = async {
             loop {
-                peak = peak.max(process.resident()?);
+                match process.resident() {
+                    Ok(resident) => peak = peak.max(resident),
+                    Err(error) => return Err(error),
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let served = tokio::select! {
             served = serve_meanwhile(&process, Duration::from_secs(5)) => served?,
-            failed = watch => { let failed: Result<(), Failed> = failed; return Err(failed.err().unwrap_or_else(|| "the watch ended".into())); }
+            failed = watch => return failed,
         };
         let grown = peak.saturating_sub(before);
         if grown > MOST {

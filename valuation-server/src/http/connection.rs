@@ -22,8 +22,10 @@ use super::{Answer, Limits};
 /// The longest head of a request, in bytes, over either protocol. hyper answers 431 above it, and
 /// above 100 headers.
 const HEAD_BYTES: u16 = 16 * 1024;
-/// How many requests one HTTP/2 connection may have open.
-const STREAMS: u32 = 100;
+/// How many requests one HTTP/2 connection may have open. Fewer than the hundred that RFC 9113 recommends
+/// (section 6.5.2): the library's memory for so many stays with the connection, and clients with more
+/// to ask open another one.
+const STREAMS: u32 = 32;
 /// How many bytes of bodies a client may send ahead of their reading, over one HTTP/2 connection.
 const WINDOW: u32 = 64 * 1024;
 /// How many streams a client may open and reset before they are taken up, and how many it may have

@@ -15,6 +15,8 @@
 //! followed to its end ([`chunked`](super::chunked)), and where that has not come by the answer, the
 //! connection is out of step: it is closed after the answer.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::chunked::Chunked;
 
 /// An empty buffer that is larger is given back.
@@ -51,6 +53,8 @@ pub(super) enum Framing {
 pub(super) struct Heads {
     noted: Vec<u8>,
     body: Body,
+    /// For a head that is large, until it is taken.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What of the current request's body is still to come.
@@ -65,8 +69,8 @@ enum Body {
 }
 
 impl Heads {
-    /// Notes what was read from the socket.
-    pub(super) fn note(&mut self, mut bytes: &[u8]) {
+    /// Notes what was read from the socket, and gives how much is noted now.
+    pub(super) fn note(&mut self, mut bytes: &[u8]) -> usize {
         match &mut self.body {
             Body::None => {}
             Body::Bytes(left) => {
@@ -83,14 +87,23 @@ impl Heads {
                     self.body = Body::None;
                 }
             }
-            Body::Other => return,
+            Body::Other => return 0,
         }
         self.noted.extend_from_slice(bytes);
+        self.noted.len()
+    }
+
+    pub(super) fn has_place(&self) -> bool {
+        self.place.is_some()
+    }
+
+    pub(super) fn take_place(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
     }
 
     /// From here on nothing is noted: the connection speaks another protocol.
     pub(super) fn give_up(&mut self) {
-        *self = Self { noted: Vec::new(), body: Body::Other };
+        *self = Self { body: Body::Other, ..Self::default() };
     }
 
     /// Takes the head of the request that was parsed just now, and judges it.
@@ -124,6 +137,7 @@ impl Heads {
         if head_end + passed == self.noted.len() {
             self.noted.clear();
             self.noted.shrink_to(KEPT);
+            self.place = None;
         } else {
             self.noted.drain(..head_end + passed);
         }

@@ -65,6 +65,11 @@ pub struct Limits {
     /// No valid one is that large, so this bounds the memory that slow clients can take and nothing
     /// else.
     pub large_bodies: usize,
+    /// How many heads of more than 4 KiB may be on their way over HTTP/1.1 at once. One more has its
+    /// connection closed.
+    pub large_heads: usize,
+    /// How many connections speak HTTP/2 at once: each may take some 60 KiB. More are told to go away.
+    pub http2_connections: usize,
     /// How many requests over HTTP/2 are under way at once, over all connections, each until its
     /// answer was taken; one more is told 503. A connection over HTTP/1.1 has one at a time.
     pub streams: usize,
@@ -88,6 +93,8 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             body_bytes: 64 * 1024,
             large_bodies: 256,
+            large_heads: 512,
+            http2_connections: 256,
             streams: 2_000,
             max_connections: 8_000,
             write_timeout: Duration::from_secs(10),

@@ -15,6 +15,8 @@ use super::head::{Framing, Heads};
 use super::problem::Problem;
 use super::{Answer, Limits};
 
+/// What is a large head, in bytes. Few are larger, and all but those of slow clients come at once.
+const LARGE_HEAD: usize = 4 * 1024;
 /// How many refusals of requests over HTTP/2 may wait to be taken.
 const REFUSALS: usize = 64;
 
@@ -22,6 +24,8 @@ const REFUSALS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Places {
     large_bodies: Semaphore,
+    large_heads: Arc<Semaphore>,
+    http2: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     /// Whether a stream was turned away since one was taken in last.
@@ -33,12 +37,19 @@ impl Places {
         let within = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
         Self {
             large_bodies: within(limits.large_bodies),
+            large_heads: Arc::new(within(limits.large_heads)),
+            http2: Arc::new(within(limits.http2_connections)),
             streams: Arc::new(within(limits.streams)),
             refusals: Arc::new(within(REFUSALS)),
             full: AtomicBool::new(false),
         }
     }
 }
+
+/// There are too many of these already.
+#[derive(Debug, thiserror::Error)]
+#[error("there are too many {0}")]
+pub(super) struct Crowded(&'static str);
 
 /// One client's connection, as its socket and its requests see it. A clone costs a reference count.
 #[derive(Clone, Debug)]
@@ -89,7 +100,8 @@ impl Peer {
         let places = &self.0.places;
         let place = Arc::clone(&places.streams).try_acquire_owned().ok();
         // Ordering: Relaxed. Once a time of being full is logged, or twice.
-        if places.full.swap(place.is_none(), Ordering::Relaxed) < place.is_none() {
+        let was_full = places.full.swap(place.is_none(), Ordering::Relaxed);
+        if place.is_none() && !was_full {
             tracing::warn!("too many requests over HTTP/2: new ones are told 503");
         }
         place
@@ -149,14 +161,27 @@ impl Peer {
     }
 
     /// Notes what was read from the socket.
-    pub(super) fn came(&self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// If too many large heads are on their way.
+    pub(super) fn came(&self, bytes: &[u8]) -> Result<(), Crowded> {
         self.set_unread(true);
-        self.heads().note(bytes);
+        let mut heads = self.heads();
+        if heads.note(bytes) > LARGE_HEAD && !heads.has_place() {
+            let place = Arc::clone(&self.0.places.large_heads).try_acquire_owned();
+            heads.take_place(place.map_err(|_| Crowded("large heads"))?);
+        }
+        Ok(())
     }
 
-    /// Notes that it is no HTTP/1 that comes.
-    pub(super) fn speaks_http2(&self) {
+    /// Notes that it is no HTTP/1 that comes. The place is for the whole connection.
+    ///
+    /// # Errors
+    /// If too many others speak HTTP/2.
+    pub(super) fn speaks_http2(&self) -> Result<OwnedSemaphorePermit, Crowded> {
         self.heads().give_up();
+        let place = Arc::clone(&self.0.places.http2).try_acquire_owned();
+        place.map_err(|_| Crowded("connections over HTTP/2"))
     }
 
     /// Counts a request that is taken up.

@@ -24,15 +24,19 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 use super::Limits;
-use super::peer::Peer;
+use super::peer::{Crowded, Peer};
 use super::refusal::Refusal;
 use crate::write_deadline::WriteDeadline;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a client is told that there are too many of: no settings, and to go away before any request
+/// was taken up (RFC 9113, section 6.8; the code is `ENHANCE_YOUR_CALM`).
+const GO_AWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b";
 /// How long a client that is being turned away may go on sending.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,8 @@ pub(super) struct Socket {
     /// `None` once the protocol can be told.
     opening: Option<Opening>,
     peer: Peer,
+    /// One of those for connections over HTTP/2.
+    place: Option<OwnedSemaphorePermit>,
     /// Set while it goes out.
     refusal: Option<Refusal>,
     /// Set by the first call to shut down.
@@ -65,22 +71,24 @@ impl Socket {
             stream: WriteDeadline::new(stream, limits.write_timeout),
             opening: Some(opening),
             peer,
+            place: None,
             refusal: None,
             linger: None,
         }
     }
 
     /// Takes the bytes that were read just now.
-    fn came(&mut self, bytes: &[u8]) {
-        self.peer.came(bytes);
+    fn came(&mut self, bytes: &[u8]) -> Result<(), Crowded> {
+        self.peer.came(bytes)?;
         if let Some(opening) = &mut self.opening
             && opening.is_settled_by(bytes)
         {
             if opening.is_http2() {
-                self.peer.speaks_http2();
+                self.place = Some(self.peer.speaks_http2()?);
             }
             self.opening = None;
         }
+        Ok(())
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -135,7 +143,13 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            this.came(&buf.filled()[before..]);
+            if let Err(crowded) = this.came(&buf.filled()[before..]) {
+                // Nothing was written before: it finds room, or nothing does.
+                let http2 = this.opening.as_ref().is_some_and(Opening::is_http2);
+                let told = http2.then(|| Pin::new(&mut this.stream).poll_write(cx, GO_AWAY));
+                tracing::debug!(%crowded, ?told, "a client was turned away");
+                return Poll::Ready(Err(io::Error::other(crowded)));
+            }
         } else if polled.is_pending()
             && let Some(opening) = &mut this.opening
             && opening.poll_expired(cx).is_ready()

@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr};
 
 use crate::app_harness::{admin_get, admin_send};
-use crate::app_process::binary;
 use crate::http_harness::{Client, get, put};
+use crate::process_harness::binary;
 use crate::stub::{Act, GOOD_JSON, Stub, response, send};
 
 /// In every secret, and nowhere else.

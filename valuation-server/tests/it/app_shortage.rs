@@ -6,8 +6,8 @@ use tokio::process::Command;
 use valuation_server::demo::simulator::{Fault, Mode, Pace};
 
 use crate::app_harness::admin_get;
-use crate::app_process::{Process, simulators};
 use crate::http_harness::{Client, get, put};
+use crate::process_harness::{Process, simulators};
 
 /// The binary, run by a shell with these limits.
 fn limited(limits: &str) -> Command {

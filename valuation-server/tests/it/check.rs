@@ -8,7 +8,7 @@ use tokio::process::Command;
 use valuation_server::demo::simulator::{Pace, Simulator};
 use valuation_server::store::{Store, StoreConfig};
 
-use crate::app_process::{Process, binary, simulators};
+use crate::process_harness::{Process, binary, simulators};
 
 /// All files in a folder, with their content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {

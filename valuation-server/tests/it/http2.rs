@@ -44,18 +44,14 @@ pub(crate) async fn connect_with(address: SocketAddr, settings: &[u8]) -> TcpStr
 /// A field as it is, in no table (RFC 7541, section 6.2.2).
 fn field(name: &str, value: &str) -> Vec<u8> {
     let text = |text: &str| {
-        let mut coded = Vec::new();
-        match text.len() {
-            length @ 0..127 => coded.push(length as u8),
-            length => {
-                coded.push(127);
-                let mut rest = length - 127;
-                while rest >= 128 {
-                    coded.push((rest % 128) as u8 | 128);
-                    rest /= 128;
-                }
-                coded.push(rest as u8);
+        let low = |number: usize| number.to_le_bytes()[0];
+        let mut coded = vec![low(text.len().min(127))];
+        if let Some(mut rest) = text.len().checked_sub(127) {
+            while rest >= 128 {
+                coded.push(low(rest % 128 + 128));
+                rest /= 128;
             }
+            coded.push(low(rest));
         }
         [coded, text.as_bytes().to_vec()].concat()
     };

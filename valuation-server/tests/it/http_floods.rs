@@ -1,11 +1,13 @@
 //! Clients that send what costs them little, without end: each has its connection ended, and nobody
 //! else notices.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use valuation_server::http::Limits;
 
 use crate::http_harness::TestServer;
@@ -25,11 +27,27 @@ async fn server() -> TestServer {
 }
 
 /// Sends this again and again, until the server has ended the connection.
-async fn flood(server: &TestServer, opening: &[u8], flood: &[u8]) {
-    let mut client = TcpStream::connect(server.address).await.unwrap();
-    client.write_all(opening).await.unwrap();
+async fn flood(address: SocketAddr, opening: Vec<u8>, flood: Vec<u8>) {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(&opening).await.unwrap();
     let flood = flood.repeat(1 + 10_000 / flood.len());
     while client.write_all(&flood).await.is_ok() {}
+}
+
+/// All of these at a time, each with what it begins with.
+async fn floods(server: &TestServer, floods: Vec<(&str, Vec<u8>, Vec<u8>)>) {
+    let mut going_on = JoinSet::new();
+    for (what, opening, flooded) in floods {
+        let (what, address) = (what.to_owned(), server.address);
+        going_on.spawn(async move {
+            flood(address, opening, flooded).await;
+            what
+        });
+    }
+    assert_eq!(server.get("/").await.status, 200);
+    while let Some(ended) = going_on.join_next().await {
+        println!("ended: {}", ended.unwrap());
+    }
     assert_eq!(server.get("/").await.status, 200);
 }
 
@@ -40,21 +58,20 @@ async fn of_http2() {
     let put = http2::put_without_its_body(1, &[]);
     let unended = frame(HEADERS, 0, 1, &http2::head("GET", "/", &[]));
     let setting = [0, 4, 0, 1, 0, 0];
-    for (what, after, flooded) in [
-        ("pings", &b""[..], frame(PING, 0, 0, b"8 octets")),
-        ("settings", b"", frame(SETTINGS, 0, 0, &setting)),
-        ("continuations", &unended, frame(CONTINUATION, 0, 1, &[0; 64])),
-        ("empty continuations", &unended, frame(CONTINUATION, 0, 1, b"")),
-        ("empty data", &put, frame(DATA, 0, 1, b"")),
-        ("data of one byte", &put, frame(DATA, 0, 1, b" ")),
-        ("padding", &put, frame(DATA, 8, 1, &[255; 256])),
-        ("data for a stream that is closed", b"", frame(DATA, 0, 1, b" ")),
-        ("resets of a stream that was never open", b"", frame(RST_STREAM, 0, 1, &[0; 4])),
-        ("frames of an unknown kind", b"", frame(99, 0, 0, &[0; 64])),
-    ] {
-        println!("{what}");
-        flood(&server, &[&opening, after].concat(), &flooded).await;
-    }
+    let after = |more: &[u8]| [&opening, more].concat();
+    let all = vec![
+        ("pings", after(b""), frame(PING, 0, 0, b"8 octets")),
+        ("settings", after(b""), frame(SETTINGS, 0, 0, &setting)),
+        ("continuations", after(&unended), frame(CONTINUATION, 0, 1, &[0; 64])),
+        ("empty continuations", after(&unended), frame(CONTINUATION, 0, 1, b"")),
+        ("empty data", after(&put), frame(DATA, 0, 1, b"")),
+        ("data of one byte", after(&put), frame(DATA, 0, 1, b" ")),
+        ("padding", after(&put), frame(DATA, 8, 1, &[255; 256])),
+        ("data for a stream that is closed", after(b""), frame(DATA, 0, 1, b" ")),
+        ("resets of a stream that was never open", after(b""), frame(RST_STREAM, 0, 1, &[0; 4])),
+        ("frames of an unknown kind", after(b""), frame(99, 0, 0, &[0; 64])),
+    ];
+    floods(&server, all).await;
 }
 
 #[tokio::test]
@@ -77,7 +94,7 @@ async fn of_heads_over_http2_that_one_of_them_makes_large() {
 #[tokio::test]
 async fn of_http1() {
     let server = server().await;
-    for (what, opening, flooded) in [
+    let all = [
         ("empty lines", "", "\r\n"),
         ("a target", "GET /", "x"),
         ("a header", "GET / HTTP/1.1\r\nHost: x\r\nX: ", "x"),
@@ -87,10 +104,9 @@ async fn of_http1() {
         ("chunks of one byte", CHUNKED, "1\r\n \r\n"),
         ("trailers", &format!("{CHUNKED}0\r\n"), "x: x\r\n"),
         ("requests whose answers are not read", "", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    ] {
-        println!("{what}");
-        flood(&server, opening.as_bytes(), flooded.as_bytes()).await;
-    }
+    ];
+    let all = all.map(|(what, opening, flooded)| (what, opening.into(), flooded.into()));
+    floods(&server, all.into()).await;
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod http_tags;
 mod http_traces;
 mod http_valuations;
 mod layering;
+mod process_harness;
 mod providers_faults;
 mod providers_secrets;
 mod providers_status;
