@@ -1,30 +1,31 @@
 //! How soon a commit follows a commit.
 //!
 //! A commit costs an fdatasync, whole pages of the log however few rows changed on them, and a
-//! change of threads. Where many wait at once, a commit that begins as soon as the last one has
-//! ended finds few of them; one that begins a moment later finds most, and each pays less for
-//! it. Where few wait, there is nothing to gather, and nobody is held up.
+//! change of threads. Where many questions are under way, a commit that begins as soon as the last
+//! one has ended finds few of them; one that begins a moment later finds more, and each pays less
+//! for it. Where few are, there is little to gather, and a pause would only make the answers come in
+//! bursts.
 
 use std::time::{Duration, Instant};
 
-/// From how many entries on a commit is one of many.
-const MANY: usize = 16;
+/// From how many entries and reservations on there are many.
+const MANY: usize = 128;
 
-/// From the beginning of a commit of many to that of the next. It is below what a question to a
-/// provider takes by far.
+/// From the beginning of a commit to that of the next, where there are many. It is far below what a
+/// question to a provider takes.
 const PACE: Duration = Duration::from_millis(2);
 
 /// When the next commit may begin.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Set after a commit of many.
+    /// Set while there are many.
     next: Option<Instant>,
 }
 
 impl Pace {
-    /// Notes a commit of so many entries that begins now.
-    pub(super) fn begins(&mut self, entries: usize, now: Instant) {
-        self.next = (entries >= MANY).then(|| now + PACE);
+    /// Notes a commit that begins now, with so many entries and reservations under way.
+    pub(super) fn begins(&mut self, under_way: usize, now: Instant) {
+        self.next = (under_way >= MANY).then(|| now + PACE);
     }
 
     /// How long the next commit is to wait.
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_few_entries_the_next_commit_waits_for_nothing() {
+    fn with_few_under_way_the_next_commit_waits_for_nothing() {
         let (mut pace, now) = (Pace::default(), Instant::now());
         assert_eq!(pace.wait(now), Duration::ZERO);
         pace.begins(MANY, now);
@@ -47,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn after_many_it_waits_for_the_rest_of_the_pace() {
+    fn with_many_it_waits_for_the_rest_of_the_pace() {
         let (mut pace, now) = (Pace::default(), Instant::now());
         pace.begins(MANY, now);
         assert_eq!(pace.wait(now), PACE);

@@ -76,7 +76,8 @@ impl Writer {
                 Ok(0) => break,
                 Ok(entries) => {
                     self.last_message = Instant::now();
-                    pace.begins(entries, self.last_message);
+                    let reserved = messages.max_capacity() - messages.capacity();
+                    pace.begins(entries + reserved, self.last_message);
                     let stops = self.serve(received.drain(..));
                     if !stops.is_empty() {
                         // What waits already, and what has a place reserved, still comes.
