@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -73,19 +77,23 @@ pub(super) async fn play(
 /// Asks for new cars at an even rate, until it is aborted.
 fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let client = Client::builder().no_proxy().build().unwrap_or_default();
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
         let mut beat = interval(Duration::from_secs(1) / RATE);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for car in 0_u64.. {
             beat.tick().await;
             let (client, seen) = (client.clone(), Arc::clone(&seen));
             tokio::spawn(async move {
-                let url = format!("http://{address}/valuations/{car:07}");
-                let put = client
-                    .put(url)
+                let put = Request::put(format!("http://{address}/valuations/{car:07}"))
                     .header("content-type", "application/json")
-                    .body("{\"mileage\": 10000}");
-                let well = put.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK);
+                    .body(Full::from("{\"mileage\": 10000}"));
+                let well = match put {
+                    Ok(put) => {
+                        let answer = client.request(put).await;
+                        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+                    }
+                    Err(_) => false,
+                };
                 let counter = if well { &seen.answers } else { &seen.errors };
                 counter.fetch_add(1, Ordering::Relaxed);
             });

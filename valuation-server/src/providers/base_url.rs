@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
@@ -68,6 +71,20 @@ impl BaseUrl {
         url.set_path("/");
         url.set_query(None);
         url
+    }
+
+    /// The credentials as a header, marked as secret (RFC 7617); `None` where there are none.
+    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+        let (user, password) = (self.0.username(), self.0.password());
+        if user.is_empty() && password.is_none() {
+            return None;
+        }
+        let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
+        let pair = [decoded(user), decoded(password.unwrap_or_default())].join(&b':');
+        let mut header =
+            HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
+        header.set_sensitive(true);
+        Some(header)
     }
 
     /// `{base}/{resource}/{segment}?{parameters}`, or without the last segment where there is

@@ -6,22 +6,31 @@
 //! request that found its kept connection closed before a byte of it was written has not been an
 //! exchange yet; it takes another connection.)
 
+use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, redirect, retry};
-use url::Url;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri, uri};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use url::{Position, Url};
 
 use super::BaseUrl;
+use super::client::Client;
 use super::mishap::Mishap;
 use crate::domain::{ErrorCode, Trace};
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// Common servers close a connection after 5 s without a request. One that is given up before
-/// them can't be found closed just when the next request is written to it.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+const OURSELVES: HeaderValue =
+    HeaderValue::from_static(concat!("valuation-server/", env!("CARGO_PKG_VERSION")));
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The HTTP client could not be made, as where an `https` provider is configured on a machine
 /// without root certificates.
@@ -31,15 +40,19 @@ pub struct ClientError {
     /// The redacted base URL.
     base: String,
     /// What the client's library says.
-    source: reqwest::Error,
+    source: Box<dyn Error + Send + Sync>,
 }
 
 /// A client for one provider. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(super) struct Fetch {
     client: Client,
+    /// The host's root, to which each request adds its path.
+    root: Uri,
+    /// Sent with every question.
+    authorization: Option<HeaderValue>,
+    accept: HeaderValue,
     deadline: Duration,
-    https: bool,
 }
 
 /// The answer to an exchange that came to its end.
@@ -59,41 +72,35 @@ impl Fetch {
         deadline: Duration,
         accept: &'static str,
     ) -> Result<Self, ClientError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        let mut builder = Client::builder()
-            .user_agent(concat!("valuation-server/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .retry(retry::never())
-            .no_proxy()
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .connect_timeout(deadline)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .tcp_nodelay(true);
-        if !base.is_https() {
-            // TLS is never spoken then, and its root certificates need not be there.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|source| ClientError {
-            base: base.redacted(),
-            source: source.without_url(),
-        })?;
-        Ok(Self { client, deadline, https: base.is_https() })
+        let failed = |source| ClientError { base: base.redacted(), source };
+        Ok(Self {
+            client: Client::new(base.is_https(), deadline).map_err(failed)?,
+            root: base.root().as_str().parse().map_err(|e: uri::InvalidUri| failed(e.into()))?,
+            authorization: base.authorization(),
+            accept: HeaderValue::from_static(accept),
+            deadline,
+        })
     }
 
-    /// Asks for the head at `url`, and gives its status.
-    pub(super) async fn head(&self, url: Url) -> Result<u16, Mishap> {
-        let asking = self.client.head(url).send();
-        match tokio::time::timeout(self.deadline, asking).await {
+    /// Asks for the head of the host's root, without credentials, and gives its status.
+    pub(super) async fn head(&self) -> Result<u16, Mishap> {
+        let asking = self.client.send(self.request(Method::HEAD, self.root.clone()));
+        match timeout(self.deadline, asking).await {
             Ok(Ok(response)) => Ok(response.status().as_u16()),
-            Ok(Err(error)) => Err(Mishap::of(error, self.https)),
+            Ok(Err(error)) => Err(Mishap::of(&error, self.client.is_https())),
             Err(_) => Err(self.too_late()),
         }
+    }
+
+    fn request(&self, method: Method, uri: Uri) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.reserve(6);
+        headers.insert(ACCEPT, self.accept.clone());
+        headers.insert(USER_AGENT, OURSELVES);
+        request
     }
 
     fn too_late(&self) -> Mishap {
@@ -101,15 +108,15 @@ impl Fetch {
         Mishap::new(ErrorCode::Timeout, format!("no whole answer within {deadline}"))
     }
 
-    /// Gets `url`, with the headers `traceparent` and `x-request-id` of the trace.
+    /// Gets `url`, which is one of the base's, with the headers `traceparent` and `x-request-id` of
+    /// the trace.
     ///
     /// # Cancel safety
     /// Dropping the future closes its connection.
     pub(super) async fn get(&self, url: Url, trace: &Trace) -> Result<Reply, Mishap> {
         // Outside the exchange, so that a status that had come survives the deadline.
         let mut status = None;
-        let outcome =
-            tokio::time::timeout(self.deadline, self.exchange(url, trace, &mut status)).await;
+        let outcome = timeout(self.deadline, self.exchange(&url, trace, &mut status)).await;
         match outcome {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
@@ -119,16 +126,24 @@ impl Fetch {
 
     async fn exchange(
         &self,
-        url: Url,
+        url: &Url,
         trace: &Trace,
         came: &mut Option<u16>,
     ) -> Result<Reply, Mishap> {
-        let request = self
-            .client
-            .get(url)
-            .header("traceparent", traceparent(trace))
-            .header("x-request-id", trace.request_id());
-        let response = request.send().await.map_err(|e| Mishap::of(e, self.https))?;
+        let mut request = self.request(Method::GET, self.uri(url)?);
+        let headers = request.headers_mut();
+        let own = [(TRACEPARENT, &*traceparent(trace)), (X_REQUEST_ID, trace.request_id())];
+        for (name, value) in own {
+            // A trace's texts are printable.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let broken = |error: &(dyn Error + 'static)| Mishap::of(error, self.client.is_https());
+        let response = self.client.send(request).await.map_err(|error| broken(&error))?;
         let status = response.status().as_u16();
         *came = Some(status);
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
@@ -136,21 +151,34 @@ impl Fetch {
         Ok(Reply { status, body, retry_after })
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
+    /// The URL without credentials, which go into a header.
+    fn uri(&self, url: &Url) -> Result<Uri, Mishap> {
+        let path = &url[Position::BeforePath..Position::AfterQuery];
+        let mut parts = self.root.clone().into_parts();
+        parts.path_and_query = PathAndQuery::try_from(path).ok();
+        // Not the parser's error, which may repeat a part of the URL.
+        Uri::from_parts(parts)
+            .map_err(|_| Mishap::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))
+    }
+
+    async fn body(&self, response: Response<Incoming>) -> Result<Vec<u8>, Mishap> {
         let too_large = || {
             let message = format!("the body is larger than {MAX_BODY} bytes");
             Mishap::new(ErrorCode::BodyTooLarge, message)
         };
+        let mut rest = response.into_body();
         // What the head promises is believed only where it saves reading.
-        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
+        if rest.size_hint().exact().is_some_and(|length| length > MAX_BODY as u64) {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| Mishap::of(e, self.https))? {
-            if body.len() + chunk.len() > MAX_BODY {
+        while let Some(frame) = rest.frame().await {
+            let frame = frame.map_err(|error| Mishap::of(&error, self.client.is_https()))?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            if body.len() + data.len() > MAX_BODY {
                 return Err(too_large());
             }
-            body.extend_from_slice(&chunk);
+            body.extend_from_slice(data);
         }
         Ok(body)
     }

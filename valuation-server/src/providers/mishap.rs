@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
+use hyper_util::client::legacy;
+
+use super::client::Unresolved;
 use crate::domain::ErrorCode;
 
 /// An exchange that brought no body, or none that is read whole.
@@ -24,27 +27,25 @@ impl Mishap {
 
     /// Names an error of the client. `https` says whether TLS was to be spoken: an attempt to
     /// connect that failed above TCP failed in TLS then.
-    pub(super) fn of(error: reqwest::Error, https: bool) -> Self {
-        // The URL in its text carries the credentials.
-        let error = error.without_url();
-        let code = code(&error, https);
+    pub(super) fn of(error: &(dyn Error + 'static), https: bool) -> Self {
+        let code = code(error, https);
         // The innermost error is the cause; the ones around it only say where it surfaced.
-        let cause = causes(&error).last().unwrap_or(&error);
+        let cause = chain(error).last().unwrap_or(error);
         Self::new(code, format!("{}: {cause}", what(code)))
     }
 }
 
-fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
-    if error.is_dns() {
+fn code(error: &(dyn Error + 'static), https: bool) -> ErrorCode {
+    if first::<Unresolved>(error).is_some() {
         return ErrorCode::Dns;
     }
-    let connecting = error.is_connect();
-    let in_io = causes(error).find_map(|e| e.downcast_ref::<io::Error>());
-    let in_http = causes(error).find_map(|e| e.downcast_ref::<hyper::Error>());
+    let connecting = first::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
+    let in_io = first::<io::Error>(error).map(innermost);
+    let in_http = first::<hyper::Error>(error);
     let broken_off =
         in_http.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled());
     match in_io {
-        _ if error.is_timeout() => ErrorCode::Timeout,
+        Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
         // A breach inside TLS is an I/O error that the operating system knows nothing of.
         Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
         Some(io) if is_break(io.kind()) => ErrorCode::Reset,
@@ -52,6 +53,12 @@ fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
         _ if broken_off => ErrorCode::Reset,
         _ => ErrorCode::Protocol,
     }
+}
+
+/// An I/O error may be wrapped into another one, which hides it from the chain of sources.
+fn innermost(error: &io::Error) -> &io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    inner.map_or(error, innermost)
 }
 
 fn is_break(kind: io::ErrorKind) -> bool {
@@ -72,7 +79,12 @@ fn what(code: ErrorCode) -> &'static str {
     }
 }
 
-/// The errors under `error`, from the outermost to the innermost.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(error.source(), |&e| e.source())
+/// The first error of that type in the chain.
+fn first<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|e| e.downcast_ref::<E>())
+}
+
+/// `error` and those under it, from the outermost to the innermost.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&e| e.source())
 }

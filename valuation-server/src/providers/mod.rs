@@ -13,6 +13,7 @@
 //! | anything else, or nothing | [`QuoteError::Unavailable`]: a failure of the provider |
 
 mod base_url;
+mod client;
 mod fetch;
 mod mishap;
 mod premium;
@@ -90,10 +91,7 @@ pub struct Unreachable {
 pub async fn reach(base: &BaseUrl, deadline: Duration) -> Result<u16, Unreachable> {
     let fetch = Fetch::new(base, deadline, "*/*")
         .map_err(|error| Unreachable { code: ErrorCode::Tls, message: error.to_string() })?;
-    fetch
-        .head(base.root())
-        .await
-        .map_err(|mishap| Unreachable { code: mishap.code, message: mishap.message })
+    fetch.head().await.map_err(|mishap| Unreachable { code: mishap.code, message: mishap.message })
 }
 
 fn failing_status(status: u16, retry_after: Option<Duration>) -> QuoteError {

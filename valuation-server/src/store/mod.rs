@@ -25,6 +25,7 @@ mod look;
 mod notes;
 mod open;
 mod owed;
+mod pace;
 mod queue;
 mod readers;
 mod schema;

@@ -17,6 +17,7 @@ use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
 use super::identity::Opened;
 use super::notes::{self, Noting};
 use super::owed::Owed;
+use super::pace::Pace;
 use super::queue::{Job, Message};
 use super::stats::Shared;
 use super::valuations::Standing;
@@ -61,14 +62,19 @@ impl Writer {
     fn run(mut self, runtime: &Runtime, mut messages: Receiver<Message>) {
         let mut received = Vec::new();
         let mut stopping = Vec::new();
+        let mut pace = Pace::default();
         loop {
+            // Asleep, and not woken by each entry that comes.
+            thread::sleep(pace.wait(Instant::now()));
             let next = messages.recv_many(&mut received, self.config.batch.max(1));
             // By then the file is to be looked at again, whatever else there is to do.
             let next = async { tokio::time::timeout(PROBE_INTERVAL, next).await };
             match runtime.block_on(next) {
                 Ok(0) => break,
-                Ok(_) => {
+                Ok(entries) => {
                     self.last_message = Instant::now();
+                    let reserved = messages.max_capacity() - messages.capacity();
+                    pace.begins(entries + reserved, self.last_message);
                     let stops = self.serve(received.drain(..));
                     if !stops.is_empty() {
                         // What waits already, and what has a place reserved, still comes.

@@ -177,6 +177,26 @@ async fn tls_with_one_who_does_not_speak_it_is_tls() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_reset_while_tls_is_agreed_on_is_reset() {
+    let anywhere = BaseUrl::parse("https://127.0.0.1:1").unwrap();
+    if SuperCar::new(anywhere, AMPLE).is_err() {
+        return; // as above
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let answering = tokio::spawn(async move {
+        use tokio::io::AsyncReadExt;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 64]).await;
+        stream.set_zero_linger().unwrap();
+    });
+    let (_, call) = ask_supercar(&url).await;
+    answering.await.unwrap();
+    let (code, message) = call.error.unwrap();
+    assert_eq!((code, call.response_code), (ErrorCode::Reset, None), "{message}");
+}
+
+#[tokio::test]
 async fn a_compressed_body_is_not_unpacked() {
     // `gzip` of an empty text; as good as any, since it is never looked into.
     let gzip = [31, 139, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];

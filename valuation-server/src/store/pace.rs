@@ -1,0 +1,58 @@
+//! How soon a commit follows a commit.
+//!
+//! A commit costs an fdatasync, whole pages of the log however few rows changed on them, and a
+//! change of threads. Where many questions are under way, a commit that begins as soon as the last
+//! one has ended finds few of them; one that begins a moment later finds more, and each pays less
+//! for it. Where few are, there is little to gather, and a pause would only make the answers come in
+//! bursts.
+
+use std::time::{Duration, Instant};
+
+/// From how many entries and reservations on there are many.
+const MANY: usize = 128;
+
+/// From the beginning of a commit to that of the next, where there are many. It is far below what a
+/// question to a provider takes.
+const PACE: Duration = Duration::from_millis(2);
+
+/// When the next commit may begin.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Set while there are many.
+    next: Option<Instant>,
+}
+
+impl Pace {
+    /// Notes a commit that begins now, with so many entries and reservations under way.
+    pub(super) fn begins(&mut self, under_way: usize, now: Instant) {
+        self.next = (under_way >= MANY).then(|| now + PACE);
+    }
+
+    /// How long the next commit is to wait.
+    pub(super) fn wait(&self, now: Instant) -> Duration {
+        self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_few_under_way_the_next_commit_waits_for_nothing() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.wait(now), Duration::ZERO);
+        pace.begins(MANY, now);
+        pace.begins(MANY - 1, now);
+        assert_eq!(pace.wait(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn with_many_it_waits_for_the_rest_of_the_pace() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.begins(MANY, now);
+        assert_eq!(pace.wait(now), PACE);
+        assert_eq!(pace.wait(now + PACE / 4), PACE - PACE / 4);
+        assert_eq!(pace.wait(now + PACE * 2), Duration::ZERO);
+    }
+}
