@@ -107,6 +107,12 @@ impl Phase {
         Self(word)
     }
 
+    /// On the primary, in the epoch of that number.
+    #[cfg(test)]
+    pub(crate) const fn of_epoch(number: u64) -> Self {
+        Self(number << Self::EPOCH_AT)
+    }
+
     pub(crate) const fn word(self) -> u64 {
         self.0
     }
@@ -254,8 +260,12 @@ mod tests {
 
     #[test]
     fn the_epoch_comes_round_without_touching_the_rest() {
-        let mut phase = Phase::FIRST;
-        for _ in 0..(1 << Epoch::BITS) {
+        let epochs = 1 << Epoch::BITS;
+        // Miri takes its time: there the last hundred of them.
+        let begun = if cfg!(miri) { epochs - 100 } else { 0 };
+        let mut phase = Phase::of_epoch(begun);
+        for _ in begun..epochs {
+            assert_eq!((phase.is_uneasy(), phase.has_deadline()), (false, false));
             phase = phase.next(Kind::ForcedFallback);
         }
         assert_eq!(phase.epoch(), Phase::FIRST.epoch());

@@ -319,7 +319,9 @@ mod tests {
 
     #[test]
     fn every_place_has_a_slot_of_its_own() {
-        for size in [1, 2, 7, 8, 9, 100, 128, 4_096] {
+        // Miri takes its time for each slot.
+        let largest = if cfg!(miri) { 256 } else { 4_096 };
+        for size in [1, 2, 7, 8, 9, 100, 128, largest] {
             let window = CountWindow::new(size);
             let slots: std::collections::BTreeSet<_> = (0..u64::from(size))
                 .map(|place| std::ptr::from_ref(window.slot(place)) as usize)
