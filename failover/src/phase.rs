@@ -249,6 +249,36 @@ mod tests {
         assert_eq!(tripped.reverts_in(1_000_000), Some(Duration::from_millis(5)));
         let last = tripped.until(Kind::Fallback, u64::MAX, Duration::MAX);
         assert_eq!((last.kind(), last.epoch().number()), (Kind::Fallback, 2));
+        let most = Duration::from_millis((1 << 40) - 1);
+        assert_eq!(last.reverts_in(0), Some(most));
+        assert_eq!(tripped.due(Kind::Fallback, u64::MAX).reverts_in(0), Some(most));
+    }
+
+    #[test]
+    fn unease_is_set_and_taken_away_however_often_it_was() {
+        let uneasy = Phase::FIRST.with_unease(true);
+        assert!(uneasy.is_uneasy());
+        assert_eq!(uneasy.with_unease(true), uneasy);
+        assert_eq!(uneasy.with_unease(false), Phase::FIRST);
+        assert_eq!(Phase::FIRST.with_unease(false), Phase::FIRST);
+    }
+
+    #[test]
+    fn what_is_held_still_keeps_the_route_and_admits_in_the_epoch_before() {
+        for (kind, route) in [(Kind::Primary, Route::Primary), (Kind::Fallback, Route::Fallback)] {
+            let before = Phase::FIRST.until(kind, 0, Duration::from_millis(5));
+            let still = before.held_still(route);
+            assert_eq!((still.kind(), still.route()), (Kind::Still, route));
+            assert_eq!((still.epoch().number(), still.admits_in()), (2, before.epoch()));
+            assert!(!still.is_judged() && !still.is_timeless_primary());
+            assert_eq!((still.is_due(u64::MAX), still.reverts_in(0)), (false, None));
+            let resumed = still.resume(before);
+            assert_eq!((resumed.kind(), resumed.epoch().number()), (kind, 3));
+            assert_eq!(
+                (resumed.admits_in(), resumed.deadline_nanos()),
+                (resumed.epoch(), 5_000_000)
+            );
+        }
     }
 
     #[test]

@@ -137,7 +137,7 @@ mod tests {
         let cut =
             |buckets| Policy::builder().window(Duration::from_secs(60), buckets).build().unwrap();
         // Miri takes its time for each bucket.
-        let (own, wide) = if cfg!(miri) { (cut(59), cut(130)) } else { (cut(1_009), cut(3_400)) };
+        let (own, wide) = if cfg!(miri) { (cut(19), cut(41)) } else { (cut(1_009), cut(3_400)) };
         let mut states = std::collections::BTreeSet::new();
         for _ in 0..20 {
             let monitor = Monitor::new(own.clone());

@@ -71,7 +71,8 @@ impl Past {
 #[derive(Debug, Default)]
 pub(crate) struct Intervals {
     past: AtomicU64,
-    /// The latest hint: its epoch, and the millisecond that it reaches to.
+    /// The latest hint: its epoch, and the millisecond that it reaches to. One that reaches to 0 is
+    /// none, whatever its epoch.
     hint: AtomicU64,
 }
 
@@ -204,9 +205,8 @@ impl Intervals {
     }
 }
 
-/// An epoch as a mark that is never 0, which stands for no hint at all.
 fn tag(epoch: Epoch) -> u64 {
-    u64::from(epoch.number()) + 1
+    u64::from(epoch.number())
 }
 
 impl Growth {
@@ -254,4 +254,34 @@ fn draw(seed: u64, n: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_those_of_the_published_generator() {
+        // The first numbers of SplitMix64 from the seed 0.
+        let drawn = [0, 1, 2].map(|n| draw(0, n));
+        assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
+    #[test]
+    fn a_drawn_time_is_lengthened_by_its_part_of_the_share() {
+        let jitter = Jitter { up_to: Ratio::new(2, 3).unwrap(), seed: 0 };
+        let time = Duration::from_nanos(300 << 32);
+        // The first draw is 0xe220_a839 of 2^32 parts.
+        let parts = Duration::from_nanos(200 * 0xe220_a839);
+        let lengthened = jitter.lengthen(time, 0) - time;
+        assert!(parts <= lengthened && lengthened <= parts + Duration::from_nanos(200));
+    }
+
+    #[test]
+    fn what_is_remembered_of_earlier_trips_does_not_touch() {
+        let past = Past::new(u64::MAX, 0x1_2345, (1 << 40) - 1);
+        assert_eq!((past.steps(), past.trips(), past.back_at()), (0xff, 0x2345, (1 << 40) - 1));
+        let past = Past::new(1, 2, 3);
+        assert_eq!((past.steps(), past.trips(), past.back_at()), (1, 2, 3));
+    }
 }

@@ -270,6 +270,8 @@ fn senseless_ways_back_are_refused_by_their_name() {
     refused(&|p| p.gradual_return(ratio(1, 2), Duration::ZERO), "gradual_return");
     refused(&|p| p.growing(ratio(1, 1), 600 * SECOND, SECOND), "growing");
     refused(&|p| p.growing(ratio(2, 1), SECOND, SECOND), "growing");
+    let too_long = Policy::LONGEST + Duration::from_nanos(1);
+    refused(&|p| p.growing(ratio(2, 1), too_long, SECOND), "growing");
     refused(&|p| p.growing(ratio(2, 1), 600 * SECOND, Duration::ZERO), "growing");
     refused(&|p| p.jitter(ratio(0, 1), 1), "jitter");
     refused(&|p| p.jitter(ratio(3, 2), 1), "jitter");
