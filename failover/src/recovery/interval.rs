@@ -278,6 +278,31 @@ mod tests {
     }
 
     #[test]
+    fn the_time_since_the_return_is_remembered_where_there_was_a_trip() {
+        let jitter = Some(Jitter { up_to: Ratio::HALF, seed: 0 });
+        let growth = Some(Growth {
+            factor: Ratio::new(2, 1).unwrap(),
+            longest: Duration::from_secs(3_600),
+            forget_after: Duration::from_secs(60),
+        });
+        let time = Duration::from_secs(1);
+        let rules = IntervalRules { time, growth, jitter, hints: None };
+        let (intervals, at) = (Intervals::default(), 1_000_000_000_000);
+        assert_eq!(intervals.remembered(true, at).back_for, None);
+        // By jitter alone nothing grows.
+        intervals.tripped(&IntervalRules { growth: None, ..rules }, 0, true);
+        let back_for = Some(Duration::from_secs(1_000));
+        assert_eq!(intervals.remembered(true, at), Remembered { trips: 1, grown: 0, back_for });
+        assert_eq!(intervals.remembered(false, at).back_for, None);
+        // One step was forgotten while it was saved, and half of the time to the next has gone by.
+        let back_for = Some(Duration::from_secs(50));
+        let saved = Remembered { trips: 3, grown: 5, back_for };
+        intervals.recall(&rules, saved, Duration::from_secs(40), at);
+        let back_for = Some(Duration::from_secs(30));
+        assert_eq!(intervals.remembered(true, at), Remembered { trips: 3, grown: 4, back_for });
+    }
+
+    #[test]
     fn what_is_remembered_of_earlier_trips_does_not_touch() {
         let past = Past::new(u64::MAX, 0x1_2345, (1 << 40) - 1);
         assert_eq!((past.steps(), past.trips(), past.back_at()), (0xff, 0x2345, (1 << 40) - 1));

@@ -130,9 +130,7 @@ fn failed_probes_are_repeated_trips_and_time_on_the_fallback_is_not_healthy_time
             .probing(Probing::new(1).failures(1))
     });
     for expected in [60, 120, 240, 480] {
-        while let Some(ticket) = watched.monitor.admit().ticket() {
-            watched.monitor.record(ticket, Outcome::Failure);
-        }
+        watched.trip();
         let time = watched.snapshot().reverts_in.unwrap();
         assert_eq!(time, expected * SECOND);
         watched.clock.advance(time + 10 * SECOND);
@@ -199,7 +197,7 @@ fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
     assert_eq!(fail_with(&watched, []), 10 * SECOND);
     watched.handle().reset();
     watched.call(hint(40));
-    watched.clock.advance(50 * SECOND);
+    watched.clock.advance(40 * SECOND);
     assert_eq!(fail_with(&watched, []), 300 * SECOND);
 }
 
