@@ -157,6 +157,8 @@ mod tests {
         let coarse = CoarseClock.now();
         let fine = FineClock.now();
         assert!(coarse <= fine);
+        // Both count from the boot.
+        assert!(coarse > Moment::default());
         assert!(fine.nanos_since(coarse) < 1_000_000_000);
     }
 

@@ -189,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_what_is_wrong() {
+        let says = |text: &str| text.parse::<Ratio>().unwrap_err().to_string();
+        assert!(says("1/0").contains("zero"));
+        assert!(says("half").contains("1/3, 0.5 or 50%"));
+        assert!(says("0.12345678901").contains("too many digits"));
+    }
+
+    #[test]
     fn refuses_what_is_no_ratio() {
         for text in ["", ".", "/", "1/", "-1/2", "+0.5", "0.5 ", "half", "%", "1/2/3"] {
             assert_eq!(text.parse::<Ratio>(), Err(RatioError::NotARatio), "{text:?}");

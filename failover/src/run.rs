@@ -94,3 +94,27 @@ impl Run {
         Word(self.0.load(Ordering::Acquire)).length_in(epoch).unwrap_or(0)
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_an_epoch_that_is_over_leaves_the_run_alone() {
+        let (old, running) = (Epoch::from_number(4), Epoch::from_number(5));
+        let run = Run::new();
+        assert_eq!((run.extend(running, || true), run.extend(running, || true)), (1, 2));
+        assert_eq!(run.extend(old, || false), 0);
+        assert_eq!((run.length(running), run.length(old)), (2, 0));
+    }
+
+    #[test]
+    fn the_longest_run_and_the_last_epoch_do_not_touch() {
+        let last = Epoch::from_number(u64::MAX);
+        let run = Run::new();
+        run.begin(last, u64::MAX);
+        assert_eq!(run.length(last), (1 << 44) - 1);
+        run.end(last);
+        assert_eq!((run.length(last), run.extend(last, || true)), (0, 1));
+    }
+}

@@ -338,10 +338,60 @@ impl Shared {
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
+    use crate::{Probing, StallLimit};
 
     #[test]
     fn the_default_policy_needs_less_than_8_kib_for_16_threads() {
         let shared = Shared::new(&Policy::default(), Moment::default(), 16);
         assert!(shared.bytes() < 8 * 1024, "{} bytes", shared.bytes());
+    }
+
+    fn stalling() -> Policy {
+        let (after, limit) = (Duration::from_secs(1), StallLimit::Calls(5));
+        Policy::builder().stalled_calls(after, limit).build().unwrap()
+    }
+
+    #[test]
+    fn its_memory_is_that_of_its_parts() {
+        let policy = Policy::builder().probing(Probing::new(4)).build().unwrap();
+        let (plain, probing) = (Policy::default(), policy);
+        let bytes = |policy: &Policy| Shared::new(policy, Moment::default(), 2).bytes();
+        assert_eq!(bytes(&probing), bytes(&plain) + 4 * 8);
+        let flights = Flights::new(1, 2).bytes();
+        assert_eq!(bytes(&stalling()), bytes(&plain) + flights);
+        assert!(bytes(&plain) > size_of::<Shared>() + 2 * 10 * 32);
+    }
+
+    #[test]
+    fn it_fits_what_watches_calls_in_flight_as_it_does() {
+        let of = |policy| Shared::new(policy, Moment::default(), 2);
+        let (plain, watching) = (of(&Policy::default()), of(&stalling()));
+        assert!(plain.fits(&Policy::default()) && watching.fits(&stalling()));
+        assert!(!plain.fits(&stalling()) && !watching.fits(&Policy::default()));
+    }
+
+    #[test]
+    fn it_is_worn_out_after_half_of_all_epochs_or_when_they_came_round() {
+        let shared = Shared::new(&Policy::default(), Moment::default(), 1);
+        let half = 1 << 19;
+        for (epoch, worn) in
+            [(1, false), (half - 1, false), (half, true), (2 * half - 1, true), (7, true)]
+        {
+            let phase = shared.phase();
+            // To the same epoch, as unease does: that is no coming round.
+            assert!(shared.swap(phase, phase.with_unease(true)));
+            assert!(shared.swap(shared.phase(), Phase::of_epoch(epoch)));
+            assert_eq!(shared.is_worn_out(), worn, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_begins_after_its_epoch_is_not_in_flight() {
+        let shared = Shared::new(&stalling(), Moment::default(), 1);
+        let running = shared.phase().epoch();
+        assert!(shared.begin(running, Moment::default()).1);
+        assert!(!shared.begin(Epoch::from_number(9), Moment::default()).1);
+        let ages = Moment::from_nanos(10_000_000_000);
+        assert_eq!(shared.flights().unwrap().stalled(running, shared.at(ages)).calls, 1);
     }
 }

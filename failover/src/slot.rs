@@ -31,7 +31,22 @@ mod dealt {
         next: usize,
     }
 
-    static DECK: Mutex<Deck> = Mutex::new(Deck { returned: BinaryHeap::new(), next: 0 });
+    impl Deck {
+        const fn new() -> Self {
+            Self { returned: BinaryHeap::new(), next: 0 }
+        }
+
+        /// The lowest number that nobody holds.
+        fn deal(&mut self) -> usize {
+            let returned = self.returned.pop().map(|Reverse(number)| number);
+            returned.unwrap_or_else(|| {
+                self.next += 1;
+                self.next - 1
+            })
+        }
+    }
+
+    static DECK: Mutex<Deck> = Mutex::new(Deck::new());
 
     /// The right to one number. The deck's lock orders the old holder's last write before the new
     /// holder's first.
@@ -39,12 +54,7 @@ mod dealt {
 
     impl Lease {
         fn deal() -> Self {
-            let mut deck = DECK.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = deck.returned.pop().map(|Reverse(number)| number);
-            Self(number.unwrap_or_else(|| {
-                deck.next += 1;
-                deck.next - 1
-            }))
+            Self(DECK.lock().unwrap_or_else(PoisonError::into_inner).deal())
         }
     }
 
@@ -90,9 +100,17 @@ mod dealt {
 
     #[cfg(test)]
     mod tests {
-        use super::with;
+        use super::{Deck, Reverse, with};
         use std::sync::Barrier;
         use std::thread;
+
+        #[test]
+        fn the_lowest_number_that_nobody_holds_is_dealt() {
+            let mut deck = Deck::new();
+            assert_eq!([deck.deal(), deck.deal(), deck.deal()], [0, 1, 2]);
+            deck.returned.extend([Reverse(1), Reverse(0)]);
+            assert_eq!([deck.deal(), deck.deal(), deck.deal()], [0, 1, 3]);
+        }
 
         #[test]
         fn no_two_living_threads_hold_one_number_and_numbers_come_back() {

@@ -148,3 +148,37 @@ impl Shared {
         }
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::Ratio;
+    use std::time::Duration;
+
+    #[test]
+    fn what_lives_on_does_so_until_it_is_forgotten() {
+        let epoch = Epoch::from_number;
+        let carried = Carried::default();
+        assert!(!carried.lives_on(epoch(0), epoch(0)));
+        carried.extend(epoch(5), epoch(7));
+        carried.extend(epoch(7), epoch(9));
+        let lives_on = |number| carried.lives_on(epoch(number), epoch(9));
+        assert_eq!([4, 5, 7, 9].map(lives_on), [false, true, true, false]);
+        assert!(!carried.lives_on(epoch(5), epoch(7)));
+        carried.forget();
+        assert!(!carried.lives_on(epoch(5), epoch(9)));
+    }
+
+    #[test]
+    fn calls_that_return_go_to_the_fallback_while_the_monitor_is_held_still() {
+        let builder = Policy::builder().gradual_return(Ratio::HALF, Duration::from_secs(60));
+        let shared = Shared::new(&builder.build().unwrap(), Moment::default(), 1);
+        for (kind, route) in [(Kind::Returning, Route::Fallback), (Kind::Primary, Route::Primary)] {
+            let phase = shared.phase();
+            let before = phase.until(kind, 0, Duration::from_secs(60));
+            assert!(shared.swap(phase, before));
+            let (from, still) = shared.hold_still();
+            assert_eq!((from, still.kind(), still.route()), (before, Kind::Still, route));
+        }
+    }
+}

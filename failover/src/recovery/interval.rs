@@ -71,7 +71,8 @@ impl Past {
 #[derive(Debug, Default)]
 pub(crate) struct Intervals {
     past: AtomicU64,
-    /// The latest hint: its epoch, and the millisecond that it reaches to.
+    /// The latest hint: its epoch, and the millisecond that it reaches to. One that reaches to 0 is
+    /// none, whatever its epoch.
     hint: AtomicU64,
 }
 
@@ -204,9 +205,8 @@ impl Intervals {
     }
 }
 
-/// An epoch as a mark that is never 0, which stands for no hint at all.
 fn tag(epoch: Epoch) -> u64 {
-    u64::from(epoch.number()) + 1
+    u64::from(epoch.number())
 }
 
 impl Growth {
@@ -254,4 +254,59 @@ fn draw(seed: u64, n: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ z >> 31
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_those_of_the_published_generator() {
+        // The first numbers of SplitMix64 from the seed 0.
+        let drawn = [0, 1, 2].map(|n| draw(0, n));
+        assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+    }
+
+    #[test]
+    fn a_drawn_time_is_lengthened_by_its_part_of_the_share() {
+        let jitter = Jitter { up_to: Ratio::new(2, 3).unwrap(), seed: 0 };
+        let time = Duration::from_nanos(300 << 32);
+        // The first draw is 0xe220_a839 of 2^32 parts.
+        let parts = Duration::from_nanos(200 * 0xe220_a839);
+        let lengthened = jitter.lengthen(time, 0) - time;
+        assert!(parts <= lengthened && lengthened <= parts + Duration::from_nanos(200));
+    }
+
+    #[test]
+    fn the_time_since_the_return_is_remembered_where_there_was_a_trip() {
+        let jitter = Some(Jitter { up_to: Ratio::HALF, seed: 0 });
+        let growth = Some(Growth {
+            factor: Ratio::new(2, 1).unwrap(),
+            longest: Duration::from_secs(3_600),
+            forget_after: Duration::from_secs(60),
+        });
+        let time = Duration::from_secs(1);
+        let rules = IntervalRules { time, growth, jitter, hints: None };
+        let (intervals, at) = (Intervals::default(), 1_000_000_000_000);
+        assert_eq!(intervals.remembered(true, at).back_for, None);
+        // By jitter alone nothing grows.
+        intervals.tripped(&IntervalRules { growth: None, ..rules }, 0, true);
+        let back_for = Some(Duration::from_secs(1_000));
+        assert_eq!(intervals.remembered(true, at), Remembered { trips: 1, grown: 0, back_for });
+        assert_eq!(intervals.remembered(false, at).back_for, None);
+        // One step was forgotten while it was saved, and half of the time to the next has gone by.
+        let back_for = Some(Duration::from_secs(50));
+        let saved = Remembered { trips: 3, grown: 5, back_for };
+        intervals.recall(&rules, saved, Duration::from_secs(40), at);
+        let back_for = Some(Duration::from_secs(30));
+        assert_eq!(intervals.remembered(true, at), Remembered { trips: 3, grown: 4, back_for });
+    }
+
+    #[test]
+    fn what_is_remembered_of_earlier_trips_does_not_touch() {
+        let past = Past::new(u64::MAX, 0x1_2345, (1 << 40) - 1);
+        assert_eq!((past.steps(), past.trips(), past.back_at()), (0xff, 0x2345, (1 << 40) - 1));
+        let past = Past::new(1, 2, 3);
+        assert_eq!((past.steps(), past.trips(), past.back_at()), (1, 2, 3));
+    }
 }

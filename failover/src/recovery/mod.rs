@@ -86,3 +86,25 @@ impl Recovery {
         (room(&self.probes) + room(&self.more_probes)) * size_of::<u64>()
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::Probing;
+
+    #[test]
+    fn it_fits_policies_of_as_many_places_and_of_no_less_than_half() {
+        let of = |places| Policy::builder().probing(Probing::new(places)).build().unwrap();
+        let (recovery, none) = (Recovery::new(&of(4)), Recovery::new(&Policy::default()));
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(|n| recovery.fits(&of(n))),
+            [false, true, true, true, false]
+        );
+        assert!(!recovery.fits(&Policy::default()));
+        assert!(none.fits(&Policy::default()) && !none.fits(&of(1)));
+        assert_eq!((recovery.bytes(), none.bytes()), (4 * 8, 0));
+        // What was made for fewer places than a policy has is given more once.
+        recovery.adopt(&of(5));
+        assert_eq!(recovery.bytes(), (4 + Probes::MOST as usize) * 8);
+    }
+}

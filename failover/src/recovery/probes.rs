@@ -70,7 +70,8 @@ impl Probes {
     pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<ProbeLease> {
         let now = at / NANOS_PER_MILLI;
         let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
-        // A lease ends later than it began, so that the next one in its place is another word.
+        // A lease ends later than it began, so that the next one in its place is another word, and
+        // none is `FREE`.
         let ends = (now + lease.max(1)).min(MILLIS);
         let word = tag(epoch) << 40 | ends;
         for (place, holder) in (0..rules.places).zip(&self.places) {
@@ -96,21 +97,15 @@ impl Probes {
 
     /// Counts what a probe of that epoch said, and says what all of them say.
     pub(crate) fn count(&self, rules: &ProbeRules, epoch: Epoch, failed: bool) -> Finding {
-        let (unit, of) = if failed { (1, 0) } else { (1 << 20, 20) };
-        // Ordering: AcqRel: who sees the last of the counts sees what the others had seen.
-        let old = self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, |counts| {
-            let counts = if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
-            // Counts stay below their 20 bits: enough of either ends the epoch long before.
-            let full = counts >> of & 0xf_ffff == 0xf_ffff;
-            Some(if full { counts } else { counts + unit })
-        });
-        let counts = old.map_or_else(
-            |counts| counts,
-            |counts| {
-                let counts = if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
-                counts + unit
-            },
-        );
+        let unit = if failed { 1 } else { 1 << 20 };
+        let begun =
+            |counts: u64| if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
+        // Counts stay below their 20 bits: enough of either ends the epoch, and later ones are no
+        // more than there are places. Ordering: AcqRel: who sees the last of the counts sees what the
+        // others had seen.
+        let counted = |counts| Some(begun(counts) + unit);
+        let before = self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted);
+        let counts = before.map_or_else(begun, begun) + unit;
         let (failures, successes) = (counts & 0xf_ffff, counts >> 20 & 0xf_ffff);
         if failures >= u64::from(rules.failures) {
             Finding::StillFailing
@@ -127,7 +122,6 @@ impl Probes {
     }
 }
 
-/// An epoch as a mark that is never 0, so that no lease is [`FREE`].
 fn tag(epoch: Epoch) -> u64 {
-    u64::from(epoch.number()) + 1
+    u64::from(epoch.number())
 }

@@ -49,3 +49,28 @@ impl Dealer {
         self.0.store(0, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_grows_evenly_from_the_first_to_all_and_no_further() {
+        let ramp = Ramp { first: Ratio::new(1, 4).unwrap(), over: Duration::from_secs(60) };
+        let shares = [0, 20, 40, 60, 70, u64::MAX].map(|s| ramp.share(Duration::from_secs(s)));
+        assert_eq!(shares, [ALL / 4, ALL / 2, ALL / 4 * 3, ALL, ALL, ALL]);
+    }
+
+    #[test]
+    fn calls_are_dealt_at_their_share_and_all_when_it_is_all() {
+        let ramp = Ramp { first: Ratio::new(1, 4).unwrap(), over: Duration::from_secs(60) };
+        let dealer = Dealer::default();
+        let dealt = |since| [(); 8].map(|()| dealer.deal(&ramp, Duration::from_secs(since)));
+        assert_eq!(dealt(0), [false, false, false, true, false, false, false, true]);
+        assert_eq!(dealt(20), [false, true, false, true, false, true, false, true]);
+        assert_eq!(dealt(60), [true; 8]);
+        dealer.deal(&ramp, Duration::ZERO);
+        dealer.forget();
+        assert_eq!(dealt(0)[..4], [false, false, false, true]);
+    }
+}

@@ -319,13 +319,65 @@ mod tests {
 
     #[test]
     fn every_place_has_a_slot_of_its_own() {
-        for size in [1, 2, 7, 8, 9, 100, 128, 4_096] {
+        // Miri takes its time for each slot.
+        let largest = if cfg!(miri) { 16 } else { 4_096 };
+        for size in [1, 2, 7, 8, 9, 100, 128, largest] {
             let window = CountWindow::new(size);
+            assert_eq!(window.bytes(), 8 * size.next_power_of_two() as usize);
             let slots: std::collections::BTreeSet<_> = (0..u64::from(size))
                 .map(|place| std::ptr::from_ref(window.slot(place)) as usize)
                 .collect();
             assert_eq!(slots.len(), size as usize);
         }
+    }
+
+    #[test]
+    fn neighbours_in_time_lie_on_different_lines() {
+        let window = CountWindow::new(100);
+        let at = |place| std::ptr::from_ref(window.slot(place)) as usize;
+        assert!((0..15).all(|place| at(place).abs_diff(at(place + 1)) >= 64));
+    }
+
+    #[test]
+    fn it_has_room_for_as_many_calls_as_it_has_slots_and_fits_none_that_waste_half() {
+        let window = CountWindow::new(100);
+        assert_eq!([64, 65, 128, 129].map(|n| window.has_room_for(n)), [true, true, true, false]);
+        assert_eq!([64, 65, 128, 129].map(|n| window.fits(n)), [false, true, true, false]);
+    }
+
+    #[test]
+    fn a_late_call_that_pushes_out_one_of_the_running_epoch_takes_its_part_away() {
+        let (old, running) = (Epoch::from_number(4), Epoch::from_number(5));
+        let is_current = |epoch| epoch == running;
+        let failure = Sample { failed: true, slow: false };
+        let window = CountWindow::new(2);
+        window.count(running, failure, is_current);
+        window.count(running, failure, is_current);
+        assert_eq!(window.tally(running).failures, 2);
+        window.count(old, failure, is_current);
+        assert_eq!((window.tally(running).failures, window.tally(old).calls()), (1, 0));
+        assert_eq!(window.confirm(running).failures, 1);
+        // The same before the running epoch has counted a call by itself, as after a swap.
+        let next = Epoch::from_number(6);
+        window.begin(next);
+        window.slot(1).store(Slot::new(1, next, failure).0, Ordering::Release);
+        window.count(old, failure, |epoch| epoch == next);
+        assert_eq!(window.tally(next), Tally::default());
+    }
+
+    #[test]
+    fn a_call_whose_place_is_not_written_yet_is_taken_for_a_success() {
+        let epoch = Epoch::from_number(5);
+        let window = CountWindow::new(2);
+        let confirmed = || (window.confirm(epoch).failures, window.confirm(epoch).successes);
+        window.position.0.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(confirmed(), (0, 1));
+        let failure = Sample { failed: true, slow: false };
+        window.count(epoch, failure, |_| true);
+        window.count(epoch, failure, |_| true);
+        assert_eq!(confirmed(), (2, 0));
+        window.position.0.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(confirmed(), (1, 1));
     }
 
     #[test]
@@ -335,6 +387,9 @@ mod tests {
         assert!(old.is_later_than(3) && old.is_later_than(1) && !old.is_later_than(4));
         let last = Slot::new(Slot::POSITIONS - 1, epoch, Sample { failed: true, slow: false });
         assert!(!last.is_later_than(Slot::POSITIONS));
+        // Half of all positions later is as much half of them before.
+        let half = Slot::new(Slot::POSITIONS / 2, epoch, Sample { failed: true, slow: false });
+        assert!(!half.is_later_than(0) && half.is_later_than(1));
         assert!(!Slot::EMPTY.is_later_than(0));
     }
 }

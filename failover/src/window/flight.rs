@@ -262,3 +262,26 @@ impl Flights {
         size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_looks_once_in_each_bucket() {
+        let (flights, epoch) = (Flights::new(40, 2), Epoch::from_number(5));
+        let looks = [0, 9, 10, 19, 5, 35].map(|at| flights.tick(0, epoch, at));
+        assert_eq!(looks, [true, false, true, false, false, true]);
+        assert!(flights.tick(0, Epoch::from_number(6), 35));
+    }
+
+    #[test]
+    fn its_memory_is_that_of_each_threads_part() {
+        let flights = Flights::new(40, 2);
+        let own = size_of::<Flights>();
+        assert_eq!(flights.bytes(), own + 2 * size_of::<Shard>());
+        // A thread beyond those that there was room for brings a part for as many again.
+        flights.tick(2, Epoch::from_number(5), 0);
+        assert_eq!(flights.bytes(), own + 4 * size_of::<Shard>() + flights.shards.bytes());
+    }
+}

@@ -250,3 +250,38 @@ impl Window {
         }
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_window_is_a_policys_if_it_is_of_its_kind_and_fits_if_it_wastes_no_half() {
+        let time = |n| Policy::builder().window(Duration::from_secs(60), n).build().unwrap();
+        let calls = |n| Policy::builder().last_calls(n).build().unwrap();
+        let (of_time, of_calls) = (Window::new(&time(10), 1), Window::new(&calls(100), 1));
+        assert_eq!([4, 5, 10, 11].map(|n| of_time.fits(&time(n))), [false, true, true, false]);
+        assert_eq!([64, 65, 129].map(|n| of_calls.fits(&calls(n))), [false, true, false]);
+        assert!(!of_time.fits(&calls(100)) && !of_calls.fits(&time(10)));
+        assert_eq!([4, 10, 3_600].map(|n| of_time.can_be(&time(n))), [true; 3]);
+        assert_eq!([64, 128, 129].map(|n| of_calls.can_be(&calls(n))), [true, true, false]);
+        assert!(!of_time.can_be(&calls(100)) && !of_calls.can_be(&time(10)));
+    }
+
+    #[test]
+    fn only_a_window_of_time_has_credit() {
+        let calls = Policy::builder().last_calls(100).build().unwrap();
+        let (of_time, of_calls) = (Window::new(&Policy::default(), 1), Window::new(&calls, 1));
+        let epoch = Epoch::from_number(5);
+        for window in [&of_time, &of_calls] {
+            window.count(0, epoch, 0, Sample { failed: false, slow: false }, |_| true);
+            window.lend(0, epoch, 3);
+        }
+        assert_eq!((of_time.own_credit(0, epoch), of_calls.own_credit(0, epoch)), (Some(3), None));
+        assert_eq!(
+            (of_time.latest(epoch, false).credit, of_calls.latest(epoch, false).credit),
+            (3, 0)
+        );
+    }
+}

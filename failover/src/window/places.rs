@@ -62,3 +62,27 @@ impl Windows {
         self.first.bytes() + more.map(|window| size_of::<Window>() + window.bytes()).sum::<usize>()
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::Policy;
+
+    #[test]
+    fn a_window_is_made_only_where_none_can_be_the_policys_and_its_memory_is_counted() {
+        let of = |calls| Policy::builder().last_calls(calls).build().unwrap();
+        let windows = Windows::new(&of(100), 1);
+        let first = windows.bytes();
+        assert_eq!(first, 128 * 8);
+        for (policy, place) in [(of(128), Windows::FIRST), (of(129), Windows::COUNT)] {
+            assert_eq!(windows.place(&policy), place);
+        }
+        windows.adopt(Windows::FIRST, &of(128));
+        assert_eq!(windows.bytes(), first);
+        let time = Policy::default();
+        assert_eq!(windows.place(&time), Windows::TIME);
+        windows.adopt(Windows::TIME, &time);
+        let added = size_of::<Window>() + windows.at(Windows::TIME).bytes();
+        assert_eq!(windows.bytes(), first + added);
+    }
+}

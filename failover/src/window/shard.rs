@@ -318,3 +318,59 @@ impl Shard {
         size_of_val(self) + self.ring.bytes()
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::Policy;
+
+    const EPOCH: Epoch = Epoch::from_number(5);
+    const SUCCESS: Sample = Sample { failed: false, slow: false };
+    const FAILURE: Sample = Sample { failed: true, slow: false };
+
+    /// Ten buckets of six seconds.
+    fn span() -> Span {
+        Span::new(&Policy::default())
+    }
+
+    #[test]
+    fn a_tick_has_its_place_in_the_ring() {
+        let ticks = Ticks::new(27, &span());
+        assert_eq!([18, 20, 26, 27].map(|tick| ticks.place_of(tick)), [8, 0, 6, 7]);
+    }
+
+    #[test]
+    fn failures_within_the_credit_of_their_bucket_need_not_be_judged() {
+        let shard = Shard::new(10);
+        let (now, later) = (Ticks::new(12, &span()), Ticks::new(22, &span()));
+        let own = || shard.own_credit(EPOCH);
+        shard.open(&span(), EPOCH, 12);
+        assert!(!shard.count(SUCCESS) && shard.count(FAILURE));
+        assert_eq!((own(), shard.credit(EPOCH, now)), (0, 0));
+        shard.lend(Epoch::from_number(4), 9);
+        assert_eq!(own(), 0);
+        shard.lend(EPOCH, 2);
+        assert_eq!((own(), shard.credit(EPOCH, now)), (2, 2));
+        assert_eq!((shard.own_credit(Epoch::from_number(4)), shard.credit(EPOCH, later)), (0, 0));
+        // Also where another thread has opened a bucket already.
+        assert_eq!(shard.credit(EPOCH, Ticks::new(21, &span())), 2);
+        assert!(shard.count(Sample { failed: false, slow: true }));
+        assert!(!shard.count(FAILURE) && !shard.count(SUCCESS));
+        assert_eq!((own(), shard.credit(EPOCH, now)), (1, 1));
+        assert!(!shard.count(FAILURE) && shard.count(FAILURE));
+        assert_eq!((own(), shard.credit(EPOCH, now)), (0, 0));
+        // It ends with its bucket.
+        shard.lend(EPOCH, 2);
+        shard.open(&span(), EPOCH, 13);
+        assert_eq!((own(), shard.credit(EPOCH, Ticks::new(13, &span()))), (0, 0));
+    }
+
+    #[test]
+    fn it_has_another_version_after_each_bucket_that_was_opened() {
+        let shard = Shard::new(10);
+        for opened in 0..3 {
+            assert_eq!(shard.opened(), opened);
+            shard.open(&span(), EPOCH, 12 + opened);
+        }
+    }
+}

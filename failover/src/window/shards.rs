@@ -65,7 +65,7 @@ impl<S> Shards<S> {
         // Ordering: AcqRel, so that a reader that sees the new number also sees the part.
         self.parts.fetch_max(part as u64 + 1, Ordering::AcqRel);
         let shards = more[part].get_or_init(|| make(before, shard));
-        &shards[(slot - before) % before]
+        &shards[slot % before]
     }
 
     /// Those of all threads that have counted, if all had theirs from the start.
@@ -97,5 +97,40 @@ fn make<S>(number: usize, mut shard: impl FnMut() -> S) -> Box<[S]> {
 impl<S> fmt::Debug for Shards<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Shards({})", self.iter().count())
+    }
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_thread_has_a_shard_of_its_own_and_parts_double_as_they_are_needed() {
+        let shards = Shards::new(2, || 0_u64);
+        let of = |slot| std::ptr::from_ref(shards.of(slot, || 0)) as usize;
+        assert_eq!((shards.iter().count(), shards.bytes()), (2, 0));
+        for (slot, all) in [(1, 2), (2, 4), (3, 4), (4, 8), (7, 8), (8, 16), (33, 48)] {
+            of(slot);
+            assert_eq!(shards.iter().count(), all, "{slot}");
+        }
+        assert_eq!(shards.bytes(), size_of::<Parts<u64>>());
+        let addresses: BTreeSet<_> = (0..64).map(of).collect();
+        assert_eq!((addresses.len(), shards.iter().count()), (64, 64));
+        assert!((0..64).all(|slot| addresses.contains(&of(slot))));
+        let listed = shards.iter().map(|shard| std::ptr::from_ref(shard) as usize);
+        assert_eq!(listed.collect::<BTreeSet<_>>(), addresses);
+    }
+
+    #[test]
+    fn few_are_those_of_all_threads_that_counted_and_none_if_one_came_later() {
+        let shards = Shards::new(2, || 0_u64);
+        let few = || shards.few().map(<[_]>::len);
+        assert_eq!(few(), Some(0));
+        shards.begin(1);
+        shards.begin(0);
+        assert_eq!(few(), Some(2));
+        shards.begin(2);
+        assert_eq!(few(), None);
     }
 }

@@ -57,3 +57,22 @@ impl Tally {
         (self.calls() > 0).then(|| self.slow as f64 / self.calls() as f64)
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_those_of_all_calls_and_there_are_none_of_no_calls() {
+        let tally = Tally { successes: 6, failures: 2, slow: 4 };
+        assert_eq!(
+            (tally.calls(), tally.failure_rate(), tally.slow_rate()),
+            (8, Some(0.25), Some(0.5))
+        );
+        let quarter = Ratio::new(1, 4).unwrap();
+        assert!(!tally.exceeds(quarter));
+        assert!(Tally { failures: 3, ..tally }.exceeds(quarter));
+        let none = Tally::default();
+        assert_eq!((none.calls(), none.failure_rate(), none.slow_rate()), (0, None, None));
+    }
+}

@@ -275,3 +275,65 @@ fn add_up<'a>(
     }
     (opened_now == opened && newest_now == newest).then_some(Reading { tally, credit, threads })
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    const EPOCH: Epoch = Epoch::from_number(5);
+    const SUCCESS: Sample = Sample { failed: false, slow: false };
+    const FAILURE: Sample = Sample { failed: true, slow: false };
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_success_is_judged_where_it_opens_a_bucket_and_nowhere_else() {
+        let window = TimeWindow::new(Span::new(&Policy::default()), 2);
+        let at = [0, 0, 5, 6, 11, 7, 12].map(|at| at * SECOND);
+        let judged = at.map(|at| window.count(0, EPOCH, at, SUCCESS));
+        assert_eq!(judged, [true, false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn at_once_a_call_is_counted_in_an_open_bucket_alone() {
+        let window = TimeWindow::new(Span::new(&Policy::default()), 2);
+        let at_once = |slot, at, failed| window.count_at_once(slot, EPOCH, at * SECOND, failed);
+        assert_eq!(at_once(0, 0, false), None);
+        window.count(0, EPOCH, 0, SUCCESS);
+        assert_eq!((at_once(0, 5, false), at_once(0, 5, true)), (Some(false), Some(true)));
+        assert_eq!(
+            (at_once(0, 6, false), at_once(1, 0, false), at_once(9, 0, false)),
+            (None, None, None)
+        );
+        assert_eq!(window.tally(EPOCH, 0, false), Tally { successes: 2, failures: 1, slow: 0 });
+    }
+
+    #[test]
+    fn what_is_read_says_how_many_threads_counted_and_what_they_need_not_judge() {
+        let window = TimeWindow::new(Span::new(&Policy::default()), 2);
+        let read = || (window.latest(EPOCH, false).threads, window.latest(EPOCH, false).credit);
+        assert_eq!(read(), (0, 0));
+        window.count(0, EPOCH, 0, SUCCESS);
+        window.lend(0, EPOCH, 4);
+        assert_eq!(
+            (read(), window.own_credit(0, EPOCH), window.own_credit(1, EPOCH)),
+            ((1, 4), 4, 0)
+        );
+        window.count(1, EPOCH, 0, SUCCESS);
+        window.lend(1, EPOCH, 2);
+        assert!(!window.count(0, EPOCH, 0, FAILURE));
+        assert_eq!((read(), window.own_credit(0, EPOCH)), ((2, 5), 3));
+        // Beyond those that there was room for.
+        window.count(5, EPOCH, 0, SUCCESS);
+        assert_eq!(read(), (3, 5));
+    }
+
+    #[test]
+    fn its_memory_is_that_of_each_threads_part() {
+        let window = TimeWindow::new(Span::new(&Policy::default()), 2);
+        let part = Shard::new(10).bytes();
+        assert!(part >= 10 * 32);
+        assert_eq!((window.bytes(), window.capacity()), (2 * part, 10));
+        window.count(2, EPOCH, 0, SUCCESS);
+        assert_eq!(window.bytes(), 4 * part + window.shards.bytes());
+    }
+}

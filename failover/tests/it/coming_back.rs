@@ -130,9 +130,7 @@ fn failed_probes_are_repeated_trips_and_time_on_the_fallback_is_not_healthy_time
             .probing(Probing::new(1).failures(1))
     });
     for expected in [60, 120, 240, 480] {
-        while let Some(ticket) = watched.monitor.admit().ticket() {
-            watched.monitor.record(ticket, Outcome::Failure);
-        }
+        watched.trip();
         let time = watched.snapshot().reverts_in.unwrap();
         assert_eq!(time, expected * SECOND);
         watched.clock.advance(time + 10 * SECOND);
@@ -199,7 +197,7 @@ fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
     assert_eq!(fail_with(&watched, []), 10 * SECOND);
     watched.handle().reset();
     watched.call(hint(40));
-    watched.clock.advance(50 * SECOND);
+    watched.clock.advance(40 * SECOND);
     assert_eq!(fail_with(&watched, []), 300 * SECOND);
 }
 
@@ -270,6 +268,8 @@ fn senseless_ways_back_are_refused_by_their_name() {
     refused(&|p| p.gradual_return(ratio(1, 2), Duration::ZERO), "gradual_return");
     refused(&|p| p.growing(ratio(1, 1), 600 * SECOND, SECOND), "growing");
     refused(&|p| p.growing(ratio(2, 1), SECOND, SECOND), "growing");
+    let too_long = Policy::LONGEST + Duration::from_nanos(1);
+    refused(&|p| p.growing(ratio(2, 1), too_long, SECOND), "growing");
     refused(&|p| p.growing(ratio(2, 1), 600 * SECOND, Duration::ZERO), "growing");
     refused(&|p| p.jitter(ratio(0, 1), 1), "jitter");
     refused(&|p| p.jitter(ratio(3, 2), 1), "jitter");

@@ -68,11 +68,13 @@ impl Watched {
         }
     }
 
-    /// Fails until it trips.
+    /// Fails until it trips, which it has to.
     pub(crate) fn trip(&self) {
-        while let Some(ticket) = self.monitor.admit().ticket() {
+        for _ in 0..10_000 {
+            let Some(ticket) = self.monitor.admit().ticket() else { return };
             self.monitor.record(ticket, Outcome::Failure);
         }
+        panic!("no trip after 10,000 failures");
     }
 }
 

@@ -1,11 +1,13 @@
-//! What a call costs in memory: HARD-WON 8 and 32.
+//! What a call costs, in memory (HARD-WON 8 and 32) and in reads of the clock.
 
 use std::convert::Infallible;
 use std::future::ready;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use failover::{FailoverLayer, Monitor, Outcome, Policy, Route};
+use failover::{Clock, FailoverLayer, Moment, Monitor, Outcome, Policy, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, ratio};
@@ -26,6 +28,47 @@ fn a_monitor_is_as_large_after_ten_million_calls_as_after_ten() {
     assert_eq!(monitor.handle().snapshot().tally.calls(), 10_000_010);
     assert_eq!(monitor.memory(), after_ten);
     println!("bytes after 10 calls: {after_ten}, after 10,000,010: {}", monitor.memory());
+}
+
+#[test]
+fn memory_is_that_of_the_buckets_of_the_threads_that_there_is_room_for() {
+    let memory = |buckets| {
+        let policy = Policy::builder().window(60 * SECOND, buckets).build().unwrap();
+        Monitor::new(policy).memory()
+    };
+    // 32 bytes a bucket and thread, of which there is room for four at least.
+    assert!(memory(3_500) - memory(500) >= 3_000 * 4 * 32);
+}
+
+/// Counts how often it is read.
+#[derive(Clone, Default)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Clock for Counted {
+    fn now(&self) -> Moment {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Moment::from_nanos(1_234_567_891_234)
+    }
+}
+
+#[test]
+fn a_call_reads_the_clock_once_at_its_end_on_the_primary_and_at_its_beginning_on_the_fallback() {
+    let clock = Counted::default();
+    let monitor = Monitor::with_clock(Policy::default(), clock.clone());
+    let reads = || clock.0.swap(0, Ordering::Relaxed);
+    reads();
+    for route in [None, Some(Route::Primary)] {
+        route.map(|route| monitor.handle().force(route));
+        reads();
+        let ticket = monitor.admit().ticket().unwrap();
+        assert_eq!(reads(), 0);
+        monitor.record(ticket, Outcome::Success);
+        assert_eq!(reads(), 1);
+    }
+    monitor.handle().force(Route::Fallback);
+    reads();
+    assert!(monitor.admit().ticket().is_none());
+    assert_eq!(reads(), 1);
 }
 
 /// HARD-WON 8. The allocator confirms what `memory` says.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use failover::{Policy, PolicyBuilder, PolicyError, StallLimit};
+use failover::{Policy, PolicyBuilder, PolicyError, Probing, StallLimit};
 
 use crate::common::{SECOND, ratio};
 
@@ -76,9 +76,34 @@ fn the_limits_themselves_are_allowed() {
         Policy::builder().stalled_calls(Duration::from_millis(4), StallLimit::Calls(1)),
         Policy::builder().stalled_calls(Policy::LONGEST, StallLimit::Share(ratio(0, 1))),
         Policy::builder().dropped_after(Duration::from_millis(1)),
+        Policy::builder().growing(ratio(2, 1), 300 * SECOND, SECOND),
+        Policy::builder().growing(ratio(2, 1), Policy::LONGEST, SECOND),
+        Policy::builder().jitter(ratio(1, 1), 0),
+        Policy::builder().hints(SECOND, SECOND),
         // The window takes the place of the last calls.
         Policy::builder().last_calls(5).window(SECOND, 1),
     ] {
         builder.build().unwrap();
     }
+}
+
+#[test]
+fn a_policy_says_what_it_was_built_with() {
+    let (half, longest) = (ratio(1, 2), 3_600 * SECOND);
+    let policy = Policy::builder()
+        .probing(Probing::new(3))
+        .gradual_return(half, SECOND)
+        .growing(ratio(3, 2), longest, 60 * SECOND)
+        .jitter(half, 7)
+        .hints(SECOND, longest)
+        .build()
+        .unwrap();
+    assert_eq!(policy.probing(), Some(Probing::new(3)));
+    assert_eq!(policy.gradual_return(), Some((half, SECOND)));
+    assert_eq!(policy.growing(), Some((ratio(3, 2), longest, 60 * SECOND)));
+    assert_eq!(policy.jitter(), Some((half, 7)));
+    assert_eq!(policy.hints(), Some((SECOND, longest)));
+    let plain = Policy::default();
+    assert_eq!((plain.probing(), plain.gradual_return(), plain.growing()), (None, None, None));
+    assert_eq!((plain.jitter(), plain.hints()), (None, None));
 }

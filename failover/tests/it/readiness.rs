@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Error, Failover, FailoverLayer, ManualClock, Policy, Ratio, Route};
+use failover::{Error, Failover, FailoverHandle, FailoverLayer, ManualClock, Policy, Ratio, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched};
@@ -226,6 +226,34 @@ async fn a_task_that_waits_for_a_busy_primary_is_woken_by_a_trip() {
     assert_eq!(rig.wakes(), 1);
     assert_eq!(rig.poll_ready(), READY);
     assert_eq!(rig.call().await, "fallback");
+}
+
+/// Sends calls to the fallback while it is asked whether it is ready, as another thread may.
+#[derive(Clone)]
+struct Leaving(FailoverHandle<ManualClock>);
+
+impl Service<()> for Leaving {
+    type Response = &'static str;
+    type Error = &'static str;
+    type Future = Ready<Result<&'static str, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        self.0.force(Route::Fallback);
+        Poll::Pending
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        unreachable!("never ready")
+    }
+}
+
+/// HARD-WON 26: such a trip came before the task waited, and woke nobody.
+#[test]
+fn a_task_does_not_wait_for_a_primary_that_was_left_while_it_was_asked() {
+    let watched = Watched::new(Policy::default());
+    let layer = FailoverLayer::with_monitor(Mock::new("fallback"), watched.monitor.clone());
+    let mut service = layer.layer(Leaving(watched.handle()));
+    assert_eq!(service.poll_ready(&mut Context::from_waker(Waker::noop())), READY);
 }
 
 #[tokio::test]
