@@ -216,7 +216,9 @@ impl Shard {
         // Ordering: version and stamps above are seen by whoever sees anything of what is below.
         fence(Ordering::Release);
         // Whoever opens a bucket judges, and may get another one then.
-        self.credit.store(0, Ordering::Relaxed);
+        if self.credit.load(Ordering::Relaxed) != 0 {
+            self.credit.store(0, Ordering::Relaxed);
+        }
         if sums {
             self.earlier.set(&self.sum_before(epoch, tick, span));
         }
