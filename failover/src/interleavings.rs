@@ -296,12 +296,12 @@ fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
         let model = Model::new(2, 5);
         call(&model.shared, FAIL);
         call(&model.shared, OK);
-        let thread = model.spawn(&[OK, FAIL]);
+        let thread = model.spawn(&[FAIL]);
         // To fewer buckets: of a ring that grows, loom does not see the lock that publishes it.
         swap(&model, 5, 1);
         thread.join().unwrap();
         let tally = model.shared.snapshot(Moment::default()).tally;
-        assert!((1..=2).contains(&tally.failures) && (1..=2).contains(&tally.successes));
+        assert!((1..=2).contains(&tally.failures) && tally.successes == 1);
     });
 }
 
