@@ -179,7 +179,7 @@ mod tests {
     use crate::window::Sample;
 
     fn shared(minimum: u64) -> Shared {
-        let policy = Policy::builder().minimum_calls(minimum).build().unwrap();
+        let policy = Policy::builder().minimum_calls(minimum).build().expect("a sound policy");
         Shared::new(&policy, Moment::default(), 4)
     }
 
