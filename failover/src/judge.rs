@@ -169,3 +169,54 @@ impl Shared {
         swapped
     }
 }
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::Policy;
+    use crate::clock::Moment;
+    use crate::shared::Began;
+    use crate::window::Sample;
+
+    fn shared(minimum: u64) -> Shared {
+        let policy = Policy::builder().minimum_calls(minimum).build().expect("a sound policy");
+        Shared::new(&policy, Moment::default(), 4)
+    }
+
+    fn fail(shared: &Shared) {
+        shared.count(shared.phase().epoch(), Moment::default(), Began::UNKNOWN, true);
+    }
+
+    #[test]
+    fn a_thread_is_lent_its_part_of_what_can_be_spared_and_gives_it_back_where_none_can() {
+        let shared = shared(100);
+        let epoch = shared.phase().epoch();
+        let credit = || slot::with(|slot| shared.window().own_credit(slot, epoch));
+        fail(&shared);
+        // Of the 50 failures that the minimum may have, 49 are left, and there may be one thread more.
+        assert_eq!((credit(), shared.phase().is_uneasy()), (Some(24), false));
+        shared.judge(epoch, 0, 0);
+        assert_eq!(credit(), Some(24));
+        // Another thread uses the rest up, without judging.
+        let another = slot::with(|slot| if slot == 0 { 1 } else { 0 });
+        for _ in 0..26 {
+            let failure = Sample { failed: true, slow: false };
+            shared.window().count(another, epoch, 0, failure, |_| true);
+        }
+        shared.judge(epoch, 0, 0);
+        assert_eq!((credit(), shared.phase().is_uneasy()), (Some(0), false));
+    }
+
+    #[test]
+    fn what_is_judged_of_an_epoch_that_is_over_changes_nothing() {
+        let shared = shared(10);
+        let over = shared.phase().epoch();
+        (0..9).for_each(|_| fail(&shared));
+        assert!(shared.phase().is_uneasy());
+        shared.force(crate::Route::Primary);
+        shared.release(Moment::default());
+        let phase = shared.phase();
+        shared.judge(over, 0, 0);
+        assert_eq!(shared.phase(), phase);
+    }
+}

@@ -348,7 +348,7 @@ mod tests {
 
     fn stalling() -> Policy {
         let (after, limit) = (Duration::from_secs(1), StallLimit::Calls(5));
-        Policy::builder().stalled_calls(after, limit).build().expect("both are in range")
+        Policy::builder().stalled_calls(after, limit).build().expect("a sound policy")
     }
 
     #[test]

@@ -357,11 +357,13 @@ mod tests {
         window.count(old, failure, is_current);
         assert_eq!((window.tally(running).failures, window.tally(old).calls()), (1, 0));
         assert_eq!(window.confirm(running).failures, 1);
-        // The same before the running epoch has counted a call by itself, as after a swap.
+        // The same of an epoch that is still being set up, between the two steps of counting a call.
         let next = Epoch::from_number(6);
         window.begin(next);
-        window.slot(1).store(Slot::new(1, next, failure).0, Ordering::Release);
-        window.count(old, failure, |epoch| epoch == next);
+        let seeded = Slot::new(1, next, failure);
+        window.slot(1).store(seeded.0, Ordering::Release);
+        window.count(old, failure, |_| false);
+        window.change(next, 0, seeded.counts(), |epoch| epoch == next);
         assert_eq!(window.tally(next), Tally::default());
     }
 

@@ -58,6 +58,7 @@ fn every_senseless_condition_is_refused_with_an_error_that_names_the_field() {
 
 #[test]
 fn the_limits_themselves_are_allowed() {
+    assert_eq!(Policy::LONGEST, 366 * 86_400 * SECOND);
     for builder in [
         Policy::builder().failure_rate(ratio(0, 1)),
         Policy::builder().failure_rate(ratio(u32::MAX - 1, u32::MAX)),
