@@ -229,7 +229,7 @@ impl<P, F, K> Switch<P, F, K> {
     /// The call has the probe's lease, and gives the place back.
     #[cold]
     fn pass_on_the_probe(&mut self) {
-        mem::forget(self.probe.take());
+        self.probe.take().map(Hold::end);
     }
 }
 

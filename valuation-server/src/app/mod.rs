@@ -283,7 +283,7 @@ impl<K: Clock> App<K> {
             tracing::error!("the database did not close in time");
         }
         match store.lost_calls() {
-            1.. => Ended::Lost(store.lost_calls()),
+            lost @ 1.. => Ended::Lost(lost),
             0 if stopped == Stopped::Drained && idle.is_ok() && closed.is_ok() => Ended::Whole,
             0 => Ended::CutOff,
         }
