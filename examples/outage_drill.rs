@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = |provider| Simulator::start(provider, anywhere, Pace::INSTANT);
     let (supercar, premium) = (start(Provider::SuperCar).await?, start(Provider::Premium).await?);
     let deadline = Duration::from_secs(60);
-    let primary = SuperCar::new(supercar.base_url(), deadline)?;
-    let fallback = Premium::new(premium.base_url(), PremiumRange::PrivateSale, deadline)?;
+    let primary = SuperCar::new(&supercar.base_url(), deadline)?;
+    let fallback = Premium::new(&premium.base_url(), PremiumRange::PrivateSale, deadline)?;
 
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(Policy::default(), clock.clone());

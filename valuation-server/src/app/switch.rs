@@ -95,12 +95,9 @@ impl<K: Clock> Providers<K> {
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
     pub fn new(config: &Config, clock: K) -> Result<Self, ProvidersError> {
         let policy = policy(config)?;
-        let supercar = SuperCar::new(config.supercar_url.clone(), config.provider_timeout)?;
-        let premium = Premium::new(
-            config.premium_url.clone(),
-            config.premium_range,
-            config.provider_timeout,
-        )?;
+        let supercar = SuperCar::new(&config.supercar_url, config.provider_timeout)?;
+        let premium =
+            Premium::new(&config.premium_url, config.premium_range, config.provider_timeout)?;
         let calls = Arc::new(ProviderCalls::default());
         let tell = || {
             let calls = Arc::clone(&calls);

@@ -52,10 +52,7 @@ pub async fn serve(
 ) -> Stopped {
     let admit = |peer: Peer| {
         let session = Arc::new(Session::new(valuer.clone(), limits, kept.clone(), peer));
-        move |request| {
-            let session = Arc::clone(&session);
-            async move { session.answer(request).await }
-        }
+        move |request| Arc::clone(&session).answer(request)
     };
     listen(listener, limits, shutdown, admit).await
 }

@@ -1,5 +1,9 @@
 //! Reading a request's body: so many bytes, within so much time.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
@@ -40,7 +44,7 @@ pub(super) async fn read(
     // One buffer for all frames: a client that sends byte by byte takes no more than the limit.
     let mut whole = Vec::with_capacity(announced.min(SMALL));
     let mut place = None;
-    let reading = async {
+    let mut reading = pin!(async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {
                 tracing::debug!(%error, "a request's body broke off");
@@ -56,10 +60,14 @@ pub(super) async fn read(
             }
             whole.extend_from_slice(data);
         }
-        Ok(())
-    };
-    let read = tokio::select! {
-        // In this order: a body that is there needs neither of the deadlines.
+        Ok(whole)
+    });
+    // A body that is there, as most are, needs neither of the deadlines.
+    if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+        return read;
+    }
+    tokio::select! {
+        // In this order: so does one that comes with the deadline.
         biased;
         read = timeout(limits.body_timeout, reading) => read.unwrap_or_else(|_| {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))
@@ -67,8 +75,7 @@ pub(super) async fn read(
         () = peer.stopped_for(limits.stop_grace) => {
             Err(Problem::unavailable(STOPPING, limits.retry_after))
         }
-    };
-    read.map(|()| whole)
+    }
 }
 
 /// More than any valid body takes, in bytes.

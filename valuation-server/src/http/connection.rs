@@ -1,15 +1,17 @@
 //! One connection, from its acceptance to its end.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -86,7 +88,7 @@ pub(super) async fn converse<S, F>(
         // Not in the future: over HTTP/2 more heads may come before it is polled.
         let running = Running::begin(Arc::clone(&service));
         let (request, stream) = Stream::of(request, &running.0.peer);
-        async move { Ok::<_, Infallible>(exchange(running, request, stream).await) }
+        exchange(running, request, stream)
     });
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), serving));
     let mut ended = tokio::select! {
@@ -141,32 +143,66 @@ impl<S> Drop for Running<S> {
 }
 
 /// Answers one request, if there is a place for it and its head can be taken.
-async fn exchange<S, F>(
+fn exchange<S, F>(
     running: Running<S>,
     request: Request<Incoming>,
     stream: Option<Stream>,
-) -> Response<Sent>
+) -> Exchange<S, F>
 where
     S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Answer>,
 {
     let Service { answer, peer, retry_after } = &*running.0;
-    let full = stream.as_ref().and_then(|stream| stream.refusal(request.uri(), *retry_after));
-    if let Some(refused) = full {
-        return Sent::new(refused, stream);
-    }
     let version = request.version();
-    let mut answered = match peer.begin(&request) {
-        Ok(()) => answer(request).await,
-        Err(problem) => {
-            // Where the next request would begin is not sure.
-            let mut refused = problem.into_response(request.uri());
-            close_after(&mut refused);
-            refused
-        }
+    let full = stream.as_ref().and_then(|stream| stream.refusal(request.uri(), *retry_after));
+    let refused = full.or_else(|| {
+        let problem = peer.begin(&request).err()?;
+        // Where the next request would begin is not sure.
+        let mut refused = problem.into_response(request.uri());
+        close_after(&mut refused);
+        Some(refused)
+    });
+    let answering = match refused {
+        Some(refused) => Answering::Refused { refused: Some(Box::new(refused)) },
+        None => Answering::Taken { answer: answer(request) },
     };
-    peer.end(&mut answered, version);
-    Sent::new(answered, stream)
+    Exchange { answering, running, stream, version }
+}
+
+pin_project! {
+    /// A request that is being answered. Written out, since each connection keeps the room of one, and
+    /// an `async fn` would take more than once what it awaits.
+    struct Exchange<S, F> {
+        #[pin]
+        answering: Answering<F>,
+        // Dropped after it.
+        running: Running<S>,
+        stream: Option<Stream>,
+        version: Version,
+    }
+}
+
+pin_project! {
+    #[project = AnsweringProjected]
+    enum Answering<F> {
+        Taken { #[pin] answer: F },
+        Refused { refused: Option<Box<Answer>> },
+    }
+}
+
+impl<S, F: Future<Output = Answer>> Future for Exchange<S, F> {
+    type Output = Result<Response<Sent>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answered = match this.answering.project() {
+            AnsweringProjected::Taken { answer } => ready!(answer.poll(cx)),
+            AnsweringProjected::Refused { refused } => {
+                *refused.take().expect("not polled after it was answered")
+            }
+        };
+        this.running.0.peer.end(&mut answered, *this.version);
+        Poll::Ready(Ok(Sent::new(answered, this.stream.take())))
+    }
 }
 
 /// Ready when nothing has been under way for so long, from the last request's end on.

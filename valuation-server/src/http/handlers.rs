@@ -1,5 +1,7 @@
 //! What each resource does for each method.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::Full;
@@ -35,34 +37,40 @@ impl Session {
     }
 
     /// Answers a request, whatever happens.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let exchange = self.watch.traffic.begin();
+    pub(super) fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Answer> + Send {
+        // Taken apart here, so that the future holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
-        let identity = Identity::of(&headers);
-        let resource = Resource::at(parts.uri.path());
-        let handled = self.handle(resource, &parts, headers, body, &identity);
-        let mut answer = match unwind::caught(handled).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(problem)) => refuse(problem, &parts),
-            Err(panicked) => {
-                tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
-                    request_id = identity.request_id(), trace_id = %identity.trace_id(),
-                    "a handler panicked: a fault of this program; the client gets a 500");
-                refuse(Problem::fault(), &parts)
+        async move {
+            let exchange = self.watch.traffic.begin();
+            let identity = Identity::of(&headers);
+            let resource = Resource::at(parts.uri.path());
+            let handled = self.handle(resource, &parts, headers, body, &identity);
+            let mut answer = match unwind::caught(handled).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(problem)) => refuse(problem, &parts),
+                Err(panicked) => {
+                    tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
+                        request_id = identity.request_id(), trace_id = %identity.trace_id(),
+                        "a handler panicked: a fault of this program; the client gets a 500");
+                    refuse(Problem::fault(), &parts)
+                }
+            };
+            if parts.method == Method::HEAD {
+                strip_body(&mut answer);
             }
-        };
-        if parts.method == Method::HEAD {
-            strip_body(&mut answer);
+            let took = exchange.end(resource, &parts.method, answer.status());
+            if self.watch.access_log {
+                tracing::info!(target: "access", method = %parts.method, path = parts.uri.path(),
+                    status = answer.status().as_u16(), duration_us = took.as_micros(),
+                    request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
+            }
+            answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
+            answer
         }
-        let took = exchange.end(resource, &parts.method, answer.status());
-        if self.watch.access_log {
-            tracing::info!(target: "access", method = %parts.method, path = parts.uri.path(),
-                status = answer.status().as_u16(), duration_us = took.as_micros(),
-                request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
-        }
-        answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-        answer
     }
 
     async fn handle(

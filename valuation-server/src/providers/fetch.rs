@@ -7,6 +7,7 @@
 //! exchange yet; it takes another connection.)
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +18,9 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use url::{Position, Url};
 
 use super::BaseUrl;
+use super::base_url::{Asked, Target};
 use super::client::Client;
 use super::mishap::Mishap;
 use crate::domain::{ErrorCode, Trace};
@@ -43,10 +44,14 @@ pub struct ClientError {
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// A client for one provider. Clones share its connections.
+/// A client for one provider. Clones share it, and cost a reference count.
 #[derive(Clone, Debug)]
-pub(super) struct Fetch {
+pub(super) struct Fetch(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     client: Client,
+    asked: Asked,
     /// The host's root, to which each request adds its path.
     root: Uri,
     /// Sent with every question.
@@ -73,25 +78,59 @@ impl Fetch {
         accept: &'static str,
     ) -> Result<Self, ClientError> {
         let failed = |source| ClientError { base: base.redacted(), source };
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             client: Client::new(base.is_https(), deadline).map_err(failed)?,
+            asked: base.asked(),
             root: base.root().as_str().parse().map_err(|e: uri::InvalidUri| failed(e.into()))?,
             authorization: base.authorization(),
             accept: HeaderValue::from_static(accept),
             deadline,
-        })
+        })))
+    }
+
+    /// What is asked of the base: see [`Asked::target`].
+    pub(super) fn target(
+        &self,
+        resource: &str,
+        segment: Option<&str>,
+        parameters: &[(&str, &str)],
+    ) -> Option<Target> {
+        self.0.asked.target(resource, segment, parameters)
+    }
+
+    /// The target's whole URL as it may be stored and shown.
+    pub(super) fn shown(&self, target: &Target) -> String {
+        self.0.asked.shown(target)
     }
 
     /// Asks for the head of the host's root, without credentials, and gives its status.
     pub(super) async fn head(&self) -> Result<u16, Mishap> {
-        let asking = self.client.send(self.request(Method::HEAD, self.root.clone()));
-        match timeout(self.deadline, asking).await {
+        let inner = &*self.0;
+        let asking = inner.client.send(inner.request(Method::HEAD, inner.root.clone()));
+        match timeout(inner.deadline, asking).await {
             Ok(Ok(response)) => Ok(response.status().as_u16()),
-            Ok(Err(error)) => Err(Mishap::of(&error, self.client.is_https())),
-            Err(_) => Err(self.too_late()),
+            Ok(Err(error)) => Err(Mishap::of(&error, inner.client.is_https())),
+            Err(_) => Err(inner.too_late()),
         }
     }
 
+    /// Gets `target`, with the headers `traceparent` and `x-request-id` of the trace.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes its connection.
+    pub(super) async fn get(&self, target: &Target, trace: &Trace) -> Result<Reply, Mishap> {
+        // Outside the exchange, so that a status that had come survives the deadline.
+        let mut status = None;
+        let outcome = timeout(self.0.deadline, self.0.exchange(target, trace, &mut status)).await;
+        match outcome {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
+            Err(_) => Err(Mishap { status, ..self.0.too_late() }),
+        }
+    }
+}
+
+impl Inner {
     fn request(&self, method: Method, uri: Uri) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
         *request.method_mut() = method;
@@ -108,29 +147,13 @@ impl Fetch {
         Mishap::new(ErrorCode::Timeout, format!("no whole answer within {deadline}"))
     }
 
-    /// Gets `url`, which is one of the base's, with the headers `traceparent` and `x-request-id` of
-    /// the trace.
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes its connection.
-    pub(super) async fn get(&self, url: Url, trace: &Trace) -> Result<Reply, Mishap> {
-        // Outside the exchange, so that a status that had come survives the deadline.
-        let mut status = None;
-        let outcome = timeout(self.deadline, self.exchange(&url, trace, &mut status)).await;
-        match outcome {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
-            Err(_) => Err(Mishap { status, ..self.too_late() }),
-        }
-    }
-
     async fn exchange(
         &self,
-        url: &Url,
+        target: &Target,
         trace: &Trace,
         came: &mut Option<u16>,
     ) -> Result<Reply, Mishap> {
-        let mut request = self.request(Method::GET, self.uri(url)?);
+        let mut request = self.request(Method::GET, self.uri(target)?);
         let headers = request.headers_mut();
         let own = [(TRACEPARENT, &*traceparent(trace)), (X_REQUEST_ID, trace.request_id())];
         for (name, value) in own {
@@ -152,10 +175,9 @@ impl Fetch {
     }
 
     /// The URL without credentials, which go into a header.
-    fn uri(&self, url: &Url) -> Result<Uri, Mishap> {
-        let path = &url[Position::BeforePath..Position::AfterQuery];
+    fn uri(&self, target: &Target) -> Result<Uri, Mishap> {
         let mut parts = self.root.clone().into_parts();
-        parts.path_and_query = PathAndQuery::try_from(path).ok();
+        parts.path_and_query = PathAndQuery::try_from(self.asked.sent(target)).ok();
         // Not the parser's error, which may repeat a part of the URL.
         Uri::from_parts(parts)
             .map_err(|_| Mishap::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))

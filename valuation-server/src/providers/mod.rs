@@ -22,8 +22,6 @@ mod supercar;
 use std::pin::Pin;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::domain::{Answer, ErrorCode, Failure, Quote, QuoteError, Trace};
 
 pub use base_url::{BaseUrl, BaseUrlError};
@@ -31,6 +29,7 @@ pub use fetch::{ClientError, MAX_BODY};
 pub use premium::{Premium, PremiumRange, parse as parse_premium};
 pub use supercar::{SuperCar, parse as parse_supercar};
 
+use base_url::Target;
 use fetch::Fetch;
 
 /// How long a whole call may take unless it is configured otherwise: connecting, the answer's
@@ -43,15 +42,15 @@ pub type Asking = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 /// Asks one question: the exchange, then what its status says, then what its body says.
 fn ask(
     fetch: Fetch,
-    url: Option<Url>,
+    target: Option<Target>,
     trace: Trace,
     parse: impl FnOnce(&[u8]) -> Result<Quote, QuoteError> + Send + 'static,
 ) -> Asking {
     Box::pin(async move {
-        let Some(url) = url else {
+        let Some(target) = target else {
             return Err(Failure { error: QuoteError::NotAsked, response_code: None });
         };
-        let reply = fetch.get(url, &trace).await.map_err(|mishap| Failure {
+        let reply = fetch.get(&target, &trace).await.map_err(|mishap| Failure {
             response_code: mishap.status,
             error: QuoteError::Unavailable {
                 code: mishap.code,

@@ -4,9 +4,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tower::Service;
-use url::Url;
 
-use super::base_url::redacted;
+use super::base_url::Target;
 use super::fetch::Fetch;
 use super::{Asking, BaseUrl, ClientError, ask};
 use crate::domain::{Answer, Describe, Failure, Provider, QuoteRequest};
@@ -38,7 +37,6 @@ impl PremiumRange {
 /// Premium as a service. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Premium {
-    base: BaseUrl,
     range: PremiumRange,
     fetch: Fetch,
 }
@@ -49,16 +47,15 @@ impl Premium {
     /// # Errors
     /// [`ClientError`] if the HTTP client can't be made.
     pub fn new(
-        base: BaseUrl,
+        base: &BaseUrl,
         range: PremiumRange,
         deadline: Duration,
     ) -> Result<Self, ClientError> {
-        let fetch = Fetch::new(&base, deadline, "application/xml")?;
-        Ok(Self { base, range, fetch })
+        Ok(Self { range, fetch: Fetch::new(base, deadline, "application/xml")? })
     }
 
-    fn target(&self, request: &QuoteRequest) -> Option<Url> {
-        self.base.with("valueCar", None, &[("vrm", request.vrm.as_str())])
+    fn target(&self, request: &QuoteRequest) -> Option<Target> {
+        self.fetch.target("valueCar", None, &[("vrm", request.vrm.as_str())])
     }
 }
 
@@ -68,7 +65,7 @@ impl Describe for Premium {
     }
 
     fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).as_ref().map(redacted)
+        self.target(request).map(|target| self.fetch.shown(&target))
     }
 }
 

@@ -8,9 +8,8 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use tower::Service;
-use url::Url;
 
-use super::base_url::redacted;
+use super::base_url::Target;
 use super::fetch::Fetch;
 use super::{Asking, BaseUrl, ClientError, ask};
 use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteError, QuoteRequest};
@@ -18,7 +17,6 @@ use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteErro
 /// SuperCar as a service. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct SuperCar {
-    base: BaseUrl,
     fetch: Fetch,
 }
 
@@ -27,14 +25,13 @@ impl SuperCar {
     ///
     /// # Errors
     /// [`ClientError`] if the HTTP client can't be made.
-    pub fn new(base: BaseUrl, deadline: Duration) -> Result<Self, ClientError> {
-        let fetch = Fetch::new(&base, deadline, "application/json")?;
-        Ok(Self { base, fetch })
+    pub fn new(base: &BaseUrl, deadline: Duration) -> Result<Self, ClientError> {
+        Ok(Self { fetch: Fetch::new(base, deadline, "application/json")? })
     }
 
-    fn target(&self, request: &QuoteRequest) -> Option<Url> {
+    fn target(&self, request: &QuoteRequest) -> Option<Target> {
         let mileage = request.mileage.to_string();
-        self.base.with("valuations", Some(request.vrm.as_str()), &[("mileage", &mileage)])
+        self.fetch.target("valuations", Some(request.vrm.as_str()), &[("mileage", &mileage)])
     }
 }
 
@@ -44,7 +41,7 @@ impl Describe for SuperCar {
     }
 
     fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).as_ref().map(redacted)
+        self.target(request).map(|target| self.fetch.shown(&target))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
 use super::Entry;
 use super::error::StoreError;
@@ -42,22 +42,30 @@ pub struct LoggedCall {
     pub error_message: Option<String>,
 }
 
-/// Stores the record of a call.
-pub(super) fn insert(conn: &Connection, call: &ProviderCall) -> rusqlite::Result<()> {
-    let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
-        (Some(ErrorCode::as_str(*code)), Some(printable(message)))
-    });
-    conn.prepare_cached(INSERT)?.execute(params![
-        call.vrm.as_str(),
-        Provider::name(call.provider),
-        timestamp(call.requested_at),
-        milliseconds(call.duration),
-        call.url,
-        call.response_code,
-        code,
-        message,
-    ])?;
-    Ok(())
+/// Stores records of calls.
+pub(super) struct Insert<'c>(CachedStatement<'c>);
+
+impl<'c> Insert<'c> {
+    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached(INSERT).map(Self)
+    }
+
+    pub(super) fn insert(&mut self, call: &ProviderCall) -> rusqlite::Result<()> {
+        let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
+            (Some(ErrorCode::as_str(*code)), Some(printable(message)))
+        });
+        self.0.execute(params![
+            call.vrm.as_str(),
+            Provider::name(call.provider),
+            timestamp(call.requested_at),
+            milliseconds(call.duration),
+            call.url,
+            call.response_code,
+            code,
+            message,
+        ])?;
+        Ok(())
+    }
 }
 
 /// Makes sure that the insertion's statement fits the tables, without running it. Not from the

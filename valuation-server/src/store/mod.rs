@@ -259,8 +259,13 @@ impl Store {
     }
 
     async fn place(&self) -> Result<Reservation, StoreError> {
-        let place = self.queue.clone().reserve_owned();
-        match tokio::time::timeout(self.queue_wait, place).await {
+        use mpsc::error::TrySendError;
+        let queue = match self.queue.clone().try_reserve_owned() {
+            Ok(place) => return Ok(Reservation { place }),
+            Err(TrySendError::Closed(_)) => return Err(StoreError::Closed),
+            Err(TrySendError::Full(queue)) => queue,
+        };
+        match tokio::time::timeout(self.queue_wait, queue.reserve_owned()).await {
             Ok(Ok(place)) => Ok(Reservation { place }),
             Ok(Err(_)) => Err(StoreError::Closed),
             Err(_) => Err(StoreError::Busy(self.queue_wait)),

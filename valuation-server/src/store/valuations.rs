@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
 use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
@@ -27,17 +27,26 @@ pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<Standing> {
     Ok(found.transpose())
 }
 
-/// Stores a valuation unless the vehicle has one; gives whether it was stored.
-pub(super) fn insert_if_absent(conn: &Connection, valuation: &Valuation) -> rusqlite::Result<bool> {
-    // Money goes in as decimal text. The columns' affinity makes an INTEGER of whole pounds, and
-    // of the rest the REAL that is nearest to the decimal: what the older service stores itself.
-    let stored = conn.prepare_cached(INSERT)?.execute(params![
-        valuation.vrm.as_str(),
-        valuation.lowest.to_string(),
-        valuation.highest.to_string(),
-        valuation.provider.map(Provider::name),
-    ])?;
-    Ok(stored == 1)
+/// Stores valuations.
+pub(super) struct Insert<'c>(CachedStatement<'c>);
+
+impl<'c> Insert<'c> {
+    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
+        conn.prepare_cached(INSERT).map(Self)
+    }
+
+    /// Stores a valuation unless the vehicle has one; gives whether it was stored.
+    pub(super) fn if_absent(&mut self, valuation: &Valuation) -> rusqlite::Result<bool> {
+        // Money goes in as decimal text. The columns' affinity makes an INTEGER of whole pounds, and
+        // of the rest the REAL that is nearest to the decimal: what the older service stores itself.
+        let stored = self.0.execute(params![
+            valuation.vrm.as_str(),
+            valuation.lowest.to_string(),
+            valuation.highest.to_string(),
+            valuation.provider.map(Provider::name),
+        ])?;
+        Ok(stored == 1)
+    }
 }
 
 /// Makes sure that the insertion's statement fits the tables, without running it. Not from the
@@ -157,7 +166,7 @@ mod tests {
                 provider: Some(Provider::Premium),
             };
             let conn = older_table();
-            prop_assert!(insert_if_absent(&conn, &valuation).unwrap());
+            prop_assert!(Insert::prepare(&conn).unwrap().if_absent(&valuation).unwrap());
             let ours = find(&conn, &valuation.vrm).unwrap().unwrap();
             prop_assert_eq!(ours, Some(valuation.clone()));
 

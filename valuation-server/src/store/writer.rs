@@ -74,7 +74,7 @@ impl Writer {
                 Ok(entries) => {
                     self.last_message = Instant::now();
                     let reserved = messages.max_capacity() - messages.capacity();
-                    pace.begins(entries + reserved, self.last_message);
+                    pace.begins(entries, reserved, self.last_message);
                     let stops = self.serve(received.drain(..));
                     if !stops.is_empty() {
                         // What waits already, and what has a place reserved, still comes.
@@ -317,20 +317,23 @@ struct Written {
 fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut written = Written { standing: Vec::with_capacity(jobs.len()), rows: 0 };
+    let mut calls = logs::Insert::prepare(&tx)?;
+    let mut made = valuations::Insert::prepare(&tx)?;
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
-            logs::insert(&tx, call)?;
+            calls.insert(call)?;
             written.rows += 1;
         }
         written.standing.push(match &entry.valuation {
             None => Ok(None),
-            Some(valuation) if valuations::insert_if_absent(&tx, valuation)? => {
+            Some(valuation) if made.if_absent(valuation)? => {
                 written.rows += 1;
                 Ok(Some(valuation.clone()))
             }
             Some(valuation) => valuations::find(&tx, &valuation.vrm)?,
         });
     }
+    drop((calls, made));
     tx.commit()?;
     Ok(written)
 }

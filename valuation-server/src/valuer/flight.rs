@@ -4,11 +4,16 @@
 //! first and at the flights second; a flight commits first and leaves the map second. So whoever
 //! finds neither a record nor a flight either is early, and starts the only flight, or came
 //! between the two looks, and the flight that it starts finds the record with its own first look.
+//!
+//! A flight is flown by its first caller's task ([`Piloted`]), which is spared a task and a way from
+//! one to the other; it needs one of its own only where that caller goes before it has landed.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::thread;
 
-use tokio::sync::watch;
+use tokio::runtime::Handle;
 use tower::ServiceExt;
 
 use super::{Inner, Place, RecordsError, ValueError};
@@ -27,30 +32,68 @@ pub(super) struct Flight {
     trail: CallTrail,
     /// Kept in the records from before the first attempt until the commit.
     place: Option<Box<dyn Place>>,
-    landed: watch::Sender<Option<Outcome>>,
     outcome: Option<Outcome>,
+}
+
+/// A flight in the hands of its first caller. Dropped before it has landed, it flies on in a task of
+/// its own.
+pub(super) struct Piloted {
+    /// `None` once it has landed.
+    flight: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    runtime: Handle,
+}
+
+impl Piloted {
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(super) fn new(flight: Flight, mileage: Mileage) -> Self {
+        Self { flight: Some(Box::pin(flight.run_caught(mileage))), runtime: Handle::current() }
+    }
+}
+
+impl Future for Piloted {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let flight = self.flight.as_mut().expect("not polled after it has landed");
+        let outcome = ready!(flight.as_mut().poll(cx));
+        self.flight = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl Drop for Piloted {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            // Where the runtime is ending, this drops the flight at once, and so lands it.
+            self.runtime.spawn(flight);
+        }
+    }
 }
 
 impl Flight {
     /// A flight that its caller has entered into the map already.
-    pub(super) fn new(
-        inner: Arc<Inner>,
-        vrm: Vrm,
-        trace: Trace,
-        landed: watch::Sender<Option<Outcome>>,
-    ) -> Self {
-        // Nobody waits for more of them.
-        inner.running.send_if_modified(|running| {
-            *running += 1;
-            false
-        });
-        Self { inner, vrm, trace, trail: CallTrail::default(), place: None, landed, outcome: None }
+    pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, trace: Trace) -> Self {
+        inner.running.began();
+        Self { inner, vrm, trace, trail: CallTrail::default(), place: None, outcome: None }
     }
 
-    /// Flies, and lands.
-    pub(super) async fn run(mut self, mileage: Mileage) {
+    /// Flies, and lands, whatever panics.
+    async fn run_caught(self, mileage: Mileage) -> Outcome {
+        let (vrm, trace) = (self.vrm.clone(), self.trace.clone());
+        unwind::caught(self.run(mileage)).await.unwrap_or_else(|panicked| {
+            tracing::error!(
+                %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
+                "a valuation panicked: a fault of this program; the client gets a 500"
+            );
+            Err(ValueError::Panicked)
+        })
+    }
+
+    async fn run(mut self, mileage: Mileage) -> Outcome {
         let outcome = self.fly(mileage).await;
-        self.outcome = Some(outcome);
+        self.outcome = Some(outcome.clone());
+        outcome
     }
 
     async fn fly(&mut self, mileage: Mileage) -> Outcome {
@@ -123,8 +166,10 @@ impl Drop for Flight {
         });
         // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
         // a new one.
-        self.inner.land(&self.vrm);
-        self.landed.send_replace(Some(outcome));
+        for waiting in self.inner.land(&self.vrm) {
+            // An error means that whoever waited has gone.
+            let _ = waiting.send(outcome.clone());
+        }
         // Attempts that no commit has taken: the task was dropped under way, or an attempt ended
         // after the answer.
         let calls = self.trail.take();
@@ -136,9 +181,6 @@ impl Drop for Flight {
             }
         }
         // Last, so that `idle` means that the records have all there is.
-        self.inner.running.send_if_modified(|running| {
-            *running -= 1;
-            *running == 0
-        });
+        self.inner.running.ended();
     }
 }

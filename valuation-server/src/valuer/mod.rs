@@ -1,25 +1,27 @@
 //! Find and value: the store first, then a quote.
 //!
 //! A stored valuation never changes, so a hit is the answer whatever else is asked. A miss that is
-//! to be valued becomes a *flight*: a task of its own that asks for one quote, stores it with its
-//! log rows, and only then gives the answer to everybody who waits for that vehicle. Being a task,
-//! it ends well without them: a provider's call costs money and is never thrown away.
+//! to be valued becomes a *flight*, which asks for one quote, stores it with its log rows, and only
+//! then gives the answer to everybody who waits for that vehicle. It ends well without them: a
+//! provider's call costs money and is never thrown away.
 
 mod cache;
 mod flight;
 mod records;
+mod running;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use cache::Cache;
-use flight::{Flight, Outcome};
+use flight::{Flight, Outcome, Piloted};
+use running::Running;
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
 
@@ -40,10 +42,20 @@ struct Inner {
     /// Set from the first vehicle that was turned away until there is plenty of room.
     crowded: AtomicBool,
     turned_away: AtomicU64,
-    /// One entry for each vehicle whose flight has not landed.
-    flights: Mutex<HashMap<Vrm, watch::Receiver<Option<Outcome>>>>,
-    /// The number of flights whose last word has not reached the records.
-    running: watch::Sender<usize>,
+    /// For each vehicle whose flight has not landed, who waits beside its first caller.
+    flights: Mutex<HashMap<Vrm, Vec<oneshot::Sender<Outcome>>>>,
+    /// The flights whose last word has not reached the records.
+    running: Running,
+}
+
+/// A caller's place on a flight.
+enum Boarding {
+    /// The first caller flies it.
+    First(Flight),
+    /// Another one is told of its landing.
+    Another(oneshot::Receiver<Outcome>),
+    /// As many are under way as may be.
+    Full,
 }
 
 /// Why there is no valuation. The causes are in the log already.
@@ -108,7 +120,7 @@ impl Valuer {
             crowded: AtomicBool::new(false),
             turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
-            running: watch::Sender::new(0),
+            running: Running::default(),
         }))
     }
 
@@ -159,14 +171,12 @@ impl Valuer {
         if let Some(known) = known {
             return Ok(known);
         }
-        let Some(mut landing) = self.0.board(vrm.clone(), mileage, trace) else {
+        match self.0.board(&vrm, trace) {
+            Boarding::First(flight) => Piloted::new(flight, mileage).await,
+            // A flight's destructor always lands it, so that the error is never reached.
+            Boarding::Another(landing) => landing.await.unwrap_or(Err(ValueError::Stopping)),
             // No room for a question; but none is needed if it is stored.
-            return self.find(&vrm)?.ok_or_else(|| self.0.turn_away());
-        };
-        match landing.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(outcome)) => outcome.clone(),
-            // A flight's destructor always lands it, so that this is never reached.
-            Ok(None) | Err(_) => Err(ValueError::Stopping),
+            Boarding::Full => self.find(&vrm)?.ok_or_else(|| self.0.turn_away()),
         }
     }
 
@@ -180,46 +190,38 @@ impl Valuer {
     /// The number of flights that are still running, with or without somebody who waits.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        *self.0.running.borrow()
+        self.0.running.count()
     }
 
     /// Waits until no flight is running. For an orderly stop: call it when no new requests come,
     /// with a deadline around it, and before the records are closed.
     pub async fn idle(&self) {
-        // `self` holds the sender, so that the wait can't fail.
-        let _ = self.0.running.subscribe().wait_for(|running| *running == 0).await;
+        self.0.running.none().await;
     }
 }
 
 impl Inner {
-    /// The landing of the flight for this vehicle; starts one if none is under way. `None` if as
-    /// many are under way as may be.
-    fn board(
-        self: &Arc<Self>,
-        vrm: Vrm,
-        mileage: Mileage,
-        trace: Trace,
-    ) -> Option<watch::Receiver<Option<Outcome>>> {
+    /// A place on the flight for this vehicle; the first one if none is under way.
+    fn board(self: &Arc<Self>, vrm: &Vrm, trace: Trace) -> Boarding {
         let mut flights = self.flights();
-        if let Some(landing) = flights.get(&vrm) {
-            return Some(landing.clone());
+        if let Some(waiting) = flights.get_mut(vrm) {
+            let (landed, landing) = oneshot::channel();
+            waiting.push(landed);
+            return Boarding::Another(landing);
         }
         if flights.len() >= self.most_flights {
-            return None;
+            return Boarding::Full;
         }
-        let (landed, landing) = watch::channel(None);
-        flights.insert(vrm.clone(), landing.clone());
+        flights.insert(vrm.clone(), Vec::new());
         drop(flights);
-        // The lock is free by here: where the runtime is ending, `spawn` drops the flight at once,
-        // and its destructor takes the lock.
-        tokio::spawn(Flight::new(Arc::clone(self), vrm, trace, landed).run(mileage));
-        Some(landing)
+        Boarding::First(Flight::new(Arc::clone(self), vrm.clone(), trace))
     }
 
-    /// Ends the flight of this vehicle for those who have not heard of it yet.
-    fn land(&self, vrm: &Vrm) {
+    /// Ends the flight of this vehicle for those who have not heard of it yet, and gives those who
+    /// wait.
+    fn land(&self, vrm: &Vrm) -> Vec<oneshot::Sender<Outcome>> {
         let mut flights = self.flights();
-        flights.remove(vrm);
+        let waiting = flights.remove(vrm).unwrap_or_default();
         let roomy = flights.len() < self.most_flights / 2;
         drop(flights);
         // Ordering: Relaxed. Whoever reads it late logs late.
@@ -230,6 +232,7 @@ impl Inner {
             let so_far = self.turned_away.load(Ordering::Relaxed);
             tracing::info!(so_far, "there is room again for new valuations");
         }
+        waiting
     }
 
     /// Logs once a time of being crowded, and not once a question.
@@ -251,7 +254,7 @@ impl Inner {
     }
 
     // No code that can panic half-way runs under this lock, so poison says nothing here.
-    fn flights(&self) -> MutexGuard<'_, HashMap<Vrm, watch::Receiver<Option<Outcome>>>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<Vrm, Vec<oneshot::Sender<Outcome>>>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -157,7 +157,7 @@ async fn a_head_without_end_is_protocol() {
 async fn tls_with_one_who_does_not_speak_it_is_tls() {
     // Where the machine has no root certificates, there is no client for https to test.
     let anywhere = BaseUrl::parse("https://127.0.0.1:1").unwrap();
-    if let Err(error) = SuperCar::new(anywhere, AMPLE) {
+    if let Err(error) = SuperCar::new(&anywhere, AMPLE) {
         let told = "the HTTP client for https://127.0.0.1:1/ could not be made";
         assert_eq!(error.to_string(), told);
         return;
@@ -179,7 +179,7 @@ async fn tls_with_one_who_does_not_speak_it_is_tls() {
 #[tokio::test]
 async fn a_connection_that_is_reset_while_tls_is_agreed_on_is_reset() {
     let anywhere = BaseUrl::parse("https://127.0.0.1:1").unwrap();
-    if SuperCar::new(anywhere, AMPLE).is_err() {
+    if SuperCar::new(&anywhere, AMPLE).is_err() {
         return; // as above
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

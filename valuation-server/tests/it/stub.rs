@@ -146,12 +146,12 @@ pub(crate) fn request(vrm: &str) -> QuoteRequest {
 }
 
 pub(crate) fn supercar(url: &str, deadline: Duration) -> Audit<SuperCar> {
-    AuditLayer.layer(SuperCar::new(BaseUrl::parse(url).unwrap(), deadline).unwrap())
+    AuditLayer.layer(SuperCar::new(&BaseUrl::parse(url).unwrap(), deadline).unwrap())
 }
 
 pub(crate) fn premium(url: &str, deadline: Duration) -> Audit<Premium> {
     let base = BaseUrl::parse(url).unwrap();
-    AuditLayer.layer(Premium::new(base, PremiumRange::PrivateSale, deadline).unwrap())
+    AuditLayer.layer(Premium::new(&base, PremiumRange::PrivateSale, deadline).unwrap())
 }
 
 /// Asks one question, and takes the one record that it must leave.

@@ -81,12 +81,10 @@ async fn a_flight_looks_into_the_records_again_so_that_a_commit_in_between_is_no
     let memory = Arc::<Memory>::default();
     let gate = Gate::open();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let mut late = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
-    // On this single-threaded runtime the flight is spawned by this poll, and runs at the await.
-    assert!(poll_once(&mut late).await.is_pending());
     let other = Valuation::from_quote(vrm("A"), &quote("7", "8"));
-    memory.valuations.lock().unwrap().insert(vrm("A"), other.clone());
-    assert_eq!(late.await.unwrap(), other);
+    *memory.comes_after_a_look.lock().unwrap() = Some(other.clone());
+    assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), other);
+    assert_eq!(memory.finds.load(Ordering::SeqCst), 2);
     assert_eq!(gate.asked(), 0);
 }
 
@@ -225,6 +223,7 @@ async fn a_panic_while_asking_is_an_error_for_all_and_its_calls_are_committed() 
     let memory = Arc::<Memory>::default();
     let quotes = Quotes::new(tower::service_fn(|request: QuoteRequest| async move {
         request.trail.push(attempt(&request, Some(ErrorCode::Panic)));
+        tokio::task::yield_now().await;
         panic!("the test wants a panic in the quotes")
     }));
     let valuer = Valuer::new(memory.clone(), quotes);
@@ -273,10 +272,13 @@ fn a_flight_that_the_runtime_drops_submits_the_calls_that_were_made() {
     }));
     let valuer = Valuer::new(memory.clone(), quotes);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut call = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    let mut other_call = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
     runtime.block_on(async {
-        assert!(poll_once(&mut call).await.is_pending());
+        let first = valuer.clone();
+        tokio::spawn(async move { first.value(vrm("A"), miles(5.0), trace()).await });
         tokio::task::yield_now().await;
+        assert!(poll_once(&mut other_call).await.is_pending());
+        assert_eq!(valuer.in_flight(), 1);
     });
     drop(runtime);
     let submitted = memory.submitted.lock().unwrap().clone();
@@ -285,5 +287,5 @@ fn a_flight_that_the_runtime_drops_submits_the_calls_that_were_made() {
     assert_eq!(valuer.in_flight(), 0);
     // Who still waits, on a runtime that goes on, hears of it.
     let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert!(matches!(other.block_on(call), Err(ValueError::Stopping)));
+    assert!(matches!(other.block_on(other_call), Err(ValueError::Stopping)));
 }

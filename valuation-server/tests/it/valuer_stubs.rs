@@ -135,6 +135,8 @@ pub(crate) struct State {
     pub(crate) valuations: Mutex<HashMap<Vrm, Valuation>>,
     pub(crate) committed: Mutex<Vec<Entry>>,
     pub(crate) submitted: Mutex<Vec<Entry>>,
+    /// Is committed by somebody else right after the next look.
+    pub(crate) comes_after_a_look: Mutex<Option<Valuation>>,
     pub(crate) finds: AtomicUsize,
     pub(crate) full: AtomicBool,
     pub(crate) commits_fail: AtomicBool,
@@ -180,7 +182,12 @@ impl Records for Memory {
         if self.corrupt.load(Ordering::SeqCst) {
             return Err(RecordsError::corrupt(Because("secret cause")));
         }
-        Ok(self.valuations.lock().unwrap().get(vrm).cloned())
+        let mut valuations = self.valuations.lock().unwrap();
+        let found = valuations.get(vrm).cloned();
+        if let Some(valuation) = self.comes_after_a_look.lock().unwrap().take() {
+            valuations.insert(valuation.vrm.clone(), valuation);
+        }
+        Ok(found)
     }
 
     fn reserve(&self) -> Reserve<'_> {
