@@ -91,7 +91,7 @@ fn main() -> ExitCode {
             ["bare-server"] => servers::bare().await,
             ["server-without-a-hop", database] => servers::without_a_hop(Path::new(database)).await,
             ["speed", only @ ..] if only.len() < 2 => {
-                let (time, rounds) = scale.of((4, 3), (1, 1));
+                let (time, rounds) = scale.of((4, 5), (1, 1));
                 let only = only.first().copied().unwrap_or_default();
                 speed::measure(Duration::from_secs(time), rounds, only).await
             }
