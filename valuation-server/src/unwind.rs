@@ -32,7 +32,7 @@ impl Panicked {
 /// Drives `future`, and stops at a panic inside it.
 ///
 /// The caller asserts unwind safety: what the future shares with others must stand a panic at any
-/// point of it. The future itself is dropped and never polled again.
+/// point of it. The future itself must not be polled again, like any that is ready.
 pub(crate) fn caught<F: Future>(future: F) -> Caught<F> {
     Caught { future }
 }

@@ -71,7 +71,8 @@ impl Probes {
         let now = at / NANOS_PER_MILLI;
         let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
         // A lease ends later than it began, so that the next one in its place is another word, and
-        // none is `FREE`.
+        // none is `FREE`. Where a clock steps back two may be the same: then the probe that comes back
+        // first speaks, and the other one says nothing.
         let ends = (now + lease.max(1)).min(MILLIS);
         let word = tag(epoch) << 40 | ends;
         for (place, holder) in (0..rules.places).zip(&self.places) {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use failover::{
-    Cause, Event, FailoverLayer, Outcome, Policy, Probing, Route, Snapshot, State, Ticket,
+    Cause, Clock, Event, FailoverLayer, Outcome, Policy, Probing, Route, Snapshot, State, Ticket,
 };
 use tower::{Layer, Service, service_fn};
 
@@ -79,6 +79,22 @@ fn too_many_failures_mean_another_while_on_the_fallback() {
     assert_eq!(state(&watched), State::Fallback);
     assert_eq!(watched.snapshot().reverts_in, Some(300 * SECOND));
     assert!(probe(&watched).is_none());
+}
+
+/// Only a clock that steps back gives two probes the same lease.
+#[test]
+fn of_two_probes_with_one_lease_the_first_to_come_back_speaks_and_the_other_says_nothing() {
+    let watched = probing(Probing::new(1).successes(2).lease(SECOND));
+    let before = watched.clock.now();
+    let late = probe(&watched).unwrap();
+    watched.clock.advance(SECOND);
+    drop(probe(&watched).expect("the lease is over"));
+    watched.clock.set(before);
+    let other = probe(&watched).expect("the place is free");
+    watched.monitor.record(late, Outcome::Success);
+    watched.monitor.record(other, Outcome::Success);
+    assert_eq!(state(&watched), State::Probing);
+    assert!(probe(&watched).is_some());
 }
 
 /// HARD-WON 18: a ticket that is dropped, and one that is ignored. HARD-WON 20: neither is taken

@@ -1,7 +1,10 @@
 //! The order of the write to the disk and of the answer, as the kernel sees it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use crate::load::Client;
 use crate::marks::{mark, put};
@@ -31,6 +34,18 @@ pub(crate) async fn of_the_sync_and_the_answer(scale: Scale) -> Found {
     ))
 }
 
+/// The trace, when it has been written to the server's end.
+fn whole(trace: &Path) -> Result<String, Failed> {
+    for _ in 0..100 {
+        let text = fs::read_to_string(trace)?;
+        if text.lines().rev().take(64).any(|line| line.contains("+++ killed by SIGKILL")) {
+            return Ok(text);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    Err("strace has not written the server's end".into())
+}
+
 /// How many answers were written after a sync of the log that began after their request.
 async fn synced_answers(puts: u64, durability: &str) -> Result<u64, Failed> {
     let folder = tempfile::tempdir()?;
@@ -39,7 +54,8 @@ async fn synced_answers(puts: u64, durability: &str) -> Result<u64, Failed> {
     let providers = Providers::start().await?;
     let mut command = Command::new("strace");
     let calls = "trace=fdatasync,fsync,write,sendto,recvfrom,read";
-    command.args(["-f", "-y", "-s", "64", "-e", calls, "-o"]).arg(&trace).arg(BINARY);
+    // The server is the child, and strace is beside it: what kills the child kills the server.
+    command.args(["-D", "-f", "-y", "-s", "64", "-e", calls, "-o"]).arg(&trace).arg(BINARY);
     serve(&mut command, &database, &providers.urls());
     let process = Process::start(command.args(["--durability", durability]))?;
     let mut client = Client::connect(process.address).await?;
@@ -51,7 +67,7 @@ async fn synced_answers(puts: u64, durability: &str) -> Result<u64, Failed> {
         }
     }
     drop(process);
-    let trace = fs::read_to_string(&trace)?;
+    let trace = whole(&trace)?;
     let (mut synced, mut answers, mut in_order) = (false, 0, 0);
     for line in trace.lines() {
         // A call that another thread's interrupts is shown in two lines.

@@ -248,8 +248,11 @@ async fn beside_writes(server: Server, time: Duration) -> Result<Tail, Failed> {
         Ok::<_, std::io::Error>(runtime.block_on(reads))
     });
     let writes = drive(address, 64, time, move |buffer| put(buffer, &marks.next()), |(), _| ());
-    let writes = writes.await.answers() as f64 / time.as_secs_f64();
+    let writes = writes.await;
     let mut reads = reader.join().map_err(|_| "the reads ended")??;
+    all_well(&writes)?;
+    all_well(&reads)?;
+    let writes = writes.answers() as f64 / time.as_secs_f64();
     let [p50, p99, p999] = [500, 990, 999].map(|of_1000| reads.latency(of_1000));
     Ok(Tail { writes, p50, p99, p999 })
 }

@@ -67,7 +67,7 @@ pub(super) async fn read(
         return read;
     }
     tokio::select! {
-        // In this order: so does one that comes with the deadline.
+        // In this order: one that comes with the deadline has come.
         biased;
         read = timeout(limits.body_timeout, reading) => read.unwrap_or_else(|_| {
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))

@@ -48,14 +48,14 @@ pub(super) fn start(
 /// Has the requests go first where they and a commit want the same core: a commit that goes on for a
 /// little longer takes more entries with it, and a request that waits for it has a late answer.
 fn let_others_go_first() {
-    // Elsewhere than on Linux it would be the whole process.
+    // A thread's own on Linux, and elsewhere the whole process's.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "the database's writer runs at the priority of the others");
     }
 }
 
-/// About two fifths of what another thread gets. With more of it commits become so late that cores fall
+/// Added to the process's own: about two fifths of what another thread gets. With more of it commits become so late that cores fall
 /// asleep, and waking them costs more than is won.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 4;

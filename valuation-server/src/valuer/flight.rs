@@ -23,7 +23,7 @@ use crate::unwind;
 /// What a flight gives to everybody who waits for it.
 pub(super) type Outcome = Result<Valuation, ValueError>;
 
-/// A running flight. Its destructor is the only way to land, so that no end of the task, a panic
+/// A running flight. Its destructor is the only way to land, so that no end of it, a panic
 /// and the runtime's shutdown included, leaves waiters or the map behind.
 pub(super) struct Flight {
     inner: Arc<Inner>,
@@ -166,11 +166,10 @@ impl Drop for Flight {
         });
         // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
         // a new one.
-        for waiting in self.inner.land(&self.vrm) {
-            // An error means that whoever waited has gone.
-            let _ = waiting.send(outcome.clone());
+        if let Some(landed) = self.inner.land(&self.vrm) {
+            landed.send_replace(Some(outcome));
         }
-        // Attempts that no commit has taken: the task was dropped under way, or an attempt ended
+        // Attempts that no commit has taken: the flight was dropped under way, or an attempt ended
         // after the answer.
         let calls = self.trail.take();
         if !calls.is_empty() {

@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
@@ -42,18 +42,22 @@ struct Inner {
     /// Set from the first vehicle that was turned away until there is plenty of room.
     crowded: AtomicBool,
     turned_away: AtomicU64,
-    /// For each vehicle whose flight has not landed, who waits beside its first caller.
-    flights: Mutex<HashMap<Vrm, Vec<oneshot::Sender<Outcome>>>>,
+    flights: Mutex<Flights>,
     /// The flights whose last word has not reached the records.
     running: Running,
 }
+
+/// One entry for each vehicle whose flight has not landed, with what tells those who wait beside its
+/// first caller: one thing for all of them, whatever their number.
+type Flights = HashMap<Vrm, Option<Landed>>;
+type Landed = watch::Sender<Option<Outcome>>;
 
 /// A caller's place on a flight.
 enum Boarding {
     /// The first caller flies it.
     First(Flight),
     /// Another one is told of its landing.
-    Another(oneshot::Receiver<Outcome>),
+    Another(watch::Receiver<Option<Outcome>>),
     /// As many are under way as may be.
     Full,
 }
@@ -152,7 +156,8 @@ impl Valuer {
     ///
     /// # Cancel safety
     /// Dropping the future gives up the answer alone: a question that was asked is seen through,
-    /// stored and logged.
+    /// stored and logged. Until it is dropped it must be polled like any other: the first caller's
+    /// future is what carries the question on, for all who wait for that vehicle.
     ///
     /// # Panics
     /// Outside a tokio runtime, when a flight has to be started.
@@ -173,8 +178,13 @@ impl Valuer {
         }
         match self.0.board(&vrm, trace) {
             Boarding::First(flight) => Piloted::new(flight, mileage).await,
-            // A flight's destructor always lands it, so that the error is never reached.
-            Boarding::Another(landing) => landing.await.unwrap_or(Err(ValueError::Stopping)),
+            Boarding::Another(mut landing) => {
+                match landing.wait_for(Option::is_some).await.as_deref() {
+                    Ok(Some(outcome)) => outcome.clone(),
+                    // A flight's destructor always lands it, so that this is never reached.
+                    Ok(None) | Err(_) => Err(ValueError::Stopping),
+                }
+            }
             // No room for a question; but none is needed if it is stored.
             Boarding::Full => self.find(&vrm)?.ok_or_else(|| self.0.turn_away()),
         }
@@ -204,24 +214,23 @@ impl Inner {
     /// A place on the flight for this vehicle; the first one if none is under way.
     fn board(self: &Arc<Self>, vrm: &Vrm, trace: Trace) -> Boarding {
         let mut flights = self.flights();
-        if let Some(waiting) = flights.get_mut(vrm) {
-            let (landed, landing) = oneshot::channel();
-            waiting.push(landed);
-            return Boarding::Another(landing);
+        if let Some(landed) = flights.get_mut(vrm) {
+            let landed = landed.get_or_insert_with(Landed::default);
+            return Boarding::Another(landed.subscribe());
         }
         if flights.len() >= self.most_flights {
             return Boarding::Full;
         }
-        flights.insert(vrm.clone(), Vec::new());
+        flights.insert(vrm.clone(), None);
         drop(flights);
         Boarding::First(Flight::new(Arc::clone(self), vrm.clone(), trace))
     }
 
-    /// Ends the flight of this vehicle for those who have not heard of it yet, and gives those who
-    /// wait.
-    fn land(&self, vrm: &Vrm) -> Vec<oneshot::Sender<Outcome>> {
+    /// Ends the flight of this vehicle for those who have not heard of it yet, and gives what tells
+    /// those who wait.
+    fn land(&self, vrm: &Vrm) -> Option<Landed> {
         let mut flights = self.flights();
-        let waiting = flights.remove(vrm).unwrap_or_default();
+        let landed = flights.remove(vrm).flatten();
         let roomy = flights.len() < self.most_flights / 2;
         drop(flights);
         // Ordering: Relaxed. Whoever reads it late logs late.
@@ -232,7 +241,7 @@ impl Inner {
             let so_far = self.turned_away.load(Ordering::Relaxed);
             tracing::info!(so_far, "there is room again for new valuations");
         }
-        waiting
+        landed
     }
 
     /// Logs once a time of being crowded, and not once a question.
@@ -254,7 +263,7 @@ impl Inner {
     }
 
     // No code that can panic half-way runs under this lock, so poison says nothing here.
-    fn flights(&self) -> MutexGuard<'_, HashMap<Vrm, Vec<oneshot::Sender<Outcome>>>> {
+    fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -151,6 +151,23 @@ async fn a_request_that_is_reset_while_it_waits_leaves_its_connection_at_rest() 
 }
 
 #[tokio::test]
+async fn a_put_that_is_reset_while_a_provider_is_asked_is_seen_through() {
+    let gate = Gate::closed();
+    let quotes = gate.quotes(Ok(quote("20000", "25000.50")));
+    let server = TestServer::start(Arc::default(), quotes, Limits::default()).await;
+    let mut client = http2::connect(server.address).await;
+    client.write_all(&http2::put_without_its_body(1, &[])).await.unwrap();
+    let body = http2::frame(DATA, END_STREAM, 1, br#"{"mileage":1}"#);
+    client.write_all(&body).await.unwrap();
+    gate.until_asked(1).await;
+    client.write_all(&http2::frame(RST_STREAM, 0, 1, &CANCEL)).await.unwrap();
+    http2::looked_at(&mut client).await;
+    gate.let_all();
+    server.valuer.idle().await;
+    assert_eq!(server.memory.committed_calls(), [1]);
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_taken_ends_its_connection_though_requests_go_on() {
     let limits = Limits { write_timeout: SHORT, header_timeout: NEVER, ..Limits::default() };
     let server = server_with(limits).await;

@@ -73,7 +73,7 @@ async fn a_client_that_goes_away_does_not_stop_its_valuation() {
     let mut client = server.client().await;
     client.send(put("/valuations/AB1", r#"{"mileage":1}"#)).await;
     gate.until_asked(1).await;
-    // A reset, not a polite end: the connection's task and its waiting request are dropped.
+    // A reset, not a polite end.
     client.stream.set_zero_linger().unwrap();
     drop(client);
     gate.let_all();

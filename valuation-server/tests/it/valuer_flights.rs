@@ -145,6 +145,26 @@ async fn work_goes_on_and_is_committed_when_everybody_who_waited_is_gone() {
 }
 
 #[tokio::test]
+async fn who_waits_beside_a_first_caller_that_goes_is_answered_all_the_same() {
+    let memory = Arc::<Memory>::default();
+    let gate = Gate::closed();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    let mut second = Box::pin(valuer.value(vrm("A"), miles(6.0), trace()));
+    let mut third = Box::pin(valuer.value(vrm("A"), miles(7.0), trace()));
+    assert!(poll_once(&mut first).await.is_pending());
+    assert!(poll_once(&mut second).await.is_pending());
+    assert!(poll_once(&mut third).await.is_pending());
+    drop((first, third));
+    assert_eq!(valuer.in_flight(), 1);
+    gate.let_all();
+    let expected = Valuation::from_quote(vrm("A"), &quote("1", "2"));
+    assert_eq!(second.await.unwrap(), expected);
+    valuer.idle().await;
+    assert_eq!((gate.asked(), memory.committed_calls()), (1, vec![1]));
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_store_buys_no_valuation() {
     let memory = Arc::<Memory>::default();
     Memory::set(&memory.full);
@@ -241,14 +261,15 @@ async fn a_panic_while_asking_is_an_error_for_all_and_its_calls_are_committed() 
 async fn a_panic_in_the_records_is_an_error_for_all_and_leaves_no_flight_behind() {
     let memory = Arc::<Memory>::default();
     Memory::set(&memory.commits_panic);
-    let gate = Gate::open();
+    let gate = Gate::closed();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
-    let (first, second) = tokio::join!(
-        valuer.value(vrm("A"), miles(5.0), trace()),
-        valuer.value(vrm("A"), miles(5.0), trace())
-    );
-    assert!(matches!(first, Err(ValueError::Panicked)));
-    assert!(matches!(second, Err(ValueError::Panicked)));
+    let mut first = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    let mut second = Box::pin(valuer.value(vrm("A"), miles(5.0), trace()));
+    assert!(poll_once(&mut first).await.is_pending());
+    assert!(poll_once(&mut second).await.is_pending());
+    gate.let_all();
+    assert!(matches!(first.await, Err(ValueError::Panicked)));
+    assert!(matches!(second.await, Err(ValueError::Panicked)));
     valuer.idle().await;
     memory.commits_panic.store(false, Ordering::SeqCst);
     assert!(valuer.value(vrm("A"), miles(5.0), trace()).await.is_ok());

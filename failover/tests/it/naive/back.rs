@@ -11,9 +11,9 @@ const MILLI: u128 = 1_000_000;
 /// What is remembered for coming back.
 #[derive(Default)]
 pub(super) struct Back {
-    /// The holder of each place, and the millisecond at which its lease is over.
-    places: Vec<Option<(u64, u128)>>,
-    holders: u64,
+    /// The lease of each place: the epoch, and the millisecond at which it is over. A clock that never
+    /// steps back gives no two the same.
+    places: Vec<Option<Lease>>,
     successes: u32,
     failures: u32,
     /// The sum of all shares dealt, in units of 2^-32.
@@ -24,6 +24,8 @@ pub(super) struct Back {
     /// The latest hint: its epoch, and the millisecond that it reaches to.
     hint: Option<(u64, u128)>,
 }
+
+pub(super) type Lease = (u64, u128);
 
 #[derive(PartialEq)]
 pub(super) enum Dealt {
@@ -117,18 +119,18 @@ impl Naive {
         self.back.back_at = self.now / MILLI;
     }
 
-    pub(super) fn take_place(&mut self) -> Option<(usize, u64)> {
+    pub(super) fn take_place(&mut self) -> Option<(usize, Lease)> {
         let probing = self.policy.probing().unwrap();
         self.back.places.resize(usize::try_from(probing.places).unwrap(), None);
         let now = self.now / MILLI;
         let place = self.back.places.iter().position(|h| h.is_none_or(|(_, ends)| ends <= now))?;
-        self.back.holders += 1;
-        self.back.places[place] = Some((self.back.holders, now + probing.lease.as_millis()));
-        Some((place, self.back.holders))
+        let lease = (self.epoch, now + probing.lease.as_millis());
+        self.back.places[place] = Some(lease);
+        Some((place, lease))
     }
 
-    pub(super) fn record_probe(&mut self, (place, holder): (usize, u64), outcome: Outcome) {
-        if self.back.places[place].is_none_or(|(current, _)| current != holder) {
+    pub(super) fn record_probe(&mut self, (place, lease): (usize, Lease), outcome: Outcome) {
+        if self.back.places[place] != Some(lease) {
             return;
         }
         self.back.places[place] = None;

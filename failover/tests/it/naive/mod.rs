@@ -39,8 +39,8 @@ pub(crate) struct Pass {
     /// Unknown where the policy did not ask when its call was admitted.
     began: Option<u128>,
     number: usize,
-    /// Of a probe: its place, and which of the holders of that place it is.
-    probe: Option<(usize, u64)>,
+    /// Of a probe: its place, and its lease of it.
+    probe: Option<(usize, back::Lease)>,
 }
 
 pub(crate) struct Naive {
