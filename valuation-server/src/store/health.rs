@@ -1,5 +1,6 @@
 //! Can the writer store? And the write that finds it out.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,10 +40,15 @@ impl Health {
     }
 
     /// Notes a failure. The first one of a row goes to the log.
-    pub(super) fn fell_ill(&self, cause: &Cause) {
+    pub(super) fn fell_ill(&self, cause: &Cause, database: &Path) {
         *self.lock() = Some(Arc::clone(cause));
         if !self.ill.swap(true, Ordering::Relaxed) {
-            tracing::error!(error = %cause, "the database cannot store; trying until it can");
+            tracing::error!(
+                error = %cause, database = %database.display(),
+                "the database cannot store: PUTs of new vehicles are told 503 and no provider is \
+                 asked, stored ones are answered. It is tried several times a second, and goes on by \
+                 itself when the cause is gone"
+            );
         }
     }
 
@@ -55,7 +61,7 @@ impl Health {
     /// Notes that the writer can store.
     pub(super) fn recovered(&self) {
         if self.ill.swap(false, Ordering::Relaxed) {
-            tracing::info!("the database can store again");
+            tracing::info!("the database can store again, and PUTs of new vehicles go on");
         }
         *self.lock() = None;
     }

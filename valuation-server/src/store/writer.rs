@@ -244,7 +244,7 @@ impl Writer {
     }
 
     fn fell_ill(&mut self, cause: &Cause) {
-        self.shared.health.fell_ill(cause);
+        self.shared.health.fell_ill(cause, &self.config.path);
         // Callers that come now have been warned, and must not wait long for a lock.
         self.wait_for_locks(PROBE_LOCK_WAIT);
     }
@@ -259,7 +259,7 @@ impl Writer {
     fn probe(&mut self) {
         if let Err(cause) = self.opened.is_still_there() {
             self.last_probe = Some(Instant::now());
-            self.shared.health.fell_ill(&cause);
+            self.shared.health.fell_ill(&cause, &self.config.path);
             return;
         }
         match health::probe(&mut self.conn) {
@@ -279,7 +279,7 @@ impl Writer {
             Err(error) => {
                 self.last_probe = Some(Instant::now());
                 let cause: Cause = Arc::new(error);
-                self.shared.health.fell_ill(&cause);
+                self.shared.health.fell_ill(&cause, &self.config.path);
                 self.reopen();
             }
         }

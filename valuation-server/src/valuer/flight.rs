@@ -150,11 +150,14 @@ impl Flight {
     }
 
     fn records_failed(&self, error: RecordsError) -> ValueError {
-        tracing::error!(
-            vrm = %self.vrm, %error,
-            request_id = self.trace.request_id(), trace_id = %self.trace.id(),
-            "no valuation, because of the database; the client is told to try again later"
-        );
+        let (vrm, request_id, trace_id) = (&self.vrm, self.trace.request_id(), self.trace.id());
+        match self.inner.sparing.admit() {
+            Some(withheld) => tracing::error!(
+                %vrm, %error, request_id, %trace_id, withheld,
+                "no valuation, because of the database; the client is told to try again later"
+            ),
+            None => tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation"),
+        }
         error.into()
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod flight;
 mod records;
 mod running;
+mod sparing;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, 
 use cache::Cache;
 use flight::{Flight, Outcome, Piloted};
 use running::Running;
+use sparing::Sparing;
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
 
@@ -45,6 +47,8 @@ struct Inner {
     flights: Mutex<Flights>,
     /// The flights whose last word has not reached the records.
     running: Running,
+    /// For what the log says of records that can't be read or written.
+    sparing: Sparing,
 }
 
 /// One entry for each vehicle whose flight has not landed, with what tells those who wait beside its
@@ -125,6 +129,7 @@ impl Valuer {
             turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
             running: Running::default(),
+            sparing: Sparing::new(),
         }))
     }
 
@@ -137,7 +142,12 @@ impl Valuer {
             return Ok(Some(known));
         }
         let found = self.0.records.find(vrm).map_err(|error| {
-            tracing::error!(%vrm, %error, "a valuation could not be read");
+            match self.0.sparing.admit() {
+                Some(withheld) => {
+                    tracing::error!(%vrm, %error, withheld, "a valuation could not be read");
+                }
+                None => tracing::debug!(%vrm, %error, "a valuation could not be read"),
+            }
             ValueError::from(error)
         })?;
         self.0.remember(found.as_ref());
