@@ -20,9 +20,9 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::BaseUrl;
-use super::base_url::{Asked, Target};
 use super::client::Client;
 use super::mishap::Mishap;
+use super::target::{Asked, Target};
 use crate::domain::{ErrorCode, Trace};
 
 /// The longest body that is read, in bytes.
@@ -80,7 +80,7 @@ impl Fetch {
         let failed = |source| ClientError { base: base.redacted(), source };
         Ok(Self(Arc::new(Inner {
             client: Client::new(base.is_https(), deadline).map_err(failed)?,
-            asked: base.asked(),
+            asked: Asked::under(base),
             root: base.root().as_str().parse().map_err(|e: uri::InvalidUri| failed(e.into()))?,
             authorization: base.authorization(),
             accept: HeaderValue::from_static(accept),

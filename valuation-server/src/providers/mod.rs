@@ -18,6 +18,7 @@ mod fetch;
 mod mishap;
 mod premium;
 mod supercar;
+mod target;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub use fetch::{ClientError, MAX_BODY};
 pub use premium::{Premium, PremiumRange, parse as parse_premium};
 pub use supercar::{SuperCar, parse as parse_supercar};
 
-use base_url::Target;
 use fetch::Fetch;
+use target::Target;
 
 /// How long a whole call may take unless it is configured otherwise: connecting, the answer's
 /// head and its body together.

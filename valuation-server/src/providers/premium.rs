@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tower::Service;
 
-use super::base_url::Target;
 use super::fetch::Fetch;
+use super::target::Target;
 use super::{Asking, BaseUrl, ClientError, ask};
 use crate::domain::{Answer, Describe, Failure, Provider, QuoteRequest};
 

@@ -9,8 +9,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use tower::Service;
 
-use super::base_url::Target;
 use super::fetch::Fetch;
+use super::target::Target;
 use super::{Asking, BaseUrl, ClientError, ask};
 use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteError, QuoteRequest};
 
