@@ -55,8 +55,8 @@ fn let_others_go_first() {
     }
 }
 
-/// Added to the process's own: about two fifths of what another thread gets. With more of it commits become so late that cores fall
-/// asleep, and waking them costs more than is won.
+/// Added to the process's own: about two fifths of what another thread gets. With more of it commits
+/// become so late that cores fall asleep, and waking them costs more than is won.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 4;
 
