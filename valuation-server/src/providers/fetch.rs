@@ -88,19 +88,9 @@ impl Fetch {
         })))
     }
 
-    /// What is asked of the base: see [`Asked::target`].
-    pub(super) fn target(
-        &self,
-        resource: &str,
-        segment: Option<&str>,
-        parameters: &[(&str, &str)],
-    ) -> Option<Target> {
-        self.0.asked.target(resource, segment, parameters)
-    }
-
-    /// The target's whole URL as it may be stored and shown.
-    pub(super) fn shown(&self, target: &Target) -> String {
-        self.0.asked.shown(target)
+    /// What is asked of the base, and how it may be shown.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.0.asked
     }
 
     /// Asks for the head of the host's root, without credentials, and gives its status.

@@ -55,7 +55,7 @@ impl Premium {
     }
 
     fn target(&self, request: &QuoteRequest) -> Option<Target> {
-        self.fetch.target("valueCar", None, &[("vrm", request.vrm.as_str())])
+        self.fetch.asked().target("valueCar", None, &[("vrm", request.vrm.as_str())])
     }
 }
 
@@ -65,7 +65,7 @@ impl Describe for Premium {
     }
 
     fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.shown(&target))
+        self.target(request).map(|target| self.fetch.asked().shown(&target))
     }
 }
 

@@ -31,7 +31,11 @@ impl SuperCar {
 
     fn target(&self, request: &QuoteRequest) -> Option<Target> {
         let mileage = request.mileage.to_string();
-        self.fetch.target("valuations", Some(request.vrm.as_str()), &[("mileage", &mileage)])
+        self.fetch.asked().target(
+            "valuations",
+            Some(request.vrm.as_str()),
+            &[("mileage", &mileage)],
+        )
     }
 }
 
@@ -41,7 +45,7 @@ impl Describe for SuperCar {
     }
 
     fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.shown(&target))
+        self.target(request).map(|target| self.fetch.asked().shown(&target))
     }
 }
 

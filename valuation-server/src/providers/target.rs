@@ -13,7 +13,6 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// A base as its questions begin. Each question's URL is put together from it as a text: a parser
 /// would take more time than all else that is done with the URL.
-#[derive(Clone)]
 pub(super) struct Asked {
     /// Without a slash at its end.
     path: String,
