@@ -1,5 +1,7 @@
 //! The results as one HTML file: inline SVG, no script, nothing from elsewhere.
 
+#[cfg(test)]
+mod browser;
 mod strips;
 mod style;
 mod trips;
@@ -26,9 +28,10 @@ pub(crate) fn page(policies: &[Candidate], results: &[Results], sweep: &Sweep) -
         heat(policies, results)
     );
     body += "<h2>Minute by minute</h2><p>A strip a policy, from the beginning to the end. \
-             <span class=\"key primary\"></span> the primary, <span class=\"key fallback\"></span> \
-             the fallback, <span class=\"key error\"></span> customers who see an error. The frame \
-             is the outage.</p>";
+             <span class=\"pair\"><span class=\"key primary\"></span> the primary,</span> \
+             <span class=\"pair\"><span class=\"key fallback\"></span> the fallback,</span> \
+             <span class=\"pair\"><span class=\"key error\"></span> customers</span> who see an \
+             error. The frame is the outage.</p>";
     for result in results {
         body += &strips::strips(policies, result);
     }

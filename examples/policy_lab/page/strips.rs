@@ -21,7 +21,7 @@ pub(super) fn strips(policies: &[Candidate], result: &Results) -> String {
     let (width, height) = (LEFT + COLUMNS * WIDE + RIGHT, bottom + 26);
     // Writing to a String can't fail.
     let mut svg = format!(
-        "<h3>{}</h3><p class=\"what\">{}</p><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
+        "<h3>{}</h3><p class=\"what\">{}</p><div class=\"wide\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"{}\">",
         escape(scenario.name),
         escape(scenario.what),
@@ -54,7 +54,7 @@ pub(super) fn strips(policies: &[Candidate], result: &Results) -> String {
         );
     }
     svg += &axis(scenario.shown(), bottom);
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 /// The shares of a column, from the bottom: errors, the fallback, and the primary behind them.

@@ -15,7 +15,7 @@ pub(super) fn trips(policies: &[Candidate], sweep: &Sweep) -> String {
     // Writing to a String can't fail.
     let mut svg = format!(
         "<p class=\"what\">A bar is longer by the same step for each doubling.</p>\
-         <svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"false trips a day\">"
+         <div class=\"wide\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"false trips a day\">"
     );
     for (column, (percent, _)) in sweep.iter().enumerate() {
         let x = LEFT + column * WIDE;
@@ -42,7 +42,7 @@ pub(super) fn trips(policies: &[Candidate], sweep: &Sweep) -> String {
             );
         }
     }
-    svg + "</svg>"
+    svg + "</svg></div>"
 }
 
 /// The length of a bar: 6 a binary digit, and within a doubling evenly.
