@@ -16,7 +16,7 @@ use super::connection::{converse, protocol};
 use super::handlers::Session;
 use super::peer::{Peer, Places};
 use super::turned_away::turn_away;
-use super::{Answer, Limits, Watch};
+use super::{Answer, Limits, Traffic, Watch};
 use crate::valuer::Valuer;
 
 /// The pause after an accept error that is not the client's, such as too many open files. Without
@@ -54,7 +54,7 @@ pub async fn serve(
         let session = Arc::new(Session::new(valuer.clone(), limits, kept.clone(), peer));
         move |request| Arc::clone(&session).answer(request)
     };
-    listen(listener, limits, shutdown, admit).await
+    listen(listener, limits, &kept.traffic, shutdown, admit).await
 }
 
 /// Runs the connections of a listener; `admit` makes for each the function that answers its
@@ -62,6 +62,7 @@ pub async fn serve(
 pub(super) async fn listen<A, S, F>(
     listener: TcpListener,
     limits: Limits,
+    traffic: &Arc<Traffic>,
     shutdown: impl Future<Output = ()>,
     admit: A,
 ) -> Stopped
@@ -73,12 +74,17 @@ where
     let protocol = Arc::new(protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
-    let places = Arc::new(Places::new(&limits));
+    let places = Arc::new(Places::new(&limits, traffic));
     let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
         let peer = Peer::new(stopping.clone(), Arc::clone(&places));
         let answer = admit(peer.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
-        connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));
+        let (connected, conversation) =
+            (traffic.connected(), converse(stream, limits, protocol, stopping, peer, answer));
+        connections.spawn(async move {
+            conversation.await;
+            drop(connected);
+        });
     };
     let mut full = false;
     let mut shutdown = pin!(shutdown);
@@ -98,6 +104,7 @@ where
                     tracing::warn!(limit = limits.max_connections, "too many connections: \
                         new ones are refused");
                 }
+                traffic.connection_refused();
                 if turned_away.len() < TOLD_AT_ONCE {
                     turned_away.spawn(turn_away(stream, limits.retry_after));
                 }
@@ -108,6 +115,8 @@ where
     for stream in waiting(listener) {
         if connections.len() < limits.max_connections {
             take(stream, &mut connections);
+        } else {
+            traffic.connection_refused();
         }
     }
     stop.send_replace(());

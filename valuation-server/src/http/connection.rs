@@ -162,7 +162,10 @@ where
         Some(refused)
     });
     let answering = match refused {
-        Some(refused) => Answering::Refused { refused: Some(Box::new(refused)) },
+        Some(refused) => {
+            peer.refused();
+            Answering::Refused { refused: Some(Box::new(refused)) }
+        }
         None => Answering::Taken { answer: answer(request) },
     };
     Exchange { answering, running, stream, version }

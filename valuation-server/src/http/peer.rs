@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::head::{Framing, Heads};
 use super::problem::Problem;
-use super::{Answer, Limits};
+use super::{Answer, Limits, Traffic};
 
 /// What is a large head, in bytes. Few are larger, and all but those of slow clients come at once.
 const LARGE_HEAD: usize = 4 * 1024;
@@ -30,10 +30,11 @@ pub(super) struct Places {
     refusals: Arc<Semaphore>,
     /// Whether a stream was turned away since one was taken in last.
     full: AtomicBool,
+    traffic: Arc<Traffic>,
 }
 
 impl Places {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, traffic: &Arc<Traffic>) -> Self {
         let within = |places: usize| Semaphore::new(places.min(Semaphore::MAX_PERMITS));
         Self {
             large_bodies: within(limits.large_bodies),
@@ -42,6 +43,7 @@ impl Places {
             streams: Arc::new(within(limits.streams)),
             refusals: Arc::new(within(REFUSALS)),
             full: AtomicBool::new(false),
+            traffic: Arc::clone(traffic),
         }
     }
 }
@@ -110,6 +112,11 @@ impl Peer {
     /// A place for a refusal of one to wait in until it is taken.
     pub(super) fn place_for_a_refusal(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.places.refusals).try_acquire_owned().ok()
+    }
+
+    /// Notes that a request was refused which no handler has seen.
+    pub(super) fn refused(&self) {
+        self.0.places.traffic.request_refused();
     }
 
     /// Notes that an answer over HTTP/2 waits to be taken, and gives the era.

@@ -169,6 +169,9 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         if this.refusal.is_none() {
             this.refusal = Refusal::instead_of(buf, || this.peer.announced_too_much());
+            if this.refusal.is_some() {
+                this.peer.refused();
+            }
         }
         if this.refusal.is_some() {
             return this.poll_refuse(cx);

@@ -4,6 +4,7 @@
 //! computed, not looked up. The path is never part of it: a label has few values, and a
 //! registration mark is nobody's business in a metric.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -41,6 +42,9 @@ const STATUSES: [u16; 18] =
 /// The counts of all requests of a server.
 #[derive(Debug)]
 pub struct Traffic {
+    connections: AtomicU64,
+    refused_connections: AtomicU64,
+    refused_requests: AtomicU64,
     active: AtomicU64,
     abandoned: AtomicU64,
     durations: Box<[Histogram<14>]>,
@@ -59,6 +63,16 @@ pub struct Series {
     pub durations: Reading,
 }
 
+/// A connection that is open.
+#[derive(Debug)]
+pub(super) struct Connected(Arc<Traffic>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A request that is being answered. Dropped unanswered, it counts as abandoned.
 #[derive(Debug)]
 pub(super) struct Exchange<'a> {
@@ -71,6 +85,9 @@ impl Default for Traffic {
     fn default() -> Self {
         let series = ROUTES.len() * METHODS.len() * STATUSES.len();
         Self {
+            connections: AtomicU64::new(0),
+            refused_connections: AtomicU64::new(0),
+            refused_requests: AtomicU64::new(0),
             active: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             durations: (0..series).map(|_| Histogram::new(&BOUNDS)).collect(),
@@ -79,10 +96,30 @@ impl Default for Traffic {
 }
 
 impl Traffic {
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        // Ordering: Relaxed, here and below. Each counter stands for itself.
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were turned away, since as many were open as may be.
+    #[must_use]
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were refused that no handler has seen: what was sent is not HTTP/1.1, or
+    /// can be read in more than one way, or there was no place for it over HTTP/2. They are part
+    /// of no series.
+    #[must_use]
+    pub fn refused_requests(&self) -> u64 {
+        self.refused_requests.load(Ordering::Relaxed)
+    }
+
     /// How many requests are being answered.
     #[must_use]
     pub fn active(&self) -> u64 {
-        // Ordering: Relaxed, here and below. Each counter stands for itself.
         self.active.load(Ordering::Relaxed)
     }
 
@@ -108,6 +145,20 @@ impl Traffic {
             }
         }
         seen
+    }
+
+    /// Counts a connection as open until it is dropped.
+    pub(super) fn connected(self: &Arc<Self>) -> Connected {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connected(Arc::clone(self))
+    }
+
+    pub(super) fn connection_refused(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn request_refused(&self) {
+        self.refused_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn begin(&self) -> Exchange<'_> {

@@ -140,6 +140,8 @@ async fn the_metrics_count_requests_calls_commits_and_transitions() {
         ("valuation_store_commit_rows_sum".into(), 10.0),
         ("valuation_store_queue_length".into(), 0.0),
         ("valuation_store_up".into(), 1.0),
+        ("http_server_refused_connections_total".into(), 0.0),
+        ("http_server_refused_requests_total".into(), 0.0),
         ("http_server_active_requests".into(), 0.0),
         ("valuation_questions_in_flight".into(), 0.0),
     ] {

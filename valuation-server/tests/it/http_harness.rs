@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::http::{Limits, Stopped, Watch, serve};
+use valuation_server::http::{Limits, Stopped, Traffic, Watch, serve};
 use valuation_server::valuer::{Quotes, Valuer};
 
 use crate::valuer_stubs::{Gate, Memory, quote};
@@ -19,6 +19,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) memory: Arc<Memory>,
     pub(crate) valuer: Valuer,
+    pub(crate) traffic: Arc<Traffic>,
     stop: Option<oneshot::Sender<()>>,
     pub(crate) task: JoinHandle<Stopped>,
 }
@@ -36,9 +37,10 @@ impl TestServer {
         let valuer = Valuer::new(memory.clone(), quotes);
         let (stop, stopped) = oneshot::channel();
         let watch = Watch::default();
+        let traffic = Arc::clone(&watch.traffic);
         let shutdown = async { drop(stopped.await) };
         let task = tokio::spawn(serve(listener, valuer.clone(), limits, watch, shutdown));
-        Self { address, memory, valuer, stop: Some(stop), task }
+        Self { address, memory, valuer, traffic, stop: Some(stop), task }
     }
 
     /// Quotes 20000 to 25000 for everything, at once.

@@ -14,7 +14,7 @@ async fn a_head_that_could_be_read_otherwise_is_400_and_nothing_behind_it_is_ans
     let server = TestServer::ready().await;
     let json = r#"{"mileage":1}"#;
     let chunked = "d\r\n{\"mileage\":1}\r\n0\r\n\r\n";
-    for (fault, request) in [
+    let cases = [
         (
             "a length, then a coding",
             with("Host: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n", chunked),
@@ -62,7 +62,9 @@ async fn a_head_that_could_be_read_otherwise_is_400_and_nothing_behind_it_is_ans
         ("a tab in the request line", get("/").replacen(' ', "\t", 1)),
         ("two spaces in it", get("/").replacen(' ', "  ", 1)),
         ("a version that is none", get("/").replace("1.1", "1.2")),
-    ] {
+    ];
+    let all = cases.len() as u64;
+    for (fault, request) in cases {
         let mut client = server.client().await;
         client.send(request + HIDDEN).await;
         let answer = client.answer().await;
@@ -72,6 +74,7 @@ async fn a_head_that_could_be_read_otherwise_is_400_and_nothing_behind_it_is_ans
         client.closed().await;
     }
     assert_eq!(server.get("/valuations/AB1").await.status, 404, "nothing was stored");
+    assert_eq!(server.traffic.refused_requests(), all);
 }
 
 #[tokio::test]

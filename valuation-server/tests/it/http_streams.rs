@@ -63,6 +63,7 @@ async fn above_the_limit_requests_are_told_503_and_a_place_that_comes_free_is_ta
     assert_eq!(refused["status"], 503);
     assert_eq!(refused["detail"], "Too many requests are under way over HTTP/2; try again later");
     assert_eq!(server.get("/").await.status, 200, "over HTTP/1.1 there are places");
+    assert_eq!(server.traffic.refused_requests(), 1);
 
     let reset = http2::frame(RST_STREAM, 0, 1, &CANCEL);
     other.write_all(&reset).await.unwrap();
