@@ -63,6 +63,8 @@ enum Operation {
     Revert,
     /// Puts one of the policies in force.
     Swap(u8),
+    /// Saves and restores, so many microseconds later.
+    Restore(u16),
 }
 
 struct Pair {
@@ -176,6 +178,12 @@ impl Pair {
                 handle.swap_policy(policy.clone());
                 assert_eq!(handle.policy(), *policy);
                 self.naive.swap(policy.clone());
+            }
+            Operation::Restore(by) => {
+                let elapsed = Duration::from_micros(u64::from(by));
+                let saved = handle.save();
+                handle.restore(&saved, elapsed);
+                self.naive.restore(elapsed.as_nanos());
             }
             Operation::Revert => assert_eq!(handle.revert(None), self.naive.revert()),
         }
