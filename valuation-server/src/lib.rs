@@ -37,6 +37,7 @@ mod system;
 
 mod run;
 mod signals;
+mod sparing;
 mod unwind;
 mod write_deadline;
 

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::handlers::Desk;
 use super::{Guard, Operated};
+use crate::sparing::Sparing;
 use crate::write_deadline::WriteDeadline;
 
 /// How many connections are served at once.
@@ -57,12 +58,13 @@ pub async fn serve(
     let desk = Desk { operated, guard };
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
+    let sparing = Sparing::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = accept(&listener) => {
+            (stream, peer) = accept(&listener, &sparing) => {
                 by_age.retain(|connection| !connection.is_finished());
                 if by_age.len() >= CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                     oldest.abort();
@@ -81,12 +83,14 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, sparing: &Sparing) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                tracing::warn!(%error, "accepting an operator's connection failed; pausing");
+                if let Some(withheld) = sparing.admit() {
+                    tracing::warn!(%error, withheld, "accepting an operator's connection failed; pausing");
+                }
                 sleep(PAUSE).await;
             }
         }

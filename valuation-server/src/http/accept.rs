@@ -17,6 +17,7 @@ use super::handlers::Session;
 use super::peer::{Peer, Places};
 use super::turned_away::turn_away;
 use super::{Answer, Limits, Traffic, Watch};
+use crate::sparing::Sparing;
 use crate::valuer::Valuer;
 
 /// The pause after an accept error that is not the client's, such as too many open files. Without
@@ -86,14 +87,14 @@ where
             drop(connected);
         });
     };
-    let mut full = false;
+    let (mut full, sparing) = (false, Sparing::new());
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             Some(told) = turned_away.join_next(), if !turned_away.is_empty() => report(told),
-            stream = accept(&listener) => {
+            stream = accept(&listener, &sparing) => {
                 if connections.len() < limits.max_connections {
                     full = false;
                     take(stream, &mut connections);
@@ -135,7 +136,7 @@ where
 }
 
 /// The next connection, whatever goes wrong before it.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, sparing: &Sparing) -> TcpStream {
     loop {
         let error = match listener.accept().await {
             Ok((stream, _)) => return stream,
@@ -148,7 +149,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionRefused
         ) {
-            tracing::warn!(%error, "accepting a connection failed; pausing");
+            if let Some(withheld) = sparing.admit() {
+                tracing::warn!(%error, withheld, "accepting a connection failed; pausing");
+            }
             sleep(ACCEPT_PAUSE).await;
         }
     }

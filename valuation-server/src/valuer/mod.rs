@@ -9,7 +9,6 @@ mod cache;
 mod flight;
 mod records;
 mod running;
-mod sparing;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,10 +19,10 @@ use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
+use crate::sparing::Sparing;
 use cache::Cache;
 use flight::{Flight, Outcome, Piloted};
 use running::Running;
-use sparing::Sparing;
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
 

@@ -1,5 +1,6 @@
 //! The binary where something runs short: files, and a database to store in at the stop.
 
+use std::io::Write as _;
 use std::process::Stdio;
 
 use tokio::process::Command;
@@ -78,6 +79,46 @@ async fn the_limit_on_files_is_raised_as_far_as_the_system_allows() {
         client.send(put(&format!("/valuations/F{number}"), "{\"mileage\": 1}")).await;
         assert_eq!(client.answer().await.status, 200);
     }
+}
+
+/// Sets how many files the process may open from now on; false where there is no `prlimit`.
+fn may_open(process: &Process, files: u32) -> bool {
+    let id = process.child.id().unwrap().to_string();
+    let limit = format!("--nofile={files}:");
+    match std::process::Command::new("prlimit").args(["--pid", &id, &limit]).status() {
+        Ok(status) => status.success(),
+        Err(_) => false,
+    }
+}
+
+#[tokio::test]
+async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut kept = Client::connect(process.address).await;
+    kept.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    assert_eq!(kept.answer().await.status, 200);
+
+    if !may_open(&process, 3) {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "there is no prlimit");
+        let _ = writeln!(std::io::stderr(), "skipped: no prlimit to take a process's files with");
+        return;
+    }
+    let mut waiting = Client::connect(process.address).await;
+    waiting.send(get("/valuations/A")).await;
+    let line = process.until_logged("accepting a connection failed; pausing").await;
+    assert!(line.contains("Too many open files"), "{line}");
+    kept.send(get("/valuations/A")).await;
+    assert_eq!(kept.answer().await.status, 200, "who is connected is served");
+    kept.send(put("/valuations/B", "{\"mileage\": 1}")).await;
+    assert_eq!(kept.answer().await.status, 200, "by the connections that the server has");
+    // A line a second, and not one each time that it is tried.
+    let line = process.until_logged("accepting a connection failed; pausing").await;
+    assert!(!line.contains("withheld=0"), "{line}");
+
+    assert!(may_open(&process, 256));
+    assert_eq!(waiting.answer().await.status, 200);
 }
 
 #[tokio::test]

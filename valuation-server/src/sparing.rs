@@ -1,4 +1,4 @@
-//! Lines of the log that would come once a request, and say the same each time.
+//! Lines of the log that would come many times a second, and say the same each time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets a line through now and then. A full disk must not be filled by what says so.
 #[derive(Debug)]
-pub(super) struct Sparing {
+pub(crate) struct Sparing {
     start: Instant,
     /// When the next line may come, in milliseconds from the start.
     next: AtomicU64,
@@ -16,12 +16,12 @@ pub(super) struct Sparing {
 }
 
 impl Sparing {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { start: Instant::now(), next: AtomicU64::new(0), withheld: AtomicU64::new(0) }
     }
 
     /// How many lines were withheld since the last one, if this one may come.
-    pub(super) fn admit(&self) -> Option<u64> {
+    pub(crate) fn admit(&self) -> Option<u64> {
         self.admit_after(self.start.elapsed())
     }
 
