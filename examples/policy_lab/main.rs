@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use std::{env, fs, process};
 
 use policies::Candidate;
-use table::{Results, Sweep};
-use world::{CAPACITY, ERROR, PRICE, Scenario};
+use simulation::Run;
+use table::{Played, Results, Sweep};
+use world::{CAPACITY, Call, DAY, ERROR, PRICE, Scenario};
 
 /// The shares of calls that a healthy primary fails, in percent.
 const HEALTHY: [u32; 6] = [1, 5, 10, 20, 30, 40];
@@ -32,18 +33,9 @@ fn main() {
             process::exit(2);
         }
     };
-    let policies = policies::all();
-    let results: Vec<Results> =
-        scenarios::standard().into_iter().map(|scenario| play(&policies, scenario, seed)).collect();
-    let sweep: Sweep = HEALTHY
-        .iter()
-        .map(|percent| {
-            let runs = play(&policies, scenarios::healthy(*percent), seed).runs;
-            (*percent, runs.iter().map(|run| run.false_trips).collect())
-        })
-        .collect();
-    println!("{}", report(&policies, &results, &sweep));
-    let page = page::page(&policies, &results, &sweep);
+    let (all, around) = (play_all(policies::all(), seed), play_all(policies::neighbours(), seed));
+    println!("{}", report(&all, &around));
+    let page = page::page(&all, &around);
     if let Err(error) = fs::write(&path, page) {
         eprintln!("the picture can't be written to {}: {error}", path.display());
         process::exit(1);
@@ -51,34 +43,61 @@ fn main() {
     eprintln!("The pictures are in {}.", path.display());
 }
 
-fn play(policies: &[Candidate], scenario: Scenario, seed: u64) -> Results {
-    let calls = scenario.calls(seed);
-    let runs = policies
-        .iter()
-        .map(|policy| simulation::play(&scenario, &calls, (policy.begin)()))
-        .collect();
-    Results { scenario, calls: calls.len(), runs }
+fn play_all(policies: Vec<Candidate>, seed: u64) -> Played {
+    let standard = scenarios::standard().into_iter().map(|scenario| {
+        let calls = scenario.calls(seed);
+        let runs = play(&policies, &scenario, &calls);
+        Results { scenario, calls: calls.len(), runs }
+    });
+    let sweep = |traffic, days| {
+        // What fails is drawn with a call, so that all shares are of the same calls.
+        let calls = scenarios::healthy(traffic, days, 0).calls(seed);
+        let trips = |percent| {
+            let scenario = scenarios::healthy(traffic, days, percent);
+            let runs = play(&policies, &scenario, &calls);
+            (percent, runs.iter().map(|run| run.false_trips).collect())
+        };
+        Sweep { length: days * DAY, columns: HEALTHY.map(trips).into() }
+    };
+    let results = standard.collect();
+    let (busy, few) = (sweep(scenarios::RATE, 1), sweep(scenarios::FEW, 10));
+    Played { policies, results, busy, few }
 }
 
-fn report(policies: &[Candidate], results: &[Results], sweep: &Sweep) -> String {
+fn play(policies: &[Candidate], scenario: &Scenario, calls: &[Call]) -> Vec<Run> {
+    let play = |policy: &Candidate| simulation::play(scenario, calls, (policy.begin)());
+    policies.iter().map(play).collect()
+}
+
+fn report(all: &Played, around: &Played) -> String {
     let mut text = format!(
         "## What it costs, in pounds\n\nA call of the fallback costs {PRICE} p, a customer who sees \
          an error {ERROR} p. The fallback takes {CAPACITY} calls/s. No single call is rescued. The \
          best of each column is bold.\n\n"
     );
-    text += &table::costs(policies, results);
-    for result in results {
+    text += &table::costs(&all.policies, &all.results);
+    for result in &all.results {
         let Scenario { name, what, .. } = result.scenario;
         text += &format!("\n## {name}\n\n{what}. {} calls.\n\n", result.calls);
-        text += &table::scenario(policies, result);
+        text += &table::scenario(&all.policies, result);
     }
     text += "\n## False trips a day, by the share of calls that a healthy primary fails\n\n";
-    text += &table::false_trips(policies, sweep);
+    text += &false_trips(all);
+    text += "\n## The default's numbers, one changed at a time\n\nWhat it costs, in pounds:\n\n";
+    text += &table::costs(&around.policies, &around.results);
+    text += "\nFalse trips a day, by the share of calls that a healthy primary fails.\n\n";
+    text += &false_trips(around);
     text += "\n## The policies\n\n| policy | what it does |\n|---|---|\n";
-    for policy in policies {
+    for policy in &all.policies {
         text += &format!("| {} | {} |\n", policy.name, policy.what);
     }
     text
+}
+
+fn false_trips(played: &Played) -> String {
+    let [busy, few] =
+        [&played.busy, &played.few].map(|sweep| table::false_trips(&played.policies, sweep));
+    format!("At 20 calls a second:\n\n{busy}\nAt 12 calls a minute, over ten days:\n\n{few}")
 }
 
 fn arguments() -> Result<(u64, PathBuf), String> {

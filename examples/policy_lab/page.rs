@@ -10,10 +10,11 @@ use std::fmt::Write;
 
 use crate::policies::Candidate;
 use crate::simulation::Run;
-use crate::table::{Results, Sweep, pounds};
+use crate::table::{Played, Results, pounds};
 use crate::world::{CAPACITY, ERROR, PRICE};
 
-pub(crate) fn page(policies: &[Candidate], results: &[Results], sweep: &Sweep) -> String {
+pub(crate) fn page(all: &Played, around: &Played) -> String {
+    let Played { policies, results, .. } = all;
     let mut body = String::new();
     // Writing to a String can't fail.
     let _ = write!(
@@ -36,8 +37,16 @@ pub(crate) fn page(policies: &[Candidate], results: &[Results], sweep: &Sweep) -
         body += &strips::strips(policies, result);
     }
     body += "<h2>False trips a day</h2><p>By the share of calls that a healthy primary fails, by \
-             chance alone, at 20 calls a second.</p>";
-    body += &trips::trips(policies, sweep);
+             chance alone. A bar is longer by the same step for each doubling.</p>";
+    body += &trips::both(all);
+    let _ = write!(
+        body,
+        "<h2>The default\u{2019}s numbers, one changed at a time</h2><p>What it costs, in pounds.</p>\
+         {}",
+        heat(&around.policies, &around.results)
+    );
+    body += "<p>False trips a day.</p>";
+    body += &trips::both(around);
     body += "<h2>The policies</h2><dl>";
     for policy in policies {
         let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", escape(policy.name), escape(policy.what));

@@ -4,7 +4,10 @@ use crate::random::{ALL, Millionths};
 use crate::world::{HOUR, Health, MINUTE, Millis, SECOND, Scenario, Stretch, Traffic};
 
 /// 20 calls a second.
-const RATE: Traffic = Traffic::Even(20_000);
+pub(crate) const RATE: Traffic = Traffic::Even(20_000);
+/// 12 calls a minute: as few as the default's minimum lets it judge nearly always, so that chance has
+/// the most to say.
+pub(crate) const FEW: Traffic = Traffic::Even(200);
 /// A well primary fails one call in 200.
 const USUAL: Millionths = 5_000;
 const PERCENT: Millionths = ALL / 100;
@@ -58,13 +61,13 @@ pub(crate) fn standard() -> Vec<Scenario> {
     ]
 }
 
-/// Nothing but calls that fail by chance, for a day: every trip is a false one.
-pub(crate) fn healthy(percent: u32) -> Scenario {
+/// Nothing but calls that fail by chance: every trip is a false one.
+pub(crate) fn healthy(traffic: Traffic, days: Millis, percent: u32) -> Scenario {
     Scenario {
         name: "healthy",
-        what: "20 calls/s for a day; calls fail by chance alone",
-        length: 24 * HOUR,
-        traffic: RATE,
+        what: "calls fail by chance alone",
+        length: days * 24 * HOUR,
+        traffic,
         usual: percent * PERCENT,
         stretches: Vec::new(),
         outages: Vec::new(),

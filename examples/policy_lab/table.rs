@@ -13,9 +13,21 @@ pub(crate) struct Results {
     pub(crate) runs: Vec<Run>,
 }
 
-/// The rate at which a healthy primary fails, in percent, and the false trips of each policy in a
-/// day of it.
-pub(crate) type Sweep = Vec<(u32, Vec<u64>)>;
+/// What some policies did.
+pub(crate) struct Played {
+    pub(crate) policies: Vec<Candidate>,
+    pub(crate) results: Vec<Results>,
+    /// At the usual rate, and at few calls a minute.
+    pub(crate) busy: Sweep,
+    pub(crate) few: Sweep,
+}
+
+/// False trips of a primary that is healthy and fails calls by chance.
+pub(crate) struct Sweep {
+    pub(crate) length: Millis,
+    /// The share of calls that fail, in percent, and the trips of each policy.
+    pub(crate) columns: Vec<(u32, Vec<u64>)>,
+}
 
 /// The costs of all policies, a column a scenario, in pounds.
 pub(crate) fn costs(policies: &[Candidate], results: &[Results]) -> String {
@@ -63,10 +75,12 @@ pub(crate) fn scenario(policies: &[Candidate], result: &Results) -> String {
 }
 
 pub(crate) fn false_trips(policies: &[Candidate], sweep: &Sweep) -> String {
-    let mut text = row("policy", sweep.iter().map(|(percent, _)| format!("{percent} %")));
-    text += &rule(sweep.len());
+    let columns = &sweep.columns;
+    let mut text = row("policy", columns.iter().map(|(percent, _)| format!("{percent} %")));
+    text += &rule(columns.len());
     for (number, policy) in policies.iter().enumerate() {
-        text += &row(policy.name, sweep.iter().map(|(_, trips)| trips[number].to_string()));
+        let cells = columns.iter().map(|(_, trips)| a_day(trips[number], sweep.length));
+        text += &row(policy.name, cells);
     }
     text
 }
@@ -89,7 +103,7 @@ pub(crate) fn pounds(pence: u64) -> String {
     ((pence + 50) / 100).to_string()
 }
 
-fn a_day(trips: u64, length: Millis) -> String {
+pub(crate) fn a_day(trips: u64, length: Millis) -> String {
     let tenths = (trips * DAY * 10 + length / 2) / length;
     if tenths.is_multiple_of(10) {
         (tenths / 10).to_string()

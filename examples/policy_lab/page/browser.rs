@@ -6,8 +6,10 @@ use std::process::Command;
 use std::{env, fs, io};
 
 use super::{escape, page};
+use crate::policies::Candidate;
 use crate::simulation::{COLUMNS, Column, Run};
-use crate::table::{Results, Sweep};
+use crate::table::{Played, Results, Sweep};
+use crate::world::DAY;
 use crate::{HEALTHY, policies, scenarios};
 
 /// Runs in a page around: the pages are frames of it, so that each has the width that it should.
@@ -90,8 +92,8 @@ fn text<'a>(document: &'a str, id: &str) -> &'a str {
     document[from..].split("</pre>").next().unwrap()
 }
 
-/// As crowded as a picture can be: each column unlike its neighbours, and long numbers.
-fn crowded(policies: usize) -> Vec<Results> {
+/// As crowded as pictures can be: each column unlike its neighbours, and long numbers.
+fn crowded(policies: Vec<Candidate>) -> Played {
     let column = |at: usize| {
         let at = u32::try_from(at).unwrap();
         Column { calls: 100, fallback: at * 37 % 100, errors: at * 61 % 100 }
@@ -105,10 +107,16 @@ fn crowded(policies: usize) -> Vec<Results> {
         full_return: None,
         columns: (0..COLUMNS).map(column).collect(),
     };
-    scenarios::standard()
-        .into_iter()
-        .map(|scenario| Results { scenario, calls: 0, runs: vec![run.clone(); policies] })
-        .collect()
+    let runs = vec![run; policies.len()];
+    let scenarios = scenarios::standard().into_iter();
+    let results =
+        scenarios.map(|scenario| Results { scenario, calls: 0, runs: runs.clone() }).collect();
+    let sweep = |length, trips| Sweep {
+        length,
+        columns: HEALTHY.map(|percent| (percent, vec![trips; policies.len()])).into(),
+    };
+    let (busy, few) = (sweep(DAY, 9_999), sweep(10 * DAY, 9_999));
+    Played { policies, results, busy, few }
 }
 
 #[test]
@@ -119,26 +127,25 @@ fn every_picture_can_be_read_on_a_telephone_and_on_a_desk() {
         let _ = writeln!(io::stderr(), "skipped: no Chromium on the PATH to look at the page with");
         return;
     };
-    let policies = policies::all();
-    let results = crowded(policies.len());
-    let sweep: Sweep = HEALTHY.map(|percent| (percent, vec![9_999; policies.len()])).into();
-    let html = escape(&page(&policies, &results, &sweep)).replace('"', "&quot;");
+    let (all, around) = (crowded(policies::all()), crowded(policies::neighbours()));
+    let html = escape(&page(&all, &around)).replace('"', "&quot;");
     let frames = WIDTHS.map(|width| {
         format!("<iframe width=\"{width}\" height=\"2000\" srcdoc=\"{html}\"></iframe>")
     });
     let folder = tempfile::tempdir().unwrap();
-    let around = folder.path().join("around.html");
+    let outer = folder.path().join("outer.html");
     let frames = frames.concat();
     fs::write(
-        &around,
+        &outer,
         format!(
             "<!doctype html><meta charset=\"utf-8\">{frames}<pre id=\"seen\"></pre>\
              <pre id=\"faults\"></pre><script>onload = () => {{ {MEASURE} }}</script>"
         ),
     )
     .unwrap();
-    let document = document(&chromium, &around, folder.path());
-    let (pictures, cells) = (results.len() + 1, scenarios::standard().len() * policies.len());
+    let document = document(&chromium, &outer, folder.path());
+    let pictures = all.results.len() + 4;
+    let cells = scenarios::standard().len() * (all.policies.len() + around.policies.len());
     let seen = WIDTHS.map(|width| format!("{width} {pictures} true true {cells}"));
     assert_eq!(text(&document, "seen"), seen.join("\n"));
     assert_eq!(text(&document, "faults"), "");

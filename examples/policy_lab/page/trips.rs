@@ -4,20 +4,26 @@ use std::fmt::Write;
 
 use super::escape;
 use crate::policies::Candidate;
-use crate::table::Sweep;
+use crate::table::{Played, Sweep, a_day};
+use crate::world::DAY;
 
 const LEFT: usize = 170;
 const WIDE: usize = 138;
 const STEP: usize = 24;
 
-pub(super) fn trips(policies: &[Candidate], sweep: &Sweep) -> String {
-    let (width, height) = (LEFT + sweep.len() * WIDE, 28 + policies.len() * STEP);
+pub(super) fn both(played: &Played) -> String {
+    let Played { policies, busy, few, .. } = played;
+    trips(policies, busy, "20 calls a second") + &trips(policies, few, "12 calls a minute")
+}
+
+fn trips(policies: &[Candidate], sweep: &Sweep, traffic: &str) -> String {
+    let (width, height) = (LEFT + sweep.columns.len() * WIDE, 28 + policies.len() * STEP);
     // Writing to a String can't fail.
     let mut svg = format!(
-        "<p class=\"what\">A bar is longer by the same step for each doubling.</p>\
-         <div class=\"wide\"><svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"false trips a day\">"
+        "<p class=\"what\">{traffic}</p><div class=\"wide\"><svg viewBox=\"0 0 {width} {height}\" \
+         role=\"img\" aria-label=\"false trips a day at {traffic}\">"
     );
-    for (column, (percent, _)) in sweep.iter().enumerate() {
+    for (column, (percent, _)) in sweep.columns.iter().enumerate() {
         let x = LEFT + column * WIDE;
         let _ = write!(svg, "<text class=\"faint\" x=\"{x}\" y=\"14\">{percent} % fail</text>");
     }
@@ -30,14 +36,15 @@ pub(super) fn trips(policies: &[Candidate], sweep: &Sweep) -> String {
             "<text class=\"{class}\" x=\"0\" y=\"{text}\">{}</text>",
             escape(policy.name)
         );
-        for (column, (_, trips)) in sweep.iter().enumerate() {
+        for (column, (_, trips)) in sweep.columns.iter().enumerate() {
             let (x, trips) = (LEFT + column * WIDE, trips[number]);
-            let long = bar(trips);
+            let long = bar((trips * DAY).div_ceil(sweep.length));
+            let trips_a_day = a_day(trips, sweep.length);
             let faint = if trips == 0 { " class=\"faint\"" } else { "" };
             let _ = write!(
                 svg,
                 "<rect class=\"f\" x=\"{x}\" y=\"{top}\" width=\"{long}\" height=\"16\"/>\
-                 <text{faint} x=\"{}\" y=\"{text}\">{trips}</text>",
+                 <text{faint} x=\"{}\" y=\"{text}\">{trips_a_day}</text>",
                 x + long + if long == 0 { 0 } else { 4 }
             );
         }

@@ -44,3 +44,8 @@ pub(crate) fn all() -> Vec<Candidate> {
     all.extend(known::all());
     all
 }
+
+/// The default, and what it would be with one of its numbers changed.
+pub(crate) fn neighbours() -> Vec<Candidate> {
+    ours::neighbours()
+}

@@ -124,6 +124,25 @@ pub(super) fn all() -> Vec<Candidate> {
     ]
 }
 
+/// The default with one of its numbers changed.
+pub(super) fn neighbours() -> Vec<Candidate> {
+    let third = Ratio::new(1, 3).expect("the denominator is not 0");
+    let two_thirds = Ratio::new(2, 3).expect("the denominator is not 0");
+    vec![
+        ours("default", "above 1/2 of at least 10 calls in 60 s; all return after 5 min", |p| p),
+        ours("above 1/3", "the rate", move |p| p.failure_rate(third)),
+        ours("above 2/3", "the rate", move |p| p.failure_rate(two_thirds)),
+        ours("at least 5 calls", "the minimum", |p| p.minimum_calls(5)),
+        ours("at least 20 calls", "the minimum", |p| p.minimum_calls(20)),
+        ours("in 10 s", "the window", |p| p.window(seconds(10), 10)),
+        ours("in 30 s", "the window", |p| p.window(seconds(30), 10)),
+        ours("in 2 min", "the window", |p| p.window(seconds(120), 10)),
+        ours("return after 1 min", "the time", |p| p.revert_after(seconds(60))),
+        ours("return after 2 min", "the time", |p| p.revert_after(seconds(120))),
+        ours("return after 10 min", "the time", |p| p.revert_after(seconds(600))),
+    ]
+}
+
 fn ours(
     name: &'static str,
     what: &'static str,
