@@ -5,8 +5,8 @@ use crate::world::{HOUR, Health, MINUTE, Millis, SECOND, Scenario, Stretch, Traf
 
 /// 20 calls a second.
 pub(crate) const RATE: Traffic = Traffic::Even(20_000);
-/// 12 calls a minute: as few as the default's minimum lets it judge nearly always, so that chance has
-/// the most to say.
+/// 12 calls a minute: as few as the default's minimum mostly lets it judge, so that chance has the most
+/// to say.
 pub(crate) const FEW: Traffic = Traffic::Even(200);
 /// A well primary fails one call in 200.
 const USUAL: Millionths = 5_000;

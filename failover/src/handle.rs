@@ -158,7 +158,7 @@ impl<K: Clock> FailoverHandle<K> {
     }
 
     /// Goes on from a saved state, `elapsed` after it was saved, as well as the caller knows. With
-    /// zero, the time until the revert is what it was, rounded up to the millisecond.
+    /// zero, the time until the revert is what it was, or less than a millisecond longer.
     ///
     /// - A forced route is forced again, until it is released.
     /// - On the fallback, calls stay there for the time that is left. If none is left, or if the

@@ -44,6 +44,8 @@ impl From<End> for Outcome {
     }
 }
 
+/// One more kind shifts what the bytes of every seed mean, those of findings too: they are to be written
+/// anew then.
 #[derive(Arbitrary, Debug)]
 enum Operation {
     Admit,

@@ -52,12 +52,15 @@ document.getElementById("faults").textContent = faults.join("\n");
 
 const WIDTHS: [u32; 2] = [360, 1100];
 
+/// One that may read files in the folder for temporary ones: a snap may not.
 fn chromium() -> Option<PathBuf> {
     let folders: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
-    ["chromium", "chromium-browser", "google-chrome"]
+    ["chromium", "google-chrome"]
         .iter()
         .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
-        .find(|program| program.is_file())
+        .find(|program| {
+            fs::canonicalize(program).is_ok_and(|program| program != Path::new("/usr/bin/snap"))
+        })
 }
 
 /// The document as it stands after the page was loaded and its scripts have run. What the browser
@@ -66,10 +69,16 @@ fn document(chromium: &Path, page: &Path, home: &Path) -> String {
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--no-first-run", "--disable-background-networking", "--disable-component-update"])
-        .args(["--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"])
+        .args([
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            "--dump-dom",
+            "--timeout=60000",
+        ])
         .arg(format!("--user-data-dir={}", home.join("profile").display()))
         .arg(format!("file://{}", page.display()))
         .env("HOME", home)
+        .env("TMPDIR", home)
         .env_remove("XDG_CONFIG_HOME")
         .env_remove("XDG_CACHE_HOME")
         .output()

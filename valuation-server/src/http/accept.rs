@@ -80,12 +80,7 @@ where
         let peer = Peer::new(stopping.clone(), Arc::clone(&places));
         let answer = admit(peer.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
-        let (connected, conversation) =
-            (traffic.connected(), converse(stream, limits, protocol, stopping, peer, answer));
-        connections.spawn(async move {
-            conversation.await;
-            drop(connected);
-        });
+        connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));
     };
     let (mut full, sparing) = (false, Sparing::new());
     let mut shutdown = pin!(shutdown);

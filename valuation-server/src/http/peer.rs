@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::head::{Framing, Heads};
 use super::problem::Problem;
+use super::traffic::Connected;
 use super::{Answer, Limits, Traffic};
 
 /// What is a large head, in bytes. Few are larger, and all but those of slow clients come at once.
@@ -71,6 +72,7 @@ struct State {
     /// Answers over HTTP/2 that were not taken yet, of this era and of the one before it, in turn.
     untaken: [AtomicU64; 2],
     era: AtomicUsize,
+    _connected: Connected,
     /// Shared by all connections of a listener.
     places: Arc<Places>,
     /// Changes once, when the server is told to stop.
@@ -87,6 +89,7 @@ impl Peer {
             stalled: AtomicBool::new(false),
             untaken: Default::default(),
             era: AtomicUsize::new(0),
+            _connected: places.traffic.connected(),
             places,
             stopping,
         }))
@@ -112,6 +115,11 @@ impl Peer {
     /// A place for a refusal of one to wait in until it is taken.
     pub(super) fn place_for_a_refusal(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0.places.refusals).try_acquire_owned().ok()
+    }
+
+    /// Notes that the connection is closed since there are too many of its kind.
+    pub(super) fn turned_away(&self) {
+        self.0.places.traffic.connection_refused();
     }
 
     /// Notes that a request was refused which no handler has seen.

@@ -147,6 +147,7 @@ impl AsyncRead for Socket {
                 // Nothing was written before: it finds room, or nothing does.
                 let http2 = this.opening.as_ref().is_some_and(Opening::is_http2);
                 let told = http2.then(|| Pin::new(&mut this.stream).poll_write(cx, GO_AWAY));
+                this.peer.turned_away();
                 tracing::debug!(%crowded, ?told, "a client was turned away");
                 return Poll::Ready(Err(io::Error::other(crowded)));
             }

@@ -103,7 +103,8 @@ impl Traffic {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many connections were turned away, since as many were open as may be.
+    /// How many connections were turned away, since as many were open as may be, or as many of their
+    /// kind: over HTTP/2, or with a large head on its way.
     #[must_use]
     pub fn refused_connections(&self) -> u64 {
         self.refused_connections.load(Ordering::Relaxed)
@@ -111,7 +112,7 @@ impl Traffic {
 
     /// How many requests were refused that no handler has seen: what was sent is not HTTP/1.1, or
     /// can be read in more than one way, or there was no place for it over HTTP/2. They are part
-    /// of no series.
+    /// of no series. What the HTTP/2 protocol itself refuses is not among them.
     #[must_use]
     pub fn refused_requests(&self) -> u64 {
         self.refused_requests.load(Ordering::Relaxed)

@@ -18,7 +18,9 @@ pub(super) struct Back {
     failures: u32,
     /// The sum of all shares dealt, in units of 2^-32.
     dealt: u128,
-    /// Steps that the time has grown, and the millisecond at which calls came back.
+    /// Whether a trip was remembered, steps that the time has grown, and the millisecond at which calls
+    /// came back.
+    tripped: bool,
     steps: u128,
     back_at: u128,
     /// The latest hint: its epoch, and the millisecond that it reaches to.
@@ -65,7 +67,7 @@ impl Naive {
 
     pub(super) fn restore_intervals(&mut self, is_back: bool, elapsed: u128) {
         let now = self.now / MILLI;
-        let healthy = match is_back && self.back.steps > 0 {
+        let healthy = match is_back && self.back.tripped {
             true => now.saturating_sub(self.back.back_at) + elapsed / MILLI,
             false => 0,
         };
@@ -112,7 +114,8 @@ impl Naive {
 
     /// An operator's reset forgets, and a release counts as coming back.
     pub(crate) fn forget(&mut self) {
-        (self.back.steps, self.back.back_at, self.back.hint) = (0, 0, None);
+        (self.back.tripped, self.back.steps, self.back.back_at) = (false, 0, 0);
+        self.back.hint = None;
     }
 
     pub(crate) fn released(&mut self) {
@@ -188,6 +191,7 @@ impl Naive {
                     / u128::from(factor.denominator());
                 time = Duration::from_nanos(u64::try_from(grown).unwrap()).min(longest);
             }
+            self.back.tripped = true;
             self.back.steps = (steps + 1).min(255);
         }
         match self.back.hint.zip(self.policy.hints()) {
