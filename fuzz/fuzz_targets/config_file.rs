@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use libfuzzer_sys::fuzz_target;
-use valuation_server::config::{Config, ConfigError, Origin, Setting};
+use valuation_server::config::{Capacity, Config, ConfigError, Origin, Setting};
 
 /// A file without a name, in memory where there is such a place: it is written for each input, and
 /// goes away with the fuzzer, which ends without dropping its statics.
@@ -60,6 +60,12 @@ fn check(config: &Config) {
     assert!(config.window >= 10 * ms && config.min_calls >= 1);
     assert!(config.slow_call.is_none_or(|slow| slow < config.provider_timeout));
     assert!(config.probes.is_none_or(|probes| (1..=1_000).contains(&probes)));
+    let Capacity { max_connections, max_puts, cache, .. } = config.capacity;
+    assert!([max_connections, max_puts].iter().all(|most| (1..=100_000).contains(most)));
+    assert!(cache.is_none_or(|bytes| (1 << 10..=1 << 40).contains(&bytes)), "{cache:?}");
+    // Beyond this machine nobody commands the server without a token.
+    let beyond = config.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
+    assert!(!beyond || config.admin_token.is_some());
     let from_file = |setting: &Setting| matches!(config.origin(*setting), Origin::File { .. });
     // What the file does not give has its default.
     if !from_file(&Setting::MinCalls) {

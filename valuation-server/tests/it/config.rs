@@ -364,3 +364,16 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
     assert_eq!((config.listen.port(), config.rescue), (0, false));
     assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
 }
+
+/// A setting that no input names is hardly ever fuzzed.
+#[test]
+fn the_fuzzers_dictionary_and_its_largest_seed_name_every_setting() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("fuzz");
+    let read = |path| std::fs::read_to_string(fuzz.join(path)).unwrap();
+    let (words, seed) = (read("dictionaries/config_file.dict"), read("seeds/config_file/all"));
+    for setting in Setting::ALL {
+        let named = format!("{} = ", setting.key());
+        assert!(words.contains(&format!("\"{named}\"")), "no {named} in the dictionary");
+        assert!(seed.lines().any(|line| line.starts_with(&named)), "no {named} in the seed");
+    }
+}
