@@ -1,7 +1,7 @@
 //! The eight standard scenarios, and the healthy days of the false trips.
 
 use crate::random::{ALL, Millionths};
-use crate::world::{HOUR, Health, MINUTE, Millis, SECOND, Scenario, Stretch, Traffic};
+use crate::world::{DAY, HOUR, Health, MINUTE, Millis, SECOND, Scenario, Stretch, Traffic};
 
 /// 20 calls a second.
 pub(crate) const RATE: Traffic = Traffic::Even(20_000);
@@ -66,7 +66,7 @@ pub(crate) fn healthy(traffic: Traffic, days: Millis, percent: u32) -> Scenario 
     Scenario {
         name: "healthy",
         what: "calls fail by chance alone",
-        length: days * 24 * HOUR,
+        length: days * DAY,
         traffic,
         usual: percent * PERCENT,
         stretches: Vec::new(),

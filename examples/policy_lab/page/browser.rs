@@ -120,11 +120,11 @@ fn crowded(policies: Vec<Candidate>) -> Played {
     let scenarios = scenarios::standard().into_iter();
     let results =
         scenarios.map(|scenario| Results { scenario, calls: 0, runs: runs.clone() }).collect();
-    let sweep = |length, trips| Sweep {
+    let sweep = |length| Sweep {
         length,
-        columns: HEALTHY.map(|percent| (percent, vec![trips; policies.len()])).into(),
+        columns: HEALTHY.map(|percent| (percent, vec![9_999; policies.len()])).into(),
     };
-    let (busy, few) = (sweep(DAY, 9_999), sweep(10 * DAY, 9_999));
+    let (busy, few) = (sweep(DAY), sweep(10 * DAY));
     Played { policies, results, busy, few }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn all() -> Vec<Candidate> {
     let fifth = Ratio::new(1, 5).expect("the denominator is not 0");
     let quarter = Ratio::new(1, 4).expect("the denominator is not 0");
     vec![
-        ours("default", "above 1/2 of at least 10 calls in 60 s; all return after 5 min", |p| p),
+        default(),
         ours("default + probes", "the same, and 3 good probes before calls return", |p| {
             p.probing(Probing::new(3))
         }),
@@ -124,12 +124,16 @@ pub(super) fn all() -> Vec<Candidate> {
     ]
 }
 
-/// The default with one of its numbers changed.
+fn default() -> Candidate {
+    ours("default", "above 1/2 of at least 10 calls in 60 s; all return after 5 min", |p| p)
+}
+
+/// The default, and what it would be with one of its numbers changed.
 pub(super) fn neighbours() -> Vec<Candidate> {
     let third = Ratio::new(1, 3).expect("the denominator is not 0");
     let two_thirds = Ratio::new(2, 3).expect("the denominator is not 0");
     vec![
-        ours("default", "above 1/2 of at least 10 calls in 60 s; all return after 5 min", |p| p),
+        default(),
         ours("above 1/3", "the rate", move |p| p.failure_rate(third)),
         ours("above 2/3", "the rate", move |p| p.failure_rate(two_thirds)),
         ours("at least 5 calls", "the minimum", |p| p.minimum_calls(5)),
