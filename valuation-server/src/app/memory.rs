@@ -8,7 +8,7 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
-use failover::{Clock, FailoverHandle, Saved, State};
+use failover::{Clock, FailoverHandle, Saved, State, Tally};
 use humantime::format_duration;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +29,8 @@ const WAITING: NonZeroUsize = NonZeroUsize::MIN;
 pub(super) struct Memory<K: Clock> {
     handle: FailoverHandle<K>,
     store: Store,
-    last: Option<Saved>,
+    /// The epoch and the counts that were saved last.
+    last: Option<(u32, Tally)>,
 }
 
 impl<K: Clock> Memory<K> {
@@ -92,22 +93,75 @@ impl<K: Clock> Memory<K> {
         }
     }
 
-    /// Saves what stands now, unless nothing but time has gone by since it was saved last: the next
-    /// start knows how much. At the stop it is saved in any case.
+    /// Saves the current state, unless only time has passed since the last save: the next start
+    /// knows how much. At the stop it is saved in any case.
+    ///
+    /// The epoch is compared and not the state: a failed probe leads back to the same state, with
+    /// another deadline.
     async fn save(&mut self, always: bool) {
-        let (saved, at) = (self.handle.save(), SystemTime::now());
-        let same = |last: &Saved| last.state() == saved.state() && last.tally() == saved.tally();
-        if !always && self.last.as_ref().is_some_and(same) {
+        // Read before the state is: a transition in between only causes one more save.
+        let snapshot = self.handle.snapshot();
+        let current = (snapshot.epoch, snapshot.tally);
+        if !always && self.last == Some(current) {
             return;
         }
+        let (saved, at) = (self.handle.save(), SystemTime::now());
         let text = match serde_json::to_string(&saved) {
             Ok(text) => text,
             Err(error) => return tracing::warn!(%error, "the route cannot be written down"),
         };
         match self.store.note(NAME, text, at).await {
-            Ok(()) => self.last = Some(saved),
+            Ok(()) => self.last = Some(current),
             // The database's trouble is in the log already.
             Err(error) => tracing::debug!(%error, "the route cannot be saved now"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreConfig;
+    use failover::{ManualClock, Monitor, Outcome, Policy, Probing};
+
+    /// A failover that trips at its second failure, with one probe at a time, and its memory.
+    fn tripped(store: &Store) -> (Monitor<ManualClock>, ManualClock, Memory<ManualClock>) {
+        let policy = Policy::builder()
+            .minimum_calls(2)
+            .revert_after(Duration::from_secs(300))
+            .probing(Probing::new(1));
+        let clock = ManualClock::new();
+        let monitor = Monitor::with_clock(policy.build().unwrap(), clock.clone());
+        let memory = Memory::new(monitor.handle(), store.clone());
+        fail(&monitor, 2);
+        (monitor, clock, memory)
+    }
+
+    fn fail(monitor: &Monitor<ManualClock>, calls: usize) {
+        for _ in 0..calls {
+            let ticket = monitor.admit().ticket().unwrap();
+            monitor.record(ticket, Outcome::Failure);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_probes_new_time_on_the_fallback_is_saved_though_the_state_is_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).unwrap();
+        let (monitor, clock, mut memory) = tripped(&store);
+        clock.advance(Duration::from_secs(100));
+        memory.save(false).await;
+        clock.advance(Duration::from_secs(200));
+        // Both transitions between two wake-ups of the task.
+        fail(&monitor, 1);
+        assert_eq!(monitor.handle().snapshot().state, State::Fallback);
+        memory.save(false).await;
+        let note = store.noted(NAME).unwrap().unwrap();
+        let saved: Saved = serde_json::from_str(&note.text).unwrap();
+        assert_eq!(saved.reverts_in(), Some(Duration::from_secs(300)));
+        // Time that goes by is no reason to write.
+        clock.advance(Duration::from_secs(1));
+        memory.save(false).await;
+        assert_eq!(store.noted(NAME).unwrap().unwrap().text, note.text);
     }
 }

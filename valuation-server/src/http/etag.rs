@@ -60,6 +60,9 @@ mod tests {
             tag("1", "2", Some(Provider::Premium)),
             tag("0.01", "2", None),
             tag("1", "99999999.99", None),
+            // The same digits, split elsewhere.
+            tag("0.01", "1.12", None),
+            tag("0.11", "0.12", None),
         ];
         for (at, one) in tags.iter().enumerate() {
             assert!(one.to_str().unwrap().starts_with('"') && one.to_str().unwrap().ends_with('"'));

@@ -101,3 +101,29 @@ fn page_in_log(conn: &Connection) -> rusqlite::Result<u64> {
         .query_row([], |row| row.get::<_, u32>(0))
         .map(|size| u64::from(size) + 24)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_truncation_commits_wait_for_a_lock_as_long_as_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = Connection::open(folder.path().join("v.sqlite")).unwrap();
+        conn.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let lock_wait = Duration::from_secs(7);
+        conn.busy_timeout(lock_wait).unwrap();
+        let mut wal = WalKeeper::new(1, lock_wait);
+        let waits = || conn.pragma_query_value(None, "busy_timeout", |row| row.get::<_, i64>(0));
+        wal.settle(&conn);
+        assert_eq!(waits(), Ok(7_000));
+        wal.after_commit(&conn);
+        assert_eq!(waits(), Ok(7_000));
+        // One that is held up by a reader as well.
+        let reader = Connection::open(folder.path().join("v.sqlite")).unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+        conn.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        wal.settle(&conn);
+        assert_eq!(waits(), Ok(7_000));
+    }
+}

@@ -105,6 +105,7 @@ pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
             url = call.url,
             response_code = call.response_code,
             error_code = call.error.as_ref().map(|(code, _)| code.as_str()),
+            error_message = call.error.as_ref().map(|(_, message)| printable(message)),
             %error,
             "a provider call could not be stored in ProviderLogs"
         );
@@ -165,6 +166,56 @@ mod tests {
         assert_eq!(at(1_795_376_280_120), "2026-11-22T19:38:00.120Z");
         let odd = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_999_999);
         assert_eq!(timestamp(odd), "1970-01-01T00:00:00.001Z");
+    }
+
+    #[test]
+    fn a_lost_calls_line_has_all_that_its_row_would_have() {
+        use std::io::Write;
+        use std::sync::{Arc, Mutex};
+
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let call = ProviderCall {
+            vrm: Vrm::parse("AA99BCD").unwrap(),
+            provider: Provider::Premium,
+            requested_at: SystemTime::UNIX_EPOCH,
+            duration: Duration::from_millis(12),
+            url: "http://h/valueCar?vrm=AA99BCD".to_owned(),
+            response_code: Some(503),
+            error: Some((ErrorCode::Status, "the provider answered with 503".to_owned())),
+        };
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let entry = Entry { valuation: None, calls: vec![call] };
+            report_lost(&entry, &StoreError::Closed);
+        });
+        let line: serde_json::Value = serde_json::from_slice(&lines.0.lock().unwrap()).unwrap();
+        for (field, expected) in [
+            ("vrm", "AA99BCD"),
+            ("provider", "Premium Car Valuations"),
+            ("requested_at", "1970-01-01T00:00:00.000Z"),
+            ("duration_ms", "12"),
+            ("url", "http://h/valueCar?vrm=AA99BCD"),
+            ("response_code", "503"),
+            ("error_code", "STATUS"),
+            ("error_message", "the provider answered with 503"),
+        ] {
+            let value = &line["fields"][field];
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(text, expected, "{field} in {line}");
+        }
     }
 
     #[test]

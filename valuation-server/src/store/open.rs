@@ -161,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn each_writer_waits_for_the_disk_as_its_durability_says() {
+        // `PRAGMA synchronous`: 1 is NORMAL, 2 is FULL.
+        for (durability, expected) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("v.sqlite");
+            let config = StoreConfig { durability, ..StoreConfig::new(path) };
+            for conn in [first_writer(&config), next_writer(&config)] {
+                let level = conn.unwrap().pragma_query_value(None, "synchronous", |row| row.get(0));
+                assert_eq!(level, Ok(expected), "{durability:?}");
+            }
+        }
+        assert_eq!(StoreConfig::new("v.sqlite").durability, Durability::Full);
+    }
+
+    #[test]
     fn names_that_sqlite_would_take_for_something_else_are_files() {
         for name in [":memory:", "file:x?mode=memory"] {
             let path = absolute(Path::new(name)).unwrap();

@@ -50,3 +50,30 @@ impl Owed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Provider, ProviderCall, Vrm};
+
+    #[test]
+    fn calls_are_kept_up_to_the_bound_and_the_others_are_counted_as_lost() {
+        let call = ProviderCall {
+            vrm: Vrm::parse("A").unwrap(),
+            provider: Provider::SuperCar,
+            requested_at: std::time::SystemTime::UNIX_EPOCH,
+            duration: std::time::Duration::ZERO,
+            url: String::new(),
+            response_code: None,
+            error: None,
+        };
+        let entry = Entry { valuation: None, calls: vec![call; 2] };
+        let (mut owed, shared) = (Owed::default(), Shared::default());
+        for _ in 0..MOST_CALLS / 2 {
+            owed.keep(entry.clone(), &shared, &StoreError::Closed);
+        }
+        assert_eq!(shared.lost(), 0);
+        owed.keep(entry, &shared, &StoreError::Closed);
+        assert_eq!((owed.take().len(), shared.lost()), (MOST_CALLS / 2, 2));
+    }
+}

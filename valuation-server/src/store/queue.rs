@@ -35,12 +35,12 @@ impl Job {
         Self { entry, answer: None }
     }
 
-    /// Answers whoever waits, and gives the entry back.
-    pub(super) fn answer(self, standing: Standing) -> Entry {
+    /// Answers the caller, if one waits. To be called last, when the entry is stored, kept or
+    /// counted as lost: a caller that has its answer sees the counts that include it.
+    pub(super) fn answer(self, standing: Standing) {
         if let Some(answer) = self.answer {
-            // An error means that whoever asked has gone, which changes nothing about the entry.
+            // An error means that the caller has gone, which changes nothing about the entry.
             let _ = answer.send(standing);
         }
-        self.entry
     }
 }

@@ -108,3 +108,57 @@ impl<E: Error> HandleError<E> for LogReaderErrors {
         tracing::warn!(%error, "a reader of the database cannot be opened");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readers() -> (tempfile::TempDir, Readers) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StoreConfig {
+            readers: 1,
+            read_wait: Duration::ZERO,
+            ..StoreConfig::new(folder.path().join("v.sqlite"))
+        };
+        open::first_writer(&config).unwrap();
+        let readers = Readers::open(&config, Opened::at(&config.path)).unwrap();
+        (folder, readers)
+    }
+
+    fn failed(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    /// A setting of the connection's own tells one connection from another.
+    fn mark(conn: &Connection) -> rusqlite::Result<()> {
+        conn.pragma_update(None, "cache_size", 77)
+    }
+
+    fn is_marked(readers: &Readers) -> bool {
+        // A replacement is opened by another thread, a moment later.
+        let waiting = Readers { wait: Duration::from_secs(60), ..readers.clone() };
+        let read =
+            |conn: &Connection| conn.pragma_query_value(None, "cache_size", |row| row.get(0));
+        waiting.read::<i64>(read).unwrap() == 77
+    }
+
+    #[test]
+    fn a_connection_whose_read_failed_is_replaced_and_one_that_met_a_lock_is_not() {
+        let (_folder, readers) = readers();
+        readers.read(mark).unwrap();
+        for code in [rusqlite::ffi::SQLITE_BUSY, rusqlite::ffi::SQLITE_LOCKED] {
+            readers.read::<()>(|_| Err(failed(code))).unwrap_err();
+            assert!(is_marked(&readers));
+        }
+        readers.read::<()>(|_| Err(failed(rusqlite::ffi::SQLITE_IOERR))).unwrap_err();
+        assert!(!is_marked(&readers));
+    }
+
+    #[test]
+    fn a_read_that_finds_no_free_reader_is_an_error_and_no_hang() {
+        let (_folder, readers) = readers();
+        let inner = readers.read(|_| Ok(readers.read(|_| Ok(())))).unwrap();
+        assert!(matches!(inner, Err(StoreError::Unavailable(_))), "{inner:?}");
+        readers.read(|_| Ok(())).unwrap();
+    }
+}

@@ -217,8 +217,9 @@ impl Writer {
         self.fell_ill(&cause);
         self.shared.count_failed(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
-        for job in jobs {
-            self.owed.keep(job.answer(Err(error.clone())), &self.shared, &error);
+        for mut job in jobs {
+            self.owed.keep(mem::take(&mut job.entry), &self.shared, &error);
+            job.answer(Err(error.clone()));
         }
     }
 
@@ -229,7 +230,8 @@ impl Writer {
         self.shared.count_failed(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for job in jobs {
-            self.shared.lose(&job.answer(Err(error.clone())), &error);
+            self.shared.lose(&job.entry, &error);
+            job.answer(Err(error.clone()));
         }
     }
 

@@ -53,3 +53,20 @@ impl fmt::Debug for Cache {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Money;
+
+    #[test]
+    fn an_entry_weighs_more_than_its_text_so_that_the_bound_is_one_of_memory() {
+        let cache = Cache::new(64 * OVERHEAD);
+        for number in 0..1_000 {
+            let vrm = Vrm::parse(&format!("V{number}")).unwrap();
+            let pence = |pence| Money::from_pence(pence).unwrap();
+            cache.keep(&Valuation { vrm, lowest: pence(1), highest: pence(2), provider: None });
+        }
+        assert!((1..=64).contains(&cache.0.len()), "{cache:?}");
+    }
+}

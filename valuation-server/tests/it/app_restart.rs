@@ -29,6 +29,24 @@ async fn after_a_restart_the_route_and_the_time_until_the_revert_are_as_before()
 }
 
 #[tokio::test]
+async fn the_time_that_the_restart_took_is_taken_off_the_time_until_the_revert() {
+    let app = TestApp::start().await;
+    app.supercar.set_fault(broken());
+    app.put_many("A", 10).await;
+    let (_, folder) = app.stop().await;
+    let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).unwrap();
+    let saved = store.noted("valuations").unwrap().unwrap();
+    let earlier = saved.at.unwrap() - Duration::from_secs(120);
+    store.note("valuations", saved.text, earlier).await.unwrap();
+    store.shutdown().await;
+
+    let app = TestApp::in_folder(folder, &[]).await;
+    let left = app.providers.status().reverts_in.unwrap();
+    // Of 300 s; the start of the second server takes some time as well.
+    assert!((Duration::from_secs(60)..=Duration::from_secs(180)).contains(&left), "{left:?}");
+}
+
+#[tokio::test]
 async fn what_the_window_has_seen_is_there_after_a_stop() {
     let app = TestApp::start().await;
     app.supercar.set_fault(broken());

@@ -11,10 +11,11 @@ use tower::{Layer, Service};
 use valuation_server::audit::{Audit, AuditLayer, MAX_MESSAGE};
 use valuation_server::domain::{
     Answer, Describe, ErrorCode, Failure, Money, Provider, ProviderCall, Quote, QuoteError,
-    QuoteRequest,
+    QuoteRequest, Trace,
 };
 
 use crate::stub::request;
+use crate::valuer_stubs::attempt;
 
 /// A provider that does as the closure does.
 #[derive(Clone)]
@@ -81,6 +82,39 @@ async fn a_success_leaves_one_record_with_its_time_and_status() {
         (call.url.as_str(), call.response_code, call.error),
         ("http://h/AB1", Some(200), None)
     );
+}
+
+#[tokio::test]
+async fn the_record_says_when_the_attempt_began_and_not_when_it_ended() {
+    // A time that was read inside of the call, with the wall clock's next tick after it.
+    let mut service = audited(|request: QuoteRequest| {
+        let begun = SystemTime::now();
+        async move {
+            while SystemTime::now() <= begun {}
+            request.trail.push(ProviderCall { requested_at: begun, ..attempt(&request, None) });
+            Ok(answer())
+        }
+    });
+    let request = request("AB1");
+    let trail = request.trail.clone();
+    service.call(request).await.unwrap();
+    let [inside, left] = &trail.take()[..] else { panic!("not two records") };
+    assert!(left.requested_at <= inside.requested_at);
+}
+
+#[tokio::test]
+async fn an_attempt_is_told_when_its_record_is_left_so_that_a_panic_there_costs_nothing() {
+    let request = request("AB1");
+    let trail = request.trail.clone();
+    let told = trail.clone();
+    let service = audited(|_| std::future::ready(Ok(answer())));
+    let mut service = service.telling(move |call: &ProviderCall, _: &Trace| {
+        assert_eq!(told.take(), [call.clone()]);
+        told.push(call.clone());
+        panic!("the test wants a panic");
+    });
+    assert!(tokio::spawn(service.call(request)).await.unwrap_err().is_panic());
+    only(trail.take());
 }
 
 #[tokio::test]

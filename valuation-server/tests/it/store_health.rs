@@ -156,22 +156,6 @@ async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone(
     assert!(store.find(&vrm("AA99BCD")).unwrap().is_some());
 }
 
-#[test]
-fn a_read_that_finds_no_free_reader_is_an_error_and_no_hang() {
-    let place = Place::new();
-    let config = StoreConfig { readers: 1, read_wait: Duration::ZERO, ..place.config() };
-    let store = Store::open(&config).unwrap();
-    std::thread::scope(|scope| {
-        let reads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| (0..200).map(|_| store.find(&vrm("A"))).collect::<Vec<_>>()))
-            .collect();
-        for read in reads.into_iter().flat_map(|thread| thread.join().unwrap()) {
-            assert!(matches!(read, Ok(None) | Err(StoreError::Unavailable(_))), "{read:?}");
-        }
-    });
-    assert_eq!(store.find(&vrm("A")).unwrap(), None);
-}
-
 #[tokio::test]
 async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
     let place = Place::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use valuation_server::domain::{Entry, ErrorCode, QuoteError, QuoteRequest, Valuation};
-use valuation_server::valuer::{Quotes, RecordsError, ValueError, Valuer};
+use valuation_server::valuer::{Bounds, Quotes, RecordsError, ValueError, Valuer};
 
 use crate::valuer_stubs::{Gate, Memory, attempt, miles, poll_once, quote, quotes, trace, vrm};
 
@@ -24,6 +24,39 @@ async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
     assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), stored);
     assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
     assert_eq!(gate.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_stored_valuation_takes_one_look_into_the_records_and_no_place_among_the_questions() {
+    let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
+    let memory = Memory::with(stored);
+    let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Ok(quote("3", "4"))));
+    for looks in 1..=3 {
+        valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap();
+        assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
+    }
+}
+
+#[tokio::test]
+async fn a_valuation_that_was_read_or_made_once_is_answered_from_memory() {
+    let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
+    let memory = Memory::with(stored.clone());
+    let gate = Gate::open();
+    let quotes = gate.quotes(Ok(quote("3", "4")));
+    let valuer = Valuer::within(Bounds::default(), memory.clone(), quotes);
+    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored.clone()));
+    let made = valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
+    let looks = memory.finds.load(Ordering::SeqCst);
+    for (mark, valuation) in [("A", stored), ("B", made)] {
+        assert_eq!(valuer.find(&vrm(mark)).unwrap().as_ref(), Some(&valuation));
+        assert_eq!(valuer.value(vrm(mark), miles(5.0), trace()).await.unwrap(), valuation);
+    }
+    assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
+    // What is not in the records is not remembered as missing.
+    for _ in 0..2 {
+        assert_eq!(valuer.find(&vrm("C")).unwrap(), None);
+    }
+    assert_eq!(memory.finds.load(Ordering::SeqCst), looks + 2);
 }
 
 #[tokio::test]
