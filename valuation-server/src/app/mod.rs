@@ -136,17 +136,6 @@ pub enum Ended {
     Lost(u64),
 }
 
-impl Ended {
-    /// `drained`: whether the connections, the questions and the database each ended in time.
-    fn of(drained: [bool; 3], lost_calls: u64) -> Self {
-        match lost_calls {
-            lost @ 1.. => Self::Lost(lost),
-            0 if drained.into_iter().all(|in_time| in_time) => Self::Whole,
-            0 => Self::CutOff,
-        }
-    }
-}
-
 impl App {
     /// Puts the server together, opens the database and takes the port. Blocks for the database.
     ///
@@ -293,8 +282,11 @@ impl<K: Clock> App<K> {
         if closed.is_err() {
             tracing::error!("the database did not close in time");
         }
-        let drained = [stopped == Stopped::Drained, idle.is_ok(), closed.is_ok()];
-        Ended::of(drained, store.lost_calls())
+        match store.lost_calls() {
+            lost @ 1.. => Ended::Lost(lost),
+            0 if stopped == Stopped::Drained && idle.is_ok() && closed.is_ok() => Ended::Whole,
+            0 => Ended::CutOff,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod app_process;
 mod app_restart;
 mod app_secrets;
 mod app_shortage;
+mod app_stop;
 mod audit;
 mod check;
 mod config;
