@@ -13,6 +13,10 @@ impl Records for Stored {
         self.0.find(vrm).map_err(records_error)
     }
 
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
     fn reserve(&self) -> Reserve<'_> {
         Box::pin(async {
             let place: Box<dyn Place> = Box::new(self.0.reserve().await.map_err(records_error)?);

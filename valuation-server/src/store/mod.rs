@@ -18,6 +18,7 @@
 mod checkpoint;
 mod config;
 mod error;
+mod foreign;
 mod health;
 mod identity;
 mod logs;
@@ -97,6 +98,14 @@ impl Store {
     /// can't be read, after [`StoreConfig::read_wait`] at the latest.
     pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, StoreError> {
         self.readers.read(|conn| valuations::find(conn, vrm))?
+    }
+
+    /// A number that rises within a second after another program has committed to the database (by
+    /// one or more), and perhaps without that: rows that were read before may have changed or gone.
+    /// This store's own commits don't count. One atomic load.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.foreign()
     }
 
     /// The newest `limit` rows of `ProviderLogs`, of one vehicle or of all, the oldest of them

@@ -62,6 +62,7 @@ pub(super) struct Shared {
     rows: AtomicU64,
     failed: AtomicU64,
     lost: AtomicU64,
+    foreign: AtomicU64,
     commit_durations: Histogram<12>,
     commit_rows: Histogram<9>,
 }
@@ -75,6 +76,7 @@ impl Default for Shared {
             rows: AtomicU64::default(),
             failed: AtomicU64::default(),
             lost: AtomicU64::default(),
+            foreign: AtomicU64::default(),
             commit_durations: Histogram::new(&DURATIONS),
             commit_rows: Histogram::new(&ROWS),
         }
@@ -116,6 +118,18 @@ impl Shared {
     pub(super) fn lost(&self) -> u64 {
         // Ordering: Relaxed, as above. The writer's thread is joined before its last ones are read.
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Counts a look that found commits of other programs.
+    pub(super) fn count_foreign(&self) {
+        // Ordering: Relaxed, as above. A reader that sees it late reads the old row for as long.
+        self.foreign.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many looks found commits of other programs.
+    pub(super) fn foreign(&self) -> u64 {
+        // Ordering: Relaxed, as above.
+        self.foreign.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_committed(&self, entries: usize, rows: u64, took: Duration) {

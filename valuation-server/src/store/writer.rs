@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::WalKeeper;
 use super::error::{Cause, StoreError, is_about_the_row};
+use super::foreign::ForeignCommits;
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
 use super::identity::Opened;
 use super::notes::{self, Noting};
@@ -38,10 +39,20 @@ pub(super) fn start(
     // depend on the server's runtime nor block it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let wal = WalKeeper::new(config.wal_limit, config.lock_wait);
-    let owed = Owed::default();
+    let (owed, foreign) = (Owed::default(), ForeignCommits::default());
     let (page_limit, last_probe, last_message) = (None, None, Instant::now());
-    let writer =
-        Writer { conn, opened, config, shared, wal, owed, page_limit, last_probe, last_message };
+    let writer = Writer {
+        conn,
+        opened,
+        config,
+        shared,
+        wal,
+        owed,
+        foreign,
+        page_limit,
+        last_probe,
+        last_message,
+    };
     thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
 }
 
@@ -67,6 +78,7 @@ struct Writer {
     shared: Arc<Shared>,
     wal: WalKeeper,
     owed: Owed,
+    foreign: ForeignCommits,
     page_limit: Option<u32>,
     /// When the writer last tried whether it can store again; `None` while it can.
     last_probe: Option<Instant>,
@@ -100,6 +112,9 @@ impl Writer {
                 }
                 Err(_) if self.shared.health.is_well() => self.rest(),
                 Err(_) => self.probe(),
+            }
+            if self.foreign.any(&self.conn) {
+                self.shared.count_foreign();
             }
         }
         self.settle_owed();
@@ -294,6 +309,8 @@ impl Writer {
         match open::next_writer(&config) {
             Ok(conn) => {
                 self.conn = conn;
+                // Another connection's numbers are not comparable with the old one's.
+                self.foreign = ForeignCommits::default();
                 self.limit_pages();
             }
             Err(problem) => tracing::debug!(%problem, "the database cannot be opened anew"),

@@ -1,8 +1,11 @@
 //! Valuations in memory, in front of the records.
 //!
-//! A valuation never changes once it is committed, so that what is here can't be stale, however
-//! long it stays and however many servers share the records. What is *not* in the records is never
-//! kept: it may be there the next moment.
+//! No server changes a valuation once it is committed, so an entry stays valid however many servers
+//! share the records. Only somebody else can delete or edit one, and then [`Records::version`]
+//! changes: each entry carries the version of before it was read, and one of another version is a
+//! miss. Vehicles without a valuation are never kept: one may be committed the next moment.
+//!
+//! [`Records::version`]: super::Records::version
 
 use std::fmt;
 
@@ -13,16 +16,16 @@ use crate::domain::{Valuation, Vrm};
 
 /// About what an entry takes beside its mark's text: the valuation, the cache's own bookkeeping,
 /// the room that its hash table keeps free, and the mark's reference counts.
-const OVERHEAD: u64 = 160;
+const OVERHEAD: u64 = 168;
 
 /// A bounded number of valuations. Those that are not asked about make room first.
-pub(super) struct Cache(Sharded<Vrm, Valuation, Bytes>);
+pub(super) struct Cache(Sharded<Vrm, (u64, Valuation), Bytes>);
 
 #[derive(Clone, Copy)]
 struct Bytes;
 
-impl Weighter<Vrm, Valuation> for Bytes {
-    fn weight(&self, vrm: &Vrm, _: &Valuation) -> u64 {
+impl Weighter<Vrm, (u64, Valuation)> for Bytes {
+    fn weight(&self, vrm: &Vrm, _: &(u64, Valuation)) -> u64 {
         // The mark of the valuation is the same text.
         OVERHEAD + vrm.as_str().len() as u64
     }
@@ -35,12 +38,14 @@ impl Cache {
         Self(Sharded::with_weighter(entries, bytes, Bytes))
     }
 
-    pub(super) fn get(&self, vrm: &Vrm) -> Option<Valuation> {
-        self.0.get(vrm)
+    /// The valuation that was kept, if the records still have that version.
+    pub(super) fn get(&self, vrm: &Vrm, version: u64) -> Option<Valuation> {
+        self.0.get(vrm).filter(|(kept, _)| *kept == version).map(|(_, valuation)| valuation)
     }
 
-    pub(super) fn keep(&self, valuation: &Valuation) {
-        self.0.insert(valuation.vrm.clone(), valuation.clone());
+    /// Keeps a valuation that was read from the records when they had that version or later.
+    pub(super) fn keep(&self, valuation: &Valuation, version: u64) {
+        self.0.insert(valuation.vrm.clone(), (version, valuation.clone()));
     }
 }
 
@@ -65,7 +70,8 @@ mod tests {
         for number in 0..1_000 {
             let vrm = Vrm::parse(&format!("V{number}")).unwrap();
             let pence = |pence| Money::from_pence(pence).unwrap();
-            cache.keep(&Valuation { vrm, lowest: pence(1), highest: pence(2), provider: None });
+            let (lowest, highest) = (pence(1), pence(2));
+            cache.keep(&Valuation { vrm, lowest, highest, provider: None }, 0);
         }
         assert!((1..=64).contains(&cache.0.len()), "{cache:?}");
     }

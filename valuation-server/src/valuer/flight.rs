@@ -98,8 +98,10 @@ impl Flight {
 
     async fn fly(&mut self, mileage: Mileage) -> Outcome {
         let inner = Arc::clone(&self.inner);
+        let version = inner.records.version();
         let stored = inner.records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
         if let Some(found) = stored {
+            inner.remember(Some(&found), version);
             return Ok(found);
         }
         let place = inner.records.reserve().await.map_err(|error| self.records_failed(error))?;
@@ -109,8 +111,9 @@ impl Flight {
         let Some(place) = self.place.take().filter(|_| entry != Entry::default()) else {
             return quoted;
         };
+        let version = inner.records.version();
         let stands = place.commit(entry).await.map_err(|error| self.records_failed(error))?;
-        inner.remember(stands.as_ref());
+        inner.remember(stands.as_ref(), version);
         quoted.map(|made| stands.unwrap_or(made))
     }
 

@@ -137,7 +137,8 @@ impl Valuer {
     /// # Errors
     /// [`ValueError::Records`] if the records can't be read.
     pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
-        if let Some(known) = self.0.cache.as_ref().and_then(|cache| cache.get(vrm)) {
+        let version = self.0.records.version();
+        if let Some(known) = self.0.cache.as_ref().and_then(|cache| cache.get(vrm, version)) {
             return Ok(Some(known));
         }
         let found = self.0.records.find(vrm).map_err(|error| {
@@ -149,7 +150,7 @@ impl Valuer {
             }
             ValueError::from(error)
         })?;
-        self.0.remember(found.as_ref());
+        self.0.remember(found.as_ref(), version);
         Ok(found)
     }
 
@@ -179,7 +180,7 @@ impl Valuer {
         // With a memory in front a miss means a new vehicle, most often, and then one look into the
         // records is enough: the flight's own.
         let known = match &self.0.cache {
-            Some(cache) => cache.get(&vrm),
+            Some(cache) => cache.get(&vrm, self.0.records.version()),
             None => self.find(&vrm)?,
         };
         if let Some(known) = known {
@@ -264,10 +265,11 @@ impl Inner {
         ValueError::Overloaded
     }
 
-    /// Keeps a valuation that stands in the records. Nothing else may be kept.
-    fn remember(&self, committed: Option<&Valuation>) {
+    /// Keeps a valuation that is stored in the records, with the version that they had before it
+    /// was read or committed. Nothing else may be kept.
+    fn remember(&self, committed: Option<&Valuation>, version: u64) {
         if let (Some(cache), Some(valuation)) = (&self.cache, committed) {
-            cache.keep(valuation);
+            cache.keep(valuation, version);
         }
     }
 

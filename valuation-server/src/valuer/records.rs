@@ -24,6 +24,10 @@ pub trait Records: fmt::Debug + Send + Sync {
     /// what stands there is no valuation.
     fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError>;
 
+    /// A number that changes soon after somebody else has changed what is stored: deleted or edited
+    /// a row. What was found before may be outdated then. It is one atomic load.
+    fn version(&self) -> u64;
+
     /// Makes sure, before a provider is asked, that what it answers can be stored, and keeps a
     /// place for it.
     ///

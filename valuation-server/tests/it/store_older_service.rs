@@ -5,7 +5,9 @@ use valuation_server::domain::Entry;
 use valuation_server::domain::Provider;
 use valuation_server::store::StoreError;
 
-use crate::store_support::{OLDER_TABLE, Place, call, count, entry, valuation, vrm};
+use crate::store_support::{
+    OLDER_TABLE, Place, call, count, entry, in_time, marks, until, valuation, vrm,
+};
 
 /// What the older service does for a new valuation.
 const OLDER_INSERT: &str = "INSERT INTO vehicle_valuation (vrm, lowestValue, highestValue) \
@@ -151,6 +153,35 @@ async fn a_row_that_cannot_be_understood_is_an_error_that_names_the_vehicle_and_
         assert_eq!(store.calls(Some(&vrm(mark)), 10).unwrap().len(), 1);
         assert!(store.can_store());
     }
+}
+
+#[tokio::test]
+async fn a_commit_by_another_program_is_noticed_beside_constant_writes_and_ones_own_is_none() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    // The first look only learns the number.
+    until("the first look", || store.version() > 0).await;
+    let before = store.version();
+    for mark in marks(100) {
+        store.commit(entry(&mark)).await.unwrap();
+    }
+    until("the log was emptied", || place.wal_size() == 0).await;
+    assert_eq!(store.version(), before, "own commits and checkpoints");
+
+    neighbour.execute_batch("DELETE FROM vehicle_valuation WHERE vrm = 'V1'").unwrap();
+    let noticed = async {
+        for number in 0.. {
+            if store.version() > before {
+                return;
+            }
+            store.commit(entry(&format!("W{number}"))).await.unwrap();
+        }
+    };
+    in_time("noticed", noticed).await;
+    let before = store.version();
+    neighbour.execute_batch("UPDATE vehicle_valuation SET lowestValue = 7").unwrap();
+    until("noticed by a writer at rest", || store.version() > before).await;
 }
 
 #[tokio::test]

@@ -52,11 +52,44 @@ async fn a_valuation_that_was_read_or_made_once_is_answered_from_memory() {
         assert_eq!(valuer.value(vrm(mark), miles(5.0), trace()).await.unwrap(), valuation);
     }
     assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
+    // So is one that a question has found.
+    let found = Valuation::from_quote(vrm("D"), &quote("5", "6"));
+    memory.valuations.lock().unwrap().insert(vrm("D"), found.clone());
+    for _ in 0..2 {
+        assert_eq!(valuer.value(vrm("D"), miles(5.0), trace()).await.unwrap(), found);
+    }
+    assert_eq!(memory.finds.load(Ordering::SeqCst), looks + 1);
+    let looks = looks + 1;
     // What is not in the records is not remembered as missing.
     for _ in 0..2 {
         assert_eq!(valuer.find(&vrm("C")).unwrap(), None);
     }
     assert_eq!(memory.finds.load(Ordering::SeqCst), looks + 2);
+}
+
+#[tokio::test]
+async fn what_is_in_memory_is_read_again_once_somebody_else_has_changed_the_records() {
+    let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
+    let memory = Memory::with(stored.clone());
+    let gate = Gate::open();
+    let quotes = gate.quotes(Ok(quote("3", "4")));
+    let valuer = Valuer::within(Bounds::default(), memory.clone(), quotes);
+    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
+    valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
+
+    let changed = Valuation::from_quote(vrm("A"), &quote("7", "8"));
+    memory.valuations.lock().unwrap().insert(vrm("A"), changed.clone());
+    memory.valuations.lock().unwrap().remove(&vrm("B"));
+    memory.version.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(changed.clone()));
+    assert_eq!(valuer.find(&vrm("B")).unwrap(), None);
+    assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), changed);
+    // Which is remembered in its turn.
+    let looks = memory.finds.load(Ordering::SeqCst);
+    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(changed));
+    assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
+    valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
+    assert_eq!(gate.asked(), 2, "a vehicle whose row is gone is asked about again");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::num::NonZeroU128;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
@@ -138,6 +138,8 @@ pub(crate) struct State {
     /// Is committed by somebody else right after the next look.
     pub(crate) comes_after_a_look: Mutex<Option<Valuation>>,
     pub(crate) finds: AtomicUsize,
+    /// To be counted up when somebody else changes what is stored.
+    pub(crate) version: AtomicU64,
     pub(crate) full: AtomicBool,
     pub(crate) commits_fail: AtomicBool,
     pub(crate) commits_panic: AtomicBool,
@@ -188,6 +190,10 @@ impl Records for Memory {
             valuations.insert(valuation.vrm.clone(), valuation);
         }
         Ok(found)
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
     }
 
     fn reserve(&self) -> Reserve<'_> {
