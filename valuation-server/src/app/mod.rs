@@ -50,16 +50,16 @@ pub use switch::{Providers, ProvidersError, RouteStatus};
 pub use transition::Transition;
 
 /// How much longer than the longest question a stop may take: the last body may come a second after
-/// the order, and a commit takes a while.
-const GRACE: Duration = Duration::from_secs(4);
+/// the order, and a commit may wait for another program's lock ([`StoreConfig::lock_wait`]).
+const GRACE: Duration = Duration::from_secs(7);
 /// How many requests over HTTP/2 there may be at once beside the PUTs of new ones.
 const OTHER_STREAMS: usize = 1_000;
 /// How long the route may take to be saved: a database that does not answer must not hold up the
 /// stop for the route's sake.
 const SAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close: longer than
-/// [`StoreConfig::last_tries`].
-const CLOSING: Duration = Duration::from_secs(5);
+/// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// The server, ready to run.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ pub struct StoreConfig {
     pub queue_wait: Duration,
     /// How long a read waits for a reader, or for another program's lock.
     pub read_wait: Duration,
-    /// How long a write waits for another program's lock.
+    /// How long a write waits for another program's lock. Longer than a transaction of another
+    /// program should take: what comes after it is refused.
     pub lock_wait: Duration,
     /// For how long, at the end, what could not be stored when it came is tried again.
     pub last_tries: Duration,
@@ -30,7 +31,7 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The defaults: 4 readers, 1,024 entries may wait, up to 256 a transaction, waits of 2 s
-    /// (writes) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of write-ahead log.
+    /// (queue), 5 s (another program's lock) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of write-ahead log.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -40,7 +41,7 @@ impl StoreConfig {
             batch: 256,
             queue_wait: Duration::from_secs(2),
             read_wait: Duration::from_millis(250),
-            lock_wait: Duration::from_secs(2),
+            lock_wait: Duration::from_secs(5),
             last_tries: Duration::from_secs(4),
             durability: Durability::Full,
             wal_limit: 16 << 20,

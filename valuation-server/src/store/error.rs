@@ -60,6 +60,12 @@ pub enum OpenProblem {
     /// The path's folder is missing.
     #[error("its folder does not exist; create the folder, or name another path")]
     NoFolder,
+    /// What SQLite alone would not take for a file: `:memory:`, or a URI.
+    #[error(
+        "it is a name for SQLite and not a file; name a file, as in valuations.sqlite, or put ./ in \
+         front of a file that is called so"
+    )]
+    NotAPath,
     /// A folder, a device or the like.
     #[error("it is not a regular file; name a file, or a path where one can be created")]
     NotAFile,
@@ -81,6 +87,12 @@ pub enum OpenProblem {
          path where one can be created"
     )]
     NotADatabase,
+    /// A database with pages that make no sense.
+    #[error(
+        "it is damaged ({0}) and was left as it is; put a backup in its place, and first remove the \
+         files of the same name with -wal and -shm at the end, which belong to the damaged one"
+    )]
+    Damaged(Cause),
     /// An SQLite database, but not one of ours.
     #[error(
         "it belongs to another program ({0}) and was left as it is; name a database of this \
@@ -112,7 +124,7 @@ pub enum OpenProblem {
          allows shared memory"
     )]
     NoWal(String),
-    /// Whatever else SQLite says: a damaged file, an I/O error.
+    /// Whatever else SQLite says, an I/O error for example.
     #[error("SQLite says: {0}")]
     Sqlite(Cause),
     /// The writer's thread could not be started.
@@ -124,6 +136,7 @@ impl From<rusqlite::Error> for OpenProblem {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase,
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(Arc::new(error)),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -132,6 +145,11 @@ impl From<rusqlite::Error> for OpenProblem {
             _ => Self::Sqlite(Arc::new(error)),
         }
     }
+}
+
+/// Whether SQLite has met a page that makes no sense. Only another file helps.
+pub(super) fn is_about_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Whether a failed write speaks about the row that was written, and not about the database:

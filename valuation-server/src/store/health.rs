@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::Cause;
+use super::error::{Cause, is_about_damage};
 use super::{logs, valuations};
 
 /// How often a writer that can't store tries again.
@@ -21,11 +21,19 @@ pub(super) const PROBE_LOCK_WAIT: Duration = Duration::from_millis(100);
 /// succeed where the next transaction fails for want of room.
 const PROBE_SIZE: u32 = 64 << 10;
 
-/// Whether the writer can store; set by the writer alone.
+/// Whether the writer can store. Set by the writer, and by a reader that meets a malformed page.
 #[derive(Debug, Default)]
 pub(super) struct Health {
+    /// Written while `trouble` is locked.
     ill: AtomicBool,
-    trouble: Mutex<Option<Cause>>,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    cause: Option<Cause>,
+    /// Whether the file is damaged, which no write that succeeds makes good.
+    damage: bool,
 }
 
 impl Health {
@@ -34,15 +42,35 @@ impl Health {
         !self.ill.load(Ordering::Relaxed)
     }
 
+    /// Whether the file is damaged: from then on nothing is stored until the server is restarted.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.lock().damage
+    }
+
     /// The last failure of a writer that can't store; `None` if it can, or just became able to.
     pub(super) fn trouble(&self) -> Option<Cause> {
-        if self.is_well() { None } else { self.lock().clone() }
+        if self.is_well() { None } else { self.lock().cause.clone() }
     }
 
     /// Notes a failure. The first one of a row goes to the log.
     pub(super) fn fell_ill(&self, cause: &Cause, database: &Path) {
-        *self.lock() = Some(Arc::clone(cause));
-        if !self.ill.swap(true, Ordering::Relaxed) {
+        let mut trouble = self.lock();
+        if trouble.damage {
+            return;
+        }
+        trouble.cause = Some(Arc::clone(cause));
+        trouble.damage = cause.downcast_ref().is_some_and(is_about_damage);
+        let was_ill = self.ill.swap(true, Ordering::Relaxed);
+        let damage = trouble.damage;
+        drop(trouble);
+        if damage {
+            tracing::error!(
+                error = %cause, database = %database.display(),
+                "the database is damaged: PUTs of new vehicles get 503 and no provider is asked, \
+                 stored ones are answered if their pages can be read. Stop the server, restore a \
+                 backup without the files that end in -wal and -shm, and start it again"
+            );
+        } else if !was_ill {
             tracing::error!(
                 error = %cause, database = %database.display(),
                 "the database cannot store: PUTs of new vehicles are told 503 and no provider is \
@@ -54,20 +82,25 @@ impl Health {
 
     /// Notes that there is no writer any more, which is no trouble to report.
     pub(super) fn ended(&self, cause: Cause) {
-        *self.lock() = Some(cause);
+        let mut trouble = self.lock();
+        trouble.cause = Some(cause);
         self.ill.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the writer can store.
+    /// Notes that the writer can store, unless the file is damaged.
     pub(super) fn recovered(&self) {
+        let mut trouble = self.lock();
+        if trouble.damage {
+            return;
+        }
+        trouble.cause = None;
         if self.ill.swap(false, Ordering::Relaxed) {
             tracing::info!("the database can store again, and PUTs of new vehicles go on");
         }
-        *self.lock() = None;
     }
 
-    // An assignment to an `Option` can't be interrupted by a panic, so poison says nothing here.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Cause>> {
+    // Assignments can't be interrupted by a panic, so poison says nothing here.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,4 +122,31 @@ pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
     tx.commit()?;
     conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(code: i32) -> Cause {
+        Arc::new(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn a_full_disk_is_over_when_a_write_succeeds_and_a_damaged_file_is_not() {
+        let (health, path) = (Health::default(), Path::new("v.sqlite"));
+        health.fell_ill(&failed(rusqlite::ffi::SQLITE_FULL), path);
+        assert!(!health.is_well() && !health.is_damaged());
+        health.recovered();
+        assert!(health.is_well() && health.trouble().is_none());
+
+        for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+            let health = Health::default();
+            health.fell_ill(&failed(code), path);
+            health.recovered();
+            health.fell_ill(&failed(rusqlite::ffi::SQLITE_FULL), path);
+            assert!(!health.is_well() && health.is_damaged());
+            assert_eq!(health.trouble().unwrap().to_string(), failed(code).to_string());
+        }
+    }
 }

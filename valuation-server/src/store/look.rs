@@ -2,6 +2,7 @@
 //! changed.
 
 use std::path::Path;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
@@ -9,11 +10,14 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
 use super::error::{OpenProblem, StoreError};
-use super::{open, schema};
+use super::{damage, open, schema};
 
 /// What stands in a URI's path as it is.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How long damage is looked for: whoever asks wants the whole file to be read.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What is found where the database is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,8 @@ pub enum Found {
     OlderService,
 }
 
-/// Looks whether [`Store::open`](super::Store::open) would take the file at `path`.
+/// Looks whether [`Store::open`](super::Store::open) would take the file at `path`, and reads all of
+/// it to see whether it is damaged.
 ///
 /// Where a server is using the database, it is read as another reader would; where none is, so that
 /// not even SQLite's own files beside it are made or changed, and with what a killed server has left
@@ -63,6 +68,7 @@ fn inspect(path: &Path) -> Result<Found, OpenProblem> {
     }
     let conn = connect(path)?;
     let version = schema::inspect(&conn)?;
+    damage::look_for(&conn, LONGEST)?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match version {
         0 if tables == 0 => Found::Empty,

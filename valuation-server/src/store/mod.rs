@@ -17,6 +17,7 @@
 
 mod checkpoint;
 mod config;
+mod damage;
 mod error;
 mod foreign;
 mod health;
@@ -69,7 +70,8 @@ pub struct Store {
 impl Store {
     /// Opens the database, and creates it where there is none. Blocks; meant for the start.
     ///
-    /// A file that is not a database of this server or of the older service is not written to.
+    /// A file that is not a database of this server or of the older service is not written to, and
+    /// neither is one that is damaged; the look for damage takes up to five seconds.
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what would be right.
@@ -80,8 +82,9 @@ impl Store {
 
         let conn = open::first_writer(&config).map_err(failed)?;
         let opened = Opened::at(&config.path);
-        let readers = Readers::open(&config, opened.clone()).map_err(failed)?;
         let shared = Arc::new(Shared::default());
+        let readers =
+            Readers::open(&config, opened.clone(), Arc::clone(&shared)).map_err(failed)?;
         // The largest queue that tokio takes is far above any that memory could hold.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
         let queue_wait = config.queue_wait;
@@ -203,7 +206,8 @@ impl Store {
     }
 
     /// Whether the writer can store, as far as is known: false from a failed write on, until a
-    /// write of the writer's own succeeds; it tries at least every half second. One atomic load.
+    /// write of the writer's own succeeds; it tries at least every half second. False for good from
+    /// the first malformed page on that is read or written. One atomic load.
     #[must_use]
     pub fn can_store(&self) -> bool {
         self.shared.health.is_well()

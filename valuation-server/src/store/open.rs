@@ -13,21 +13,28 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{OpenProblem, StoreError};
-use super::{Durability, StoreConfig, schema};
+use super::{Durability, StoreConfig, damage, schema};
 
 /// Between two tries to open a locked file.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a start looks for damage. It stays below what anybody waits for a start.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
 /// One page of the smallest size, in bytes.
 const SMALLEST_DATABASE: u64 = 512;
 
-/// The path with nothing left that SQLite would take for something else than a file's name
-/// (`:memory:`, an empty name), and that stays right if the process changes its folder.
+/// The path, in a form that stays right if the process changes its folder.
+///
+/// # Errors
+/// Names that mean something else to SQLite: whoever gives `:memory:` wants no file of that name.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    std::path::absolute(path).map_err(|cause| StoreError::Open {
-        path: path.into(),
-        problem: OpenProblem::Denied(Arc::new(cause)),
-    })
+    let failed = |problem| StoreError::Open { path: path.into(), problem };
+    let name = path.as_os_str().as_encoded_bytes();
+    if name == b":memory:" || name.starts_with(b"file:") {
+        return Err(failed(OpenProblem::NotAPath));
+    }
+    std::path::absolute(path).map_err(|cause| failed(OpenProblem::Denied(Arc::new(cause))))
 }
 
 /// The writer's connection at start: the file is created, taken over or brought up to date.
@@ -47,7 +54,9 @@ pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProbl
 
 fn try_first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     look_at_the_path(&config.path)?;
-    let (mut conn, _) = inspected(config, OpenFlags::SQLITE_OPEN_CREATE)?;
+    let (mut conn, _) = inspected(config, OpenFlags::SQLITE_OPEN_CREATE, |conn| {
+        damage::look_for(conn, FIRST_LOOK)
+    })?;
     use_wal(&conn, config)?;
     schema::migrate(&mut conn)?;
     Ok(conn)
@@ -56,7 +65,7 @@ fn try_first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
 /// The writer's connection after trouble. The file must be there, ours and up to date: a new and
 /// empty database in place of a lost one would look like recovery, and be the loss of everything.
 pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
-    let (conn, version) = inspected(config, OpenFlags::empty())?;
+    let (conn, version) = inspected(config, OpenFlags::empty(), |_| Ok(()))?;
     if version != schema::latest() {
         return Err(OpenProblem::Foreign(format!("user_version {version}")));
     }
@@ -100,14 +109,21 @@ pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     }
 }
 
-/// A connection to a file that is found to be ours, and its schema's version.
-fn inspected(config: &StoreConfig, extra: OpenFlags) -> Result<(Connection, i32), OpenProblem> {
+/// A connection to a file that is found to be ours and passes a further look, and its schema's
+/// version.
+fn inspected(
+    config: &StoreConfig,
+    extra: OpenFlags,
+    look: impl FnOnce(&Connection) -> Result<(), OpenProblem>,
+) -> Result<(Connection, i32), OpenProblem> {
     let left_log = beside(&config.path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
     let conn = connect(&config.path, extra, config.lock_wait)?;
     // Closing the last connection copies a log that a killed program left into the file; it must
-    // not, if that program turns out to be another one. Where there is no log, closing tidies up.
+    // not, if that program turns out to be another one, or the log to belong to another file. Where
+    // there is no log, closing tidies up.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_log)?;
     let version = schema::inspect(&conn)?;
+    look(&conn)?;
     must_be_writable(&conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     Ok((conn, version))
@@ -176,9 +192,16 @@ mod tests {
     }
 
     #[test]
-    fn names_that_sqlite_would_take_for_something_else_are_files() {
-        for name in [":memory:", "file:x?mode=memory"] {
-            let path = absolute(Path::new(name)).unwrap();
+    fn names_that_sqlite_would_take_for_something_else_are_refused_and_files_of_that_name_are_not()
+    {
+        for name in [":memory:", "file:x?mode=memory", "file:x"] {
+            let refused = absolute(Path::new(name)).unwrap_err();
+            let problem = OpenProblem::NotAPath;
+            assert_eq!(
+                refused.to_string(),
+                StoreError::Open { path: name.into(), problem }.to_string()
+            );
+            let path = absolute(&Path::new(".").join(name)).unwrap();
             assert!(path.is_absolute() && path.ends_with(name), "{path:?}");
         }
         assert!(absolute(Path::new("")).is_err());

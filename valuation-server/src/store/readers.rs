@@ -5,14 +5,16 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::{HandleError, ManageConnection, Pool};
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::{OpenProblem, StoreError};
+use super::error::{Cause, OpenProblem, StoreError, is_about_damage};
 use super::identity::Opened;
+use super::stats::Shared;
 use super::{StoreConfig, open};
 
 /// How long opening all readers may take. It also bounds the pauses between attempts to open one
@@ -23,10 +25,16 @@ const OPENING: Duration = Duration::from_secs(2);
 pub(super) struct Readers {
     pool: Pool<Manager>,
     wait: Duration,
+    path: Arc<Path>,
+    shared: Arc<Shared>,
 }
 
 impl Readers {
-    pub(super) fn open(config: &StoreConfig, opened: Opened) -> Result<Self, OpenProblem> {
+    pub(super) fn open(
+        config: &StoreConfig,
+        opened: Opened,
+        shared: Arc<Shared>,
+    ) -> Result<Self, OpenProblem> {
         let manager = Manager { path: config.path.clone(), opened, wait: config.read_wait };
         let pool = Pool::builder()
             .max_size(config.readers.max(1))
@@ -37,12 +45,12 @@ impl Readers {
             .connection_timeout(OPENING)
             .error_handler(Box::new(LogReaderErrors))
             .build(manager)
-            .map_err(|error| OpenProblem::Sqlite(std::sync::Arc::new(error)))?;
-        Ok(Self { pool, wait: config.read_wait })
+            .map_err(|error| OpenProblem::Sqlite(Arc::new(error)))?;
+        Ok(Self { pool, wait: config.read_wait, path: config.path.as_path().into(), shared })
     }
 
     /// Runs a read. If it fails, its connection is replaced: whatever was wrong with the file may
-    /// live on in the connection's cache.
+    /// live on in the connection's cache. A malformed page is the writer's trouble as well.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if no reader comes free in time, or the read fails.
@@ -56,7 +64,12 @@ impl Readers {
                 error.sqlite_error_code(),
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
             );
-            StoreError::unavailable(error)
+            let damaged = is_about_damage(&error);
+            let cause: Cause = Arc::new(error);
+            if damaged {
+                self.shared.health.fell_ill(&cause, &self.path);
+            }
+            StoreError::Unavailable(cause)
         })
     }
 }
@@ -121,7 +134,7 @@ mod tests {
             ..StoreConfig::new(folder.path().join("v.sqlite"))
         };
         open::first_writer(&config).unwrap();
-        let readers = Readers::open(&config, Opened::at(&config.path)).unwrap();
+        let readers = Readers::open(&config, Opened::at(&config.path), Arc::default()).unwrap();
         (folder, readers)
     }
 

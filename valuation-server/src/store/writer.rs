@@ -137,7 +137,10 @@ impl Writer {
     /// What is owed was bought: at the end the database gets a while to be able to store it.
     fn settle_owed(&mut self) {
         let ended = Instant::now();
-        while !self.owed.is_empty() && ended.elapsed() < self.config.last_tries {
+        while !self.owed.is_empty()
+            && !self.shared.health.is_damaged()
+            && ended.elapsed() < self.config.last_tries
+        {
             self.probe();
             if !self.owed.is_empty() {
                 thread::sleep(PROBE_INTERVAL.min(self.config.last_tries));
@@ -274,6 +277,9 @@ impl Writer {
     }
 
     fn probe(&mut self) {
+        if self.shared.health.is_damaged() {
+            return;
+        }
         if let Err(cause) = self.opened.is_still_there() {
             self.last_probe = Some(Instant::now());
             self.shared.health.fell_ill(&cause, &self.config.path);

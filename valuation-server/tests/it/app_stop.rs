@@ -30,10 +30,10 @@ async fn a_question_that_was_cut_off_is_told_although_no_client_was() {
         tokio::task::yield_now().await;
     }
     // From here on time goes by as fast as nothing else happens. The stop's deadline is twice the
-    // provider's and 4 s; the database's own begins after it.
+    // provider's and 7 s; the database's own begins after it.
     pause();
     let unlock = tokio::spawn(async move {
-        sleep(Duration::from_millis(14_500)).await;
+        sleep(Duration::from_millis(17_500)).await;
         resume();
         neighbour.execute_batch("ROLLBACK").unwrap();
     });

@@ -129,6 +129,25 @@ async fn what_is_wrong_is_named_and_the_code_is_1() {
 }
 
 #[tokio::test]
+async fn a_damaged_database_is_told_though_its_schema_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let database = folder.path().join("v.sqlite");
+    let store = Store::open(&StoreConfig::new(&database)).unwrap();
+    store.shutdown().await;
+    drop(store);
+    let mut bytes = std::fs::read(&database).unwrap();
+    // The root of the last table or index: the first page, with the schema, is whole.
+    let last = bytes.len() - 4096;
+    bytes[last..].fill(0xff);
+    std::fs::write(&database, &bytes).unwrap();
+    let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("v.sqlite: it is damaged ("), "{out}");
+    assert_eq!(std::fs::read(&database).unwrap(), bytes);
+}
+
+#[tokio::test]
 async fn a_setting_that_is_wrong_is_named_and_the_code_is_2() {
     let (code, out, log) = said(binary().arg("check").stdout(std::process::Stdio::piped())).await;
     assert_eq!((code, out.as_str()), (2, ""));

@@ -8,9 +8,12 @@ use valuation_server::store::{OpenProblem, Store, StoreConfig, StoreError};
 use crate::store_support::{OLDER_TABLE, Place, entry, vrm};
 
 fn refusal(path: impl AsRef<Path>) -> (OpenProblem, String) {
-    let error = Store::open(&StoreConfig::new(path.as_ref())).unwrap_err();
+    refusal_of(Store::open(&StoreConfig::new(path.as_ref())).unwrap_err(), path.as_ref())
+}
+
+fn refusal_of(error: StoreError, path: &Path) -> (OpenProblem, String) {
     let text = error.to_string();
-    let named = format!("cannot use the database {}: ", path.as_ref().display());
+    let named = format!("cannot use the database {}: ", path.display());
     let sentence = text.strip_prefix(&named).unwrap_or_else(|| panic!("{text}")).to_owned();
     let StoreError::Open { problem, .. } = error else { panic!("{error:?}") };
     (problem, sentence)
@@ -152,7 +155,7 @@ fn a_damaged_database_is_refused_in_words() {
     bytes[100..].fill(0xff);
     std::fs::write(place.path(), bytes).unwrap();
     let (problem, sentence) = refused_untouched(&place);
-    assert!(matches!(problem, OpenProblem::Sqlite(_)), "{problem:?}");
+    assert!(matches!(problem, OpenProblem::Damaged(_)), "{problem:?}");
     assert!(sentence.contains("malformed"), "{sentence}");
 }
 
@@ -164,8 +167,62 @@ fn a_database_that_was_cut_short_is_refused_in_words_and_left_as_it_is() {
     file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
     drop(file);
     let (problem, sentence) = refused_untouched(&place);
-    assert!(matches!(problem, OpenProblem::Sqlite(_)), "{problem:?}");
+    assert!(matches!(problem, OpenProblem::Damaged(_)), "{problem:?}");
     assert!(sentence.contains("malformed"), "{sentence}");
+}
+
+/// A store whose log holds the newest pages only, copied as a kill would leave it, with the main
+/// file of an earlier time in the place of its own.
+fn restored_beside_a_log() -> Place {
+    let (place, killed) = (Place::new(), Place::new());
+    place.make();
+    std::fs::copy(place.path(), killed.path()).unwrap();
+    let conn = place.neighbour();
+    conn.execute_batch(
+        "PRAGMA wal_autocheckpoint = 0;
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO vehicle_valuation SELECT 'V' || i, 1, 2, NULL FROM n;
+         PRAGMA wal_checkpoint(TRUNCATE);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+         INSERT INTO vehicle_valuation SELECT 'W' || i, 1, 2, NULL FROM n",
+    )
+    .unwrap();
+    let wal = |place: &Place| place.folder.path().join("valuations.sqlite-wal");
+    std::fs::copy(wal(&place), wal(&killed)).unwrap();
+    killed
+}
+
+#[test]
+fn a_backup_that_was_put_back_beside_another_files_log_is_refused_and_left_as_it_is() {
+    let place = restored_beside_a_log();
+    let before = std::fs::read(place.path()).unwrap();
+    for problem in [
+        refusal(place.path()),
+        refusal_of(valuation_server::store::look(&place.path()).unwrap_err(), &place.path()),
+    ] {
+        assert!(matches!(problem.0, OpenProblem::Damaged(_)), "{:?}", problem.0);
+        assert!(problem.1.contains("first remove the files of the same name with -wal"));
+    }
+    assert!(std::fs::read(place.path()).unwrap() == before, "the log was written into the backup");
+    // As the sentence says.
+    for suffix in ["-wal", "-shm"] {
+        let beside = place.folder.path().join(format!("valuations.sqlite{suffix}"));
+        if beside.exists() {
+            std::fs::remove_file(beside).unwrap();
+        }
+    }
+    place.make();
+    valuation_server::store::look(&place.path()).unwrap();
+}
+
+#[test]
+fn what_is_no_path_for_sqlite_is_refused_and_makes_no_file() {
+    for name in [":memory:", "file:valuations.sqlite"] {
+        let (problem, sentence) = refusal(name);
+        assert!(matches!(problem, OpenProblem::NotAPath), "{problem:?}");
+        assert!(sentence.contains("a name for SQLite and not a file"), "{sentence}");
+        assert!(!Path::new(name).exists());
+    }
 }
 
 #[test]

@@ -156,6 +156,36 @@ async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone(
     assert!(store.find(&vrm("AA99BCD")).unwrap().is_some());
 }
 
+/// By another program, since closing a handle of our own would release SQLite's locks.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_first_malformed_page_that_is_read_makes_the_database_unable_to_store() {
+    let place = Place::new();
+    let store = place.open();
+    for mark in marks(2_000) {
+        store.submit(entry(&mark));
+        store.reserve().await.unwrap();
+    }
+    until("all in the file", || store.stats().entries == 2_000 && place.wal_size() == 0).await;
+    // The second half of the file.
+    let half = (place.path().metadata().unwrap().len() / 4096 / 2).to_string();
+    let written = std::process::Command::new("dd")
+        .args(["if=/dev/zero", "bs=4096", "conv=notrunc", "status=none"])
+        .args([format!("seek={half}"), format!("count={half}")])
+        .arg(format!("of={}", place.path().display()))
+        .status()
+        .unwrap();
+    assert!(written.success() && store.can_store());
+    let unread = marks(2_000).filter(|mark| store.find(&vrm(mark)).is_err()).count();
+    assert!((1..2_000).contains(&unread), "{unread}");
+    assert!(!store.can_store());
+    let refused = store.reserve().await.unwrap_err().to_string();
+    assert!(refused.contains("malformed"), "{refused}");
+    in_time("the end", store.shutdown()).await;
+    let error = Store::open(&place.config()).unwrap_err();
+    assert!(error.to_string().contains("it is damaged"), "{error}");
+}
+
 #[tokio::test]
 async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
     let place = Place::new();
