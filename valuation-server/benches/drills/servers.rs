@@ -17,7 +17,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use valuation_server::app::Stored;
-use valuation_server::domain::{Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest};
+use valuation_server::domain::{
+    CallOutcome, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
+};
 use valuation_server::http::{Limits, Watch, serve};
 use valuation_server::store::{Store, StoreConfig};
 use valuation_server::valuer::{Bounds, Quotes, Valuer};
@@ -87,6 +89,8 @@ impl tower::Service<QuoteRequest> for Instant {
             url: format!("http://127.0.0.1:3001/valuations/{}?mileage=10000", request.vrm),
             response_code: Some(200),
             error: None,
+            outcome: CallOutcome::Success,
+            rescue: false,
         });
         let money = |pence| Money::from_pence(pence).expect("below the largest amount");
         let quote = Quote::new(money(2_235_000), money(2_475_050), Provider::SuperCar);

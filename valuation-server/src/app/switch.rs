@@ -14,7 +14,7 @@ use super::transition::{Transition, log, note};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, AuditLayer};
 use crate::config::{Config, Setting};
-use crate::domain::{Provider, ProviderCall, Quote, QuoteError, Trace};
+use crate::domain::{CallOutcome, Provider, ProviderCall, Quote, QuoteError, Trace};
 use crate::providers::{ClientError, Premium, SuperCar};
 use crate::telemetry::ProviderCalls;
 use crate::valuer::Quotes;
@@ -105,7 +105,7 @@ impl<K: Clock> Providers<K> {
         };
         let events = Arc::new(Journal::default());
         let layer = FailoverLayer::with_monitor(
-            AuditLayer.layer(premium).telling(tell()),
+            AuditLayer.layer(premium).classifying(outcome).telling(tell()),
             Monitor::with_clock(policy, clock),
         )
         .named(Self::NAME)
@@ -115,7 +115,7 @@ impl<K: Clock> Providers<K> {
             let events = Arc::clone(&events);
             move |event: &Event| note(&events, event)
         });
-        let supercar = AuditLayer.layer(supercar).telling(tell());
+        let supercar = AuditLayer.layer(supercar).classifying(outcome).telling(tell());
         let config_in_force = Arc::new(Mutex::new(config.clone()));
         Ok(Self { layer, supercar, rescue: config.rescue, config: config_in_force, events, calls })
     }
@@ -228,6 +228,15 @@ fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
         Err(QuoteError::Unavailable { retry_after: None, .. }) => Outcome::Failure,
         Err(QuoteError::NotAsked) => Outcome::Ignored,
         Ok(_) | Err(QuoteError::NotFound | QuoteError::Refused(_)) => Outcome::Success,
+    }
+}
+
+/// What the log of calls says of a result: what the failover makes of it.
+fn outcome(result: &Result<Quote, QuoteError>) -> CallOutcome {
+    match judge(result) {
+        Outcome::Success => CallOutcome::Success,
+        Outcome::Failure | Outcome::FailureWithHint { .. } => CallOutcome::Failure,
+        Outcome::Ignored => CallOutcome::Ignored,
     }
 }
 

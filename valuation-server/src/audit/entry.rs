@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use crate::domain::{
-    Answer, CallTrail, ErrorCode, Failure, Provider, ProviderCall, QuoteError, QuoteRequest, Trace,
-    Vrm,
+    CallOutcome, CallTrail, ErrorCode, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
+    Trace, Vrm,
 };
 
-use super::Tell;
+use super::Hooks;
 
 /// The longest message that is recorded, in characters.
 pub const MAX_MESSAGE: usize = 200;
@@ -27,7 +27,8 @@ pub(super) struct Entry {
 struct Open {
     trail: CallTrail,
     trace: Trace,
-    tell: Option<Tell>,
+    hooks: Hooks,
+    rescue: bool,
     vrm: Vrm,
     provider: Provider,
     url: String,
@@ -51,12 +52,13 @@ impl Entry {
         provider: Provider,
         url: String,
         request: &QuoteRequest,
-        tell: Option<Tell>,
+        hooks: Hooks,
     ) -> Self {
         let open = Open {
             trail: request.trail.clone(),
             trace: request.trace.clone(),
-            tell,
+            hooks,
+            rescue: !request.trail.is_empty(),
             vrm: request.vrm.clone(),
             provider,
             url,
@@ -79,24 +81,28 @@ impl Entry {
         result
     }
 
-    pub(super) fn finish(mut self, result: &Result<Answer, Failure>) {
-        match result {
-            Ok(answer) => self.close(Some(answer.response_code), None),
-            Err(failure) => {
-                let error = match &failure.error {
-                    QuoteError::Unavailable { code, message, .. } => (*code, printable(message)),
-                    refusal @ (QuoteError::NotFound
-                    | QuoteError::NotAsked
-                    | QuoteError::Refused(_)) => {
-                        (ErrorCode::Status, printable(&refusal.to_string()))
-                    }
-                };
-                self.close(failure.response_code, Some(error));
+    pub(super) fn finish(mut self, response_code: Option<u16>, result: &Result<Quote, QuoteError>) {
+        let error = result.as_ref().err().map(|error| match error {
+            QuoteError::Unavailable { code, message, .. } => (*code, printable(message)),
+            refusal @ (QuoteError::NotFound | QuoteError::NotAsked | QuoteError::Refused(_)) => {
+                (ErrorCode::Status, printable(&refusal.to_string()))
             }
-        }
+        });
+        let classify = self.open.as_ref().and_then(|open| open.hooks.classify.clone());
+        let outcome = match (classify, result) {
+            (Some(classify), result) => classify(result),
+            (None, Err(error)) if error.is_provider_failure() => CallOutcome::Failure,
+            (None, _) => CallOutcome::Success,
+        };
+        self.close(response_code, error, outcome);
     }
 
-    fn close(&mut self, response_code: Option<u16>, error: Option<(ErrorCode, String)>) {
+    fn close(
+        &mut self,
+        response_code: Option<u16>,
+        error: Option<(ErrorCode, String)>,
+        outcome: CallOutcome,
+    ) {
         let Some(open) = self.open.take() else { return };
         let call = ProviderCall {
             vrm: open.vrm,
@@ -106,10 +112,12 @@ impl Entry {
             url: open.url,
             response_code,
             error,
+            outcome,
+            rescue: open.rescue,
         };
         // The record first: nothing that telling does may cost it.
         open.trail.push(call.clone());
-        if let Some(tell) = open.tell {
+        if let Some(tell) = open.hooks.tell {
             tell(&call, &open.trace);
         }
     }
@@ -117,12 +125,13 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (code, message) = if self.inside {
-            (ErrorCode::Panic, "the call panicked")
+        let (code, message, outcome) = if self.inside {
+            (ErrorCode::Panic, "the call panicked", CallOutcome::Failure)
         } else {
-            (ErrorCode::Cancelled, "the call was given up before its end")
+            let message = "the call was given up before its end";
+            (ErrorCode::Cancelled, message, CallOutcome::Ignored)
         };
-        self.close(None, Some((code, message.to_owned())));
+        self.close(None, Some((code, message.to_owned())), outcome);
     }
 }
 

@@ -38,9 +38,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(Entry::watch(this.entry, || this.inner.poll(cx)));
+        let response_code = match &result {
+            Ok(answer) => Some(answer.response_code),
+            Err(failure) => failure.response_code,
+        };
+        let result = result.map(|answer| answer.quote).map_err(|failure| failure.error);
         if let Some(entry) = this.entry.take() {
-            entry.finish(&result);
+            entry.finish(response_code, &result);
         }
-        Poll::Ready(result.map(|answer| answer.quote).map_err(|failure| failure.error))
+        Poll::Ready(result)
     }
 }

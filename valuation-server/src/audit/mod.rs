@@ -6,6 +6,8 @@
 //! future that is dropped before its end, since the provider may have answered and charged for it.
 //! A request that the provider can't be asked sends nothing and leaves nothing.
 //!
+//! An attempt that begins when another one for the same question has left its record is a rescue.
+//!
 //! Above the audit there are only quotes and their errors: the status that a provider's service
 //! gives beside them is for the record alone.
 
@@ -19,7 +21,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
 use crate::domain::{
-    Answer, Describe, Failure, ProviderCall, Quote, QuoteError, QuoteRequest, Trace,
+    Answer, CallOutcome, Describe, Failure, ProviderCall, Quote, QuoteError, QuoteRequest, Trace,
 };
 
 pub use entry::MAX_MESSAGE;
@@ -35,7 +37,7 @@ impl<S> Layer<S> for AuditLayer {
     type Service = Audit<S>;
 
     fn layer(&self, inner: S) -> Audit<S> {
-        Audit { inner, tell: None }
+        Audit { inner, hooks: Hooks::default() }
     }
 }
 
@@ -43,18 +45,41 @@ impl<S> Layer<S> for AuditLayer {
 #[derive(Clone)]
 pub struct Audit<S> {
     inner: S,
-    tell: Option<Tell>,
+    hooks: Hooks,
 }
 
 /// Is told of each attempt when its record is left, by whoever ends it.
 pub type Tell = Arc<dyn Fn(&ProviderCall, &Trace) + Send + Sync>;
 
+/// Says what the end of an attempt says about its provider.
+pub type Classify = Arc<dyn Fn(&Result<Quote, QuoteError>) -> CallOutcome + Send + Sync>;
+
+/// What is called at the end of an attempt.
+#[derive(Clone, Default)]
+struct Hooks {
+    classify: Option<Classify>,
+    tell: Option<Tell>,
+}
+
 impl<S> Audit<S> {
+    /// Has the outcome of every later attempt decided by `classify`, the one by which the failover
+    /// counts. Without it, by [`QuoteError::is_provider_failure`]. A panic is a failure, and an
+    /// attempt that was given up is ignored.
+    #[must_use]
+    pub fn classifying(
+        self,
+        classify: impl Fn(&Result<Quote, QuoteError>) -> CallOutcome + Send + Sync + 'static,
+    ) -> Self {
+        let hooks = Hooks { classify: Some(Arc::new(classify)), ..self.hooks };
+        Self { hooks, ..self }
+    }
+
     /// Has every later attempt told to `tell`, once each. It must neither block nor panic: it may be
     /// called from a destructor.
     #[must_use]
     pub fn telling(self, tell: impl Fn(&ProviderCall, &Trace) + Send + Sync + 'static) -> Self {
-        Self { tell: Some(Arc::new(tell)), ..self }
+        let hooks = Hooks { tell: Some(Arc::new(tell)), ..self.hooks };
+        Self { hooks, ..self }
     }
 }
 
@@ -79,7 +104,7 @@ where
     fn call(&mut self, request: QuoteRequest) -> Self::Future {
         let url = self.inner.url(&request);
         let mut entry =
-            url.map(|url| Entry::begin(self.inner.provider(), url, &request, self.tell.clone()));
+            url.map(|url| Entry::begin(self.inner.provider(), url, &request, self.hooks.clone()));
         let future = Entry::watch(&mut entry, || self.inner.call(request));
         Audited::new(future, entry)
     }

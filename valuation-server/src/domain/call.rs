@@ -25,6 +25,35 @@ pub struct ProviderCall {
     pub response_code: Option<u16>,
     /// What went wrong; `None` for a usable answer.
     pub error: Option<(ErrorCode, String)>,
+    /// What the failover makes of it.
+    pub outcome: CallOutcome,
+    /// Whether it was made because another attempt at the same question had failed. The failover
+    /// does not count it then.
+    pub rescue: bool,
+}
+
+/// What an attempt says about its provider, under a name that stays the same for ever: it is stored.
+/// An error is not always a failure: a vehicle that the provider does not know is an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallOutcome {
+    /// The provider is up.
+    Success,
+    /// The provider failed.
+    Failure,
+    /// Nothing: the attempt was given up from our side, for example.
+    Ignored,
+}
+
+impl CallOutcome {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Ignored => "ignored",
+        }
+    }
 }
 
 /// What went wrong with an attempt, under a name that stays the same for ever: it is stored.
@@ -107,6 +136,12 @@ impl CallTrail {
     /// Leaves the record of one attempt.
     pub fn push(&self, call: ProviderCall) {
         self.lock().push(call);
+    }
+
+    /// Whether no attempt has left its record yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Takes all that was left so far.

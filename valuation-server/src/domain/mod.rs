@@ -12,7 +12,7 @@ mod valuation;
 mod vrm;
 
 pub use attempt::{Answer, Describe, Failure};
-pub use call::{CallTrail, ErrorCode, ProviderCall};
+pub use call::{CallOutcome, CallTrail, ErrorCode, ProviderCall};
 pub use entry::Entry;
 pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};

@@ -10,11 +10,11 @@ use super::error::StoreError;
 use crate::domain::{ErrorCode, Provider, ProviderCall, Vrm};
 
 const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
-    "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage")
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"#;
+    "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
+    "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
 const COLUMNS: &str = r#"SELECT "id", "vrm", "providerName", "requestedAt", "requestDurationMs",
-    "requestUrl", "responseCode", "errorCode", "errorMessage" FROM "ProviderLogs""#;
+    "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome", "rescue" FROM "ProviderLogs""#;
 
 /// The longest error message that is stored, in characters.
 const MESSAGE_LIMIT: usize = 500;
@@ -40,6 +40,11 @@ pub struct LoggedCall {
     pub error_code: Option<String>,
     /// What went wrong, in words.
     pub error_message: Option<String>,
+    /// What the failover made of it: `success`, `failure` or `ignored`; `None` for a row that was
+    /// written before there was this column.
+    pub outcome: Option<String>,
+    /// Whether another call for the same question had failed before; `None` as above.
+    pub rescue: Option<bool>,
 }
 
 /// Stores records of calls.
@@ -63,6 +68,8 @@ impl<'c> Insert<'c> {
             call.response_code,
             code,
             message,
+            call.outcome.as_str(),
+            call.rescue,
         ])?;
         Ok(())
     }
@@ -106,6 +113,8 @@ pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
             response_code = call.response_code,
             error_code = call.error.as_ref().map(|(code, _)| code.as_str()),
             error_message = call.error.as_ref().map(|(_, message)| printable(message)),
+            outcome = call.outcome.as_str(),
+            rescue = call.rescue,
             %error,
             "a provider call could not be stored in ProviderLogs"
         );
@@ -123,6 +132,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
         response_code: row.get(6)?,
         error_code: row.get(7)?,
         error_message: row.get(8)?,
+        outcome: row.get(9)?,
+        rescue: row.get(10)?,
     })
 }
 
@@ -158,6 +169,7 @@ fn printable(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::CallOutcome;
 
     #[test]
     fn times_are_utc_with_exactly_three_decimals() {
@@ -192,6 +204,8 @@ mod tests {
             url: "http://h/valueCar?vrm=AA99BCD".to_owned(),
             response_code: Some(503),
             error: Some((ErrorCode::Status, "the provider answered with 503".to_owned())),
+            outcome: CallOutcome::Failure,
+            rescue: true,
         };
         let lines = Lines::default();
         let writer = lines.clone();
@@ -211,6 +225,8 @@ mod tests {
             ("response_code", "503"),
             ("error_code", "STATUS"),
             ("error_message", "the provider answered with 503"),
+            ("outcome", "failure"),
+            ("rescue", "true"),
         ] {
             let value = &line["fields"][field];
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -54,7 +54,7 @@ impl Owed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Provider, ProviderCall, Vrm};
+    use crate::domain::{CallOutcome, Provider, ProviderCall, Vrm};
 
     #[test]
     fn calls_are_kept_up_to_the_bound_and_the_others_are_counted_as_lost() {
@@ -66,6 +66,8 @@ mod tests {
             url: String::new(),
             response_code: None,
             error: None,
+            outcome: CallOutcome::Success,
+            rescue: false,
         };
         let entry = Entry { valuation: None, calls: vec![call; 2] };
         let (mut owed, shared) = (Owed::default(), Shared::default());

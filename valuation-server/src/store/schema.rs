@@ -40,7 +40,7 @@ const PROVIDER_LOGS: Table = Table {
         "errorCode",
         "errorMessage",
     ],
-    optional: &[],
+    optional: &["outcome", "rescue"],
 };
 
 /// The version that this program makes.
@@ -89,20 +89,29 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
         rusqlite_migration::Error::RusqliteError { err, .. } => OpenProblem::from(err),
         other => OpenProblem::Sqlite(std::sync::Arc::new(other)),
     })?;
-    add_provider_name(conn)?;
+    add_columns(conn)?;
     for table in [&VALUATIONS, &PROVIDER_LOGS] {
         table.check(conn)?;
     }
     Ok(())
 }
 
-/// No numbered migration, since no number tells whether the column is there: the older service's
-/// database may have come with it, and that service's own schema tool may take it away again.
-fn add_provider_name(conn: &mut Connection) -> Result<(), OpenProblem> {
+/// Columns that rows may be without: `NULL` in those of before.
+///
+/// No numbered migration, since no number tells whether a column is there: the older service's
+/// database may have come with `providerName`, and that service's own schema tool may take it away
+/// again. And a program of ours from before a column goes on working with the file.
+fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
     let tx = conn.transaction()?;
-    let columns = VALUATIONS.columns(&tx)?;
-    if !columns.iter().any(|column| column.is("providerName")) {
-        tx.execute_batch(r#"ALTER TABLE "vehicle_valuation" ADD COLUMN "providerName" varchar"#)?;
+    for (table, name, kind) in [
+        (&VALUATIONS, "providerName", "varchar"),
+        (&PROVIDER_LOGS, "outcome", "varchar"),
+        (&PROVIDER_LOGS, "rescue", "boolean"),
+    ] {
+        if !table.columns(&tx)?.iter().any(|column| column.is(name)) {
+            let table = table.name;
+            tx.execute_batch(&format!(r#"ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}"#))?;
+        }
     }
     Ok(tx.commit()?)
 }

@@ -136,6 +136,8 @@ mod tests {
             url: String::new(),
             response_code,
             error: code.map(|code| (code, String::new())),
+            outcome: crate::domain::CallOutcome::Success,
+            rescue: false,
         }
     }
 

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tower::{Layer, Service};
 use valuation_server::audit::{Audit, AuditLayer, MAX_MESSAGE};
 use valuation_server::domain::{
-    Answer, Describe, ErrorCode, Failure, Money, Provider, ProviderCall, Quote, QuoteError,
-    QuoteRequest, Trace,
+    Answer, CallOutcome, Describe, ErrorCode, Failure, Money, Provider, ProviderCall, Quote,
+    QuoteError, QuoteRequest, Trace,
 };
 
 use crate::stub::request;
@@ -109,7 +109,7 @@ async fn an_attempt_is_told_when_its_record_is_left_so_that_a_panic_there_costs_
     let told = trail.clone();
     let service = audited(|_| std::future::ready(Ok(answer())));
     let mut service = service.telling(move |call: &ProviderCall, _: &Trace| {
-        assert_eq!(told.take(), [call.clone()]);
+        assert_eq!(told.take(), std::slice::from_ref(call));
         told.push(call.clone());
         panic!("the test wants a panic");
     });
@@ -152,7 +152,9 @@ async fn a_dropped_future_leaves_cancelled_whether_it_was_polled_or_not() {
     let request = request("AB1");
     let trail = request.trail.clone();
     drop(service.call(request.clone()));
-    assert_eq!(only(trail.take()).error.unwrap().0, ErrorCode::Cancelled);
+    let call = only(trail.take());
+    assert_eq!(call.error.unwrap().0, ErrorCode::Cancelled);
+    assert_eq!(call.outcome, CallOutcome::Ignored);
 
     let waited = Duration::from_millis(30);
     assert!(tokio::time::timeout(waited, service.call(request)).await.is_err());
@@ -169,6 +171,7 @@ async fn a_panic_inside_the_future_leaves_panic() {
     assert!(tokio::spawn(service.call(request)).await.unwrap_err().is_panic());
     let call = only(trail.take());
     assert_eq!((call.response_code, call.error.unwrap().0), (None, ErrorCode::Panic));
+    assert_eq!(call.outcome, CallOutcome::Failure);
 }
 
 #[test]
@@ -240,6 +243,47 @@ async fn an_error_of_readiness_is_no_attempt() {
     }
     let ready = std::future::poll_fn(|cx| AuditLayer.layer(Never).poll_ready(cx)).await;
     assert_eq!(ready, Err(QuoteError::NotFound));
+}
+
+#[tokio::test]
+async fn a_record_says_what_the_failover_makes_of_the_attempt_and_not_only_whether_it_is_an_error()
+{
+    use CallOutcome::{Failure as Failed, Ignored, Success};
+    let unusable = QuoteError::unusable("what?");
+    // By itself, and with a classifier of one's own, who takes an unknown vehicle for a failure.
+    for (error, code, by_itself, classified) in [
+        (Some(unusable), 200, Failed, Failed),
+        (Some(QuoteError::NotFound), 404, Success, Failed),
+        (Some(QuoteError::Refused(401)), 401, Success, Ignored),
+        (None, 200, Success, Success),
+    ] {
+        let result =
+            error.map_or(Ok(answer()), |error| Err(Failure { error, response_code: Some(code) }));
+        let plain = audited(move |_| std::future::ready(result.clone()));
+        let with_own = plain.clone().classifying(|result| match result {
+            Ok(_) => Success,
+            Err(QuoteError::Refused(_)) => Ignored,
+            Err(_) => Failed,
+        });
+        for (mut service, expected) in [(plain, by_itself), (with_own, classified)] {
+            let request = request("AB1");
+            let trail = request.trail.clone();
+            let _ = service.call(request).await;
+            let call = only(trail.take());
+            assert_eq!((call.outcome, call.response_code), (expected, Some(code)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_attempt_at_the_same_question_is_a_rescue() {
+    let mut service = audited(|_| std::future::ready(Ok(answer())));
+    let request = request("AB1");
+    let trail = request.trail.clone();
+    for _ in 0..2 {
+        service.call(request.clone()).await.unwrap();
+    }
+    assert_eq!(trail.take().iter().map(|call| call.rescue).collect::<Vec<_>>(), [false, true]);
 }
 
 #[tokio::test]

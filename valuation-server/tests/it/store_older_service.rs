@@ -218,3 +218,23 @@ fn the_provider_column_comes_back_if_the_older_services_schema_tool_took_it_away
     let store = place.open();
     assert_eq!(store.find(&vrm("AA99BCD")).unwrap(), None);
 }
+
+#[tokio::test]
+async fn rows_of_before_a_column_keep_null_in_it_and_new_ones_have_a_value() {
+    let place = Place::new();
+    in_time("made", place.open().shutdown()).await;
+    place
+        .neighbour()
+        .execute_batch(
+            r#"ALTER TABLE "ProviderLogs" DROP COLUMN "outcome";
+            ALTER TABLE "ProviderLogs" DROP COLUMN "rescue";
+            INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt", "requestDurationMs",
+            "requestUrl") VALUES ('OLD', 'SuperCar Valuations', '2026', 1, 'u')"#,
+        )
+        .unwrap();
+    let store = place.open();
+    store.commit(entry("NEW")).await.unwrap();
+    let rows = store.calls(None, 10).unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.outcome.as_deref(), row.rescue)).collect();
+    assert_eq!(rows, [(None, None), (Some("success"), Some(false))]);
+}

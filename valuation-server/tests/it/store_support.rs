@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use valuation_server::domain::{Entry, ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm};
+use valuation_server::domain::{
+    CallOutcome, Entry, ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm,
+};
 use valuation_server::store::{Store, StoreConfig};
 
 /// The table as the older service makes it.
@@ -102,12 +104,14 @@ pub(crate) fn call(mark: &str) -> ProviderCall {
         url: format!("http://127.0.0.1:1/valuations/{mark}?mileage=1"),
         response_code: Some(200),
         error: None,
+        outcome: CallOutcome::Success,
+        rescue: false,
     }
 }
 
 pub(crate) fn failed_call(mark: &str, message: &str) -> ProviderCall {
     let error = Some((ErrorCode::Connect, message.to_owned()));
-    ProviderCall { response_code: None, error, ..call(mark) }
+    ProviderCall { response_code: None, error, outcome: CallOutcome::Failure, ..call(mark) }
 }
 
 /// A valuation and the call that it comes from.

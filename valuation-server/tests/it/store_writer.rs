@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use valuation_server::domain::{Entry, ErrorCode, Provider, ProviderCall};
+use valuation_server::domain::{CallOutcome, Entry, ErrorCode, Provider, ProviderCall};
 use valuation_server::store::{Store, StoreConfig, StoreError};
 
 use crate::store_support::{
@@ -20,6 +20,8 @@ async fn a_log_row_holds_exactly_what_was_told() {
         url: "http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED".into(),
         response_code: None,
         error: Some((ErrorCode::Timeout, "no answer\r\nwithin 5 s".into())),
+        outcome: CallOutcome::Failure,
+        rescue: true,
         ..call("AA99BCD")
     };
     let calls = vec![failed, call("AA99BCD")];
@@ -29,8 +31,8 @@ async fn a_log_row_holds_exactly_what_was_told() {
         .neighbour()
         .prepare(
             r#"SELECT json_array("id", "vrm", "providerName", "requestedAt",
-            "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage")
-            FROM "ProviderLogs""#,
+            "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage",
+            "outcome", "rescue") FROM "ProviderLogs""#,
         )
         .unwrap()
         .query_map([], |row| row.get(0))
@@ -40,8 +42,8 @@ async fn a_log_row_holds_exactly_what_was_told() {
     assert_eq!(
         rows,
         [
-            r#"[1,"AA99BCD","Premium Car Valuations","2026-11-22T19:38:00.007Z",5001,"http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED",null,"TIMEOUT","no answer  within 5 s"]"#,
-            r#"[2,"AA99BCD","SuperCar Valuations","2026-11-22T19:38:00.007Z",12,"http://127.0.0.1:1/valuations/AA99BCD?mileage=1",200,null,null]"#,
+            r#"[1,"AA99BCD","Premium Car Valuations","2026-11-22T19:38:00.007Z",5001,"http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED",null,"TIMEOUT","no answer  within 5 s","failure",1]"#,
+            r#"[2,"AA99BCD","SuperCar Valuations","2026-11-22T19:38:00.007Z",12,"http://127.0.0.1:1/valuations/AA99BCD?mileage=1",200,null,null,"success",0]"#,
         ]
     );
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use valuation_server::domain::{
-    Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
-    Trace, Valuation, Vrm,
+    CallOutcome, Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError,
+    QuoteRequest, Trace, Valuation, Vrm,
 };
 use valuation_server::valuer::{Commit, Place, Quotes, Records, RecordsError, Reserve};
 
@@ -49,6 +49,8 @@ pub(crate) fn attempt(request: &QuoteRequest, error: Option<ErrorCode>) -> Provi
         duration: Duration::from_millis(1),
         url: "http://stub.invalid/".to_owned(),
         response_code: error.is_none().then_some(200),
+        outcome: if error.is_none() { CallOutcome::Success } else { CallOutcome::Failure },
+        rescue: false,
         error: error.map(|code| (code, String::new())),
     }
 }
