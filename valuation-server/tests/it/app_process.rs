@@ -128,7 +128,8 @@ async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     supercar.set_fault(Fault::always(Mode::Hang));
     let database = folder.path().join("v.sqlite");
-    let flags = ["--admin-listen", "127.0.0.1:0"];
+    // So that the stop lasts until this test ends it.
+    let flags = ["--admin-listen", "127.0.0.1:0", "--provider-timeout", "10m"];
     let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
     let line = process.until_logged("operators: http://").await;
     let admin: SocketAddr = line.split("http://").nth(1).unwrap().parse().unwrap();
@@ -150,7 +151,8 @@ async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
     assert_eq!(verbose, "[+] database: ok\n[-] accepting: the server is stopping\nnot ready\n");
     operator.send(admin_get("/livez")).await;
     assert_eq!(operator.answer().await.status, 200);
-    // The hanging call is rescued at its deadline, and then the end comes.
+    // The hanging call breaks off and is rescued, and then the end comes.
+    supercar.stop().await;
     process.until_logged("stopped; everything is stored").await;
     assert_eq!(client.answer().await.status, 200);
 }
