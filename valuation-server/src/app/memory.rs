@@ -124,18 +124,7 @@ mod tests {
     use crate::store::StoreConfig;
     use failover::{ManualClock, Monitor, Outcome, Policy, Probing};
 
-    /// A failover that trips at its second failure, with one probe at a time, and its memory.
-    fn tripped(store: &Store) -> (Monitor<ManualClock>, ManualClock, Memory<ManualClock>) {
-        let policy = Policy::builder()
-            .minimum_calls(2)
-            .revert_after(Duration::from_secs(300))
-            .probing(Probing::new(1));
-        let clock = ManualClock::new();
-        let monitor = Monitor::with_clock(policy.build().unwrap(), clock.clone());
-        let memory = Memory::new(monitor.handle(), store.clone());
-        fail(&monitor, 2);
-        (monitor, clock, memory)
-    }
+    const ON_THE_FALLBACK: Duration = Duration::from_secs(300);
 
     fn fail(monitor: &Monitor<ManualClock>, calls: usize) {
         for _ in 0..calls {
@@ -145,23 +134,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_probes_new_time_on_the_fallback_is_saved_though_the_state_is_as_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).unwrap();
-        let (monitor, clock, mut memory) = tripped(&store);
-        clock.advance(Duration::from_secs(100));
-        memory.save(false).await;
-        clock.advance(Duration::from_secs(200));
-        // Both transitions between two wake-ups of the task.
-        fail(&monitor, 1);
-        assert_eq!(monitor.handle().snapshot().state, State::Fallback);
-        memory.save(false).await;
-        let note = store.noted(NAME).unwrap().unwrap();
-        let saved: Saved = serde_json::from_str(&note.text).unwrap();
-        assert_eq!(saved.reverts_in(), Some(Duration::from_secs(300)));
-        // Time that goes by is no reason to write.
-        clock.advance(Duration::from_secs(1));
-        memory.save(false).await;
-        assert_eq!(store.noted(NAME).unwrap().unwrap().text, note.text);
+    async fn a_new_time_on_the_fallback_is_saved_though_state_and_counts_are_as_before() {
+        let policy = || Policy::builder().minimum_calls(2).revert_after(ON_THE_FALLBACK);
+        // A probe that fails; a revert and another trip.
+        for (policy, failures) in [(policy().probing(Probing::new(1)), 1), (policy(), 2)] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).unwrap();
+            let clock = ManualClock::new();
+            let monitor = Monitor::with_clock(policy.build().unwrap(), clock.clone());
+            let mut memory = Memory::new(monitor.handle(), store.clone());
+            let saved = || -> (String, Option<Duration>) {
+                let text = store.noted(NAME).unwrap().unwrap().text;
+                let saved: Saved = serde_json::from_str(&text).unwrap();
+                (text, saved.reverts_in())
+            };
+            fail(&monitor, 2);
+            clock.advance(ON_THE_FALLBACK / 3);
+            memory.save(false).await;
+            assert_eq!(saved().1, Some(ON_THE_FALLBACK / 3 * 2));
+
+            // Both transitions between two wake-ups of the task.
+            clock.advance(ON_THE_FALLBACK / 3 * 2);
+            fail(&monitor, failures);
+            assert_eq!(monitor.handle().snapshot().state, State::Fallback);
+            memory.save(false).await;
+            assert_eq!(saved().1, Some(ON_THE_FALLBACK));
+
+            // Time that goes by is no reason to write.
+            let before = saved();
+            clock.advance(Duration::from_secs(1));
+            memory.save(false).await;
+            assert_eq!(saved(), before);
+        }
     }
 }

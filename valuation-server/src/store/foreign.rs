@@ -1,10 +1,9 @@
 //! Noticing what other programs commit: an operator's DELETE, the older service, another server.
 //!
 //! `PRAGMA data_version` changes with the commits of all connections but the one that asks. The
-//! writer's is the only connection of this process that commits, so asked there it tells of other
-//! programs alone. It reads the header of the write-ahead log's index, for some microseconds, and
-//! the writer asks between two transactions, so that no request pays for it. Beside a program that
-//! commits all the time, each cached row is read again a few times a second.
+//! writer's is the only connection of this process that commits, so there it changes only with the
+//! commits of other programs. The writer asks between two transactions, so no request waits for it.
+//! If another program commits all the time, each cached row is read again a few times a second.
 
 use std::time::{Duration, Instant};
 
