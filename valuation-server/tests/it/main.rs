@@ -9,6 +9,7 @@ mod admin_crowd;
 mod admin_guard;
 mod admin_orders;
 mod admin_pages;
+mod app_client_errors;
 mod app_failover;
 mod app_harness;
 mod app_options;
