@@ -372,6 +372,17 @@ async fn without_watching_a_premium_that_fails_keeps_the_calls_and_the_setting_c
     assert_eq!(app.route().0, Provider::SuperCar);
 }
 
+#[tokio::test]
+async fn a_premium_that_does_not_know_the_vehicles_keeps_the_calls() {
+    let app = TestApp::start().await;
+    app.supercar.set_fault(broken());
+    app.put_many("A", 10).await;
+    app.supercar.set_fault(Fault::NONE);
+    app.premium.set_fault(Fault::always(Mode::Status(404)));
+    assert_eq!(app.put_many("B", 30).await, [404; 30]);
+    assert_eq!(app.route().0, Provider::Premium);
+}
+
 /// Both are broken: on SuperCar's route Premium's rescues fail, and that ends no time of its own.
 #[tokio::test]
 async fn rescues_by_premium_before_the_trip_do_not_shorten_its_time() {

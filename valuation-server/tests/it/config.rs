@@ -261,6 +261,22 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
 }
 
 #[test]
+fn stalled_calls_take_four_fifths_of_the_deadline_and_a_limit_of_either_kind() {
+    for (time, limit, expected) in [
+        ("4s", "1", StallLimit::Calls(1)),
+        ("4ms", "0.25", StallLimit::Share("1/4".parse().unwrap())),
+        ("off", "0", StallLimit::Share("0".parse().unwrap())),
+    ] {
+        let flags = ["--stalled-calls", time, "--stalled-limit", limit];
+        let config = serve(&[&URLS[..], &flags].concat(), &[]).unwrap();
+        assert_eq!(config.stalled_limit, expected);
+        let again = serve_with_file(&config.to_toml(), &[]).unwrap();
+        let settings = |config: &Config| (config.stalled_calls, config.stalled_limit);
+        assert_eq!(settings(&again), settings(&config));
+    }
+}
+
+#[test]
 fn a_file_that_is_not_right_is_named_with_its_line() {
     for (text, right) in [
         (
