@@ -11,6 +11,7 @@ mod admin_orders;
 mod admin_pages;
 mod app_client_errors;
 mod app_failover;
+mod app_hangs;
 mod app_harness;
 mod app_options;
 mod app_process;
