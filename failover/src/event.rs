@@ -50,6 +50,15 @@ pub enum Cause {
         /// For how long.
         revert_after: Duration,
     },
+    /// The [watched fallback](crate::FailoverLayer::watch_fallback) is failing too: calls go to the
+    /// primary before the time on the fallback is over, gradually if the policy says so, and the
+    /// window is empty.
+    FallbackFailing {
+        /// Which condition of the fallback's policy held.
+        condition: Condition,
+        /// What the fallback's window held.
+        tally: Tally,
+    },
     /// A growing share of the calls goes to the primary
     /// [gradually](crate::PolicyBuilder::gradual_return), and the window is empty.
     Returning {
@@ -106,8 +115,8 @@ pub enum Condition {
 
 impl Cause {
     /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `probing`,
-    /// `probes_failed`, `returning`, `would_trip`, `would_revert`, `forced`, `released`,
-    /// `policy_swapped`, `restored`.
+    /// `probes_failed`, `fallback_failing`, `returning`, `would_trip`, `would_revert`, `forced`,
+    /// `released`, `policy_swapped`, `restored`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -115,6 +124,7 @@ impl Cause {
             Self::Reverted => "reverted",
             Self::Probing => "probing",
             Self::ProbesFailed { .. } => "probes_failed",
+            Self::FallbackFailing { .. } => "fallback_failing",
             Self::Returning { .. } => "returning",
             Self::WouldTrip { .. } => "would_trip",
             Self::WouldRevert => "would_revert",

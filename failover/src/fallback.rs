@@ -1,8 +1,8 @@
 //! When the fallback is failing too.
 //!
 //! The fallback has a window of its own: a second monitor, which sends no call anywhere. When a
-//! condition of its policy holds, the time on the fallback ends before it is over, as if an operator
-//! had called [`FailoverHandle::revert`]. The first monitor's transitions empty the second's window,
+//! condition of its policy holds, the time on the fallback ends before it is over, and the event's cause
+//! is [`Cause::FallbackFailing`]. The first monitor's transitions empty the second's window,
 //! so that each stay on the fallback is judged by itself.
 
 use std::future::Future;
@@ -91,6 +91,15 @@ impl<F, C, K: Clock> FailoverLayer<F, C, K> {
     }
 }
 
+impl<F, D, C, K: Clock> FailoverLayer<WatchedFallback<F, D, K>, C, K> {
+    /// The operator's side of the fallback's own window: its policy, which can be swapped, and its
+    /// counts. Under a [dry run](crate::PolicyBuilder::dry_run) it ends no time on the fallback.
+    #[must_use]
+    pub fn fallback_handle(&self) -> FailoverHandle<K> {
+        self.fallback().monitor.handle()
+    }
+}
+
 /// The fallback's monitor, tied to the failover's.
 fn watch<K: Clock>(monitor: &Monitor<K>, policy: Policy, then: FallbackFailing) -> Monitor<K> {
     let handle = monitor.handle();
@@ -111,7 +120,7 @@ fn watch<K: Clock>(monitor: &Monitor<K>, policy: Policy, then: FallbackFailing) 
     let (failover, clock) = handle.weak();
     let own = watched.handle().weak();
     watched.observe(move |event: &Event| {
-        let Cause::Tripped { tally, .. } = event.cause else { return };
+        let Cause::Tripped { condition, tally, .. } = event.cause else { return };
         let primary = *at_trip.lock().unwrap_or_else(PoisonError::into_inner);
         let goes_back = match then {
             FallbackFailing::GoBack => true,
@@ -119,7 +128,7 @@ fn watch<K: Clock>(monitor: &Monitor<K>, policy: Policy, then: FallbackFailing) 
         };
         let handle = |lease: Arc<Lease>| FailoverHandle::new(lease, clock.clone());
         if goes_back && let Some(lease) = failover.upgrade() {
-            handle(lease).revert(None);
+            handle(lease).revert_for(Cause::FallbackFailing { condition, tally });
         }
         // Where calls stay, or were not on the fallback, it is judged anew.
         if let Some(lease) = own.0.upgrade() {

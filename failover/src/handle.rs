@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, CoarseClock};
+use crate::event::Cause;
 use crate::pool::Lease;
 use crate::{Attached, Events, Observe, Policy, Route, Saved, State, Tally};
 
@@ -214,7 +215,12 @@ impl<K: Clock> FailoverHandle<K> {
     /// succeeded. False, and nothing changed, in every other state. Given the number of an epoch,
     /// it ends that epoch's and no other's.
     pub fn revert(&self, epoch: Option<u32>) -> bool {
-        self.lease.shared().revert_now(epoch, self.clock.now())
+        self.lease.shared().revert_now(epoch, None, self.clock.now())
+    }
+
+    /// As [`revert`](Self::revert) of any epoch, for a cause of its own.
+    pub(crate) fn revert_for(&self, cause: Cause) -> bool {
+        self.lease.shared().revert_now(None, Some(cause), self.clock.now())
     }
 
     /// Back to the primary with an empty window, whatever was before: a trip, a forced route, or

@@ -87,6 +87,10 @@ impl<F, C, K: Clock> FailoverLayer<F, C, K> {
         self
     }
 
+    pub(crate) fn fallback(&self) -> &F {
+        &self.fallback
+    }
+
     pub(crate) fn into_parts(self) -> (F, C, Monitor<K>) {
         (self.fallback, self.classify, self.monitor)
     }

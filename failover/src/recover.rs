@@ -89,19 +89,26 @@ impl Shared {
                 self.announce(phase, next, Cause::Probing);
             }
         } else {
-            self.come_back(&rules, phase, at);
+            self.come_back(&rules, phase, at, None);
         }
     }
 
     /// Calls go to the primary again: gradually, unless that is what ends here. In a dry run none
-    /// has left it.
-    fn come_back(&self, rules: &RecoveryRules, phase: Phase, at: u64) -> bool {
+    /// has left it. `early` is the cause if it is not that the time is over.
+    fn come_back(
+        &self,
+        rules: &RecoveryRules,
+        phase: Phase,
+        at: u64,
+        early: Option<Cause>,
+    ) -> bool {
         let (next, cause) = match rules.ramp {
             _ if self.options().dry_run() => (phase.next(Kind::Primary), Cause::WouldRevert),
             Some(ramp) if phase.kind() != Kind::Returning => {
-                (phase.until(Kind::Returning, at, ramp.over), Cause::Returning { over: ramp.over })
+                let cause = early.unwrap_or(Cause::Returning { over: ramp.over });
+                (phase.until(Kind::Returning, at, ramp.over), cause)
             }
-            _ => (phase.next(Kind::Primary), Cause::Reverted),
+            _ => (phase.next(Kind::Primary), early.unwrap_or(Cause::Reverted)),
         };
         let swapped = self.swap(phase, next);
         if swapped {
@@ -114,15 +121,16 @@ impl Shared {
     }
 
     /// Ends the time on the fallback before its deadline, if the phase still is that of the epoch
-    /// with this number, or of any where there is none. True if it did.
-    pub(crate) fn revert_now(&self, epoch: Option<u32>, now: Moment) -> bool {
+    /// with this number, or of any where there is none. True if it did. Without a `cause` observers
+    /// are told that it reverted.
+    pub(crate) fn revert_now(&self, epoch: Option<u32>, cause: Option<Cause>, now: Moment) -> bool {
         loop {
             let phase = self.settled();
             let is_meant = epoch.is_none_or(|number| phase.epoch().number() == number);
             if !is_meant || !matches!(phase.kind(), Kind::Fallback | Kind::Probing) {
                 return false;
             }
-            if self.come_back(&self.recovery.rules(), phase, self.at(now)) {
+            if self.come_back(&self.recovery.rules(), phase, self.at(now), cause) {
                 return true;
             }
         }
@@ -156,7 +164,7 @@ impl Shared {
         match probes.count(&probing, epoch, outcome.is_failure()) {
             Finding::Open => {}
             Finding::Recovered => {
-                self.come_back(&rules, phase, at);
+                self.come_back(&rules, phase, at, None);
             }
             Finding::StillFailing => {
                 let interval = &rules.interval;

@@ -64,6 +64,7 @@ impl Observe for TracingObserver {
         let (tally, revert_after) = match event.cause {
             Cause::Tripped { tally, revert_after, .. }
             | Cause::WouldTrip { tally, revert_after, .. } => (Some(tally), Some(revert_after)),
+            Cause::FallbackFailing { tally, .. } => (Some(tally), None),
             Cause::ProbesFailed { revert_after } => (None, Some(revert_after)),
             _ => (None, None),
         };

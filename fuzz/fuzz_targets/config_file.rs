@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use libfuzzer_sys::fuzz_target;
-use valuation_server::config::{Capacity, Config, ConfigError, Origin, Setting};
+use valuation_server::config::{Capacity, Config, ConfigError, Origin, Setting, StallLimit};
 
 /// A file without a name, in memory where there is such a place: it is written for each input, and
 /// goes away with the fuzzer, which ends without dropping its statics.
@@ -59,6 +59,12 @@ fn check(config: &Config) {
     }
     assert!(config.window >= 10 * ms && config.min_calls >= 1);
     assert!(config.slow_call.is_none_or(|slow| slow < config.provider_timeout));
+    let seen_in_time = |time| time * 5 <= config.provider_timeout * 4 && time >= 4 * ms;
+    assert!(config.stalled_calls.is_none_or(seen_in_time));
+    match config.stalled_limit {
+        StallLimit::Calls(calls) => assert!(calls >= 1),
+        StallLimit::Share(share) => assert!(share.numerator() < share.denominator(), "{share}"),
+    }
     assert!(config.probes.is_none_or(|probes| (1..=1_000).contains(&probes)));
     let Capacity { max_connections, max_puts, cache, .. } = config.capacity;
     assert!([max_connections, max_puts].iter().all(|most| (1..=100_000).contains(most)));

@@ -4,14 +4,15 @@ use std::io::{self, Write};
 
 use crate::config::{Config, Origin, Setting};
 use crate::domain::Provider;
-use crate::providers::{self, BaseUrl};
+use crate::providers::{self, BaseUrl, Unreachable};
 use crate::store::{self, Found};
 
-/// Checks a configuration that could be read, the database, and whether the providers can be
-/// reached, and writes a line about each. True if all is well.
+/// Checks a configuration that could be read, the database, and what the providers answer, and writes
+/// a line about each: `ok`, `FAIL`, or `?` if the answer proves nothing. True unless one failed.
 ///
 /// It may be run beside a server that uses the same configuration, so that it says nothing about
-/// the addresses to listen on. The providers are asked for nothing that costs anything.
+/// the addresses to listen on. The providers are asked for no valuation, so that a right path and a
+/// price that is agreed on stay unproven.
 ///
 /// # Errors
 /// What the system says if `out` can't be written.
@@ -20,7 +21,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         Setting::ALL.iter().filter(|setting| *config.origin(**setting) != Origin::Default).count();
     writeln!(out, "ok    configuration: {given} settings given, the others have their defaults")?;
 
-    let mut failed = 0;
+    let (mut failed, mut unproven) = (0, 0);
     let path = config.database.display();
     match store::look(&config.database) {
         Ok(found) => writeln!(out, "ok    database {path}: {}", words(found))?,
@@ -34,12 +35,19 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         reach(Provider::SuperCar, &config.supercar_url, config),
         reach(Provider::Premium, &config.premium_url, config),
     );
-    for (well, line) in [supercar, premium] {
-        failed += u32::from(!well);
-        writeln!(out, "{} {line}", if well { "ok   " } else { "FAIL " })?;
+    for (finding, line) in [supercar, premium] {
+        let label = match finding {
+            Finding::Reached => "ok   ",
+            Finding::Unproven => "?    ",
+            Finding::Failed => "FAIL ",
+        };
+        failed += u32::from(finding == Finding::Failed);
+        unproven += u32::from(finding == Finding::Unproven);
+        writeln!(out, "{label} {line}")?;
     }
-    match failed {
-        0 => writeln!(out, "All is well.")?,
+    match (failed, unproven) {
+        (0, 0) => writeln!(out, "Nothing wrong was found.")?,
+        (0, _) => writeln!(out, "Nothing wrong was found; {unproven} of 4 checks prove nothing.")?,
         _ => writeln!(out, "{failed} of 4 checks failed.")?,
     }
     out.flush()?;
@@ -60,14 +68,83 @@ fn words(found: Found) -> String {
     }
 }
 
-async fn reach(provider: Provider, base: &BaseUrl, config: &Config) -> (bool, String) {
+/// What a provider's answer says of the calls that `serve` will make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// Name, connection, TLS and HTTP work.
+    Reached,
+    /// As much, and perhaps not more.
+    Unproven,
+    /// Calls would fail.
+    Failed,
+}
+
+async fn reach(provider: Provider, base: &BaseUrl, config: &Config) -> (Finding, String) {
     match providers::reach(base, config.provider_timeout).await {
         Ok(status) => {
-            (true, format!("{provider} at {base}: reached (its root answers with {status})"))
+            let (finding, meaning) = meaning(status);
+            (finding, format!("{provider} at {base}: HEAD is answered with {status}: {meaning}"))
         }
-        Err(error) => (
-            false,
-            format!("{provider} at {base}: {error}; is the URL right, and is the way to it open?"),
+        Err(Unreachable { code, message }) => (
+            Finding::Failed,
+            format!(
+                "{provider} at {base}: {code}: {message}; is the URL right, and is the way to it open?"
+            ),
         ),
+    }
+}
+
+/// What a status means as an answer to `HEAD` of the base URL, with the credentials of a call.
+fn meaning(status: u16) -> (Finding, &'static str) {
+    match status {
+        200..=299 => (
+            Finding::Reached,
+            "it is reached; whether the path of valuations is right, the first call shows",
+        ),
+        300..=399 => (
+            Finding::Unproven,
+            "it is reached, and redirects; serve does not follow redirects: has the URL moved?",
+        ),
+        401 | 402 | 407 => (
+            Finding::Failed,
+            "it is reached, and refuses us: are the credentials and keys in the URL right?",
+        ),
+        403 => (
+            Finding::Unproven,
+            "it is reached, and refuses us: perhaps the credentials or keys are wrong; some hosts \
+             answer so for a path that they do not know",
+        ),
+        408 | 429 | 500 | 502..=599 => {
+            (Finding::Failed, "it is reached, and unhealthy: serve counts this as a failure")
+        }
+        400..=499 | 501 => (
+            Finding::Unproven,
+            "it is reached; this says nothing about the path of valuations, nor about credentials",
+        ),
+        _ => (Finding::Failed, "it is reached, and this is no status that serve understands"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_status_says_as_much_as_it_proves() {
+        for (statuses, finding, part) in [
+            (&[200, 204][..], Finding::Reached, "the first call shows"),
+            (&[301, 302, 307, 308], Finding::Unproven, "has the URL moved?"),
+            (&[401, 402, 407], Finding::Failed, "credentials and keys in the URL"),
+            (&[403], Finding::Unproven, "perhaps the credentials"),
+            (&[400, 404, 405, 410, 501], Finding::Unproven, "says nothing about the path"),
+            (&[408, 429, 500, 502, 503, 504, 599], Finding::Failed, "unhealthy"),
+            (&[101, 600, 999], Finding::Failed, "no status that serve understands"),
+        ] {
+            for status in statuses {
+                let (found, meaning) = meaning(*status);
+                assert_eq!(found, finding, "{status}");
+                assert!(meaning.contains(part), "{status}: {meaning}");
+            }
+        }
     }
 }

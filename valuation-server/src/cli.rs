@@ -159,7 +159,7 @@ struct PolicyArgs {
     options: OptionArgs,
 }
 
-/// The flags of what is off unless asked for.
+/// The flags of what decides beside the failure rate.
 #[derive(Args, Clone, Debug, Default)]
 struct OptionArgs {
     /// How many calls at once probe SuperCar when its time on the fallback is over; 3 successes
@@ -184,6 +184,26 @@ struct OptionArgs {
     /// off [default: off]
     #[arg(long, value_name = "ON|OFF")]
     follow_retry_after: Option<String>,
+
+    /// The time beyond which a call that has not ended is stalled; too many of them fail over before
+    /// they time out [default: off]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    stalled_calls: Option<String>,
+
+    /// How many stalled calls are too many, with --stalled-calls: a number of calls, or the share
+    /// that must be exceeded of the calls made in as long a time [default: 0.5]
+    #[arg(long, value_name = "CALLS|SHARE", allow_hyphen_values = true)]
+    stalled_limit: Option<String>,
+
+    /// Whether calls go back to SuperCar early if Premium fails by the same thresholds: on or off
+    /// [default: on]
+    #[arg(long, value_name = "ON|OFF")]
+    watch_fallback: Option<String>,
+
+    /// What it means if a provider answers with client errors only (404, 401, 403, ...): warn, or
+    /// failure, which counts them as failures too, so that they fail over [default: warn]
+    #[arg(long, value_name = "WARN|FAILURE")]
+    client_error_streak: Option<String>,
 }
 
 /// The flags of `demo`. It reads neither the environment nor a file, so that it runs the same
@@ -302,6 +322,10 @@ impl PolicyArgs {
         insert(&mut flags, Setting::SlowCall, self.options.slow_call.as_ref());
         insert(&mut flags, Setting::SlowRate, self.options.slow_rate.as_ref());
         insert(&mut flags, Setting::FollowRetryAfter, self.options.follow_retry_after.as_ref());
+        insert(&mut flags, Setting::StalledCalls, self.options.stalled_calls.as_ref());
+        insert(&mut flags, Setting::StalledLimit, self.options.stalled_limit.as_ref());
+        insert(&mut flags, Setting::WatchFallback, self.options.watch_fallback.as_ref());
+        insert(&mut flags, Setting::ClientErrorStreak, self.options.client_error_streak.as_ref());
         flags
     }
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use failover::{
-    Failover, FailoverLayer, FallbackFailing, ManualClock, Outcome, Policy, Probing, Rescue, Route,
-    State, WatchedFallback,
+    Cause, Condition, Event, Failover, FailoverLayer, FallbackFailing, ManualClock, Outcome,
+    Policy, Probing, Rescue, Route, State, WatchedFallback,
 };
 use tower::{Layer, Service};
 
@@ -95,6 +95,46 @@ fn calls_go_back_early_when_the_fallback_fails_too_often_and_by_its_own_minimum(
     assert_eq!(rig.watched.route(), Route::Fallback);
     rig.calls(1);
     assert_eq!((rig.watched.route(), rig.watched.tally().calls()), (Route::Primary, 0));
+}
+
+#[test]
+fn the_event_says_that_the_fallback_is_failing_and_what_its_window_held() {
+    let gradual = Policy::builder().gradual_return(ratio(1, 2), 60 * SECOND).build().unwrap();
+    for (policy, to) in [(Policy::default(), State::Primary), (gradual, State::Returning)] {
+        let mut rig = rig(policy, FallbackFailing::GoBack);
+        let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = std::sync::Arc::clone(&events);
+        rig.watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+        rig.trip();
+        rig.fallback.0.set(true);
+        rig.calls(10);
+        let event = *events.lock().unwrap().last().unwrap();
+        let Cause::FallbackFailing { condition, tally } = event.cause else { panic!("{event:?}") };
+        assert_eq!((condition, tally.failures, event.to), (Condition::FailureRate, 10, to));
+        assert_eq!(event.cause.as_str(), "fallback_failing");
+    }
+}
+
+/// A dry run of the fallback's policy counts and ends nothing; swapped, it does.
+#[test]
+fn the_fallbacks_policy_can_be_swapped_by_a_handle_of_its_own() {
+    let watched = Watched::new(Policy::default());
+    let fallback = Switch(Rc::default());
+    let dry = Policy::builder().dry_run().build().unwrap();
+    let layer = FailoverLayer::with_monitor(fallback.clone(), watched.monitor.clone())
+        .watch_fallback(dry, FallbackFailing::GoBack);
+    let mut service = layer.layer(Switch(Rc::default()));
+    watched.trip();
+    fallback.0.set(true);
+    for _ in 0..50 {
+        let _ = call(&mut service);
+    }
+    assert_eq!(watched.route(), Route::Fallback);
+    layer.fallback_handle().swap_policy(Policy::default());
+    for _ in 0..10 {
+        let _ = call(&mut service);
+    }
+    assert_eq!(watched.route(), Route::Primary);
 }
 
 #[test]
@@ -193,6 +233,24 @@ fn rescues_by_the_fallback_change_nothing_while_calls_are_on_the_primary() {
         assert_eq!(call(&mut service), Err("failed"));
     }
     assert_eq!((watched.route(), watched.tally().failures), (Route::Primary, 100));
+}
+
+#[test]
+fn in_a_dry_run_rescues_that_fail_end_no_more_than_a_rehearsed_time() {
+    let watched = Watched::new(Policy::builder().dry_run().build().unwrap());
+    let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&events);
+    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.cause.as_str()));
+    let (primary, fallback) = (Switch(Rc::default()), Switch(Rc::default()));
+    let layer = FailoverLayer::with_monitor(fallback.clone(), watched.monitor.clone())
+        .watch_fallback(Policy::default(), FallbackFailing::GoBack);
+    let mut service = layer.rescue(Rescue::cloning()).layer(primary.clone());
+    primary.0.set(true);
+    fallback.0.set(true);
+    for _ in 0..20 {
+        let _ = call(&mut service);
+    }
+    assert_eq!(*events.lock().unwrap(), ["would_trip", "would_revert"]);
 }
 
 #[test]

@@ -43,6 +43,16 @@ pub enum Kind {
         /// same time.
         epoch: u32,
     },
+    /// A provider gives nothing but client errors, or a valuation again.
+    #[serde(rename_all = "camelCase")]
+    ClientErrors {
+        /// The provider's name.
+        provider: &'static str,
+        /// Whether they go on, or are over.
+        ongoing: bool,
+        /// How many answers were client errors so far.
+        answers: u64,
+    },
     /// An operator ordered something.
     #[serde(rename_all = "camelCase")]
     Order {

@@ -14,6 +14,7 @@
 //! question that was given up are logged as cancelled. The database has a deadline of its own after
 //! that.
 
+mod client_errors;
 mod memory;
 mod operator;
 mod records;
@@ -248,6 +249,7 @@ impl<K: Clock> App<K> {
         let metrics = Metrics::new(Sources {
             failovers,
             calls: Arc::clone(self.providers.calls()),
+            client_errors: Arc::clone(self.providers.client_errors()),
             traffic: Arc::clone(&self.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),

@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use failover::{
-    Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Policy,
-    PolicyError, Probing, Ratio, Rescue, Route, State,
+    Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, FallbackFailing, Monitor,
+    Outcome, Policy, PolicyBuilder, PolicyError, Probing, Ratio, Rescue, Route, State,
+    WatchedFallback,
 };
 use tower::{Layer, ServiceExt};
 
+use super::client_errors::{Watch, Watched};
 use super::transition::{Transition, log, note};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, AuditLayer};
 use crate::config::{Config, Setting};
 use crate::domain::{CallOutcome, Provider, ProviderCall, Quote, QuoteError, Trace};
 use crate::providers::{ClientError, Premium, SuperCar};
-use crate::telemetry::ProviderCalls;
+use crate::telemetry::{ClientErrors, ProviderCalls};
 use crate::valuer::Quotes;
 
 /// How long a probe holds its place beyond a provider's deadline, by which it has ended: longer
@@ -35,14 +37,18 @@ const HINTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// SuperCar as the primary and Premium as the fallback, each call audited.
 #[derive(Clone, Debug)]
 pub struct Providers<K: Clock = CoarseClock> {
-    layer: FailoverLayer<Audit<Premium>, Judge, K>,
-    supercar: Audit<SuperCar>,
+    layer: FailoverLayer<Fallback<K>, Judge, K>,
+    supercar: Audit<Watched<SuperCar, K>>,
     rescue: bool,
     /// The configuration whose policy is in force. Locked where an operator changes it or looks.
     config: Arc<Mutex<Config>>,
     events: Arc<Journal>,
     calls: Arc<ProviderCalls>,
+    client_errors: Arc<ClientErrors>,
 }
+
+/// Premium, with a window of its own.
+type Fallback<K> = WatchedFallback<Audit<Watched<Premium, K>>, Judge, K>;
 
 /// Which results speak against a provider.
 type Judge = fn(&Result<Quote, QuoteError>) -> Outcome;
@@ -104,20 +110,29 @@ impl<K: Clock> Providers<K> {
             move |call: &ProviderCall, trace: &Trace| calls.note(call, trace)
         };
         let events = Arc::new(Journal::default());
+        let client_errors = Arc::new(ClientErrors::new(config.client_errors_as_failures));
+        let watch = Arc::new(Watch {
+            client_errors: Arc::clone(&client_errors),
+            clock: clock.clone(),
+            events: Arc::clone(&events),
+        });
         let layer = FailoverLayer::with_monitor(
-            AuditLayer.layer(premium).classifying(outcome).telling(tell()),
+            AuditLayer.layer(Watched::new(premium, &watch)).classifying(outcome).telling(tell()),
             Monitor::with_clock(policy, clock),
         )
         .named(Self::NAME)
         .classify(judge as Judge)
+        .watch_fallback_by(fallback_policy(config)?, FallbackFailing::GoBack, judge as Judge)
         .observe(log)
         .observe({
             let events = Arc::clone(&events);
             move |event: &Event| note(&events, event)
         });
-        let supercar = AuditLayer.layer(supercar).classifying(outcome).telling(tell());
+        let supercar =
+            AuditLayer.layer(Watched::new(supercar, &watch)).classifying(outcome).telling(tell());
         let config_in_force = Arc::new(Mutex::new(config.clone()));
-        Ok(Self { layer, supercar, rescue: config.rescue, config: config_in_force, events, calls })
+        let rescue = config.rescue;
+        Ok(Self { layer, supercar, rescue, config: config_in_force, events, calls, client_errors })
     }
 
     /// Quotes from whichever provider the route says.
@@ -160,6 +175,12 @@ impl<K: Clock> Providers<K> {
         &self.calls
     }
 
+    /// The streaks of client errors of both.
+    #[must_use]
+    pub fn client_errors(&self) -> &Arc<ClientErrors> {
+        &self.client_errors
+    }
+
     /// What happened to the failover lately.
     #[must_use]
     pub fn events(&self) -> &Journal {
@@ -178,7 +199,11 @@ impl<K: Clock> Providers<K> {
         let mut config = self.lock();
         let amended = config.amended(changes)?;
         let refused = |error| Refusal { field: field(&error).into(), message: setting(&error) };
-        self.handle().swap_policy(policy(&amended).map_err(refused)?);
+        let (policy, fallback) = (policy(&amended), fallback_policy(&amended));
+        let (policy, fallback) = (policy.map_err(refused)?, fallback.map_err(refused)?);
+        self.handle().swap_policy(policy);
+        self.layer.fallback_handle().swap_policy(fallback);
+        self.client_errors.set_as_failures(amended.client_errors_as_failures);
         *config = amended;
         Ok(())
     }
@@ -194,13 +219,28 @@ impl<K: Clock> Providers<K> {
     }
 }
 
-/// The policy of a configuration: what it does not ask for stays off.
-fn policy(config: &Config) -> Result<Policy, PolicyError> {
-    let mut policy = Policy::builder()
+/// The thresholds that hold for both providers.
+fn thresholds(config: &Config) -> PolicyBuilder {
+    let policy = Policy::builder()
         .failure_rate(config.failure_rate)
         .minimum_calls(config.min_calls.into())
-        .window(config.window, Policy::default().buckets())
-        .revert_after(config.revert_after);
+        .window(config.window, Policy::default().buckets());
+    match config.stalled_calls {
+        Some(after) => policy.stalled_calls(after, config.stalled_limit),
+        None => policy,
+    }
+}
+
+/// When Premium is failing too. A dry run counts its calls, and ends no time on the fallback. Slow
+/// calls are not in it: the time is SuperCar's, and Premium may be slower all the time.
+fn fallback_policy(config: &Config) -> Result<Policy, PolicyError> {
+    let policy = thresholds(config);
+    if config.watch_fallback { policy.build() } else { policy.dry_run().build() }
+}
+
+/// The policy of a configuration: what it does not ask for stays off.
+fn policy(config: &Config) -> Result<Policy, PolicyError> {
+    let mut policy = thresholds(config).revert_after(config.revert_after);
     if let Some(probes) = config.probes {
         let lease = config.provider_timeout.saturating_add(PROBE_GRACE);
         policy = policy.probing(Probing::new(probes).successes(SUCCESSES).lease(lease));
@@ -273,6 +313,8 @@ fn field(error: &PolicyError) -> &'static str {
         PolicyError::SlowerThan(_) => "slow-call",
         PolicyError::SlowRate(_) => "slow-rate",
         PolicyError::Hints { .. } => "follow-retry-after",
+        PolicyError::StalledAfter(_) => "stalled-calls",
+        PolicyError::StallLimit(_) => "stalled-limit",
         _ => "the failover settings",
     }
 }

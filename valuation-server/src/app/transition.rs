@@ -40,6 +40,12 @@ impl Transition {
             Cause::ProbesFailed { revert_after } => {
                 format!("a probe failed; back in {}", format_duration(*revert_after))
             }
+            Cause::FallbackFailing { condition, tally } => {
+                let held = held(*condition, *tally);
+                format!(
+                    "Premium is failing too ({held}), before its time is over; counts start from zero"
+                )
+            }
             Cause::Returning { over } => {
                 let (over, until) = (format_duration(*over), over_now(event.from));
                 format!("{until}; all calls in {over}; counts start from zero")
@@ -57,14 +63,24 @@ impl Transition {
 
 /// The condition that held, and for how long calls go to the fallback.
 fn tripped(condition: Condition, tally: Tally, revert_after: Duration) -> String {
-    let (calls, back) = (tally.calls(), format_duration(revert_after));
-    let held = match condition {
+    format!("{}; back in {}", held(condition, tally), format_duration(revert_after))
+}
+
+/// The condition that held for a provider, and the counts that it held for.
+fn held(condition: Condition, tally: Tally) -> String {
+    let calls = tally.calls();
+    match condition {
         Condition::FailureRate => format!("{} of its last {calls} calls failed", tally.failures),
         Condition::SlowCalls => format!("{} of its last {calls} calls were slow", tally.slow),
+        Condition::StalledCalls { stalled, admitted: Some(admitted) } => {
+            format!("{stalled} of {admitted} calls were stalled")
+        }
+        Condition::StalledCalls { stalled, admitted: None } => {
+            format!("{stalled} calls were stalled")
+        }
         // No setting asks for another one.
         other => format!("{other:?} held"),
-    };
-    format!("{held}; back in {back}")
+    }
 }
 
 /// What is over when calls go to SuperCar, by what was before.
@@ -79,7 +95,8 @@ fn over_now(before: State) -> &'static str {
 /// Writes an event into the log: as a warning where it is for the worse.
 pub(super) fn log(event: &Event) {
     let message = message(event);
-    if event.route == Route::Fallback && event.from.as_str() != event.to.as_str() {
+    let is_worse = event.route == Route::Fallback && event.from != event.to;
+    if is_worse || matches!(event.cause, Cause::FallbackFailing { .. }) {
         tracing::warn!("{message}");
     } else {
         tracing::info!("{message}");

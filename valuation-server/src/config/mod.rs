@@ -22,7 +22,7 @@ use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
 
 pub use capacity::{Capacity, Durability};
 pub use error::ConfigError;
-pub use failover::{Ratio, RatioError};
+pub use failover::{Ratio, RatioError, StallLimit};
 pub use secret::Secret;
 pub use setting::{Origin, Setting};
 
@@ -68,6 +68,16 @@ pub struct Config {
     pub slow_rate: Ratio,
     /// Whether SuperCar's `Retry-After` says how long calls go to the fallback. Default: off.
     pub follow_retry_after: bool,
+    /// The time beyond which a call to a provider is stalled, so far below the deadline that it is
+    /// seen before it; `None` if none is. Default: none.
+    pub stalled_calls: Option<Duration>,
+    /// How many stalled calls are too many. Means nothing without `stalled_calls`. Default: more than
+    /// half of the calls of as long a time.
+    pub stalled_limit: StallLimit,
+    /// Whether a failing Premium ends the time on the fallback. Default: on.
+    pub watch_fallback: bool,
+    /// Whether a provider's client errors are failures while it gives nothing else. Default: off.
+    pub client_errors_as_failures: bool,
     /// Where the operators' side listens, which is a loopback address or needs a token; `None` where
     /// there is no such side. Default: none.
     pub admin_listen: Option<SocketAddr>,
@@ -199,6 +209,10 @@ impl Config {
             slow_call: None,
             slow_rate: Ratio::HALF,
             follow_retry_after: false,
+            stalled_calls: None,
+            stalled_limit: StallLimit::Share(Ratio::HALF),
+            watch_fallback: true,
+            client_errors_as_failures: false,
             admin_listen: None,
             admin_token: None,
             log_format: LogFormat::Text,
@@ -218,7 +232,7 @@ impl Config {
     }
 
     /// Reads one value by its rule, which explains a refusal or leaves it at the empty text. In the
-    /// order of the settings: the rule of a slow call looks at the deadline.
+    /// order of the settings: the rules of slow and stalled calls look at the deadline.
     fn set(&mut self, setting: Setting, text: &str) -> Result<(), String> {
         match setting {
             Setting::Listen => self.listen = rules::address(text)?,
@@ -237,6 +251,14 @@ impl Config {
             Setting::SlowCall => self.slow_call = rules::slow_call(text, self.provider_timeout)?,
             Setting::SlowRate => self.slow_rate = rules::below_one(text)?,
             Setting::FollowRetryAfter => self.follow_retry_after = rules::on_or_off(text)?,
+            Setting::StalledCalls => {
+                self.stalled_calls = rules::stalled_calls(text, self.provider_timeout)?;
+            }
+            Setting::StalledLimit => self.stalled_limit = rules::stalled_limit(text)?,
+            Setting::WatchFallback => self.watch_fallback = rules::on_or_off(text)?,
+            Setting::ClientErrorStreak => {
+                self.client_errors_as_failures = rules::client_error_streak(text)?;
+            }
             Setting::AdminListen => self.admin_listen = rules::address_or_off(text)?,
             Setting::AdminToken => self.admin_token = Some(rules::token(text)?),
             Setting::LogFormat => self.log_format = rules::log_format(text)?,

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BaseUrl, LogFormat, PremiumRange, Ratio, Secret};
+use super::{BaseUrl, LogFormat, PremiumRange, Ratio, Secret, StallLimit};
 
 /// The longest duration that a setting takes: far from the range of any clock.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The shortest window: its ten buckets take at least 1 ms each.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(10);
+/// The shortest time of a stalled call: the failover looks four times in it.
+const SHORTEST_STALL: Duration = Duration::from_millis(4);
 /// The most calls that probe at once: what the failover takes.
 const MOST_PROBES: u32 = 1_000;
 /// The lengths of a token: long enough not to be guessed, and short enough for a header.
@@ -75,6 +77,38 @@ pub(super) fn slow_call(
         return Err(format!("calls end after {deadline}"));
     }
     Ok(slow_call)
+}
+
+/// A call is seen to be stalled up to a quarter of the time after it: later than the deadline, it has
+/// ended.
+pub(super) fn stalled_calls(
+    text: &str,
+    provider_timeout: Duration,
+) -> Result<Option<Duration>, String> {
+    let stalled_calls = duration_or_off(text)?;
+    match stalled_calls {
+        Some(time) if time < SHORTEST_STALL => Err(String::new()),
+        Some(time) if time.saturating_mul(5) > provider_timeout.saturating_mul(4) => {
+            let deadline = humantime::format_duration(provider_timeout);
+            Err(format!("calls end after {deadline}"))
+        }
+        _ => Ok(stalled_calls),
+    }
+}
+
+pub(super) fn stalled_limit(text: &str) -> Result<StallLimit, String> {
+    match text.parse() {
+        Ok(calls) if calls >= 1 => Ok(StallLimit::Calls(calls)),
+        _ => below_one(text).map(StallLimit::Share),
+    }
+}
+
+pub(super) fn client_error_streak(text: &str) -> Result<bool, String> {
+    match text {
+        "warn" => Ok(false),
+        "failure" => Ok(true),
+        _ => Err(String::new()),
+    }
 }
 
 pub(super) fn probes(text: &str) -> Result<Option<u32>, String> {

@@ -40,6 +40,14 @@ pub enum Setting {
     SlowRate,
     /// Whether SuperCar's own word says how long calls go to the fallback.
     FollowRetryAfter,
+    /// The time beyond which a call to a provider is stalled.
+    StalledCalls,
+    /// How many stalled calls are too many.
+    StalledLimit,
+    /// Whether a failing Premium ends the time on the fallback.
+    WatchFallback,
+    /// What a streak of client errors of a provider means.
+    ClientErrorStreak,
     /// Where the operators' side listens.
     AdminListen,
     /// What an operator has to show.
@@ -60,7 +68,7 @@ pub enum Setting {
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 28] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -77,6 +85,10 @@ impl Setting {
         Self::SlowCall,
         Self::SlowRate,
         Self::FollowRetryAfter,
+        Self::StalledCalls,
+        Self::StalledLimit,
+        Self::WatchFallback,
+        Self::ClientErrorStreak,
         Self::AdminListen,
         Self::AdminToken,
         Self::LogFormat,
@@ -89,7 +101,7 @@ impl Setting {
 
     /// Those that say when to fail over and how to come back, which an operator may change while
     /// the server runs.
-    pub const POLICY: [Self; 9] = [
+    pub const POLICY: [Self; 13] = [
         Self::FailureRate,
         Self::MinCalls,
         Self::Window,
@@ -99,6 +111,10 @@ impl Setting {
         Self::SlowCall,
         Self::SlowRate,
         Self::FollowRetryAfter,
+        Self::StalledCalls,
+        Self::StalledLimit,
+        Self::WatchFallback,
+        Self::ClientErrorStreak,
     ];
 
     /// The key in the file; the flag is the same after `--`.
@@ -121,6 +137,10 @@ impl Setting {
             Self::SlowCall => "slow-call",
             Self::SlowRate => "slow-rate",
             Self::FollowRetryAfter => "follow-retry-after",
+            Self::StalledCalls => "stalled-calls",
+            Self::StalledLimit => "stalled-limit",
+            Self::WatchFallback => "watch-fallback",
+            Self::ClientErrorStreak => "client-error-streak",
             Self::AdminListen => "admin-listen",
             Self::AdminToken => "admin-token",
             Self::LogFormat => "log-format",
@@ -174,7 +194,18 @@ impl Setting {
             Self::RevertAfter | Self::ProviderTimeout => {
                 "a duration with its unit, from 1ms to 30days, such as 500ms, 60s or 5m"
             }
-            Self::Rescue | Self::FollowRetryAfter | Self::AccessLog => "on or off",
+            Self::Rescue | Self::FollowRetryAfter | Self::WatchFallback | Self::AccessLog => {
+                "on or off"
+            }
+            Self::StalledCalls => {
+                "off, or a duration with its unit, from 4ms to four fifths of provider-timeout, \
+                 such as 2s"
+            }
+            Self::StalledLimit => {
+                "a number of calls from 1, such as 20, or a share below 1 (which nothing could \
+                 exceed), such as 0.5, 1/3 or 50%"
+            }
+            Self::ClientErrorStreak => "warn or failure",
             Self::AdminListen => "off, or an IP address and a port, such as 127.0.0.1:9000",
             Self::AdminToken => "a text of 16 to 256 visible ASCII characters without spaces",
             Self::LogFormat => "text or json",

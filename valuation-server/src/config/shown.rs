@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use humantime::format_duration;
 
 use super::secret::REDACTED;
-use super::{Config, Durability, LogFormat, Origin, Setting};
+use super::{Config, Durability, LogFormat, Origin, Setting, StallLimit};
 use crate::providers::PremiumRange;
 
 impl Config {
@@ -36,6 +36,15 @@ impl Config {
             Setting::SlowCall => or_off(self.slow_call),
             Setting::SlowRate => self.slow_rate.to_string(),
             Setting::FollowRetryAfter => on(self.follow_retry_after),
+            Setting::StalledCalls => or_off(self.stalled_calls),
+            Setting::StalledLimit => match self.stalled_limit {
+                StallLimit::Calls(calls) => calls.to_string(),
+                StallLimit::Share(share) => share.to_string(),
+            },
+            Setting::WatchFallback => on(self.watch_fallback),
+            Setting::ClientErrorStreak => {
+                if self.client_errors_as_failures { "failure" } else { "warn" }.to_owned()
+            }
             Setting::AdminListen => {
                 self.admin_listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
             }

@@ -93,10 +93,14 @@ impl Fetch {
         &self.0.asked
     }
 
-    /// Asks for the head of the host's root, without credentials, and gives its status.
+    /// Asks for the head of the base URL, with its credentials, and gives its status.
     pub(super) async fn head(&self) -> Result<u16, Mishap> {
         let inner = &*self.0;
-        let asking = inner.client.send(inner.request(Method::HEAD, inner.root.clone()));
+        let mut request = inner.request(Method::HEAD, inner.uri(&inner.asked.base())?);
+        if let Some(authorization) = &inner.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        let asking = inner.client.send(request);
         match timeout(inner.deadline, asking).await {
             Ok(Ok(response)) => Ok(response.status().as_u16()),
             Ok(Err(error)) => Err(Mishap::of(&error, inner.client.is_https())),

@@ -83,8 +83,8 @@ pub struct Unreachable {
     pub message: String,
 }
 
-/// Says whether a provider's host speaks HTTP: the status of its answer to `HEAD /`, whatever it
-/// is. Neither credentials nor keys are sent, and nothing is asked that costs anything.
+/// The status that a provider answers to `HEAD` of its base URL, whatever it is. Credentials and keys
+/// are sent as with a question, so that a refusal is about them; no valuation is asked for.
 ///
 /// # Errors
 /// [`Unreachable`] if no answer comes within `deadline`, or the client can't be made.

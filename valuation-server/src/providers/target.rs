@@ -78,6 +78,12 @@ impl Asked {
         Some(Target { path, parameters: query })
     }
 
+    /// The base itself, with a slash at the end if it has no path.
+    pub(super) fn base(&self) -> Target {
+        let path = if self.path.is_empty() { "/" } else { &self.path };
+        Target { path: path.to_owned(), parameters: String::new() }
+    }
+
     /// The target as it is sent: path and query.
     pub(super) fn sent(&self, target: &Target) -> String {
         self.whole("", target, &self.query)

@@ -102,8 +102,8 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
         (ErrorCode::Status, Some(404)) => tell!(debug, "an answer like any other"),
         (ErrorCode::Status, Some(status)) if is_refusal(*status) => tell!(
             warn,
-            "it is up and does not take our request, so that nobody else is asked and the client \
-             gets 502: are its URL and credentials right in the configuration?"
+            "it is up and does not take our request, which is a failure only by \
+             --client-error-streak: are its URL and credentials right in the configuration?"
         ),
         (ErrorCode::Cancelled, _) => tell!(info, "we gave it up, as at a stop"),
         (ErrorCode::Panic, _) => tell!(error, "a fault of this program"),

@@ -11,8 +11,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::ProviderCalls;
 use super::process::Process;
+use super::{ClientErrors, ProviderCalls};
 use crate::histogram::Reading;
 use crate::http::Traffic;
 use crate::store::Store;
@@ -25,6 +25,8 @@ pub struct Sources {
     pub failovers: failover::metrics::Metrics,
     /// Calls to the providers.
     pub calls: Arc<ProviderCalls>,
+    /// Streaks of client errors of the providers.
+    pub client_errors: Arc<ClientErrors>,
     /// Requests on the public side.
     pub traffic: Arc<Traffic>,
     /// The database and its writer.
@@ -117,6 +119,25 @@ impl Sources {
         for (provider, result, durations) in self.calls.series() {
             let labels = [("provider", provider), ("result", result.as_str())];
             histogram(&mut family.encode_family(&labels)?, &durations, NANOS)?;
+        }
+        let streaks = self.client_errors.series();
+        let help = "Answers with a client error (4xx but 408 and 429) since the provider's last valuation.";
+        let name = "valuation_provider_client_error_streak";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (provider, length, _) in streaks {
+            let labels = [("provider", provider.name())];
+            family
+                .encode_family(&labels)?
+                .encode_gauge(&i64::try_from(length).unwrap_or(i64::MAX))?;
+        }
+        let help =
+            "1 while the provider gives nothing but client errors: a wrong path or key in its URL.";
+        let name = "valuation_provider_only_client_errors";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (provider, _, reported) in streaks {
+            family
+                .encode_family(&[("provider", provider.name())])?
+                .encode_gauge(&i64::from(reported))?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the server tells of itself: the log, and the metrics.
 
 mod calls;
+mod client_errors;
 mod metrics;
 mod process;
 
@@ -12,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::LogFormat;
 
 pub use calls::ProviderCalls;
+pub use client_errors::{ANSWERS, Change, ClientErrors, QUIET};
 pub use metrics::{Metrics, Sources};
 
 /// Starts the log: lines on standard error. `RUST_LOG` chooses what is in it, as `info` (the

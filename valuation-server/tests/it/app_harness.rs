@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::app::{App, Ended, Providers};
+use valuation_server::app::{App, Ended, Providers, State};
 use valuation_server::config::{Config, Setting};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
@@ -29,6 +30,23 @@ pub(crate) struct TestApp {
     pub(crate) folder: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Ended>,
+}
+
+/// Changes of the route, in words.
+pub(crate) type Told = Arc<Mutex<Vec<(State, String)>>>;
+
+/// Collects the changes of the route, in words.
+pub(crate) fn listen(providers: &Providers<ManualClock>) -> Told {
+    let told = Told::default();
+    let teller = Arc::clone(&told);
+    providers.on_transition(move |transition| {
+        teller.lock().unwrap().push((transition.state, transition.because.clone()));
+    });
+    told
+}
+
+pub(crate) fn told(told: &Told) -> Vec<(State, String)> {
+    std::mem::take(&mut *told.lock().unwrap())
 }
 
 async fn ask(address: SocketAddr, request: &str) -> Answer {
@@ -132,6 +150,25 @@ impl TestApp {
             statuses.push(self.put(&format!("{mark}{car}")).await.status);
         }
         statuses
+    }
+
+    /// Clients that ask for a new car each, once a provider that hangs has all their calls.
+    pub(crate) async fn ask_and_wait(
+        &self,
+        hanging: &Simulator,
+        mark: &str,
+        cars: u64,
+    ) -> Vec<Client> {
+        let (mut clients, before) = (Vec::new(), hanging.calls());
+        for car in 0..cars {
+            let mut client = Client::connect(self.address).await;
+            client.send(put(&format!("/valuations/{mark}{car}"), "{\"mileage\": 1}")).await;
+            clients.push(client);
+        }
+        while hanging.calls() < before + cars {
+            tokio::task::yield_now().await;
+        }
+        clients
     }
 
     pub(crate) fn calls(&self) -> (u64, u64) {

@@ -2,38 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use failover::ManualClock;
 use tower::ServiceExt;
 use valuation_server::app::{Providers, State};
-use valuation_server::config::{Config, Ratio, Setting};
+use valuation_server::config::{Config, Ratio, Setting, StallLimit};
 use valuation_server::demo::simulator::{Fault, Mode};
 use valuation_server::domain::Provider;
 use valuation_server::providers::BaseUrl;
 
-use crate::app_harness::{TestApp, broken, provider};
+use crate::app_harness::{TestApp, Told, broken, listen, provider, told};
 use crate::stub::{Act, GOOD_JSON, Stub, request, response};
 
 const SUPERCAR: &str = "SuperCar Valuations";
 const PREMIUM: &str = "Premium Car Valuations";
-
-type Told = Arc<Mutex<Vec<(State, String)>>>;
-
-/// Collects the changes of the route, in words.
-fn listen(providers: &Providers<ManualClock>) -> Told {
-    let told = Told::default();
-    let teller = Arc::clone(&told);
-    providers.on_transition(move |transition| {
-        teller.lock().unwrap().push((transition.state, transition.because.clone()));
-    });
-    told
-}
-
-fn told(told: &Told) -> Vec<(State, String)> {
-    std::mem::take(&mut *told.lock().unwrap())
-}
 
 fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
@@ -236,6 +219,24 @@ async fn with_the_defaults_no_call_is_slow() {
     assert_eq!(told(&heard), []);
 }
 
+#[tokio::test]
+async fn premium_may_be_slower_than_supercars_slow_call() {
+    let clock = ManualClock::new();
+    let body = "<root><ValuationPrivateSaleMinimum>1</ValuationPrivateSaleMinimum>\
+        <ValuationPrivateSaleMaximum>2</ValuationPrivateSaleMaximum></root>";
+    let time = Act::Advance(clock.clone(), Duration::from_secs(3));
+    let premium = Stub::start(vec![time, response("200 OK", body.as_bytes())]).await;
+    let mut config = config("http://127.0.0.1:9", &[(Setting::SlowCall, "2s")]);
+    config.premium_url = BaseUrl::parse(&premium.url()).unwrap();
+    let providers = Providers::new(&config, clock).unwrap();
+    let heard = listen(&providers);
+    for car in 0..30 {
+        let quote = providers.quotes().oneshot(request(&format!("A{car}"))).await.unwrap();
+        assert_eq!(quote.provider(), Provider::Premium);
+    }
+    assert_eq!(told(&heard).len(), 1, "it trips, and does not come back");
+}
+
 #[test]
 fn as_many_probes_as_the_setting_takes_make_a_policy() {
     let most = config("http://127.0.0.1:9", &[(Setting::Probes, "1000")]);
@@ -259,6 +260,14 @@ fn a_policy_that_makes_no_sense_is_named_by_its_setting() {
             shown(|config| {
                 config.slow_call = Some(Duration::from_secs(1));
                 config.slow_rate = Ratio::ONE;
+            }),
+        ),
+        ("stalled-calls", shown(|config| config.stalled_calls = Some(Duration::ZERO))),
+        (
+            "stalled-limit",
+            shown(|config| {
+                config.stalled_calls = Some(Duration::from_secs(1));
+                config.stalled_limit = StallLimit::Calls(0);
             }),
         ),
     ] {

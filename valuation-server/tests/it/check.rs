@@ -9,6 +9,7 @@ use valuation_server::demo::simulator::{Pace, Simulator};
 use valuation_server::store::{Store, StoreConfig};
 
 use crate::process_harness::{Process, binary, simulators};
+use crate::stub::{Stub, response};
 
 /// All files in a folder, with their content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -37,7 +38,7 @@ fn check(database: &Path, supercar: &Simulator, premium: &Simulator) -> Command 
 }
 
 #[tokio::test]
-async fn before_the_first_start_all_is_well_and_no_file_is_made() {
+async fn before_the_first_start_nothing_is_wrong_and_no_file_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let database = folder.path().join("v.sqlite");
@@ -45,7 +46,8 @@ async fn before_the_first_start_all_is_well_and_no_file_is_made() {
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("v.sqlite: not there yet; serve makes it"), "{out}");
     assert!(out.contains("SuperCar Valuations at http://127.0.0.1"), "{out}");
-    assert!(out.ends_with("All is well.\n"), "{out}");
+    // The simulators answer 404 there, which proves nothing.
+    assert!(out.ends_with("Nothing wrong was found; 2 of 4 checks prove nothing.\n"), "{out}");
     assert_eq!(files(folder.path()), BTreeMap::new());
     assert_eq!((supercar.calls(), premium.calls()), (0, 0), "nobody was asked for a valuation");
 }
@@ -124,7 +126,7 @@ async fn what_is_wrong_is_named_and_the_code_is_1() {
     assert!(out.contains("its folder does not exist"), "{out}");
     assert!(out.contains("FAIL  SuperCar Valuations at http://127.0.0.1"), "{out}");
     assert!(out.contains("CONNECT"), "{out}");
-    assert!(out.contains("ok    Premium Car Valuations at "), "{out}");
+    assert!(out.contains("?     Premium Car Valuations at "), "{out}");
     assert!(out.ends_with("2 of 4 checks failed.\n"), "{out}");
 }
 
@@ -145,6 +147,36 @@ async fn a_damaged_database_is_told_though_its_schema_can_be_read() {
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("v.sqlite: it is damaged ("), "{out}");
     assert_eq!(std::fs::read(&database).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn what_a_providers_status_proves_is_said_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    for (status, label, part, code) in [
+        ("200 OK", "ok   ", "the first call shows", 0),
+        ("301 Moved Permanently", "?    ", "has the URL moved?", 0),
+        ("401 Unauthorized", "FAIL ", "credentials and keys in the URL", 1),
+        ("404 Not Found", "?    ", "says nothing about the path of valuations", 0),
+        ("503 Service Unavailable", "FAIL ", "unhealthy", 1),
+    ] {
+        let stub = Stub::start(vec![response(status, b"")]).await;
+        let url = format!("http://user:s3cret@{}/v1/?key=k3y", stub.address);
+        let mut command = binary();
+        command
+            .stdout(std::process::Stdio::piped())
+            .args(["check", "--supercar-url", &url, "--premium-url", &url, "--database"])
+            .arg(folder.path().join("v.sqlite"));
+        let (exit, out, _) = said(&mut command).await;
+        let line = out.lines().find(|line| line.contains("SuperCar")).unwrap();
+        assert!(line.starts_with(label) && line.contains(part), "{out}");
+        assert_eq!(exit, code, "{out}");
+        assert!(!out.contains("s3cret") && !out.contains("k3y"), "{out}");
+        // Asked as a question is, and for no valuation.
+        let heads = stub.heads();
+        assert_eq!(heads.len(), 2);
+        assert!(heads[0].starts_with("HEAD /v1?key=k3y HTTP/1.1\r\n"), "{heads:?}");
+        assert!(heads[0].contains("authorization: Basic dXNlcjpzM2NyZXQ="), "{heads:?}");
+    }
 }
 
 #[tokio::test]

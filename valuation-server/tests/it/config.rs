@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
 use valuation_server::config::{
-    Capacity, Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting,
+    Capacity, Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
 use valuation_server::providers::{BaseUrl, PremiumRange};
 
@@ -48,6 +48,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
     assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
     assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
+    let half = StallLimit::Share(Ratio::HALF);
+    assert_eq!((config.stalled_calls, config.stalled_limit), (None, half));
+    assert!(config.watch_fallback && !config.client_errors_as_failures);
     assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
     assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
     assert_eq!(config.capacity, Capacity::default());
@@ -74,6 +77,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::SlowCall, "500ms"),
         (Setting::SlowRate, "25%"),
         (Setting::FollowRetryAfter, "on"),
+        (Setting::StalledCalls, "600ms"),
+        (Setting::StalledLimit, "20"),
+        (Setting::WatchFallback, "off"),
+        (Setting::ClientErrorStreak, "failure"),
         (Setting::AdminListen, "0.0.0.0:9001"),
         (Setting::AdminToken, "0123456789abcdef"),
         (Setting::LogFormat, "json"),
@@ -109,6 +116,9 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.slow_call, Some(Duration::from_millis(500)));
         assert_eq!(config.slow_rate, "1/4".parse().unwrap());
         assert!(config.follow_retry_after);
+        assert_eq!(config.stalled_calls, Some(Duration::from_millis(600)));
+        assert_eq!(config.stalled_limit, StallLimit::Calls(20));
+        assert!(!config.watch_fallback && config.client_errors_as_failures);
         assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
         assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
         assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
@@ -213,6 +223,13 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--slow-call", "5s", "below provider-timeout, such as 2s: calls end after 5s"),
         ("--slow-rate", "1", "nothing exceeds 1"),
         ("--follow-retry-after", "7s", "on or off"),
+        ("--stalled-calls", "3ms", "from 4ms to four fifths of provider-timeout"),
+        ("--stalled-calls", "4001ms", "such as 2s: calls end after 5s"),
+        ("--stalled-limit", "1.5", "or a share below 1"),
+        ("--stalled-limit", "100%", "nothing exceeds 1"),
+        ("--stalled-limit", "-1", "a number of calls from 1"),
+        ("--watch-fallback", "yes", "on or off"),
+        ("--client-error-streak", "on", "warn or failure"),
         ("--admin-listen", "9000", "off, or an IP address and a port"),
         ("--admin-listen", "0.0.0.0:9000", "choose a loopback address, or set admin-token"),
         ("--admin-listen", "[::]:9000", "choose a loopback address, or set admin-token"),
@@ -240,6 +257,22 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         let shown = error(serve_with_file(&text, &others));
         assert!(shown.starts_with(setting.key()), "{shown}");
         assert!(shown.contains("settings.toml, line 3): "), "{shown}");
+    }
+}
+
+#[test]
+fn stalled_calls_take_four_fifths_of_the_deadline_and_a_limit_of_either_kind() {
+    for (time, limit, expected) in [
+        ("4s", "1", StallLimit::Calls(1)),
+        ("4ms", "0.25", StallLimit::Share("1/4".parse().unwrap())),
+        ("off", "0", StallLimit::Share("0".parse().unwrap())),
+    ] {
+        let flags = ["--stalled-calls", time, "--stalled-limit", limit];
+        let config = serve(&[&URLS[..], &flags].concat(), &[]).unwrap();
+        assert_eq!(config.stalled_limit, expected);
+        let again = serve_with_file(&config.to_toml(), &[]).unwrap();
+        let settings = |config: &Config| (config.stalled_calls, config.stalled_limit);
+        assert_eq!(settings(&again), settings(&config));
     }
 }
 

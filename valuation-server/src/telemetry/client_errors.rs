@@ -1,0 +1,131 @@
+//! Streaks of client errors: a provider is up and answers, and none of its answers is a valuation.
+//!
+//! One 404 means an unknown vehicle. When nothing else comes, the path in the provider's URL is wrong,
+//! or its key, and every PUT of a new vehicle fails although no call counts as a failure. A streak is
+//! reported
+//!
+//! - with the first 401, 402 or 403 since a valuation: that is about credentials;
+//! - otherwise after [`ANSWERS`] answers, if the provider has given no valuation since the start, or
+//!   none for [`QUIET`], so that a batch of unknown vehicles is not reported.
+//!
+//! Failures, such as time-outs, are not answers: they neither end a streak nor add to it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use failover::Moment;
+
+use crate::domain::Provider;
+
+/// The length from which a streak is reported.
+pub const ANSWERS: u64 = 10;
+/// How long ago the last valuation must be, if there was one.
+pub const QUIET: Duration = Duration::from_secs(60);
+
+/// The streaks of both providers, and whether they count as failures.
+#[derive(Debug)]
+pub struct ClientErrors {
+    streaks: [Mutex<Streak>; 2],
+    as_failures: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Streak {
+    length: u64,
+    last_valuation: Option<Moment>,
+    reported: bool,
+}
+
+/// What an answer changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is to be reported, after an answer with this status.
+    Began {
+        /// Its status.
+        status: u16,
+        /// How many answers were client errors so far.
+        length: u64,
+    },
+    /// A reported streak ended with a valuation.
+    Ended {
+        /// How many answers were client errors.
+        length: u64,
+    },
+}
+
+impl ClientErrors {
+    /// No streaks yet.
+    #[must_use]
+    pub fn new(as_failures: bool) -> Self {
+        Self { streaks: Default::default(), as_failures: AtomicBool::new(as_failures) }
+    }
+
+    /// Counts an answer: a valuation, or the status of a client error.
+    pub fn record(
+        &self,
+        provider: Provider,
+        now: Moment,
+        answer: Result<(), u16>,
+    ) -> Option<Change> {
+        let mut streak = self.streak(provider).lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(status) = answer else {
+            let Streak { length, reported, .. } = *streak;
+            *streak = Streak { last_valuation: Some(now), ..Streak::default() };
+            return reported.then_some(Change::Ended { length });
+        };
+        streak.length += 1;
+        let credentials = matches!(status, 401..=403);
+        if streak.reported || !(credentials || streak.is_long(now)) {
+            return None;
+        }
+        streak.reported = true;
+        Some(Change::Began { status, length: streak.length })
+    }
+
+    /// Whether a client error of this provider is a failure now: in a reported streak, by the setting.
+    #[must_use]
+    pub fn are_failures(&self, provider: Provider) -> bool {
+        self.as_failures() && self.read(provider).reported
+    }
+
+    /// Whether the setting makes failures of reported streaks.
+    #[must_use]
+    pub fn as_failures(&self) -> bool {
+        // Ordering: Relaxed. The flag stands for nothing but itself.
+        self.as_failures.load(Ordering::Relaxed)
+    }
+
+    /// Changes the setting, for answers from now on.
+    pub fn set_as_failures(&self, as_failures: bool) {
+        // Ordering: Relaxed, as above.
+        self.as_failures.store(as_failures, Ordering::Relaxed);
+    }
+
+    /// The length of each provider's streak, and whether it is reported.
+    pub(super) fn series(&self) -> [(Provider, u64, bool); 2] {
+        [Provider::SuperCar, Provider::Premium].map(|provider| {
+            let Streak { length, reported, .. } = self.read(provider);
+            (provider, length, reported)
+        })
+    }
+
+    fn streak(&self, provider: Provider) -> &Mutex<Streak> {
+        &self.streaks[usize::from(provider == Provider::Premium)]
+    }
+
+    // It is replaced as a whole or counted up: poison says nothing here.
+    fn read(&self, provider: Provider) -> Streak {
+        *self.streak(provider).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Streak {
+    fn is_long(&self, now: Moment) -> bool {
+        let quiet = |last: Moment| {
+            let nanos = now.as_nanos().saturating_sub(last.as_nanos());
+            Duration::from_nanos(nanos) >= QUIET
+        };
+        self.length >= ANSWERS && self.last_valuation.is_none_or(quiet)
+    }
+}
