@@ -112,6 +112,7 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         let json = self.json();
         assert_eq!(json["statusCode"], status);
         assert_eq!(json["error"], error);
