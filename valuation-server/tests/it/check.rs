@@ -150,10 +150,11 @@ async fn print_config_prints_and_starts_nothing() {
     let (code, out, log) = said(&mut command).await;
     assert_eq!((code, log.as_str()), (0, ""));
     let line = |key: &str| out.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
-    assert!(line("supercar-url").contains("\"http://REDACTED@h/?key=REDACTED\""), "{out}");
-    assert!(line("supercar-url").ends_with("# flag --supercar-url"), "{out}");
+    let url = line("# supercar-url");
+    assert!(url.contains("\"http://REDACTED@h/?key=REDACTED\""), "{out}");
+    assert!(url.ends_with("# flag --supercar-url; a secret, to be given again"), "{out}");
     assert!(line("premium-url").ends_with("# environment VALUATION_PREMIUM_URL"), "{out}");
-    assert!(line("admin-token").contains("\"REDACTED\""), "{out}");
+    assert!(line("# admin-token").contains("\"REDACTED\""), "{out}");
     assert!(line("min-calls").ends_with("# default"), "{out}");
     assert_eq!(files(folder.path()), BTreeMap::new());
 }

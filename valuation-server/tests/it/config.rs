@@ -1,6 +1,5 @@
 //! Flags before environment before file before defaults, and errors that name the setting.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -17,9 +16,7 @@ const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http:
 fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(flags)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("not serve") };
-    let environment: HashMap<&str, OsString> =
-        environment.iter().map(|(name, value)| (*name, value.into())).collect();
-    args.config(&|name| environment.get(name).cloned())
+    args.config(environment.iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 fn serve_with_file(text: &str, more: &[&str]) -> Result<Config, ConfigError> {
@@ -263,14 +260,49 @@ fn a_file_that_is_not_right_is_named_with_its_line() {
     assert!(shown.starts_with("the configuration file /nonexistent/x.toml can't be read: "));
 }
 
+#[test]
+fn a_variable_that_is_no_setting_is_refused_with_the_nearest_one_and_without_its_value() {
+    for (name, nearest) in [
+        ("VALUATION_MIN_CALL", "VALUATION_MIN_CALLS"),
+        ("VALUATION_REVERT", "VALUATION_REVERT_AFTER"),
+        ("VALUATION_CONFIG_FILE", "VALUATION_CONFIG"),
+        ("VALUATION_ADMIN_TOKENS", "VALUATION_ADMIN_TOKEN"),
+        ("VALUATION_SUPERCAR_PORT", "VALUATION_SUPERCAR_URL"),
+    ] {
+        let shown = error(serve(&URLS, &[(name, "c4n4ry")]));
+        assert_eq!(shown, format!("there is no setting {name}; the nearest is {nearest}"));
+    }
+    // Set to nothing it counts as not set, and another program's is nobody's business.
+    serve(&URLS, &[("VALUATION_MIN_CALL", ""), ("VALUATIONS", "1"), ("MIN_CALLS", "1")]).unwrap();
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_a_service_of_our_name_are_no_settings() {
+    let links = [
+        ("VALUATION_SERVER_SERVICE_HOST", "10.0.0.1"),
+        ("VALUATION_SERVER_SERVICE_PORT", "3000"),
+        ("VALUATION_SERVER_SERVICE_PORT_HTTP", "3000"),
+        ("VALUATION_SERVER_PORT", "tcp://10.0.0.1:3000"),
+        ("VALUATION_SERVER_PORT_3000_TCP_ADDR", "10.0.0.1"),
+        ("VALUATION_SERVICE_HOST", "10.0.0.2"),
+        ("VALUATION_PORT", "tcp://10.0.0.2:3000"),
+        ("VALUATION_WINDOW", "2s"),
+    ];
+    assert_eq!(serve(&URLS, &links).unwrap().window, Duration::from_secs(2));
+    let shown = error(serve(&URLS, &[links[6]]));
+    assert!(shown.starts_with("there is no setting VALUATION_PORT; "), "{shown}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_variable_that_is_not_unicode_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(&URLS)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("not serve") };
-    let odd = |name: &str| (name == "VALUATION_DATABASE").then(|| OsString::from_vec(vec![0xff]));
-    let shown = error(args.config(&odd));
+    let odd = OsString::from_vec(vec![0xff]);
+    // One with another program's name may be what it likes.
+    let odd = [(odd.clone(), odd.clone()), ("VALUATION_DATABASE".into(), odd)];
+    let shown = error(args.config(odd));
     assert!(shown.starts_with("VALUATION_DATABASE: ") && shown.contains("not Unicode"), "{shown}");
 }
 
@@ -343,6 +375,65 @@ fn the_printed_configuration_says_where_each_value_came_from_and_reads_back() {
 }
 
 #[test]
+fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given_again() {
+    let secrets = [
+        ("VALUATION_SUPERCAR_URL", "http://u:c4n4ry@s/a?b=c"),
+        ("VALUATION_PREMIUM_URL", "http://p/?key=c4n4ry"),
+        ("VALUATION_ADMIN_TOKEN", "c4n4ryc4n4ryc4n4ry"),
+    ];
+    let config = serve(&["--admin-listen", "0.0.0.0:9000"], &secrets).unwrap();
+    let printed = config.to_toml();
+    assert!(!printed.contains("c4n4ry"), "{printed}");
+    for (key, value) in [
+        ("supercar-url", "http://REDACTED@s/a?b=c"),
+        ("premium-url", "http://p/?key=REDACTED"),
+        ("admin-token", "REDACTED"),
+    ] {
+        let line = format!("# {key} = \"{value}\"");
+        let line = printed.lines().find(|found| found.starts_with(&line)).unwrap();
+        let variable = Setting::from_key(key).unwrap().variable();
+        let origin = format!("# environment {variable}; a secret, to be given again");
+        assert!(line.ends_with(&origin), "{line}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("printed.toml");
+    std::fs::write(&path, &printed).unwrap();
+    let file = ["--config", path.to_str().unwrap()];
+    let again = serve(&file, &secrets).unwrap();
+    assert_eq!(again.admin_token, config.admin_token);
+    assert_eq!(
+        (&again.supercar_url, &again.premium_url),
+        (&config.supercar_url, &config.premium_url)
+    );
+    for setting in Setting::ALL {
+        assert_eq!(again.shown(setting), config.shown(setting), "{setting:?}");
+    }
+    let without = error(serve(&file, &secrets[..1]));
+    assert!(without.contains("set --premium-url"), "{without}");
+    let without = error(serve(&file, &secrets[..2]));
+    assert!(without.contains("set admin-token (VALUATION_ADMIN_TOKEN)"), "{without}");
+}
+
+#[test]
+fn a_url_with_redacted_in_place_of_a_secret_is_refused_by_name() {
+    for url in [
+        "http://REDACTED@h/",
+        "http://u:REDACTED@h/",
+        "http://h/?key=REDACTED",
+        "http://h/?a=b&X-Api-Key=REDACTED&key=right",
+    ] {
+        let shown = error(serve(&["--supercar-url", url, "--premium-url", "http://p"], &[]));
+        assert!(shown.starts_with("--supercar-url: "), "{shown}");
+        assert!(shown.ends_with("it has REDACTED in place of a secret"), "{shown}");
+    }
+    // No secret is expected there.
+    serve(&["--supercar-url", "http://h/REDACTED?a=REDACTED", "--premium-url", "http://p"], &[])
+        .unwrap();
+    let token = [&URLS[..], &["--admin-token", "REDACTED"]].concat();
+    assert!(error(serve(&token, &[])).starts_with("--admin-token: "));
+}
+
+#[test]
 fn the_demo_needs_nothing_and_takes_its_own_flags() {
     let demo = |flags: &[&str]| {
         let cli = Cli::try_parse_from(["valuation-server", "demo"].iter().chain(flags)).unwrap();
@@ -362,6 +453,11 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
     let config = config.unwrap();
     assert_eq!((args.scenario, args.quick), (Some(Scenario::Outage), true));
     assert_eq!((config.listen.port(), config.rescue), (0, false));
+    assert_eq!(config.revert_after, Duration::from_secs(5));
+    for flags in [&["--revert-after", "7s"][..], &[&flags[..3], &["--revert-after", "7s"]].concat()]
+    {
+        assert_eq!(demo(flags).1.unwrap().revert_after, Duration::from_secs(7), "{flags:?}");
+    }
     assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
 }
 
