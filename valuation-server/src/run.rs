@@ -91,6 +91,7 @@ async fn serve(config: &Config) -> ExitCode {
         crate::system::survive_the_file_size_limit();
         signals::ignore_others();
     }
+    let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
         Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
@@ -106,21 +107,25 @@ async fn serve(config: &Config) -> ExitCode {
     if let Some(address) = app.admin_address() {
         tracing::info!("operators: http://{address}");
     }
-    exit_code(app.run(stop(Stop::Service)).await)
+    exit_code(app.run(stopped).await)
 }
 
-/// Ready when the process is told to stop; from then on, a second time ends it at once.
-async fn stop(orders: Stop) {
-    if let Err(error) = signals::stop_ordered(orders).await {
-        tracing::error!(%error, "signals cannot be waited for; stopping");
-    }
-    tracing::info!("told to stop: finishing what runs; once more ends at once");
-    tokio::spawn(async move {
-        if signals::stop_ordered(orders).await.is_ok() {
+/// Ready when the process is told to stop, from the call on; then a second time ends it at once.
+fn stop(orders: Stop) -> impl Future<Output = ()> + Send + 'static {
+    let ordered = signals::stop_ordered(orders);
+    async move {
+        match ordered {
+            Ok(ordered) => ordered.await,
+            Err(error) => tracing::error!(%error, "signals cannot be waited for; stopping"),
+        }
+        tracing::info!("told to stop: finishing what runs; once more ends at once");
+        let Ok(again) = signals::stop_ordered(orders) else { return };
+        tokio::spawn(async move {
+            again.await;
             tracing::warn!("told to stop twice: ending at once");
             std::process::exit(INTERRUPTED.into());
-        }
-    });
+        });
+    }
 }
 
 fn exit_code(ended: Ended) -> ExitCode {

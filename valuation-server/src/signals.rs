@@ -55,18 +55,21 @@ mod unix {
     #[cfg(not(target_os = "linux"))]
     const REAL_TIME: Range<i32> = 0..0;
 
-    /// Waits for the order to stop.
+    /// Ready at the first order to stop from the call on.
     ///
     /// # Errors
     /// What the system says if signals can't be waited for.
-    pub(crate) async fn stop_ordered(stop: Stop) -> io::Result<()> {
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(crate) fn stop_ordered(stop: Stop) -> io::Result<impl Future<Output = ()> + Send> {
         let signals: &[Signal] = match stop {
             Stop::Service => &[Signal::TERM, Signal::INT],
             Stop::Terminal => &[Signal::TERM, Signal::INT, Signal::HUP],
         };
         let arrivals = signals.iter().map(|signal| Ok(((), arrivals_of(signal.as_raw())?)));
-        next(&mut arrivals.collect::<io::Result<Vec<_>>>()?).await;
-        Ok(())
+        let mut arrivals = arrivals.collect::<io::Result<Vec<_>>>()?;
+        Ok(async move { next(&mut arrivals).await })
     }
 
     /// Has the signals that order no stop logged, and the process go on.
@@ -111,11 +114,11 @@ mod unix {
     }
 }
 
-/// Waits for Ctrl-C.
+/// Ready at Ctrl-C.
 ///
 /// # Errors
-/// What the system says if it can't be waited for.
+/// Never.
 #[cfg(not(unix))]
-pub(crate) async fn stop_ordered(_: Stop) -> io::Result<()> {
-    tokio::signal::ctrl_c().await
+pub(crate) fn stop_ordered(_: Stop) -> io::Result<impl Future<Output = ()> + Send> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }

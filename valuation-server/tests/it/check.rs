@@ -6,9 +6,11 @@ use std::process::Output;
 
 use tokio::process::Command;
 use valuation_server::demo::simulator::{Pace, Simulator};
+use valuation_server::domain::Provider;
 use valuation_server::store::{Store, StoreConfig};
 
 use crate::process_harness::{Process, binary, simulators};
+use crate::stub::alone;
 
 /// All files in a folder, with their content.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -117,12 +119,13 @@ async fn what_is_wrong_is_named_and_the_code_is_1() {
     assert_eq!(files(folder.path()), before);
 
     let database = folder.path().join("no-such-folder").join("v.sqlite");
+    let supercar = Simulator::start(Provider::SuperCar, alone(3), Pace::INSTANT).await.unwrap();
     let mut command = check(&database, &supercar, &premium);
     supercar.stop().await;
     let (code, out, _) = said(&mut command).await;
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("its folder does not exist"), "{out}");
-    assert!(out.contains("FAIL  SuperCar Valuations at http://127.0.0.1"), "{out}");
+    assert!(out.contains("FAIL  SuperCar Valuations at http://127.0.0."), "{out}");
     assert!(out.contains("CONNECT"), "{out}");
     assert!(out.contains("ok    Premium Car Valuations at "), "{out}");
     assert!(out.ends_with("2 of 4 checks failed.\n"), "{out}");

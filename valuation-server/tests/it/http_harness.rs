@@ -32,7 +32,16 @@ impl Drop for TestServer {
 
 impl TestServer {
     pub(crate) async fn start(memory: Arc<Memory>, quotes: Quotes, limits: Limits) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::start_at(([127, 0, 0, 1], 0).into(), memory, quotes, limits).await
+    }
+
+    pub(crate) async fn start_at(
+        listen: SocketAddr,
+        memory: Arc<Memory>,
+        quotes: Quotes,
+        limits: Limits,
+    ) -> Self {
+        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let valuer = Valuer::new(memory.clone(), quotes);
         let (stop, stopped) = oneshot::channel();
