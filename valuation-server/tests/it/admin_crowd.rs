@@ -63,11 +63,15 @@ async fn the_sixty_fifth_connection_ends_the_oldest_and_no_other() {
 #[tokio::test(start_paused = true)]
 async fn each_of_them_is_gone_after_its_deadline() {
     let app = TestApp::start().await;
+    let started = tokio::time::Instant::now();
     let mut nothing = TcpStream::connect(app.admin).await.unwrap();
     assert_eq!(nothing.read(&mut [0]).await.unwrap(), 0, "a head was waited for without end");
+    assert_eq!(started.elapsed().as_secs(), 10);
     let (_reading, mut writing) = TcpStream::connect(app.admin).await.unwrap().into_split();
     let requests = admin_get("/metrics").repeat(100);
+    let started = tokio::time::Instant::now();
     while writing.write_all(requests.as_bytes()).await.is_ok() {}
+    assert_eq!(started.elapsed().as_secs(), 10);
 }
 
 // As above: by the runtime's own clock.
