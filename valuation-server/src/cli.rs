@@ -97,7 +97,8 @@ struct OperationArgs {
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 
-    /// Whether each request leaves a line in the log: on or off [default: off]
+    /// Whether each request leaves a line in the log, with its client's address: on or off
+    /// [default: off]
     #[arg(long, value_name = "ON|OFF")]
     access_log: Option<String>,
 }

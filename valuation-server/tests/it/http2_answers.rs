@@ -101,6 +101,15 @@ async fn each_refusal_has_a_body_and_the_id_of_its_request() {
     }
 }
 
+/// It is the library's own answer, and the one refusal without a body.
+#[tokio::test]
+async fn a_head_above_twice_the_limit_is_431_without_a_body() {
+    let server = TestServer::ready().await;
+    let large = "x".repeat(40_000);
+    let answer = ask(&server, request(Method::GET, "/", &[("x-large", &large)], "")).await;
+    assert_eq!((answer.status, answer.body.as_str()), (431, ""));
+}
+
 #[tokio::test]
 async fn a_client_that_knows_the_tag_is_answered_304() {
     let server = TestServer::ready().await;
