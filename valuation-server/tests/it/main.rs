@@ -20,6 +20,7 @@ mod app_signals;
 mod audit;
 mod check;
 mod config;
+mod config_printed;
 mod http2;
 mod http2_answers;
 mod http_connections;
