@@ -31,7 +31,7 @@ fuzz_target!(|text: &[u8]| {
         [(Setting::SupercarUrl, "http://s.example"), (Setting::PremiumUrl, "http://p.example")];
     let flags: BTreeMap<_, _> = urls.map(|(setting, url)| (setting, url.to_owned())).into();
     for flags in [&BTreeMap::new(), &flags] {
-        match Config::load(flags, Some(file), &|_| None) {
+        match Config::load(flags, Some(file), []) {
             Ok(config) => check(&config),
             Err(ConfigError::Unreadable { .. }) => assert!(std::str::from_utf8(text).is_err()),
             Err(error) => {

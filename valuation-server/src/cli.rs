@@ -1,13 +1,14 @@
 //! The command line: what it takes, and the configuration that comes of it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigError, Environment, Secret, Setting};
+use crate::config::{Config, ConfigError, Secret, Setting};
 use crate::providers::BaseUrl;
 
 /// Car valuations over HTTP, from two providers, with failover between them.
@@ -96,7 +97,8 @@ struct OperationArgs {
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 
-    /// Whether each request leaves a line in the log: on or off [default: off]
+    /// Whether each request leaves a line in the log, with its client's address: on or off
+    /// [default: off]
     #[arg(long, value_name = "ON|OFF")]
     access_log: Option<String>,
 }
@@ -249,7 +251,10 @@ impl ServeArgs {
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
-    pub fn config(&self, environment: Environment<'_>) -> Result<Config, ConfigError> {
+    pub fn config(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, ConfigError> {
         self.settings.config(environment)
     }
 }
@@ -259,7 +264,10 @@ impl SettingArgs {
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
-    pub fn config(&self, environment: Environment<'_>) -> Result<Config, ConfigError> {
+    pub fn config(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, ConfigError> {
         let mut flags = self.policy.flags();
         self.operation.add_to(&mut flags);
         insert(&mut flags, Setting::Listen, self.listen.as_ref());

@@ -9,7 +9,6 @@
 //! | 4 | told to stop, and calls to providers could not be stored: they are in the log alone |
 //! | 130 | told to stop twice, and ended at once |
 
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -17,7 +16,8 @@ use std::process::ExitCode;
 use crate::app::{App, Ended, StartError};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, LogFormat};
-use crate::{check, demo, signals, telemetry};
+use crate::signals::{self, Stop};
+use crate::{check, demo, telemetry};
 
 /// Could not start, or did not go well.
 const FAILED: u8 = 1;
@@ -34,12 +34,12 @@ const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
-        Command::Serve(args) => args.config(&environment),
-        Command::Check(args) => args.config(&environment),
+        Command::Serve(args) => args.config(std::env::vars_os()),
+        Command::Check(args) => args.config(std::env::vars_os()),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
-                match demo::run(args, stop()).await {
+                match demo::run(args, stop(Stop::Terminal)).await {
                     Ok(ended) => exit_code(ended),
                     Err(error) => fail(FAILED, &error),
                 }
@@ -67,10 +67,6 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn environment(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
-}
-
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -91,7 +87,11 @@ fn print(config: &Config) -> ExitCode {
 
 async fn serve(config: &Config) -> ExitCode {
     #[cfg(unix)]
-    crate::system::survive_the_file_size_limit();
+    {
+        crate::system::survive_the_file_size_limit();
+        signals::ignore_others();
+    }
+    let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
         Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
@@ -107,21 +107,25 @@ async fn serve(config: &Config) -> ExitCode {
     if let Some(address) = app.admin_address() {
         tracing::info!("operators: http://{address}");
     }
-    exit_code(app.run(stop()).await)
+    exit_code(app.run(stopped).await)
 }
 
-/// Ready when the process is told to stop; from then on, a second time ends it at once.
-async fn stop() {
-    if let Err(error) = signals::stop_ordered().await {
-        tracing::error!(%error, "signals cannot be waited for; stopping");
-    }
-    tracing::info!("told to stop: finishing what runs; once more ends at once");
-    tokio::spawn(async {
-        if signals::stop_ordered().await.is_ok() {
+/// Ready when the process is told to stop, from the call on; then a second time ends it at once.
+fn stop(orders: Stop) -> impl Future<Output = ()> + Send + 'static {
+    let ordered = signals::stop_ordered(orders);
+    async move {
+        match ordered {
+            Ok(ordered) => ordered.await,
+            Err(error) => tracing::error!(%error, "signals cannot be waited for; stopping"),
+        }
+        tracing::info!("told to stop: finishing what runs; once more ends at once");
+        let Ok(again) = signals::stop_ordered(orders) else { return };
+        tokio::spawn(async move {
+            again.await;
             tracing::warn!("told to stop twice: ending at once");
             std::process::exit(INTERRUPTED.into());
-        }
-    });
+        });
+    }
 }
 
 fn exit_code(ended: Ended) -> ExitCode {

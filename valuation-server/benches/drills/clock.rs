@@ -11,7 +11,7 @@ use crate::load::Client;
 use crate::marks::{Marks, put};
 use crate::process::{BINARY, Process, Providers, serve};
 use crate::records::Records;
-use crate::{Failed, Found, Scale};
+use crate::{Failed, Found, Scale, passed_over};
 
 /// The time on the fallback.
 const REVERT: Duration = Duration::from_secs(4);
@@ -22,7 +22,7 @@ pub(crate) async fn stepped(_: Scale) -> Found {
     // What it loads into a program says which library there is.
     let loaded = Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]).output();
     let Some(library) = loaded.ok().filter(|ran| ran.status.success()).map(|ran| ran.stdout) else {
-        return Ok("passed over, since faketime is not there".to_owned());
+        return passed_over("faketime is not there");
     };
     let library = String::from_utf8(library)?;
     let folder = tempfile::tempdir()?;

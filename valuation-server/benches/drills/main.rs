@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each drill prints one line, and the program ends with 0 only if all of them held. A drill that
-//! needs what the machine does not have says so and is passed over. Linux only: what a process
+//! needs what the machine does not have says so and is passed over, or fails where `CI=true`. Linux only: what a process
 //! takes is read from `/proc`, and `taskset`, `kill`, `prlimit`, `mount`, `strace` and
 //! `faketime` are used.
 //!
@@ -47,6 +47,15 @@ pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a drill found, in a line; the error says what did not hold.
 pub(crate) type Found = Result<String, Failed>;
+
+/// For a drill that the machine lacks something for. In CI nobody would read that it was not played.
+pub(crate) fn passed_over(because: &str) -> Found {
+    let because = because.lines().next().unwrap_or_default();
+    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        return Err(format!("not played, and CI=true: {because}").into());
+    }
+    Ok(format!("passed over: {because}"))
+}
 
 type Drill = fn(Scale) -> Pin<Box<dyn Future<Output = Found>>>;
 

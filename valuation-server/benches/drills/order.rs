@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::load::Client;
 use crate::marks::{mark, put};
 use crate::process::{BINARY, Process, Providers, serve};
-use crate::{Failed, Found, Scale};
+use crate::{Failed, Found, Scale, passed_over};
 
 /// Watches the system calls of single PUTs: between the request and its answer the write-ahead log
 /// must have been synchronised with the disk. The same with `--durability normal`, where it need
@@ -18,7 +18,7 @@ pub(crate) async fn of_the_sync_and_the_answer(scale: Scale) -> Found {
     let puts = scale.of(100, 10);
     let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     if !traces.is_ok_and(|traced| traced.status.success()) {
-        return Ok("passed over, since strace is not there or may not trace".to_owned());
+        return passed_over("strace is not there, or may not trace");
     }
     let full = synced_answers(puts, "full").await?;
     if full != puts {

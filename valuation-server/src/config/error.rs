@@ -45,6 +45,14 @@ pub enum ConfigError {
         /// What the reader of TOML says.
         message: String,
     },
+    /// A variable is named like a setting's and is none. Its value may be a secret.
+    #[error("there is no setting {name}; the nearest is {nearest}")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The setting's variable whose name is the most like it.
+        nearest: String,
+    },
     /// The file has a key that is no setting.
     #[error(
         "the configuration file {} has an unknown key {key:?} in line {line}; there are {}",

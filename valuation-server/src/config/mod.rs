@@ -5,6 +5,7 @@
 //! parameter, so that a test has its own.
 
 mod capacity;
+mod environment;
 mod error;
 mod file;
 mod rules;
@@ -110,35 +111,25 @@ struct Given {
     origin: Origin,
 }
 
-/// The environment: a variable's value by its name.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
-
 impl Config {
     /// Reads the configuration.
     ///
     /// `file` is the file that a flag named; without it, the one that [`FILE_VARIABLE`] names is
-    /// read, and without that none. A variable that is set to nothing counts as not set.
+    /// read, and without that none. `environment` is what [`std::env::vars_os`] gives. A variable
+    /// that is set to nothing counts as not set.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
     pub fn load(
         flags: &BTreeMap<Setting, String>,
         file: Option<&Path>,
-        environment: Environment<'_>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let file = file.map(Path::to_owned).or_else(|| variable(FILE_VARIABLE).map(PathBuf::from));
+        let mut variables = environment::ours(environment);
+        let named = variables.remove(FILE_VARIABLE).map(PathBuf::from);
+        let file = file.map(Path::to_owned).or(named);
         let mut given = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        for setting in Setting::ALL {
-            if let Some(value) = variable(&setting.variable()) {
-                let origin = Origin::Environment;
-                let text = value.into_string().map_err(|value| {
-                    let because = "it is not Unicode".to_owned();
-                    refused(setting, &origin, &value.to_string_lossy(), because)
-                })?;
-                given.insert(setting, Given { text, origin });
-            }
-        }
+        given.extend(environment::read(variables)?);
         for (&setting, text) in flags {
             given.insert(setting, Given { text: text.clone(), origin: Origin::Flag });
         }

@@ -66,14 +66,29 @@ impl Config {
         })
     }
 
+    /// Whether the value of a setting is shown redacted.
+    fn is_secret(&self, setting: Setting) -> bool {
+        match setting {
+            Setting::SupercarUrl => self.supercar_url.has_secrets(),
+            Setting::PremiumUrl => self.premium_url.has_secrets(),
+            Setting::AdminToken => self.admin_token.is_some(),
+            _ => false,
+        }
+    }
+
     /// All settings as a file that `--config` takes, each with where its value came from as a
-    /// comment. What is redacted has to be filled in again.
+    /// comment. A secret is a comment as well: it has to be given where it was given before, or in
+    /// the file by hand.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         for setting in Setting::ALL {
+            let is_secret = self.is_secret(setting);
             let line = match self.shown(setting) {
-                Some(value) => format!("{} = {}", setting.key(), toml::Value::from(value)),
+                Some(value) => {
+                    let hidden = if is_secret { "# " } else { "" };
+                    format!("{hidden}{} = {}", setting.key(), toml::Value::from(value))
+                }
                 None => format!("# {} is not set", setting.key()),
             };
             let from = match self.origin(setting) {
@@ -82,7 +97,8 @@ impl Config {
                 origin @ Origin::File { .. } => format!("file {origin}"),
                 origin => origin.to_string(),
             };
-            writeln!(text, "{line:<44} # {from}").expect("a text is written to memory");
+            let again = if is_secret { "; a secret, to be given again" } else { "" };
+            writeln!(text, "{line:<44} # {from}{again}").expect("a text is written to memory");
         }
         text
     }

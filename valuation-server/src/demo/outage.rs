@@ -222,3 +222,30 @@ async fn tell_story(
         _ => Err(DemoError::Story("one trip and one revert were to be seen".into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    // By the runtime's own clock, which goes on while everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_new_cars_a_second_are_asked_for_at_an_even_rate() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Closed at once: each request is an error on a connection of its own.
+        let server = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let seen = Arc::new(Seen::default());
+        let clients = clients(address, Arc::clone(&seen));
+        let mut before = 0;
+        for second in 1..=3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let asked = seen.errors.load(Ordering::Relaxed) - before;
+            before += asked;
+            assert!((98..=102).contains(&asked), "{asked} in second {second}");
+        }
+        clients.abort();
+        server.abort();
+    }
+}

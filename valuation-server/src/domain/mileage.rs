@@ -2,36 +2,49 @@
 
 use std::fmt;
 
-/// Miles driven: finite and above zero. Displays as a plain decimal number, never with an exponent.
+/// Miles driven: from 0.001 to 10,000,000, which is three times the farthest that any car is known
+/// to have gone. Displays as a plain decimal number, without an exponent.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Mileage(f64);
 
-/// The number is not finite, or not above zero.
+/// Why a number is no mileage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("mileage must be a positive number")]
-pub struct MileageError;
+pub enum MileageError {
+    /// It is no number, not finite, or not above zero.
+    #[error("mileage must be a positive number")]
+    NotPositive,
+    /// No vehicle has gone so far, or so little.
+    #[error("mileage must be from 0.001 to 10000000")]
+    OutOfRange,
+}
+
+const RANGE: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
 
 impl Mileage {
     /// Takes a number of miles.
     ///
     /// # Errors
-    /// [`MileageError`] unless the number is finite and above zero.
+    /// [`MileageError`] unless the number is in the range.
     pub fn new(miles: f64) -> Result<Self, MileageError> {
-        if miles.is_finite() && miles > 0.0 { Ok(Self(miles)) } else { Err(MileageError) }
+        match miles {
+            _ if RANGE.contains(&miles) => Ok(Self(miles)),
+            _ if miles.is_finite() && miles > 0.0 => Err(MileageError::OutOfRange),
+            _ => Err(MileageError::NotPositive),
+        }
     }
 
     /// Takes a text that is exactly one number in decimal: digits, at most one point, perhaps an
     /// exponent; no spaces, no sign but `+`, no words.
     ///
     /// # Errors
-    /// [`MileageError`] if the text is anything else, or the number is not finite or not above zero.
+    /// [`MileageError`] if the text is anything else, or the number is not in the range.
     pub fn parse(text: &str) -> Result<Self, MileageError> {
         // `f64::from_str` also takes "inf", "nan" and "infinity": only numerals may pass.
         let numeral = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
         if !text.bytes().all(numeral) {
-            return Err(MileageError);
+            return Err(MileageError::NotPositive);
         }
-        text.parse().map_err(|_| MileageError).and_then(Self::new)
+        text.parse().map_err(|_| MileageError::NotPositive).and_then(Self::new)
     }
 
     /// The number of miles.
@@ -57,7 +70,8 @@ mod tests {
         assert_eq!(Mileage::new(10_000.0).unwrap().to_string(), "10000");
         assert_eq!(Mileage::parse("10000.5").unwrap().to_string(), "10000.5");
         assert_eq!(Mileage::parse("1e3").unwrap().to_string(), "1000");
-        assert_eq!(Mileage::parse("1E21").unwrap().to_string(), "1000000000000000000000");
+        assert_eq!(Mileage::parse("1E7").unwrap().to_string(), "10000000");
+        assert_eq!(Mileage::parse("1e-3").unwrap().to_string(), "0.001");
     }
 
     #[test]
@@ -66,10 +80,13 @@ mod tests {
             "", " 1", "1 ", "0", "-1", "-0", "inf", "NaN", "1,000", "0x10", "1e999", "ten", "1_0",
             ".",
         ] {
-            assert_eq!(Mileage::parse(text), Err(MileageError), "{text:?}");
+            assert_eq!(Mileage::parse(text), Err(MileageError::NotPositive), "{text:?}");
         }
         for number in [0.0, -0.0, -5.0, f64::INFINITY, f64::NAN] {
-            assert_eq!(Mileage::new(number), Err(MileageError), "{number}");
+            assert_eq!(Mileage::new(number), Err(MileageError::NotPositive), "{number}");
+        }
+        for text in ["10000000.1", "1e21", "1e308", "0.0009", "5e-324"] {
+            assert_eq!(Mileage::parse(text), Err(MileageError::OutOfRange), "{text:?}");
         }
     }
 }

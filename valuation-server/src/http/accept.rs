@@ -1,6 +1,7 @@
 //! The accept loop, and the way it ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How many clients are told at once that there are too many connections. Beyond them connections
 /// are closed without a word, so that telling costs no more than so many sockets.
 const TOLD_AT_ONCE: usize = 64;
+
+/// A client's connection, and its address.
+type Accepted = (TcpStream, SocketAddr);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +80,8 @@ where
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
     let places = Arc::new(Places::new(&limits, traffic));
-    let take = |stream: TcpStream, connections: &mut JoinSet<()>| {
-        let peer = Peer::new(stopping.clone(), Arc::clone(&places));
+    let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
+        let peer = Peer::new(address, stopping.clone(), Arc::clone(&places));
         let answer = admit(peer.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));
@@ -89,10 +93,10 @@ where
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             Some(told) = turned_away.join_next(), if !turned_away.is_empty() => report(told),
-            stream = accept(&listener, &sparing) => {
+            accepted = accept(&listener, &sparing) => {
                 if connections.len() < limits.max_connections {
                     full = false;
-                    take(stream, &mut connections);
+                    take(accepted, &mut connections);
                     continue;
                 }
                 // Once a time of being full, and not once a connection.
@@ -102,15 +106,15 @@ where
                 }
                 traffic.connection_refused();
                 if turned_away.len() < TOLD_AT_ONCE {
-                    turned_away.spawn(turn_away(stream, limits.retry_after));
+                    turned_away.spawn(turn_away(accepted.0, limits.retry_after));
                 }
             }
         }
     }
     // Clients whose connection the kernel has made already are no less accepted than others.
-    for stream in waiting(listener) {
+    for accepted in waiting(listener) {
         if connections.len() < limits.max_connections {
-            take(stream, &mut connections);
+            take(accepted, &mut connections);
         } else {
             traffic.connection_refused();
         }
@@ -131,10 +135,10 @@ where
 }
 
 /// The next connection, whatever goes wrong before it.
-async fn accept(listener: &TcpListener, sparing: &Sparing) -> TcpStream {
+async fn accept(listener: &TcpListener, sparing: &Sparing) -> Accepted {
     loop {
         let error = match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) => error,
         };
         // The client left between its handshake and our accept: no reason to pause.
@@ -155,13 +159,15 @@ async fn accept(listener: &TcpListener, sparing: &Sparing) -> TcpStream {
 /// The connections that wait to be accepted; the listener is closed after the last of them.
 ///
 /// Asked of the system itself: the runtime hears of a new connection only when it next looks.
-fn waiting(listener: TcpListener) -> impl Iterator<Item = TcpStream> {
+fn waiting(listener: TcpListener) -> impl Iterator<Item = Accepted> {
     let listener = listener.into_std();
     // The listener does not block, and says at the end that it would have to.
-    std::iter::from_fn(move || listener.as_ref().ok()?.accept().ok()).filter_map(|(stream, _)| {
-        stream.set_nonblocking(true).ok()?;
-        TcpStream::from_std(stream).ok()
-    })
+    std::iter::from_fn(move || listener.as_ref().ok()?.accept().ok()).filter_map(
+        |(stream, address)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, address))
+        },
+    )
 }
 
 fn report(ended: Result<(), JoinError>) {

@@ -19,11 +19,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::peer::{Peer, close_after};
 use super::socket::{LINGER, Socket};
 use super::streams::{Sent, Stream};
+use super::trace::{Identity, X_REQUEST_ID};
 use super::{Answer, Limits};
 
-/// The longest head of a request, in bytes, over either protocol. hyper answers 431 above it, and
-/// above 100 headers.
-const HEAD_BYTES: u16 = 16 * 1024;
+/// The longest head of a request, in bytes, over either protocol: 431 above it.
+pub(super) const HEAD_BYTES: u16 = 16 * 1024;
+/// The most headers of a request, which is hyper's own limit over HTTP/1.1.
+pub(super) const HEADERS: usize = 100;
 /// How many requests one HTTP/2 connection may have open. Fewer than the hundred that RFC 9113 recommends
 /// (section 6.5.2): the library's memory for so many stays with the connection, and clients with more
 /// to ask open another one.
@@ -57,7 +59,8 @@ pub(super) fn protocol(limits: &Limits) -> Protocol {
         // HTTP/2 has no deadline for heads: a peer that is gone is found by its silence.
         .keep_alive_interval(limits.header_timeout)
         .keep_alive_timeout(limits.header_timeout)
-        .max_header_list_size(HEAD_BYTES.into())
+        // Twice the limit, up to which the answer is ours.
+        .max_header_list_size(2 * u32::from(HEAD_BYTES))
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_pending_accept_reset_streams(RESETS)
@@ -153,17 +156,20 @@ where
 {
     let Service { answer, peer, retry_after } = &*running.0;
     let version = request.version();
-    let full = stream.as_ref().and_then(|stream| stream.refusal(request.uri(), *retry_after));
-    let refused = full.or_else(|| {
-        let problem = peer.begin(&request).err()?;
-        // Where the next request would begin is not sure.
-        let mut refused = problem.into_response(request.uri());
-        close_after(&mut refused);
-        Some(refused)
-    });
+    let refused = match &stream {
+        Some(stream) => stream.refusal(*retry_after),
+        None => peer.begin(&request).err(),
+    };
     let answering = match refused {
-        Some(refused) => {
+        Some(problem) => {
             peer.refused();
+            let mut refused = problem.into_response(request.uri());
+            let id = Identity::of(request.headers()).into_header();
+            refused.headers_mut().insert(X_REQUEST_ID, id);
+            if version < Version::HTTP_2 {
+                // Where the next request would begin is not sure.
+                close_after(&mut refused);
+            }
             Answering::Refused { refused: Some(Box::new(refused)) }
         }
         None => Answering::Taken { answer: answer(request) },

@@ -64,8 +64,11 @@ impl Session {
             }
             let took = exchange.end(resource, &parts.method, answer.status());
             if self.watch.access_log {
-                tracing::info!(target: "access", method = %parts.method, path = parts.uri.path(),
-                    status = answer.status().as_u16(), duration_us = took.as_micros(),
+                // As a `u64`: the log would write an `u128` as a text.
+                let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                tracing::info!(target: "access", client = %self.peer.address(),
+                    method = %parts.method, path = parts.uri.path(),
+                    status = answer.status().as_u16(), duration_us,
                     request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
             }
             answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());

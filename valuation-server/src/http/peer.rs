@@ -1,5 +1,6 @@
 //! What a connection's socket and the requests on it tell one another.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,8 +19,6 @@ use super::{Answer, Limits, Traffic};
 
 /// What is a large head, in bytes. Few are larger, and all but those of slow clients come at once.
 const LARGE_HEAD: usize = 4 * 1024;
-/// How many refusals of requests over HTTP/2 may wait to be taken.
-const REFUSALS: usize = 64;
 
 /// What there is a bounded number of over all connections of a listener.
 #[derive(Debug)]
@@ -28,7 +27,6 @@ pub(super) struct Places {
     large_heads: Arc<Semaphore>,
     http2: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    refusals: Arc<Semaphore>,
     /// Whether a stream was turned away since one was taken in last.
     full: AtomicBool,
     traffic: Arc<Traffic>,
@@ -42,7 +40,6 @@ impl Places {
             large_heads: Arc::new(within(limits.large_heads)),
             http2: Arc::new(within(limits.http2_connections)),
             streams: Arc::new(within(limits.streams)),
-            refusals: Arc::new(within(REFUSALS)),
             full: AtomicBool::new(false),
             traffic: Arc::clone(traffic),
         }
@@ -60,6 +57,7 @@ pub(super) struct Peer(Arc<State>);
 
 #[derive(Debug)]
 struct State {
+    address: SocketAddr,
     /// Whether bytes have come that are part of no request that was read whole, so that more of
     /// the kind may follow. Every read sets it, and a request that is complete clears it.
     unread: AtomicBool,
@@ -80,8 +78,13 @@ struct State {
 }
 
 impl Peer {
-    pub(super) fn new(stopping: watch::Receiver<()>, places: Arc<Places>) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        stopping: watch::Receiver<()>,
+        places: Arc<Places>,
+    ) -> Self {
         Self(Arc::new(State {
+            address,
             unread: AtomicBool::new(false),
             heads: Mutex::default(),
             began: AtomicU64::new(0),
@@ -93,6 +96,13 @@ impl Peer {
             places,
             stopping,
         }))
+    }
+
+    /// The client's address, or that of a proxy before it. One of IPv4 is shown as such, also where it
+    /// came to a listener for both.
+    pub(super) fn address(&self) -> SocketAddr {
+        let address = self.0.address;
+        SocketAddr::new(address.ip().to_canonical(), address.port())
     }
 
     /// A place for a large body, until it is dropped; `None` if all are taken.
@@ -110,11 +120,6 @@ impl Peer {
             tracing::warn!("too many requests over HTTP/2: new ones are told 503");
         }
         place
-    }
-
-    /// A place for a refusal of one to wait in until it is taken.
-    pub(super) fn place_for_a_refusal(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.places.refusals).try_acquire_owned().ok()
     }
 
     /// Notes that the connection is closed since there are too many of its kind.
@@ -210,14 +215,11 @@ impl Peer {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Judges a request's head.
+    /// Judges the head of a request over HTTP/1.
     ///
     /// # Errors
     /// 400 for a head that somebody else could read otherwise. The connection must end with it.
     pub(super) fn begin(&self, request: &Request<Incoming>) -> Result<(), Problem> {
-        if request.version() >= Version::HTTP_2 {
-            return Ok(());
-        }
         // Of a message in chunks no exact length is known.
         let framing = request.body().size_hint().exact().map_or(Framing::Chunked, Framing::Length);
         self.heads().take(framing).map_err(Problem::bad_request)?;

@@ -19,6 +19,9 @@ use crate::valuer::{RecordsError, ValueError};
 /// How much of a client's own text is shown to it again, in characters.
 const SHOWN: usize = 256;
 
+pub(super) const HEAD_TOO_LARGE: &str =
+    "the head of a request must not exceed 16384 bytes and 100 headers";
+
 /// An error answer before it is put into bytes.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -55,6 +58,11 @@ impl Problem {
     /// 400 for a head that can't be taken.
     pub(super) fn of_head(message: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 431 with the limits.
+    pub(super) fn head_too_large() -> Self {
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE)
     }
 
     /// 503 with the time to wait.

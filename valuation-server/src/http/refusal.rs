@@ -7,7 +7,7 @@
 
 use hyper::StatusCode;
 
-use super::problem::Problem;
+use super::problem::{HEAD_TOO_LARGE, Problem};
 
 /// How every such head begins, up to the two last digits of the status.
 const BEGINNING: &[u8] = b"HTTP/1.1 4";
@@ -40,9 +40,7 @@ impl Refusal {
         }
         let message = match status {
             StatusCode::PAYLOAD_TOO_LARGE => "the Content-Length is larger than any that is taken",
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-                "the head of a request must not exceed 16384 bytes and 100 headers"
-            }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => HEAD_TOO_LARGE,
             StatusCode::URI_TOO_LONG => "the target of a request must not exceed 65534 bytes",
             _ => "what was sent is not HTTP/1.1, or not well-formed",
         };

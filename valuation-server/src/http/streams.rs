@@ -4,8 +4,12 @@
 //! head, for as long as the body does not come or the answer is not taken; a crowd of them would take
 //! all memory. So what is kept of a head is copied out of what was read and cut to what a handler
 //! looks at, before the request waits for anything. And over all connections of a listener there are
-//! so many places for requests, each kept until the answer was taken: one more is told 503, and where
-//! too many have not taken even that, 503 without a word.
+//! so many places for requests, each kept until the answer was taken: one more is told 503. How many
+//! of those refusals wait to be taken is bounded by the connections and by the streams of each, and for
+//! how long by the deadline for taking an answer.
+//!
+//! The library refuses a larger head by itself, and without a body: so it is given a larger limit than
+//! the one that holds, which is looked at here.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -20,6 +24,7 @@ use hyper::{Method, Request, Response, Uri, Version};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Answer;
+use super::connection::{HEAD_BYTES, HEADERS};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::trace::{TRACEPARENT, X_REQUEST_ID};
@@ -43,14 +48,21 @@ const MANY: &str = "Too many requests are under way over HTTP/2; try again later
 /// Where a request over HTTP/2 stands with the places for them.
 #[derive(Debug)]
 pub(super) struct Stream {
-    place: Option<Place>,
-    turned_away: bool,
+    place: Place,
+    refused: Option<Refused>,
 }
 
-/// One of the places, until the answer was taken.
+/// Why a request is answered by no handler.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    Crowded,
+    LargeHead,
+}
+
+/// An answer that is to be taken, and one of the places for requests until then.
 #[derive(Debug)]
 pub(super) struct Place {
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
     peer: Peer,
     /// Since when the answer waits to be taken.
     answered_in: Option<usize>,
@@ -71,25 +83,34 @@ impl Stream {
         if request.version() < Version::HTTP_2 {
             return (request, None);
         }
-        let (permit, turned_away) = match peer.place_for_a_stream() {
-            Some(permit) => (Some(permit), false),
-            None => (peer.place_for_a_refusal(), true),
+        let permit = peer.place_for_a_stream();
+        let refused = match permit {
+            None => Some(Refused::Crowded),
+            Some(_) if is_large(&request) => Some(Refused::LargeHead),
+            Some(_) => None,
         };
-        let place = permit.map(|_permit| Place { _permit, peer: peer.clone(), answered_in: None });
-        (lightened(request), Some(Self { place, turned_away }))
+        let place = Place { _permit: permit, peer: peer.clone(), answered_in: None };
+        (lightened(request), Some(Self { place, refused }))
     }
 
-    /// The answer to a request that there is no place for.
-    pub(super) fn refusal(&self, target: &Uri, retry_after: Duration) -> Option<Answer> {
-        self.turned_away.then(|| {
-            let mut answer = Problem::unavailable(MANY, retry_after).into_response(target);
-            if self.place.is_none() {
-                answer.headers_mut().remove(header::CONTENT_TYPE);
-                *answer.body_mut() = Full::default();
-            }
-            answer
+    /// The answer to a request that is not taken.
+    pub(super) fn refusal(&self, retry_after: Duration) -> Option<Problem> {
+        self.refused.map(|refused| match refused {
+            Refused::Crowded => Problem::unavailable(MANY, retry_after),
+            Refused::LargeHead => Problem::head_too_large(),
         })
     }
+}
+
+/// Whether a head is larger than one over HTTP/1.1 may be. Counted as RFC 9113, section 6.5.2 does.
+fn is_large(request: &Request<Incoming>) -> bool {
+    const FIELD: usize = 32;
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or(0, |target| target.as_str().len())
+        + uri.authority().map_or(0, |authority| authority.as_str().len());
+    let bytes = fields.map(|field| field + FIELD).sum::<usize>() + target;
+    bytes > usize::from(HEAD_BYTES) || request.headers().len() > HEADERS
 }
 
 /// The body of an answer, which gives its place back when it was taken.
@@ -101,7 +122,7 @@ pub(super) struct Sent {
 
 impl Sent {
     pub(super) fn new(answer: Answer, stream: Option<Stream>) -> Response<Self> {
-        let mut place = stream.and_then(|stream| stream.place);
+        let mut place = stream.map(|stream| stream.place);
         if let Some(place) = &mut place {
             place.answered_in = Some(place.peer.answered());
         }

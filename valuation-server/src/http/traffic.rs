@@ -111,7 +111,8 @@ impl Traffic {
     }
 
     /// How many requests were refused that no handler has seen: what was sent is not HTTP/1.1, or
-    /// can be read in more than one way, or there was no place for it over HTTP/2. They are part
+    /// can be read in more than one way, or has too large a head, or there was no place for it over
+    /// HTTP/2. They are part
     /// of no series. What the HTTP/2 protocol itself refuses is not among them.
     #[must_use]
     pub fn refused_requests(&self) -> u64 {

@@ -17,8 +17,8 @@ pub(super) async fn turn_away(mut stream: TcpStream, retry_after: Duration) {
     let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message).body(None);
     let mut answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-         cache-control: no-store\r\nretry-after: {}\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
+         cache-control: no-store\r\nx-content-type-options: nosniff\r\nretry-after: {}\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n",
         retry_after.as_secs(),
         body.len()
     )

@@ -32,12 +32,12 @@ pub enum PutBodyError {
     /// The member is there more than once, and which one is meant is anybody's guess.
     #[error("mileage must be given once")]
     Repeated,
-    /// Missing, or not a number above zero, or no text that is exactly one.
+    /// Missing, not a number in its range, or no text that is exactly one.
     #[error(transparent)]
     Mileage(#[from] MileageError),
 }
 
-/// Reads the body of a PUT: a JSON object whose member `mileage` is a number above zero, or a
+/// Reads the body of a PUT: a JSON object whose member `mileage` is a number of miles, or a
 /// string that is exactly one. Other members are ignored.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn parse_put(body: &[u8]) -> Result<Mileage, PutBodyError> {
             _ => PutBodyError::NotJson { line: error.line(), column: error.column() },
         })?;
     match member {
-        Member::Missing => Err(MileageError.into()),
+        Member::Missing => Err(MileageError::NotPositive.into()),
         Member::Repeated => Err(PutBodyError::Repeated),
         Member::Once(raw) => Ok(mileage(raw.get())?),
     }
@@ -67,12 +67,12 @@ pub fn parse_put(body: &[u8]) -> Result<Mileage, PutBodyError> {
 fn mileage(json: &str) -> Result<Mileage, MileageError> {
     match json.as_bytes().first() {
         Some(b'"') => {
-            let text: String = serde_json::from_str(json).map_err(|_| MileageError)?;
+            let text: String = serde_json::from_str(json).map_err(|_| MileageError::NotPositive)?;
             Mileage::parse(&text)
         }
         // What else a JSON value can be begins with one of `{[tfn`.
         Some(b'-' | b'0'..=b'9') => Mileage::parse(json),
-        _ => Err(MileageError),
+        _ => Err(MileageError::NotPositive),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
             (r#"{"mileage":"10000"}"#, "10000"),
             (r#"{"mileage":"1\u0030"}"#, "10"),
             (r#"{"mile\u0061ge":7}"#, "7"),
-            (r#"{"mileage":123456789012345678901234}"#, "123456789012345690000000"),
+            (r#"{"mileage":1234567.8901234567890}"#, "1234567.8901234567"),
         ] {
             assert_eq!(read(body).as_deref(), Ok(miles), "{body}");
         }
@@ -190,6 +190,14 @@ mod tests {
             let body = format!(r#"{{"mileage":{value}}}"#);
             let expected = Err("mileage must be a positive number");
             assert_eq!(read(&body).as_deref().map_err(String::as_str), expected, "{body}");
+        }
+        for value in ["10000001", "1e308", "123456789012345678901234", "1e-9", r#""1e9""#] {
+            let body = format!(r#"{{"mileage":{value}}}"#);
+            assert_eq!(
+                read(&body).unwrap_err(),
+                "mileage must be from 0.001 to 10000000",
+                "{body}"
+            );
         }
         assert_eq!(read("{}").unwrap_err(), "mileage must be a positive number");
         assert_eq!(read(r#"{"Mileage":5}"#).unwrap_err(), "mileage must be a positive number");

@@ -29,6 +29,9 @@ pub enum BaseUrlError {
     /// White space or a control character, which a URL parser would drop in silence.
     #[error("it contains white space or a control character")]
     Space,
+    /// It was shown somewhere, and taken from there.
+    #[error("it has REDACTED in place of a secret")]
+    Redacted,
     /// A fragment is never sent, so it can't be meant.
     #[error("it has a fragment (#)")]
     Fragment,
@@ -50,7 +53,19 @@ impl BaseUrl {
         if url.fragment().is_some() {
             return Err(BaseUrlError::Fragment);
         }
+        let is_redacted = |parameter| matches!(key(parameter), Some((_, REDACTED)));
+        if [url.username(), url.password().unwrap_or_default()].contains(&REDACTED)
+            || url.query().is_some_and(|query| query.split('&').any(is_redacted))
+        {
+            return Err(BaseUrlError::Redacted);
+        }
         Ok(Self(url))
+    }
+
+    /// Whether something of it must not be shown.
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        self.redacted() != self.0.as_str()
     }
 
     /// Whether TLS is spoken there.
@@ -142,10 +157,12 @@ pub(super) fn redacted_query(query: &str) -> String {
 }
 
 fn redacted_parameter(parameter: &str) -> String {
-    match parameter.split_once('=') {
-        Some((name, _)) if is_key_like(name) => format!("{name}={REDACTED}"),
-        _ => parameter.to_owned(),
-    }
+    key(parameter).map_or_else(|| parameter.to_owned(), |(name, _)| format!("{name}={REDACTED}"))
+}
+
+/// The name and the value of a parameter that carries a secret.
+fn key(parameter: &str) -> Option<(&str, &str)> {
+    parameter.split_once('=').filter(|(name, _)| is_key_like(name))
 }
 
 /// Whether a parameter of that name carries a secret. Rather one too many than one too few: what

@@ -90,8 +90,9 @@ fn is_refusal(status: u16) -> bool {
 /// What happened, what it means, and what there is to do.
 fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
     let ProviderCall { vrm, provider, duration, response_code, .. } = call;
-    let (request_id, trace_id, duration_ms) =
-        (trace.request_id(), trace.id(), duration.as_millis());
+    // As a `u64`: the log would write an `u128` as a text.
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let (request_id, trace_id) = (trace.request_id(), trace.id());
     macro_rules! tell {
         ($level:ident, $means:expr) => {
             tracing::$level!(%vrm, status = response_code, duration_ms, request_id, %trace_id,

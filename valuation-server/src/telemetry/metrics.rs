@@ -84,8 +84,8 @@ impl Sources {
             "Connections that were turned away, since as many of their kind were open as may be.";
         let refused = self.traffic.refused_connections();
         count(encoder, "http_server_refused_connections", help, refused)?;
-        let help = "Requests that were refused before they had a route, as no HTTP/1.1 or as too many \
-                    over HTTP/2: no part of the durations below.";
+        let help = "Requests that were refused before they had a route, as no HTTP/1.1, for their \
+                    heads, or as too many over HTTP/2: no part of the durations below.";
         count(encoder, "http_server_refused_requests", help, self.traffic.refused_requests())?;
         let help = "Requests that are being answered on the public side.";
         gauge(encoder, "http_server_active_requests", help, self.traffic.active() as f64)?;

@@ -42,13 +42,57 @@ async fn clients_that_read_nothing_keep_no_operator_out() {
     }
 }
 
+#[tokio::test]
+async fn the_sixty_fifth_connection_ends_the_oldest_and_no_other() {
+    let app = TestApp::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..65 {
+        let mut client = Client::connect(app.admin).await;
+        client.send(admin_get("/livez")).await;
+        assert_eq!(client.answer().await.status, 200);
+        clients.push(client);
+    }
+    clients[0].closed().await;
+    for client in &mut clients[1..] {
+        client.send(admin_get("/livez")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
 // No time passes but by the runtime's own clock, which runs ahead while everybody waits.
 #[tokio::test(start_paused = true)]
 async fn each_of_them_is_gone_after_its_deadline() {
     let app = TestApp::start().await;
+    let started = tokio::time::Instant::now();
     let mut nothing = TcpStream::connect(app.admin).await.unwrap();
     assert_eq!(nothing.read(&mut [0]).await.unwrap(), 0, "a head was waited for without end");
+    assert_eq!(started.elapsed().as_secs(), 10);
     let (_reading, mut writing) = TcpStream::connect(app.admin).await.unwrap().into_split();
     let requests = admin_get("/metrics").repeat(100);
+    let started = tokio::time::Instant::now();
     while writing.write_all(requests.as_bytes()).await.is_ok() {}
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+// As above: by the runtime's own clock.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_408_and_a_connection_that_is_kept_busy_ends_in_the_end() {
+    let app = TestApp::start().await;
+    let started = tokio::time::Instant::now();
+    let mut client = Client::connect(app.admin).await;
+    let whole = crate::app_harness::admin_send("POST", "/admin/failovers/valuations", "{}");
+    client.send(&whole[..whole.len() - 1]).await;
+    assert_eq!(client.answer().await.status, 408);
+    client.closed().await;
+    assert_eq!(started.elapsed().as_secs(), 10);
+
+    let mut busy = TcpStream::connect(app.admin).await.unwrap();
+    let (started, mut answer) = (tokio::time::Instant::now(), [0; 1024]);
+    while busy.write_all(admin_get("/livez").as_bytes()).await.is_ok()
+        && busy.read(&mut answer).await.is_ok_and(|bytes| bytes > 0)
+    {
+        assert!(started.elapsed().as_secs() <= 305, "it is served without end");
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+    assert!(started.elapsed().as_secs() >= 300, "ended after {:?}", started.elapsed());
 }

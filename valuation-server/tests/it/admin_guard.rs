@@ -71,7 +71,12 @@ async fn an_order_from_another_sites_page_is_refused() {
         }
     }
     assert_eq!(app.view().await["state"], "primary");
-    for own in [("Origin", "http://localhost"), ("Sec-Fetch-Site", "same-origin")] {
+    // `none` is what a browser says of an address that its user has typed.
+    for own in [
+        ("Origin", "http://localhost"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("Sec-Fetch-Site", "none"),
+    ] {
         let answer = app.operate(&request("POST", FAILOVER, &[host, own])).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
@@ -114,4 +119,35 @@ async fn with_a_token_all_but_bare_health_needs_it() {
     let right = ("authorization", format!("bearer {TOKEN}"));
     let answer = app.operate(&request("POST", FAILOVER, &[host, (right.0, &right.1)])).await;
     assert_eq!(answer.status, 200, "the scheme's case is of no account: {answer:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_let_in_is_logged_with_its_status_and_its_address() {
+    use crate::http_harness::Client;
+    use crate::process_harness::{Process, simulators};
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(valuation_server::demo::simulator::Pace::INSTANT).await;
+    let database = folder.path().join("v.sqlite");
+    let with_token = ["--admin-listen", "127.0.0.1:0", "--admin-token", TOKEN];
+    let other_site = ("Sec-Fetch-Site", "cross-site");
+    for (flags, method, headers, status) in [
+        (&with_token[..2], "GET", vec![("Host", "evil.example")], 421),
+        (&with_token[..2], "POST", vec![("Host", "localhost"), other_site], 403),
+        (&with_token[..], "GET", vec![("Host", "localhost")], 401),
+    ] {
+        let mut process = Process::start_with(&database, &supercar, &premium, flags).await;
+        let line = process.until_logged("operators: http://").await;
+        let mut client =
+            Client::connect(line.split("http://").nth(1).unwrap().parse().unwrap()).await;
+        client.send(request(method, FAILOVER, &headers)).await;
+        assert_eq!(client.answer().await.status, status);
+        let address = client.stream.local_addr().unwrap();
+        drop(client);
+        // So that a line that does not come is not waited for.
+        process.signal("TERM");
+        let logged = process.until_logged("an operator's request was refused").await;
+        assert!(logged.contains(&format!("status={status}")), "{logged}");
+        assert!(logged.contains(&format!("peer={address}")), "{logged}");
+        process.until_logged("stopped; everything is stored").await;
+    }
 }

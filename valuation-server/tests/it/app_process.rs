@@ -72,6 +72,18 @@ async fn a_setting_that_makes_no_sense_is_refused_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_no_setting_is_refused_and_the_nearest_one_is_named() {
+    let urls = ["--supercar-url", "http://127.0.0.1:1", "--premium-url", "http://127.0.0.1:2"];
+    let (code, log) =
+        refused(binary().arg("serve").args(urls).env("VALUATION_MIN_CALL", "s3cret")).await;
+    assert_eq!(code, 2);
+    assert_eq!(
+        log,
+        "error: there is no setting VALUATION_MIN_CALL; the nearest is VALUATION_MIN_CALLS\n"
+    );
+}
+
+#[tokio::test]
 async fn a_start_that_cannot_work_ends_at_once_and_names_the_file_or_the_address() {
     let folder = tempfile::tempdir().unwrap();
     let urls = ["--supercar-url", "http://127.0.0.1:1", "--premium-url", "http://127.0.0.1:2"];
@@ -189,6 +201,10 @@ async fn the_log_names_the_request_that_met_a_providers_failure_and_each_request
         ["A", "PUT", "/valuations/A"]
     );
     assert_eq!([&failure["status"], &access["status"]], [500, 200]);
+    assert_eq!(access["client"], client.stream.local_addr().unwrap().to_string());
+    for (line, number) in [(&failure, "duration_ms"), (&access, "duration_us")] {
+        assert!(line[number].is_u64(), "{number} is no number: {line}");
+    }
     let why = transition["message"].as_str().unwrap();
     assert!(why.contains("1 of its last 1 calls failed; back in 5m"), "{why}");
     process.signal("TERM");

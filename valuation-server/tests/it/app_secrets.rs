@@ -11,7 +11,7 @@ use tokio::process::{Child, ChildStderr};
 use crate::app_harness::{admin_get, admin_send};
 use crate::http_harness::{Client, get, put};
 use crate::process_harness::binary;
-use crate::stub::{Act, GOOD_JSON, Stub, response, send};
+use crate::stub::{Act, GOOD_JSON, Nobody, Stub, response, send};
 
 /// In every secret, and nowhere else.
 const CANARY: &str = "c4n4ry";
@@ -131,9 +131,8 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
         vec![send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"), Act::Reset],
         vec![Act::Hang],
     ];
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let refused = with_secrets(nobody.local_addr().unwrap());
-    drop(nobody);
+    let nobody = Nobody::new();
+    let refused = with_secrets(nobody.address());
     let mut told = Told::default();
     for (round, script) in scripts.into_iter().enumerate() {
         let stub = Stub::start(script).await;

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use valuation_server::http::{Limits, Stopped};
 
 use crate::http_harness::{Client, TestServer, get, put, put_as};
+use crate::stub::alone;
 use crate::valuer_stubs::{Gate, quote};
 
 const PUT: &str = "PUT /valuations/AB1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
@@ -260,7 +261,8 @@ async fn http2_by_prior_knowledge_is_served_on_the_same_port() {
 async fn a_stop_finishes_running_requests_and_refuses_new_connections() {
     let gate = Gate::closed();
     let quotes = gate.quotes(Ok(quote("1", "2")));
-    let mut server = TestServer::start(Arc::default(), quotes, Limits::default()).await;
+    let limits = Limits::default();
+    let mut server = TestServer::start_at(alone(4), Arc::default(), quotes, limits).await;
     let mut idle = server.client().await;
     idle.send(get("/")).await;
     idle.answer().await;

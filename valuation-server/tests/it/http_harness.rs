@@ -32,7 +32,16 @@ impl Drop for TestServer {
 
 impl TestServer {
     pub(crate) async fn start(memory: Arc<Memory>, quotes: Quotes, limits: Limits) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        Self::start_at(([127, 0, 0, 1], 0).into(), memory, quotes, limits).await
+    }
+
+    pub(crate) async fn start_at(
+        listen: SocketAddr,
+        memory: Arc<Memory>,
+        quotes: Quotes,
+        limits: Limits,
+    ) -> Self {
+        let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let valuer = Valuer::new(memory.clone(), quotes);
         let (stop, stopped) = oneshot::channel();
@@ -112,6 +121,7 @@ impl Answer {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
         assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         let json = self.json();
         assert_eq!(json["statusCode"], status);
         assert_eq!(json["error"], error);

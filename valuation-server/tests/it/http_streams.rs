@@ -78,20 +78,43 @@ async fn above_the_limit_requests_are_told_503_and_a_place_that_comes_free_is_ta
 }
 
 #[tokio::test]
-async fn refusals_that_are_not_taken_are_bounded_as_well() {
-    let server = server_with(Limits { streams: 0, ..Limits::default() }).await;
+async fn refusals_that_are_not_taken_keep_their_bodies_and_end_their_connection() {
+    let limits = Limits { streams: 0, write_timeout: SHORT, ..Limits::default() };
+    let server = server_with(limits).await;
     let requests: Vec<u8> = (0..30).flat_map(|n| http2::get(2 * n + 1, "/")).collect();
-    let (mut clients, mut without_a_word) = (Vec::new(), 0);
     for _ in 0..3 {
         let mut client = http2::connect_with(server.address, &NO_WINDOW).await;
         client.write_all(&requests).await.unwrap();
         for n in 0..30 {
             let head = http2::next_of(&mut client, HEADERS, 2 * n + 1).await.unwrap();
-            without_a_word += u32::from(head.flags & END_STREAM != 0);
+            assert_eq!(head.flags & END_STREAM, 0, "a body is to come");
         }
+        while http2::next(&mut client).await.is_some() {}
+    }
+}
+
+/// What is kept for a refusal is bounded by the number of connections and of their streams.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn refusals_that_are_not_taken_take_little_memory() {
+    use crate::process_harness::{Process, simulators};
+    use valuation_server::demo::simulator::Pace;
+
+    let folder = tempfile::tempdir().unwrap();
+    let (supercar, premium) = simulators(Pace::INSTANT).await;
+    let server = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let requests: Vec<u8> = (0..31).flat_map(|n| http2::get(2 * n + 1, "/")).collect();
+    let mut clients = vec![http2::connect(server.address).await];
+    http2::looked_at(&mut clients[0]).await;
+    let before = server.resident();
+    for _ in 0..250 {
+        let mut client = http2::connect_with(server.address, &NO_WINDOW).await;
+        client.write_all(&requests).await.unwrap();
+        http2::looked_at(&mut client).await;
         clients.push(client);
     }
-    assert_eq!(without_a_word, 90 - 64);
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < 48_000, "{grown} KiB for 7,750 requests");
 }
 
 #[tokio::test]

@@ -124,9 +124,9 @@ fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo()
     }
 }
 
-/// So a wall clock that is stepped, by a day or by a second, moves the times that a log row and an
-/// operator's list of events show, and nothing else while the server runs: no deadline, no window,
-/// no time until the revert. Over a restart nothing but a wall clock can say how long it took.
+/// So a wall clock that is stepped, by a day or by a second, moves no deadline, no window and no time
+/// until the revert: of what our own code does only the times that a log row and an operator's list of
+/// events show. Over a restart nothing but a wall clock can say how long it took.
 #[test]
 fn the_wall_clock_is_read_for_log_rows_for_events_and_over_a_restart_alone() {
     let mut readers = Vec::new();

@@ -104,7 +104,7 @@ impl Process {
                 return line;
             }
         }
-        panic!("never logged: {text}");
+        panic!("never logged: {text}; the process ended with {:?}", self.child.wait().await);
     }
 }
 

@@ -1,13 +1,13 @@
 //! Whatever a broken or hostile provider does ends as one record with its own code.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use valuation_server::domain::ErrorCode;
 use valuation_server::providers::{BaseUrl, MAX_BODY, SuperCar};
 
 use crate::stub::{
-    AMPLE, Act, GOOD_JSON, Stub, ask, ask_supercar, failure, premium, response, send, supercar,
+    AMPLE, Act, GOOD_JSON, Nobody, Stub, ask, ask_supercar, failure, premium, response, send,
+    supercar,
 };
 
 /// Short, since it is waited for; the exchanges that meet it never end by themselves.
@@ -21,10 +21,8 @@ async fn code(acts: Vec<Act>) -> (ErrorCode, Option<u16>) {
 
 #[tokio::test]
 async fn a_refused_connection_is_connect() {
-    // Taken and given back, so that nobody listens there.
-    let nobody = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    let nobody = Nobody::new();
+    let url = format!("http://{}", nobody.address());
     let (result, call) = ask_supercar(&url).await;
     assert!(result.unwrap_err().is_provider_failure());
     let (code, message) = call.error.unwrap();

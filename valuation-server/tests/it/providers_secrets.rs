@@ -1,6 +1,6 @@
 //! No credential and no key gets into a record, an error or a debug text.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tower::{Service, ServiceExt};
@@ -8,7 +8,9 @@ use valuation_server::audit::Audit;
 use valuation_server::domain::{Answer, Describe, Failure, QuoteRequest};
 use valuation_server::providers::BaseUrl;
 
-use crate::stub::{AMPLE, Act, GOOD_JSON, Stub, premium, request, response, send, supercar};
+use crate::stub::{
+    AMPLE, Act, GOOD_JSON, Nobody, Stub, premium, request, response, send, supercar,
+};
 
 const CANARY: &str = "c4n4ry";
 
@@ -29,9 +31,8 @@ where
 
 #[tokio::test]
 async fn a_secret_in_the_base_url_is_told_nowhere_whatever_happens() {
-    let nobody = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
-    let refused = nobody.local_addr().unwrap();
-    drop(nobody);
+    let nobody = Nobody::new();
+    let refused = nobody.address();
     let echo = format!("{{\"{CANARY}\":{CANARY}}}");
     let scripts = [
         vec![response("200 OK", GOOD_JSON.as_bytes())],

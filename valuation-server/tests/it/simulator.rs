@@ -9,7 +9,7 @@ use valuation_server::config::Ratio;
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{ErrorCode, Provider, QuoteError};
 
-use crate::stub::{AMPLE, ask, premium, supercar};
+use crate::stub::{AMPLE, alone, ask, premium, supercar};
 
 async fn start(provider: Provider) -> Simulator {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -117,7 +117,7 @@ async fn the_fault_is_switched_and_shown_over_http() {
 
 #[tokio::test]
 async fn a_stop_frees_the_port_and_ends_calls_that_hang() {
-    let simulator = start(Provider::SuperCar).await;
+    let simulator = Simulator::start(Provider::SuperCar, alone(2), Pace::INSTANT).await.unwrap();
     simulator.set_fault(Fault::always(Mode::Hang));
     let at = simulator.address();
     let url = url(&simulator);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use failover::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tower::{Layer, Service, ServiceExt};
 use valuation_server::audit::{Audit, AuditLayer};
@@ -48,6 +48,29 @@ pub(crate) fn response(status: &str, body: &[u8]) -> Act {
         format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     Act::Send(bytes)
+}
+
+/// An address that refuses connections: it is bound, so that no other test is given its port, and
+/// nobody listens.
+#[derive(Debug)]
+pub(crate) struct Nobody(TcpSocket);
+
+impl Nobody {
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+}
+
+/// For a test that frees a port and looks whether it is free: a loopback address of its own, whose
+/// ports no other test is given. Systems other than Linux have but one.
+pub(crate) fn alone(host: u8) -> SocketAddr {
+    ([127, 0, 0, if cfg!(target_os = "linux") { host } else { 1 }], 0).into()
 }
 
 /// Listens on a free loopback port and plays its acts to every request.

@@ -138,10 +138,24 @@ fn refuses_what_is_no_such_document() {
         (&format!("<root>{min}{max}</Response>"), "not XML"),
         (&format!("<root>{min}{max}</root></root>"), "not XML"),
         (&deep, "nested too deep"),
+        (&nested(33), "nested too deep"),
+        (&format!("<root><!-- a -- b -->{min}{max}</root>"), "not XML"),
+        (&format!("{good}<!-- a --->"), "not XML"),
     ] {
         let error = read(body).unwrap_err();
         assert!(error.contains(because), "{}: {error}", &body[..body.len().min(200)]);
     }
+}
+
+/// Good values beside elements so that the innermost is at this depth, all of them ended.
+fn nested(depth: usize) -> String {
+    let inner = "<a>".repeat(depth - 1) + &"</a>".repeat(depth - 1);
+    good().replace("</root>", &format!("{inner}</root>"))
+}
+
+#[test]
+fn reads_elements_that_are_nested_as_deep_as_is_allowed() {
+    assert!(read(&nested(32)).is_ok());
 }
 
 #[test]
