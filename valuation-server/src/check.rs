@@ -61,7 +61,7 @@ fn words(found: Found) -> String {
 }
 
 async fn reach(provider: Provider, base: &BaseUrl, config: &Config) -> (bool, String) {
-    match providers::reach(base, config.provider_timeout).await {
+    match providers::reach(base, config.provider_timeout, &config.transport).await {
         Ok(status) => {
             (true, format!("{provider} at {base}: reached (its root answers with {status})"))
         }

@@ -53,11 +53,13 @@ pub enum ErrorCode {
     Cancelled,
     /// Our own code panicked during the attempt.
     Panic,
+    /// It failed while our own process was paused, which says nothing about the provider.
+    Paused,
 }
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Timeout,
         Self::Reset,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::Unusable,
         Self::Cancelled,
         Self::Panic,
+        Self::Paused,
     ];
 
     /// The stored name.
@@ -86,6 +89,7 @@ impl ErrorCode {
             Self::Unusable => "UNUSABLE",
             Self::Cancelled => "CANCELLED",
             Self::Panic => "PANIC",
+            Self::Paused => "PAUSED",
         }
     }
 }

@@ -4,9 +4,6 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
-use hyper_util::client::legacy;
-
-use super::client::Unresolved;
 use crate::domain::ErrorCode;
 
 /// An exchange that brought no body, or none that is read whole.
@@ -25,9 +22,9 @@ impl Mishap {
         Self { code, message: message.into(), status: None }
     }
 
-    /// Names an error of the client. `https` says whether TLS was to be spoken: an attempt to
+    /// Names an error of the client, which must be without its URL. `https` says whether TLS was to be spoken: an attempt to
     /// connect that failed above TCP failed in TLS then.
-    pub(super) fn of(error: &(dyn Error + 'static), https: bool) -> Self {
+    pub(super) fn of(error: &reqwest::Error, https: bool) -> Self {
         let code = code(error, https);
         // The innermost error is the cause; the ones around it only say where it surfaced.
         let cause = chain(error).last().unwrap_or(error);
@@ -35,17 +32,19 @@ impl Mishap {
     }
 }
 
-fn code(error: &(dyn Error + 'static), https: bool) -> ErrorCode {
-    if first::<Unresolved>(error).is_some() {
+fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
+    if error.is_dns() {
         return ErrorCode::Dns;
     }
-    let connecting = first::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
+    let connecting = error.is_connect();
     let in_io = first::<io::Error>(error).map(innermost);
     let in_http = first::<hyper::Error>(error);
     let broken_off =
         in_http.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled());
     match in_io {
         Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
+        // With TLS 1.3 a server's refusal of our certificate comes after our side's handshake.
+        Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => ErrorCode::Tls,
         // A breach inside TLS is an I/O error that the operating system knows nothing of.
         Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
         Some(io) if is_break(io.kind()) => ErrorCode::Reset,
