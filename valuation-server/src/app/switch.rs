@@ -222,7 +222,7 @@ fn policy(config: &Config) -> Result<Policy, PolicyError> {
 /// nothing about it. Its own word on when to come back is followed only if the policy says so.
 fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
     match result {
-        Err(QuoteError::Unavailable { code: ErrorCode::Paused, .. }) => Outcome::Ignored,
+        Err(QuoteError::Unavailable { code: ErrorCode::Local, .. }) => Outcome::Ignored,
         Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => {
             Outcome::FailureWithHint { retry_after: *time }
         }

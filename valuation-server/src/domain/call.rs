@@ -53,8 +53,8 @@ pub enum ErrorCode {
     Cancelled,
     /// Our own code panicked during the attempt.
     Panic,
-    /// It failed while our own process was paused, which says nothing about the provider.
-    Paused,
+    /// Our own process was paused meanwhile, or could open no file: nothing about the provider.
+    Local,
 }
 
 impl ErrorCode {
@@ -71,7 +71,7 @@ impl ErrorCode {
         Self::Unusable,
         Self::Cancelled,
         Self::Panic,
-        Self::Paused,
+        Self::Local,
     ];
 
     /// The stored name.
@@ -89,7 +89,7 @@ impl ErrorCode {
             Self::Unusable => "UNUSABLE",
             Self::Cancelled => "CANCELLED",
             Self::Panic => "PANIC",
-            Self::Paused => "PAUSED",
+            Self::Local => "LOCAL",
         }
     }
 }

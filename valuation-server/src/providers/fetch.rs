@@ -166,7 +166,7 @@ impl Inner {
         result.map_err(|mishap| match paused {
             Duration::ZERO => mishap,
             _ => Mishap::new(
-                ErrorCode::Paused,
+                ErrorCode::Local,
                 format!("this process was paused for {} ms meanwhile", paused.as_millis()),
             ),
         })

@@ -42,6 +42,7 @@ fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
     let broken_off =
         in_http.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled());
     match in_io {
+        Some(io) if is_shortage(io) => ErrorCode::Local,
         Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
         // With TLS 1.3 a server's refusal of our certificate comes after our side's handshake.
         Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => ErrorCode::Tls,
@@ -60,6 +61,11 @@ fn innermost(error: &io::Error) -> &io::Error {
     inner.map_or(error, innermost)
 }
 
+/// `ENFILE` and `EMFILE`: the other provider can't be asked either.
+fn is_shortage(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 fn is_break(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
@@ -73,6 +79,7 @@ fn what(code: ErrorCode) -> &'static str {
         ErrorCode::Timeout => "the operating system gave up waiting",
         ErrorCode::Tls => "TLS could not be agreed on",
         ErrorCode::Reset => "the connection broke before the answer was whole",
+        ErrorCode::Local => "this process can't open a connection",
         ErrorCode::Connect => "the connection could not be made",
         _ => "what came was not HTTP",
     }

@@ -9,7 +9,7 @@ use crate::process_harness::{Process, simulators};
 
 /// A stopped process can't be stopped on a clock of the test's: it is stopped for 2 s.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_under_way_while_the_process_was_stopped_is_logged_as_paused_and_does_not_count() {
+async fn a_call_under_way_while_the_process_was_stopped_is_logged_as_ours_and_does_not_count() {
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     supercar.set_fault(Fault::always(Mode::Hang));
     let folder = tempfile::tempdir().unwrap();
@@ -26,7 +26,7 @@ async fn a_call_under_way_while_the_process_was_stopped_is_logged_as_paused_and_
     tokio::time::sleep(Duration::from_secs(2)).await;
     supercar.set_fault(Fault::NONE);
     process.signal("CONT");
-    let line = process.until_logged("PAUSED").await;
+    let line = process.until_logged("LOCAL").await;
     assert!(line.contains("does not count against the provider"), "{line}");
     client.answer().await;
 
