@@ -84,6 +84,25 @@ async fn a_success_leaves_one_record_with_its_time_and_status() {
 }
 
 #[tokio::test]
+async fn the_record_says_when_the_attempt_began_and_is_left_before_anybody_is_told() {
+    let request = request("AB1");
+    let (trail, seen) = (request.trail.clone(), request.trail.clone());
+    let ((begin, began), (tell, told)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let mut service = audited(move |_| {
+        let now = SystemTime::now();
+        // However coarse the clock, the end is later than this.
+        while SystemTime::now() <= now {}
+        begin.send(now).unwrap();
+        std::future::ready(Ok(answer()))
+    })
+    .telling(move |_, _| tell.send(seen.take()).unwrap());
+    assert!(service.call(request).await.is_ok());
+    let call = only(told.try_recv().unwrap());
+    assert!(call.requested_at <= began.try_recv().unwrap());
+    assert_eq!(trail.take(), []);
+}
+
+#[tokio::test]
 async fn a_failure_leaves_one_record_with_its_code_and_a_bounded_printable_message() {
     let message = format!("\u{1b}[2J\r\n{}", "x".repeat(1000));
     let error = QuoteError::Unavailable { code: ErrorCode::Reset, message, retry_after: None };

@@ -172,6 +172,26 @@ fn refuses_what_is_no_such_document() {
 }
 
 #[test]
+fn a_comment_with_two_hyphens_inside_is_not_xml() {
+    let good = good();
+    assert!(read(&good.replace("<root>", "<root><!-- a - b -->")).is_ok());
+    for comment in ["<!-- a -- b -->", "<!-- a --->"] {
+        let error = read(&good.replace("<root>", &format!("<root>{comment}"))).unwrap_err();
+        assert!(error.contains("not XML"), "{comment}: {error}");
+    }
+}
+
+#[test]
+fn elements_may_be_nested_32_deep_and_no_deeper() {
+    let nested = |inside: usize| {
+        let (opening, closing) = ("<a>".repeat(inside), "</a>".repeat(inside));
+        read(&good().replace("<root>", &format!("<root>{opening}{closing}")))
+    };
+    assert!(nested(31).is_ok());
+    assert!(nested(32).unwrap_err().contains("nested too deep"));
+}
+
+#[test]
 fn an_error_repeats_nothing_of_the_body() {
     for body in [
         "CANARY".to_owned(),
