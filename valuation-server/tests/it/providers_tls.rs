@@ -148,7 +148,8 @@ async fn an_ssl_cert_file_that_cannot_be_used_is_noticed_at_the_start() {
                 .arg(path.with_file_name("v.sqlite"));
             command
         };
-        let output = serve("https://127.0.0.1:1").output().await.unwrap();
+        let ending = serve("https://127.0.0.1:1").output();
+        let output = tokio::time::timeout(AMPLE, ending).await.expect("it started").unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("SSL_CERT_FILE") && told.contains("--provider-ca"), "{told}");
