@@ -45,7 +45,9 @@ fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
         Some(io) if is_shortage(io) => ErrorCode::Local,
         Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
         // With TLS 1.3 a server's refusal of our certificate comes after our side's handshake.
-        Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => ErrorCode::Tls,
+        Some(io) if io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some() => {
+            ErrorCode::Tls
+        }
         // A breach inside TLS is an I/O error that the operating system knows nothing of.
         Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
         Some(io) if is_break(io.kind()) => ErrorCode::Reset,
