@@ -49,17 +49,17 @@ impl Authority {
 
     /// A certificate for `name` and its key, as PEM.
     pub(crate) fn identity(&self, name: &str) -> String {
-        self.sign(CertificateParams::new([name.to_owned()]).unwrap())
+        self.sign(&CertificateParams::new([name.to_owned()]).unwrap())
     }
 
     pub(crate) fn expired_identity(&self, name: &str) -> String {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(2001, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> String {
+    fn sign(&self, params: &CertificateParams) -> String {
         let key = KeyPair::generate().unwrap();
         params.signed_by(&key, &self.issuer).unwrap().pem() + &key.serialize_pem()
     }
