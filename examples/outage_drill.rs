@@ -15,7 +15,7 @@ use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{
     Answer, CallTrail, Failure, Mileage, Provider, QuoteRequest, Trace, Vrm,
 };
-use valuation_server::providers::{Premium, PremiumRange, SuperCar};
+use valuation_server::providers::{Premium, PremiumRange, SuperCar, Transport};
 
 const STEP: Duration = Duration::from_secs(2);
 const STEPS_A_MINUTE: u64 = 30;
@@ -29,8 +29,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = |provider| Simulator::start(provider, anywhere, Pace::INSTANT);
     let (supercar, premium) = (start(Provider::SuperCar).await?, start(Provider::Premium).await?);
     let deadline = Duration::from_secs(60);
-    let primary = SuperCar::new(&supercar.base_url(), deadline)?;
-    let fallback = Premium::new(&premium.base_url(), PremiumRange::PrivateSale, deadline)?;
+    let transport = Transport::default();
+    let primary = SuperCar::new(&supercar.base_url(), deadline, &transport)?;
+    let fallback =
+        Premium::new(&premium.base_url(), PremiumRange::PrivateSale, deadline, &transport)?;
 
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(Policy::default(), clock.clone());

@@ -74,10 +74,36 @@ pub struct SettingArgs {
     policy: PolicyArgs,
 
     #[command(flatten)]
+    transport: TransportArgs,
+
+    #[command(flatten)]
     operation: OperationArgs,
 
     #[command(flatten)]
     capacity: CapacityArgs,
+}
+
+/// The flags that say how the providers are connected to.
+#[derive(Args, Clone, Debug, Default)]
+struct TransportArgs {
+    /// The version of HTTP that the providers are asked by: 1.1, with a connection for each request,
+    /// or 2, with connections that are kept [default: 1.1]
+    #[arg(long, value_name = "VERSION")]
+    provider_http: Option<String>,
+
+    /// The HTTP proxy that the providers are asked through; the system's proxies are not used
+    /// [default: off]
+    #[arg(long, value_name = "URL")]
+    provider_proxy: Option<Secret>,
+
+    /// A PEM file of certificate authorities to trust in addition to the system's [default: off]
+    #[arg(long, value_name = "FILE")]
+    provider_ca: Option<String>,
+
+    /// A PEM file with the client certificate to show the providers, and its private key
+    /// [default: off]
+    #[arg(long, value_name = "FILE")]
+    provider_client_cert: Option<String>,
 }
 
 /// The flags of the operators' side.
@@ -269,6 +295,7 @@ impl SettingArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Config, ConfigError> {
         let mut flags = self.policy.flags();
+        self.transport.add_to(&mut flags);
         self.operation.add_to(&mut flags);
         insert(&mut flags, Setting::Listen, self.listen.as_ref());
         insert(&mut flags, Setting::Database, self.database.as_ref());
@@ -335,6 +362,15 @@ impl PolicyArgs {
         insert(&mut flags, Setting::WatchFallback, self.options.watch_fallback.as_ref());
         insert(&mut flags, Setting::ClientErrorStreak, self.options.client_error_streak.as_ref());
         flags
+    }
+}
+
+impl TransportArgs {
+    fn add_to(&self, flags: &mut BTreeMap<Setting, String>) {
+        insert(flags, Setting::ProviderHttp, self.provider_http.as_ref());
+        insert_secret(flags, Setting::ProviderProxy, self.provider_proxy.as_ref());
+        insert(flags, Setting::ProviderCa, self.provider_ca.as_ref());
+        insert(flags, Setting::ProviderClientCert, self.provider_client_cert.as_ref());
     }
 }
 

@@ -16,7 +16,7 @@ use super::transition::{Transition, log, note};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, AuditLayer};
 use crate::config::{Config, Setting};
-use crate::domain::{CallOutcome, Provider, ProviderCall, Quote, QuoteError, Trace};
+use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Quote, QuoteError, Trace};
 use crate::providers::{ClientError, Premium, SuperCar};
 use crate::telemetry::{ClientErrors, ProviderCalls};
 use crate::valuer::Quotes;
@@ -101,9 +101,9 @@ impl<K: Clock> Providers<K> {
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
     pub fn new(config: &Config, clock: K) -> Result<Self, ProvidersError> {
         let policy = policy(config)?;
-        let supercar = SuperCar::new(&config.supercar_url, config.provider_timeout)?;
-        let premium =
-            Premium::new(&config.premium_url, config.premium_range, config.provider_timeout)?;
+        let (deadline, transport) = (config.provider_timeout, &config.transport);
+        let supercar = SuperCar::new(&config.supercar_url, deadline, transport)?;
+        let premium = Premium::new(&config.premium_url, config.premium_range, deadline, transport)?;
         let calls = Arc::new(ProviderCalls::default());
         let tell = || {
             let calls = Arc::clone(&calls);
@@ -262,6 +262,7 @@ fn policy(config: &Config) -> Result<Policy, PolicyError> {
 /// nothing about it. Its own word on when to come back is followed only if the policy says so.
 fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
     match result {
+        Err(QuoteError::Unavailable { code: ErrorCode::Local, .. }) => Outcome::Ignored,
         Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => {
             Outcome::FailureWithHint { retry_after: *time }
         }

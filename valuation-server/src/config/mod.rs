@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::providers::{BaseUrl, DEFAULT_DEADLINE, PremiumRange};
+use crate::providers::{BaseUrl, DEFAULT_DEADLINE, HttpVersion, PremiumRange, Transport};
 
 pub use capacity::{Capacity, Durability};
 pub use error::ConfigError;
@@ -52,6 +52,9 @@ pub struct Config {
     pub revert_after: Duration,
     /// The deadline of a whole call to a provider. Default: 5 s.
     pub provider_timeout: Duration,
+    /// How the providers are connected to. Default: HTTP/1.1, no proxy, the system's trust, no client
+    /// certificate.
+    pub transport: Transport,
     /// Whether a single failed call is given to the other provider. Default: on.
     pub rescue: bool,
     /// Which of Premium's two pairs of values is taken. Default: private sale.
@@ -193,6 +196,7 @@ impl Config {
             window: Duration::from_secs(60),
             revert_after: Duration::from_secs(300),
             provider_timeout: DEFAULT_DEADLINE,
+            transport: Transport::default(),
             rescue: true,
             premium_range: PremiumRange::default(),
             probes: None,
@@ -235,6 +239,10 @@ impl Config {
             Setting::Window => self.window = rules::window(text)?,
             Setting::RevertAfter => self.revert_after = rules::duration(text)?,
             Setting::ProviderTimeout => self.provider_timeout = rules::duration(text)?,
+            Setting::ProviderHttp => self.transport.http = rules::http_version(text)?,
+            Setting::ProviderProxy => self.transport.proxy = rules::url_or_off(text)?,
+            Setting::ProviderCa => self.transport.ca = rules::path_or_off(text)?,
+            Setting::ProviderClientCert => self.transport.client_cert = rules::path_or_off(text)?,
             Setting::Rescue => self.rescue = rules::on_or_off(text)?,
             Setting::PremiumRange => self.premium_range = rules::premium_range(text)?,
             Setting::Probes => self.probes = rules::probes(text)?,
@@ -284,7 +292,9 @@ fn refused(setting: Setting, origin: &Origin, text: &str, because: String) -> Co
         setting,
         place: origin.place(setting),
         value: match setting {
-            Setting::SupercarUrl | Setting::PremiumUrl => BaseUrl::redacted_text(text),
+            Setting::SupercarUrl | Setting::PremiumUrl | Setting::ProviderProxy => {
+                BaseUrl::redacted_text(text)
+            }
             Setting::AdminToken => secret::REDACTED.to_owned(),
             _ => text.to_owned(),
         },

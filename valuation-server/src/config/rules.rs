@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{BaseUrl, LogFormat, PremiumRange, Ratio, Secret, StallLimit};
+use super::{BaseUrl, HttpVersion, LogFormat, PremiumRange, Ratio, Secret, StallLimit};
 
 /// The longest duration that a setting takes: far from the range of any clock.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -37,6 +37,22 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
 
 pub(super) fn url(text: &str) -> Result<BaseUrl, String> {
     BaseUrl::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn url_or_off(text: &str) -> Result<Option<BaseUrl>, String> {
+    if text == "off" { Ok(None) } else { url(text).map(Some) }
+}
+
+pub(super) fn path_or_off(text: &str) -> Result<Option<PathBuf>, String> {
+    if text == "off" { Ok(None) } else { path(text).map(Some) }
+}
+
+pub(super) fn http_version(text: &str) -> Result<HttpVersion, String> {
+    match text {
+        "1.1" => Ok(HttpVersion::Http1),
+        "2" => Ok(HttpVersion::Http2),
+        _ => Err(String::new()),
+    }
 }
 
 /// What a header takes as it is. The refusal says nothing of the text.

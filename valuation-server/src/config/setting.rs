@@ -26,6 +26,14 @@ pub enum Setting {
     RevertAfter,
     /// The deadline of a whole call to a provider.
     ProviderTimeout,
+    /// The version of HTTP that is spoken with the providers.
+    ProviderHttp,
+    /// The proxy that the providers are asked through.
+    ProviderProxy,
+    /// Certificate authorities of the providers, in addition to the system's.
+    ProviderCa,
+    /// The certificate that we show the providers.
+    ProviderClientCert,
     /// Whether a single failed call is given to the other provider.
     Rescue,
     /// Which of Premium's two pairs of values is taken.
@@ -68,7 +76,7 @@ pub enum Setting {
 
 impl Setting {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::Listen,
         Self::Database,
         Self::SupercarUrl,
@@ -78,6 +86,10 @@ impl Setting {
         Self::Window,
         Self::RevertAfter,
         Self::ProviderTimeout,
+        Self::ProviderHttp,
+        Self::ProviderProxy,
+        Self::ProviderCa,
+        Self::ProviderClientCert,
         Self::Rescue,
         Self::PremiumRange,
         Self::Probes,
@@ -130,6 +142,10 @@ impl Setting {
             Self::Window => "window",
             Self::RevertAfter => "revert-after",
             Self::ProviderTimeout => "provider-timeout",
+            Self::ProviderHttp => "provider-http",
+            Self::ProviderProxy => "provider-proxy",
+            Self::ProviderCa => "provider-ca",
+            Self::ProviderClientCert => "provider-client-cert",
             Self::Rescue => "rescue",
             Self::PremiumRange => "premium-range",
             Self::Probes => "probes",
@@ -206,6 +222,11 @@ impl Setting {
                  exceed), such as 0.5, 1/3 or 50%"
             }
             Self::ClientErrorStreak => "warn or failure",
+            Self::ProviderHttp => "1.1 or 2",
+            Self::ProviderProxy => {
+                "off, or a URL that begins with http:// or https://, such as http://proxy.example:3128"
+            }
+            Self::ProviderCa | Self::ProviderClientCert => "off, or the path of a PEM file",
             Self::AdminListen => "off, or an IP address and a port, such as 127.0.0.1:9000",
             Self::AdminToken => "a text of 16 to 256 visible ASCII characters without spaces",
             Self::LogFormat => "text or json",

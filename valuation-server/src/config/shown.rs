@@ -1,12 +1,13 @@
 //! The configuration as an operator reads it: each value, and where it came from.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use humantime::format_duration;
 
 use super::secret::REDACTED;
 use super::{Config, Durability, LogFormat, Origin, Setting, StallLimit};
-use crate::providers::PremiumRange;
+use crate::providers::{BaseUrl, PremiumRange};
 
 impl Config {
     /// A setting's value in the spelling that it is given in; `None` where it is not set and has no
@@ -16,6 +17,8 @@ impl Config {
         let on = |on| if on { "on" } else { "off" }.to_owned();
         let duration = |time| format_duration(time).to_string();
         let or_off = |time: Option<_>| time.map_or_else(|| "off".to_owned(), duration);
+        let path_or_off =
+            |path: Option<&Path>| path.map_or("off".to_owned(), |path| path.display().to_string());
         Some(match setting {
             Setting::Listen => self.listen.to_string(),
             Setting::Database => self.database.display().to_string(),
@@ -26,6 +29,12 @@ impl Config {
             Setting::Window => duration(self.window),
             Setting::RevertAfter => duration(self.revert_after),
             Setting::ProviderTimeout => duration(self.provider_timeout),
+            Setting::ProviderHttp => self.transport.http.to_string(),
+            Setting::ProviderProxy => {
+                self.transport.proxy.as_ref().map_or_else(|| "off".to_owned(), BaseUrl::redacted)
+            }
+            Setting::ProviderCa => path_or_off(self.transport.ca.as_deref()),
+            Setting::ProviderClientCert => path_or_off(self.transport.client_cert.as_deref()),
             Setting::Rescue => on(self.rescue),
             Setting::PremiumRange => match self.premium_range {
                 PremiumRange::PrivateSale => "private-sale".to_owned(),

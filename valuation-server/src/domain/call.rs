@@ -82,11 +82,13 @@ pub enum ErrorCode {
     Cancelled,
     /// Our own code panicked during the attempt.
     Panic,
+    /// Our own process was paused meanwhile, or could open no file: nothing about the provider.
+    Local,
 }
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Timeout,
         Self::Reset,
@@ -98,6 +100,7 @@ impl ErrorCode {
         Self::Unusable,
         Self::Cancelled,
         Self::Panic,
+        Self::Local,
     ];
 
     /// The stored name.
@@ -115,6 +118,7 @@ impl ErrorCode {
             Self::Unusable => "UNUSABLE",
             Self::Cancelled => "CANCELLED",
             Self::Panic => "PANIC",
+            Self::Local => "LOCAL",
         }
     }
 }

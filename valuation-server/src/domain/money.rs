@@ -23,6 +23,9 @@ pub enum MoneyError {
 }
 
 impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
     /// The largest amount: 99,999,999.99.
     pub const MAX: Self = Self(9_999_999_999);
 

@@ -18,7 +18,7 @@ pub struct QuoteRequest {
     pub trace: Trace,
 }
 
-/// A provider's answer: `lowest` ≤ `highest`.
+/// A provider's answer: `lowest` ≤ `highest`, and `highest` above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
     lowest: Money,
@@ -30,10 +30,16 @@ impl Quote {
     /// Takes a provider's pair of values.
     ///
     /// # Errors
-    /// `None` where the lowest value is above the highest: no usable answer.
-    #[must_use]
-    pub fn new(lowest: Money, highest: Money, provider: Provider) -> Option<Self> {
-        (lowest <= highest).then_some(Self { lowest, highest, provider })
+    /// [`QuoteError::Unavailable`] if the lower value is above the upper one, or both are zero: a
+    /// provider without data, and a valuation is stored for good.
+    pub fn new(lowest: Money, highest: Money, provider: Provider) -> Result<Self, QuoteError> {
+        if lowest > highest {
+            return Err(QuoteError::unusable("the lower value is above the upper one"));
+        }
+        if highest == Money::ZERO {
+            return Err(QuoteError::unusable("both values are zero"));
+        }
+        Ok(Self { lowest, highest, provider })
     }
 
     /// The lower value.

@@ -1,82 +1,93 @@
-//! The HTTP/1.1 client under the providers' exchanges, over TCP or TLS.
+//! The HTTP client under the providers' exchanges.
+//!
+//! Over HTTP/1.1 each connection carries one request. An answer there has no identity: on a kept
+//! connection, whatever the provider or a proxy before it sends unasked is the next request's answer,
+//! and no look at the socket before the request can exclude that it comes just after. Nothing that
+//! follows an answer is read. TLS sessions are resumed. Over HTTP/2 each frame names its stream, so
+//! that connections are kept.
 
 use std::error::Error;
-use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http_body_util::Empty;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
-use hyper_util::client::legacy::{self, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tower::util::MapErr;
+use tokio::time::Instant;
 
-/// Common servers close a connection after 5 s without a request. One that is given up before
-/// them can't be found closed just when the next request is written to it.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-/// The peer of a connection at rest, gone without a word, is found so.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
-const TCP_KEEPALIVE_TRIES: u32 = 3;
+use super::names::Names;
+use super::{BaseUrl, HttpVersion, Transport, tls};
 
-type Tcp = HttpConnector<MapErr<GaiResolver, fn(io::Error) -> Unresolved>>;
+/// How long a client, and so a connection of it, is given requests: within this and the time that
+/// addresses are kept for, a provider that moved is followed.
+const LONGEST_USE: Duration = Duration::from_secs(45);
+/// The peer of an HTTP/2 connection that is gone without a word is found within twice this.
+const PING: Duration = Duration::from_secs(5);
 
-/// A client. Clones share its connections.
-#[derive(Clone, Debug)]
-pub(super) enum Client {
-    /// Without TLS, and so without the need for root certificates.
-    Http(legacy::Client<Tcp, Empty<Bytes>>),
-    /// With TLS, trusting whom the operating system trusts.
-    Https(legacy::Client<HttpsConnector<Tcp>, Empty<Bytes>>),
+/// A client, whose connections are of a limited age.
+#[derive(Debug)]
+pub(super) struct Client {
+    parts: Parts,
+    current: Mutex<(reqwest::Client, Instant)>,
 }
 
-/// A host's name did not resolve. A type of its own tells it from other I/O errors.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Unresolved(#[source] io::Error);
+#[derive(Debug)]
+struct Parts {
+    transport: Transport,
+    tls: rustls::ClientConfig,
+    names: Names,
+    connect_timeout: Duration,
+}
 
 impl Client {
     /// # Errors
-    /// With `https` where the system's root certificates can't be read.
+    /// If a certificate or key is missing or unusable, or `https` is spoken and nobody is trusted.
     pub(super) fn new(
-        https: bool,
+        base: &BaseUrl,
+        transport: &Transport,
         connect_timeout: Duration,
+        names: Names,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let resolver: MapErr<_, fn(io::Error) -> Unresolved> =
-            MapErr::new(GaiResolver::new(), Unresolved);
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
-        tcp.enforce_http(!https);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
-        tcp.set_keepalive(Some(TCP_KEEPALIVE));
-        tcp.set_keepalive_interval(Some(TCP_KEEPALIVE));
-        tcp.set_keepalive_retries(Some(TCP_KEEPALIVE_TRIES));
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_CONNECTION);
-        if !https {
-            return Ok(Self::Http(builder.build(tcp)));
-        }
-        let tls = HttpsConnectorBuilder::new()
-            .try_with_platform_verifier()?
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Self::Https(builder.build(tls)))
+        let https = base.is_https() || transport.proxy.as_ref().is_some_and(BaseUrl::is_https);
+        let tls = tls::config(transport, https)?;
+        let parts = Parts { transport: transport.clone(), tls, names, connect_timeout };
+        let current = Mutex::new((parts.build()?, Instant::now()));
+        Ok(Self { parts, current })
     }
 
-    pub(super) fn is_https(&self) -> bool {
-        matches!(self, Self::Https(_))
-    }
-
-    pub(super) fn send(&self, request: Request<Empty<Bytes>>) -> ResponseFuture {
-        match self {
-            Self::Http(client) => client.request(request),
-            Self::Https(client) => client.request(request),
+    /// The client for the next request. One that is no longer given out finishes what it has begun.
+    pub(super) fn current(&self) -> reqwest::Client {
+        // It is replaced as a whole: poison says nothing here.
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.parts.transport.http == HttpVersion::Http2;
+        if kept
+            && current.1.elapsed() >= LONGEST_USE
+            && let Ok(client) = self.parts.build()
+        {
+            *current = (client, Instant::now());
         }
+        current.0.clone()
+    }
+}
+
+impl Parts {
+    /// Reads no file and blocks for nothing.
+    fn build(&self) -> reqwest::Result<reqwest::Client> {
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(Arc::new(self.names.clone()))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(self.connect_timeout)
+            .no_proxy();
+        let builder = match self.transport.http {
+            HttpVersion::Http1 => builder.http1_only().pool_max_idle_per_host(0),
+            HttpVersion::Http2 => builder
+                .http2_prior_knowledge()
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(PING),
+        };
+        match &self.transport.proxy {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.url().clone())?),
+            None => builder,
+        }
+        .build()
     }
 }

@@ -1,46 +1,47 @@
-//! The bounded HTTP client that the providers share.
+//! The bounded exchange that the providers share.
 //!
 //! One deadline covers a whole exchange, a body is read up to [`MAX_BODY`], redirects are not
 //! followed, the system's proxies are not used, compressed bodies are not unpacked, and no
-//! exchange is repeated behind its caller's back: each attempt is to be one row in the log. (A
-//! request that found its kept connection closed before a byte of it was written has not been an
-//! exchange yet; it takes another connection.)
+//! exchange is repeated behind its caller's back: each attempt is to be one row in the log. (Over
+//! HTTP/2 a request that the provider itself says it has not processed, by `GOAWAY` or
+//! `REFUSED_STREAM`, has not been an exchange yet; it is sent again, at most twice.)
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, uri};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use tokio::time::timeout;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Method, Request, Response};
+use url::Url;
 
-use super::BaseUrl;
+use super::awake::{Limited, within};
 use super::client::Client;
 use super::mishap::Mishap;
+use super::names::Names;
 use super::target::{Asked, Target};
+use super::{BaseUrl, HttpVersion, Transport};
 use crate::domain::{ErrorCode, Trace};
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// What a gzip stream begins with (RFC 1952, 2.3.1); no text does.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const OURSELVES: HeaderValue =
     HeaderValue::from_static(concat!("valuation-server/", env!("CARGO_PKG_VERSION")));
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The HTTP client could not be made, as where an `https` provider is configured on a machine
-/// without root certificates.
+/// The HTTP client could not be made: a certificate or a key is missing or unusable.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for {base} could not be made")]
+#[error("the HTTP client for {base} could not be made: {source}")]
 pub struct ClientError {
     /// The redacted base URL.
     base: String,
-    /// What the client's library says.
+    /// The file that can't be used, and why.
     source: Box<dyn Error + Send + Sync>,
 }
 
@@ -53,10 +54,12 @@ struct Inner {
     client: Client,
     asked: Asked,
     /// The host's root, to which each request adds its path.
-    root: Uri,
+    root: Url,
+    https: bool,
+    /// Sent with every request.
+    headers: HeaderMap,
     /// Sent with every question.
     authorization: Option<HeaderValue>,
-    accept: HeaderValue,
     deadline: Duration,
 }
 
@@ -75,15 +78,35 @@ impl Fetch {
     pub(super) fn new(
         base: &BaseUrl,
         deadline: Duration,
+        transport: &Transport,
         accept: &'static str,
     ) -> Result<Self, ClientError> {
-        let failed = |source| ClientError { base: base.redacted(), source };
+        Self::resolving(base, deadline, transport, accept, Names::of_system())
+    }
+
+    fn resolving(
+        base: &BaseUrl,
+        deadline: Duration,
+        transport: &Transport,
+        accept: &'static str,
+        names: Names,
+    ) -> Result<Self, ClientError> {
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(USER_AGENT, OURSELVES);
+        if transport.http == HttpVersion::Http1 {
+            // So that the provider closes first, and the port of the connection is free at once.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let client = Client::new(base, transport, deadline, names)
+            .map_err(|source| ClientError { base: base.redacted(), source })?;
         Ok(Self(Arc::new(Inner {
-            client: Client::new(base.is_https(), deadline).map_err(failed)?,
+            client,
             asked: Asked::under(base),
-            root: base.root().as_str().parse().map_err(|e: uri::InvalidUri| failed(e.into()))?,
+            root: base.root(),
+            https: base.is_https(),
+            headers,
             authorization: base.authorization(),
-            accept: HeaderValue::from_static(accept),
             deadline,
         })))
     }
@@ -96,49 +119,58 @@ impl Fetch {
     /// Asks for the head of the base URL, with its credentials, and gives its status.
     pub(super) async fn head(&self) -> Result<u16, Mishap> {
         let inner = &*self.0;
-        let mut request = inner.request(Method::HEAD, inner.uri(&inner.asked.base())?);
+        let mut request = inner.request(Method::HEAD, inner.url(&inner.asked.base())?);
         if let Some(authorization) = &inner.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let asking = inner.client.send(request);
-        match timeout(inner.deadline, asking).await {
-            Ok(Ok(response)) => Ok(response.status().as_u16()),
-            Ok(Err(error)) => Err(Mishap::of(&error, inner.client.is_https())),
-            Err(_) => Err(inner.too_late()),
-        }
+        let head = async { Ok(inner.send(request).await?.status().as_u16()) };
+        inner.in_time(within(inner.deadline, head).await)
     }
 
     /// Gets `target`, with the headers `traceparent` and `x-request-id` of the trace.
     ///
     /// # Cancel safety
-    /// Dropping the future closes its connection.
+    /// Dropping the future closes its connection, or over HTTP/2 its stream.
     pub(super) async fn get(&self, target: &Target, trace: &Trace) -> Result<Reply, Mishap> {
         // Outside the exchange, so that a status that had come survives the deadline.
         let mut status = None;
-        let outcome = timeout(self.0.deadline, self.0.exchange(target, trace, &mut status)).await;
-        match outcome {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(mishap)) => Err(Mishap { status, ..mishap }),
-            Err(_) => Err(Mishap { status, ..self.0.too_late() }),
-        }
+        let exchange = self.0.exchange(target, trace, &mut status);
+        let reply = self.0.in_time(within(self.0.deadline, exchange).await);
+        reply.map_err(|mishap| Mishap { status, ..mishap })
     }
 }
 
 impl Inner {
-    fn request(&self, method: Method, uri: Uri) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        let headers = request.headers_mut();
-        headers.reserve(6);
-        headers.insert(ACCEPT, self.accept.clone());
-        headers.insert(USER_AGENT, OURSELVES);
+    fn request(&self, method: Method, url: Url) -> Request {
+        let mut request = Request::new(method, url);
+        *request.headers_mut() = self.headers.clone();
         request
     }
 
-    fn too_late(&self) -> Mishap {
-        let deadline = humantime::format_duration(self.deadline);
-        Mishap::new(ErrorCode::Timeout, format!("no whole answer within {deadline}"))
+    async fn send(&self, request: Request) -> Result<Response, Mishap> {
+        self.client.current().execute(request).await.map_err(|error| self.broken(error))
+    }
+
+    fn broken(&self, error: reqwest::Error) -> Mishap {
+        Mishap::of(&error.without_url(), self.https)
+    }
+
+    /// The result, or what a limit that was reached first means. While our process was paused a
+    /// provider can answer, give us up and close the connection; so no failure in that time is its.
+    fn in_time<T>(&self, limited: Limited<Result<T, Mishap>>) -> Result<T, Mishap> {
+        let Limited { result, paused } = limited;
+        let result = result.unwrap_or_else(|| {
+            let deadline = humantime::format_duration(self.deadline);
+            let message = format!("no whole answer within {deadline}");
+            Err(Mishap::new(ErrorCode::Timeout, message))
+        });
+        result.map_err(|mishap| match paused {
+            Duration::ZERO => mishap,
+            _ => Mishap::new(
+                ErrorCode::Local,
+                format!("this process was paused for {} ms meanwhile", paused.as_millis()),
+            ),
+        })
     }
 
     async fn exchange(
@@ -147,7 +179,7 @@ impl Inner {
         trace: &Trace,
         came: &mut Option<u16>,
     ) -> Result<Reply, Mishap> {
-        let mut request = self.request(Method::GET, self.uri(target)?);
+        let mut request = self.request(Method::GET, self.url(target)?);
         let headers = request.headers_mut();
         let own = [(TRACEPARENT, &*traceparent(trace)), (X_REQUEST_ID, trace.request_id())];
         for (name, value) in own {
@@ -159,8 +191,7 @@ impl Inner {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let broken = |error: &(dyn Error + 'static)| Mishap::of(error, self.client.is_https());
-        let response = self.client.send(request).await.map_err(|error| broken(&error))?;
+        let response = self.send(request).await?;
         let status = response.status().as_u16();
         *came = Some(status);
         let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
@@ -169,34 +200,37 @@ impl Inner {
     }
 
     /// The URL without credentials, which go into a header.
-    fn uri(&self, target: &Target) -> Result<Uri, Mishap> {
-        let mut parts = self.root.clone().into_parts();
-        parts.path_and_query = PathAndQuery::try_from(self.asked.sent(target)).ok();
+    fn url(&self, target: &Target) -> Result<Url, Mishap> {
         // Not the parser's error, which may repeat a part of the URL.
-        Uri::from_parts(parts)
+        self.root
+            .join(&self.asked.sent(target))
             .map_err(|_| Mishap::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))
     }
 
-    async fn body(&self, response: Response<Incoming>) -> Result<Vec<u8>, Mishap> {
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
         let too_large = || {
             let message = format!("the body is larger than {MAX_BODY} bytes");
             Mishap::new(ErrorCode::BodyTooLarge, message)
         };
-        let mut rest = response.into_body();
+        let compressed = || {
+            let message = "the body is compressed, which was not asked for";
+            Mishap::new(ErrorCode::Unusable, message)
+        };
+        if response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+            return Err(compressed());
+        }
         // What the head promises is believed only where it saves reading.
-        if rest.size_hint().exact().is_some_and(|length| length > MAX_BODY as u64) {
+        if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(frame) = rest.frame().await {
-            let frame = frame.map_err(|error| Mishap::of(&error, self.client.is_https()))?;
-            let data = frame.data_ref().map_or(&[][..], |data| data);
+        while let Some(data) = response.chunk().await.map_err(|error| self.broken(error))? {
             if body.len() + data.len() > MAX_BODY {
                 return Err(too_large());
             }
-            body.extend_from_slice(data);
+            body.extend_from_slice(&data);
         }
-        Ok(body)
+        if body.starts_with(&GZIP) { Err(compressed()) } else { Ok(body) }
     }
 }
 

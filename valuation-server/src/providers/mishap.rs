@@ -4,9 +4,6 @@ use std::error::Error;
 use std::io;
 use std::iter;
 
-use hyper_util::client::legacy;
-
-use super::client::Unresolved;
 use crate::domain::ErrorCode;
 
 /// An exchange that brought no body, or none that is read whole.
@@ -25,9 +22,9 @@ impl Mishap {
         Self { code, message: message.into(), status: None }
     }
 
-    /// Names an error of the client. `https` says whether TLS was to be spoken: an attempt to
+    /// Names an error of the client, which must be without its URL. `https` says whether TLS was to be spoken: an attempt to
     /// connect that failed above TCP failed in TLS then.
-    pub(super) fn of(error: &(dyn Error + 'static), https: bool) -> Self {
+    pub(super) fn of(error: &reqwest::Error, https: bool) -> Self {
         let code = code(error, https);
         // The innermost error is the cause; the ones around it only say where it surfaced.
         let cause = chain(error).last().unwrap_or(error);
@@ -35,17 +32,22 @@ impl Mishap {
     }
 }
 
-fn code(error: &(dyn Error + 'static), https: bool) -> ErrorCode {
-    if first::<Unresolved>(error).is_some() {
+fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
+    if error.is_dns() {
         return ErrorCode::Dns;
     }
-    let connecting = first::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
+    let connecting = error.is_connect();
     let in_io = first::<io::Error>(error).map(innermost);
     let in_http = first::<hyper::Error>(error);
     let broken_off =
         in_http.is_some_and(|e| e.is_incomplete_message() || e.is_closed() || e.is_canceled());
     match in_io {
+        Some(io) if is_shortage(io) => ErrorCode::Local,
         Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
+        // With TLS 1.3 a server's refusal of our certificate comes after our side's handshake.
+        Some(io) if io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some() => {
+            ErrorCode::Tls
+        }
         // A breach inside TLS is an I/O error that the operating system knows nothing of.
         Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
         Some(io) if is_break(io.kind()) => ErrorCode::Reset,
@@ -61,6 +63,11 @@ fn innermost(error: &io::Error) -> &io::Error {
     inner.map_or(error, innermost)
 }
 
+/// `ENFILE` and `EMFILE`: the other provider can't be asked either.
+fn is_shortage(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
 fn is_break(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
@@ -74,6 +81,7 @@ fn what(code: ErrorCode) -> &'static str {
         ErrorCode::Timeout => "the operating system gave up waiting",
         ErrorCode::Tls => "TLS could not be agreed on",
         ErrorCode::Reset => "the connection broke before the answer was whole",
+        ErrorCode::Local => "this process can't open a connection",
         ErrorCode::Connect => "the connection could not be made",
         _ => "what came was not HTTP",
     }

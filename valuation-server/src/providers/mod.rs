@@ -12,13 +12,17 @@
 //! | another 4xx, but for 408 and 429 | [`QuoteError::Refused`]: the provider is up |
 //! | anything else, or nothing | [`QuoteError::Unavailable`]: a failure of the provider |
 
+mod awake;
 mod base_url;
 mod client;
 mod fetch;
 mod mishap;
+mod names;
 mod premium;
 mod supercar;
 mod target;
+mod tls;
+mod transport;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -29,6 +33,7 @@ pub use base_url::{BaseUrl, BaseUrlError};
 pub use fetch::{ClientError, MAX_BODY};
 pub use premium::{Premium, PremiumRange, parse as parse_premium};
 pub use supercar::{SuperCar, parse as parse_supercar};
+pub use transport::{HttpVersion, Transport};
 
 use fetch::Fetch;
 use target::Target;
@@ -88,8 +93,12 @@ pub struct Unreachable {
 ///
 /// # Errors
 /// [`Unreachable`] if no answer comes within `deadline`, or the client can't be made.
-pub async fn reach(base: &BaseUrl, deadline: Duration) -> Result<u16, Unreachable> {
-    let fetch = Fetch::new(base, deadline, "*/*")
+pub async fn reach(
+    base: &BaseUrl,
+    deadline: Duration,
+    transport: &Transport,
+) -> Result<u16, Unreachable> {
+    let fetch = Fetch::new(base, deadline, transport, "*/*")
         .map_err(|error| Unreachable { code: ErrorCode::Tls, message: error.to_string() })?;
     fetch.head().await.map_err(|mishap| Unreachable { code: mishap.code, message: mishap.message })
 }

@@ -7,7 +7,7 @@ use tower::Service;
 
 use super::fetch::Fetch;
 use super::target::Target;
-use super::{Asking, BaseUrl, ClientError, ask};
+use super::{Asking, BaseUrl, ClientError, Transport, ask};
 use crate::domain::{Answer, Describe, Failure, Provider, QuoteRequest};
 
 mod xml;
@@ -50,8 +50,9 @@ impl Premium {
         base: &BaseUrl,
         range: PremiumRange,
         deadline: Duration,
+        transport: &Transport,
     ) -> Result<Self, ClientError> {
-        Ok(Self { range, fetch: Fetch::new(base, deadline, "application/xml")? })
+        Ok(Self { range, fetch: Fetch::new(base, deadline, transport, "application/xml")? })
     }
 
     fn target(&self, request: &QuoteRequest) -> Option<Target> {

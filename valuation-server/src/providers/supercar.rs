@@ -11,7 +11,7 @@ use tower::Service;
 
 use super::fetch::Fetch;
 use super::target::Target;
-use super::{Asking, BaseUrl, ClientError, ask};
+use super::{Asking, BaseUrl, ClientError, Transport, ask};
 use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteError, QuoteRequest};
 
 /// SuperCar as a service. Clones share its connections.
@@ -25,8 +25,12 @@ impl SuperCar {
     ///
     /// # Errors
     /// [`ClientError`] if the HTTP client can't be made.
-    pub fn new(base: &BaseUrl, deadline: Duration) -> Result<Self, ClientError> {
-        Ok(Self { fetch: Fetch::new(base, deadline, "application/json")? })
+    pub fn new(
+        base: &BaseUrl,
+        deadline: Duration,
+        transport: &Transport,
+    ) -> Result<Self, ClientError> {
+        Ok(Self { fetch: Fetch::new(base, deadline, transport, "application/json")? })
     }
 
     fn target(&self, request: &QuoteRequest) -> Option<Target> {
@@ -95,7 +99,6 @@ pub fn parse(body: &[u8]) -> Result<Quote, QuoteError> {
     let lowest = number(values.lower_value, "lowerValue")?;
     let highest = number(values.upper_value, "upperValue")?;
     Quote::new(lowest, highest, Provider::SuperCar)
-        .ok_or_else(|| QuoteError::unusable("lowerValue is above upperValue"))
 }
 
 fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, QuoteError> {
@@ -156,7 +159,7 @@ mod tests {
         for (lower, upper, expected) in [
             ("22350.01", "22350.02", ("22350.01", "22350.02")),
             ("2.235e4", "2235000E-2", ("22350", "22350")),
-            ("-0", "0.0", ("0", "0")),
+            ("-0", "0.01", ("0", "0.01")),
             ("0.145", "0.155", ("0.15", "0.16")),
             ("99999999.99", "99999999.99", ("99999999.99", "99999999.99")),
             (" 1 ", "\n2\t", ("1", "2")),
@@ -179,7 +182,9 @@ mod tests {
             ("-1", "2", "lowerValue: a value must not be negative"),
             ("-0.001", "2", "lowerValue: a value must not be negative"),
             ("1", "1e400", "upperValue: a value must not exceed 99999999.99"),
-            ("2", "1", "lowerValue is above upperValue"),
+            ("2", "1", "the lower value is above the upper one"),
+            ("-0", "0.0", "both values are zero"),
+            ("0", "0.004", "both values are zero"),
             ("NaN", "1", "the body is not JSON"),
             ("01", "1", "the body is not JSON"),
             (".5", "1", "the body is not JSON"),

@@ -108,6 +108,11 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
         ),
         (ErrorCode::Cancelled, _) => tell!(info, "we gave it up, as at a stop"),
         (ErrorCode::Panic, _) => tell!(error, "a fault of this program"),
+        (ErrorCode::Local, _) => tell!(
+            warn,
+            "this does not count against the provider: was the process stopped or starved of the \
+             CPU, or is it short of files (ulimit -n)?"
+        ),
         (ErrorCode::Connect | ErrorCode::Dns | ErrorCode::Tls, _) => {
             let means = means(call);
             tell!(warn, format!("{means}: is the way there open? Try: valuation-server check"));

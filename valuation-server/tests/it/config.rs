@@ -9,7 +9,7 @@ use valuation_server::cli::{Cli, Command, Scenario};
 use valuation_server::config::{
     Capacity, Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
-use valuation_server::providers::{BaseUrl, PremiumRange};
+use valuation_server::providers::{BaseUrl, HttpVersion, PremiumRange, Transport};
 
 pub(crate) const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
 
@@ -41,6 +41,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.window, Duration::from_secs(60));
     assert_eq!(config.revert_after, Duration::from_secs(300));
     assert_eq!(config.provider_timeout, Duration::from_secs(5));
+    assert_eq!(config.transport, Transport::default());
+    assert_eq!(config.transport.http, HttpVersion::Http1);
     assert!(config.rescue);
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
     assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
@@ -67,6 +69,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::Window, "90s"),
         (Setting::RevertAfter, "1h 30m"),
         (Setting::ProviderTimeout, "750ms"),
+        (Setting::ProviderHttp, "2"),
+        (Setting::ProviderProxy, "http://proxy:3128"),
+        (Setting::ProviderCa, "/etc/own-ca.pem"),
+        (Setting::ProviderClientCert, "/etc/client.pem"),
         (Setting::Rescue, "off"),
         (Setting::PremiumRange, "dealership"),
         (Setting::Probes, "4"),
@@ -106,6 +112,13 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.window, Duration::from_secs(90));
         assert_eq!(config.revert_after, Duration::from_secs(5400));
         assert_eq!(config.provider_timeout, Duration::from_millis(750));
+        let transport = Transport {
+            http: HttpVersion::Http2,
+            proxy: Some(BaseUrl::parse("http://proxy:3128").unwrap()),
+            ca: Some("/etc/own-ca.pem".into()),
+            client_cert: Some("/etc/client.pem".into()),
+        };
+        assert_eq!(config.transport, transport);
         assert!(!config.rescue);
         assert_eq!(config.premium_range, PremiumRange::Dealership);
         assert_eq!(config.probes, Some(4));
@@ -236,6 +249,10 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--max-puts", "-1", "a whole number from 1 to 100000"),
         ("--cache", "64MB", "such as 64MiB"),
         ("--durability", "none", "full or normal"),
+        ("--provider-http", "1", "1.1 or 2"),
+        ("--provider-http", "3", "1.1 or 2"),
+        ("--provider-proxy", "socks5://h", "http:// or https://"),
+        ("--provider-ca", "", "the path of a PEM file"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {

@@ -43,7 +43,8 @@ async fn no_vrm_changes_supercars_path_or_query() {
         assert_eq!(line(stub.heads().last().unwrap()), format!("GET {path} HTTP/1.1"), "{vrm}");
         assert_eq!(call.url, format!("{}{path}", stub.url()));
     }
-    assert_eq!(stub.connections(), 1, "the connection is kept");
+    assert_eq!(stub.connections(), HOSTILE.len(), "a connection carries one request");
+    assert!(stub.heads()[0].contains("connection: close\r\n"), "{}", stub.heads()[0]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use valuation_server::domain::{
     Answer, CallTrail, Describe, ErrorCode, Failure, Mileage, ProviderCall, Quote, QuoteError,
     QuoteRequest, Vrm,
 };
-use valuation_server::providers::{BaseUrl, Premium, PremiumRange, SuperCar};
+use valuation_server::providers::{BaseUrl, Premium, PremiumRange, SuperCar, Transport};
 
 use crate::valuer_stubs::trace;
 
@@ -169,12 +169,21 @@ pub(crate) fn request(vrm: &str) -> QuoteRequest {
 }
 
 pub(crate) fn supercar(url: &str, deadline: Duration) -> Audit<SuperCar> {
-    AuditLayer.layer(SuperCar::new(&BaseUrl::parse(url).unwrap(), deadline).unwrap())
+    supercar_over(url, deadline, &Transport::default())
+}
+
+pub(crate) fn supercar_over(
+    url: &str,
+    deadline: Duration,
+    transport: &Transport,
+) -> Audit<SuperCar> {
+    AuditLayer.layer(SuperCar::new(&BaseUrl::parse(url).unwrap(), deadline, transport).unwrap())
 }
 
 pub(crate) fn premium(url: &str, deadline: Duration) -> Audit<Premium> {
-    let base = BaseUrl::parse(url).unwrap();
-    AuditLayer.layer(Premium::new(&base, PremiumRange::PrivateSale, deadline).unwrap())
+    let (base, transport) = (BaseUrl::parse(url).unwrap(), Transport::default());
+    let premium = Premium::new(&base, PremiumRange::PrivateSale, deadline, &transport);
+    AuditLayer.layer(premium.unwrap())
 }
 
 /// Asks one question, and takes the one record that it must leave.

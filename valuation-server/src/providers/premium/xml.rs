@@ -1,5 +1,6 @@
 //! Premium's XML, read strictly: the reader underneath takes much that is no document.
 
+use std::borrow::Cow;
 use std::str;
 
 use quick_xml::Reader;
@@ -23,15 +24,19 @@ const MAX_DEPTH: usize = 32;
 /// [`QuoteError::Unavailable`] says what can't be used, in our words: nothing of the body is
 /// repeated, since it may repeat the request's key.
 pub fn parse(body: &[u8], range: PremiumRange) -> Result<Quote, QuoteError> {
-    let text = str::from_utf8(body).map_err(|_| unusable("the body is not UTF-8"))?;
+    let (text, utf8) = match str::from_utf8(body) {
+        Ok(text) => (Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)), true),
+        // Read as ISO-8859-1, which has a character for each byte. That is the text in every encoding
+        // of one byte a character as far as ASCII goes, and nothing else is looked at.
+        Err(_) => (Cow::Owned(body.iter().copied().map(char::from).collect()), false),
+    };
     let mut values = Values { range, texts: [None, None], open: None };
-    walk(text.strip_prefix('\u{feff}').unwrap_or(text), &mut values)?;
+    walk(&text, utf8, &mut values)?;
     let [lowest, highest] = [values.amount(0)?, values.amount(1)?];
     Quote::new(lowest, highest, Provider::Premium)
-        .ok_or_else(|| unusable("the minimum is above the maximum"))
 }
 
-fn walk(text: &str, values: &mut Values) -> Result<(), QuoteError> {
+fn walk(text: &str, utf8: bool, values: &mut Values) -> Result<(), QuoteError> {
     let mut reader = Reader::from_str(text);
     reader.config_mut().expand_empty_elements = true;
     reader.config_mut().check_comments = true;
@@ -41,7 +46,8 @@ fn walk(text: &str, values: &mut Values) -> Result<(), QuoteError> {
     loop {
         let event = reader.read_event().map_err(|_| unusable("the body is not XML"))?;
         match event {
-            Event::Decl(declaration) if first => check_encoding(&declaration)?,
+            Event::Decl(declaration) if first => check_encoding(&declaration, utf8)?,
+            _ if first && !utf8 => return Err(unusable("the body is not UTF-8")),
             Event::Decl(_) => return Err(unusable("an XML declaration is not at the start")),
             Event::DocType(_) => return Err(unusable("the body has a document type declaration")),
             // The reader expands an empty element into its start and its end.
@@ -129,19 +135,19 @@ impl Values {
     }
 }
 
-/// The body has been read as UTF-8, so that in a family which extends ASCII only ASCII is left,
-/// and means the same.
-fn check_encoding(declaration: &BytesDecl<'_>) -> Result<(), QuoteError> {
-    let Some(encoding) = declaration.encoding() else { return Ok(()) };
+/// Whether the body may be read by its declared encoding: UTF-8, or one that extends ASCII by one
+/// byte a character.
+fn check_encoding(declaration: &BytesDecl<'_>, utf8: bool) -> Result<(), QuoteError> {
+    let encoding = declaration.encoding().transpose();
     let encoding = encoding.map_err(|_| unusable("the XML declaration is malformed"))?;
-    let encoding = encoding.to_ascii_lowercase();
-    if matches!(&*encoding, "utf-8" | "utf8" | "us-ascii" | "ascii")
-        || encoding.starts_with("iso-8859-")
-        || encoding.starts_with("windows-125")
-    {
-        Ok(())
-    } else {
-        Err(unusable("the body's encoding is not read"))
+    let encoding = encoding.map_or("utf-8".into(), |encoding| encoding.to_ascii_lowercase());
+    match &*encoding {
+        "utf-8" | "utf8" | "us-ascii" | "ascii" if utf8 => Ok(()),
+        "utf-8" | "utf8" | "us-ascii" | "ascii" => Err(unusable("the body is not UTF-8")),
+        one_byte if one_byte.starts_with("iso-8859-") || one_byte.starts_with("windows-125") => {
+            Ok(())
+        }
+        _ => Err(unusable("the body's encoding is not read")),
     }
 }
 

@@ -82,6 +82,32 @@ fn reads_encodings_in_which_ascii_is_ascii_and_no_other() {
 }
 
 #[test]
+fn a_pound_sign_beside_the_values_is_read_in_the_declared_encoding() {
+    let max = "<ValuationPrivateSaleMaximum>12750</ValuationPrivateSaleMaximum>";
+    let min = "<ValuationPrivateSaleMinimum>11500</ValuationPrivateSaleMinimum>";
+    let body = |declared: &str| {
+        let before = format!("{declared}<root><Note>");
+        [before.as_bytes(), b"\xa3 \x80", format!("</Note>{min}{max}</root>").as_bytes()].concat()
+    };
+    for encoding in ["ISO-8859-1", "iso-8859-15", "Windows-1252"] {
+        let declared = format!("<?xml version='1.0' encoding='{encoding}'?>");
+        let quote = parse(&body(&declared), RANGE).unwrap();
+        assert_eq!(quote.highest().to_string(), "12750", "{encoding}");
+    }
+    let utf8 = "<?xml version='1.0' encoding='UTF-8'?>";
+    for declared in ["", "<?xml version='1.0'?>", utf8, "<!-- c -->"] {
+        let error = parse(&body(declared), RANGE).unwrap_err().to_string();
+        assert!(error.contains("not UTF-8"), "{declared}: {error}");
+    }
+    // Inside a value it is no number, in whichever encoding.
+    let declared = "<?xml version='1.0' encoding='ISO-8859-1'?>";
+    let value = [declared.as_bytes(), b"<root><ValuationPrivateSaleMinimum>\xa31"].concat();
+    let value = [&value, &b"</ValuationPrivateSaleMinimum>"[..], max.as_bytes(), b"</root>"];
+    let error = parse(&value.concat(), RANGE).unwrap_err().to_string();
+    assert!(error.contains("not a decimal number"), "{error}");
+}
+
+#[test]
 fn refuses_values_that_are_no_amounts() {
     for (minimum, maximum, because) in [
         ("", "1", "Minimum can't be used: not a decimal number"),
@@ -93,7 +119,8 @@ fn refuses_values_that_are_no_amounts() {
         ("\u{a0}1", "2", "not a decimal number"),
         ("-1", "2", "must not be negative"),
         ("1", "1e400", "must not exceed"),
-        ("2", "1", "the minimum is above the maximum"),
+        ("2", "1", "the lower value is above the upper one"),
+        ("0", "0.00", "both values are zero"),
         ("1<b/>", "2", "Minimum holds something else than text"),
         ("<b>1</b>", "2", "Minimum holds something else than text"),
         ("1<!-- 5 -->5", "20", "Minimum holds something else than text"),
@@ -156,6 +183,26 @@ fn nested(depth: usize) -> String {
 #[test]
 fn reads_elements_that_are_nested_as_deep_as_is_allowed() {
     assert!(read(&nested(32)).is_ok());
+}
+
+#[test]
+fn a_comment_with_two_hyphens_inside_is_not_xml() {
+    let good = good();
+    assert!(read(&good.replace("<root>", "<root><!-- a - b -->")).is_ok());
+    for comment in ["<!-- a -- b -->", "<!-- a --->"] {
+        let error = read(&good.replace("<root>", &format!("<root>{comment}"))).unwrap_err();
+        assert!(error.contains("not XML"), "{comment}: {error}");
+    }
+}
+
+#[test]
+fn elements_may_be_nested_32_deep_and_no_deeper() {
+    let nested = |inside: usize| {
+        let (opening, closing) = ("<a>".repeat(inside), "</a>".repeat(inside));
+        read(&good().replace("<root>", &format!("<root>{opening}{closing}")))
+    };
+    assert!(nested(31).is_ok());
+    assert!(nested(32).unwrap_err().contains("nested too deep"));
 }
 
 #[test]

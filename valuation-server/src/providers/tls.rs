@@ -1,0 +1,112 @@
+//! Which servers are trusted, and with which certificate we identify ourselves.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::{HttpVersion, Transport};
+
+/// A certificate or a key is missing or unusable.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("--provider-ca {}: {source}", path.display())]
+    Authorities { path: PathBuf, source: Unusable },
+    #[error("--provider-client-cert {}: {source}", path.display())]
+    Identity { path: PathBuf, source: Unusable },
+    #[error(
+        "no certificate authorities to trust{0}: install the system's (ca-certificates), correct \
+         SSL_CERT_FILE and SSL_CERT_DIR, or set --provider-ca"
+    )]
+    NoRoots(String),
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Why a PEM file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error(transparent)]
+    Pem(#[from] pem::Error),
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// The client's side of TLS. Clones share their sessions, so that a fresh connection resumes one.
+///
+/// The operator's own files are read even if TLS is not spoken, so that a wrong one is noticed. The
+/// system's authorities are read only `with_system` ones, so that plain HTTP needs none.
+///
+/// # Errors
+/// [`TlsError`] names the file that can't be used, or says that nothing would be trusted.
+pub(super) fn config(transport: &Transport, with_system: bool) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &transport.ca {
+        add_authorities(&mut roots, path)
+            .map_err(|source| TlsError::Authorities { path: path.clone(), source })?;
+    }
+    if with_system {
+        add_system(&mut roots)?;
+    }
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&versions)?
+        .with_root_certificates(roots);
+    let mut config = match &transport.client_cert {
+        Some(path) => {
+            let failed = |source| TlsError::Identity { path: path.clone(), source };
+            let (chain, key) = identity(path).map_err(failed)?;
+            let unusable = |error| failed(Unusable::Rustls(error));
+            builder.with_client_auth_cert(chain, key).map_err(unusable)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![match transport.http {
+        HttpVersion::Http1 => b"http/1.1".to_vec(),
+        HttpVersion::Http2 => b"h2".to_vec(),
+    }];
+    Ok(config)
+}
+
+fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Unusable> {
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(())
+}
+
+/// All certificates of a PEM file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    let found = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) }
+}
+
+fn identity(
+    path: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Unusable> {
+    Ok((certificates(path)?, PrivateKeyDer::from_pem_file(path)?))
+}
+
+/// The system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. One that can't
+/// be read is no error while others are trusted.
+fn add_system(roots: &mut RootCertStore) -> Result<(), TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    let errors = errors.join("; ");
+    if roots.is_empty() {
+        let because = if errors.is_empty() { errors } else { format!(" ({errors})") };
+        return Err(TlsError::NoRoots(because));
+    }
+    if !errors.is_empty() {
+        tracing::warn!(
+            %errors,
+            "some of the system's certificate authorities can't be read: providers that need them \
+             will fail with TLS; are SSL_CERT_FILE and SSL_CERT_DIR right?"
+        );
+    }
+    Ok(())
+}
