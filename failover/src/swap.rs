@@ -170,6 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn a_rehearsed_trip_diverts_no_call_while_the_monitor_is_held_still() {
+        for (dry_run, route) in [(true, Route::Primary), (false, Route::Fallback)] {
+            let builder = Policy::builder();
+            let builder = if dry_run { builder.dry_run() } else { builder };
+            let shared = Shared::new(&builder.build().unwrap(), Moment::default(), 1);
+            let phase = shared.phase();
+            assert!(shared.swap(phase, phase.until(Kind::Fallback, 0, Duration::from_secs(60))));
+            shared.hold_still();
+            let admitted = shared.admit_by_time(Moment::default());
+            assert_eq!(admitted.route, route);
+        }
+    }
+
+    #[test]
     fn calls_that_return_go_to_the_fallback_while_the_monitor_is_held_still() {
         let builder = Policy::builder().gradual_return(Ratio::HALF, Duration::from_secs(60));
         let shared = Shared::new(&builder.build().unwrap(), Moment::default(), 1);
