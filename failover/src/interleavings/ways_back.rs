@@ -104,7 +104,8 @@ fn calls_dealt_at_once_are_dealt_by_their_share() {
     model(|| {
         let half = Ratio::HALF;
         let model = tripped(|policy| policy.gradual_return(half, Duration::from_secs(1_000)));
-        let _ = admitted(&model.shared, LATER);
+        // The first two are a block of their own, and so are the two that follow.
+        let _ = (admitted(&model.shared, LATER), admitted(&model.shared, LATER));
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || admitted(&shared, LATER).route);
         let routes = [admitted(&model.shared, LATER).route, thread.join().unwrap()];
