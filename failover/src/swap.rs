@@ -92,7 +92,6 @@ impl Shared {
         let kept = self.window().kept(from.epoch(), at, old.slow() && new.slow());
         // Ordering: who sees anything of the new policy also sees that the old epoch is over.
         fence(Ordering::Release);
-        self.swapped.store(1, Ordering::Relaxed);
         self.windows.adopt(new.place(), policy);
         self.watch_flights(policy);
         self.recovery.adopt(policy);

@@ -257,6 +257,16 @@ impl Flights {
         self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
     }
 
+    /// Erases what was counted in any epoch: no call of a running one is in flight.
+    pub(crate) fn erase(&self) {
+        for shard in self.shards.iter() {
+            // Ordering: Relaxed: a lock orders it before the next use.
+            shard.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
+            let buckets = shard.ring.iter();
+            buckets.for_each(|bucket| bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed));
+        }
+    }
+
     /// The memory that it holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()

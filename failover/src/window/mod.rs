@@ -230,15 +230,11 @@ impl Window {
         }
     }
 
-    /// Whether it has room for a policy's window, without wasting half of the memory.
-    pub(crate) fn fits(&self, policy: &Policy) -> bool {
-        match (self, policy.last_calls()) {
-            (Self::Time(window), None) => {
-                let (room, buckets) = (window.capacity(), policy.buckets() as usize);
-                buckets <= room && room <= buckets.saturating_mul(2)
-            }
-            (Self::Count(window), Some(calls)) => window.fits(calls),
-            _ => false,
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        match self {
+            Self::Time(window) => window.erase(),
+            Self::Count(window) => window.erase(),
         }
     }
 
@@ -257,13 +253,10 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_window_is_a_policys_if_it_is_of_its_kind_and_fits_if_it_wastes_no_half() {
+    fn a_window_can_be_a_policys_if_it_is_of_its_kind_and_has_room() {
         let time = |n| Policy::builder().window(Duration::from_secs(60), n).build().unwrap();
         let calls = |n| Policy::builder().last_calls(n).build().unwrap();
         let (of_time, of_calls) = (Window::new(&time(10), 1), Window::new(&calls(100), 1));
-        assert_eq!([4, 5, 10, 11].map(|n| of_time.fits(&time(n))), [false, true, true, false]);
-        assert_eq!([64, 65, 129].map(|n| of_calls.fits(&calls(n))), [false, true, false]);
-        assert!(!of_time.fits(&calls(100)) && !of_calls.fits(&time(10)));
         assert_eq!([4, 10, 3_600].map(|n| of_time.can_be(&time(n))), [true; 3]);
         assert_eq!([64, 128, 129].map(|n| of_calls.can_be(&calls(n))), [true, true, false]);
         assert!(!of_time.can_be(&calls(100)) && !of_calls.can_be(&time(10)));

@@ -316,6 +316,14 @@ impl Shard {
         })
     }
 
+    /// Erases what was counted in any epoch: nobody counts in a running one.
+    pub(super) fn erase(&self) {
+        // Ordering: Relaxed: a lock orders it before the next use.
+        self.end.store(0, Ordering::Relaxed);
+        self.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
+        self.ring.iter().for_each(|bucket| bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed));
+    }
+
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self) + self.ring.bytes()
     }

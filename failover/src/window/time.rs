@@ -89,8 +89,13 @@ impl TimeWindow {
         }
     }
 
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.shards.iter().for_each(Shard::erase);
+    }
+
     /// How many buckets there is room for.
-    pub(crate) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         usize::try_from(self.ring.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
