@@ -138,11 +138,11 @@ impl Window {
         }
     }
 
-    /// What is read of one epoch when the latest call was counted. `slow`: whether slow calls are
-    /// asked for; they are one more pass.
-    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Reading {
+    /// What is read of one epoch when the latest call was counted: one at `at`, or a later one. `slow`:
+    /// whether slow calls are asked for; they are one more pass.
+    pub(crate) fn latest(&self, epoch: Epoch, at: u64, slow: bool) -> Reading {
         match self {
-            Self::Time(window) => window.latest(epoch, slow),
+            Self::Time(window) => window.latest(epoch, at, slow),
             // All of it is one word: to judge a failure costs less than to have credit.
             Self::Count(window) => Reading { tally: window.tally(epoch), credit: 0, threads: 1 },
         }
@@ -273,7 +273,7 @@ mod tests {
         }
         assert_eq!((of_time.own_credit(0, epoch), of_calls.own_credit(0, epoch)), (Some(3), None));
         assert_eq!(
-            (of_time.latest(epoch, false).credit, of_calls.latest(epoch, false).credit),
+            (of_time.latest(epoch, 0, false).credit, of_calls.latest(epoch, 0, false).credit),
             (3, 0)
         );
     }
