@@ -26,6 +26,11 @@
 //! counts beside the version, since a reading may begin between an opening's first write and its
 //! second.
 //!
+//! # One time for all threads
+//! The latest reading of the clock that any thread has counted at is the window's time. A thread that
+//! opens a bucket takes the newest one, and closes those that have left the window with it: so what
+//! all threads count is in one window, even if the clock of one of them reads ahead of the others'.
+//!
 //! # Epochs
 //! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
 //! alone the window is empty: buckets of another epoch count as nothing.

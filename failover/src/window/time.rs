@@ -8,7 +8,7 @@ use super::shards::Shards;
 use super::{Reading, Sample, Tally};
 use crate::Policy;
 use crate::phase::Epoch;
-use crate::sync::{Ordering, Setting};
+use crate::sync::{Ordering, Setting, fence};
 
 /// How a window is cut into buckets: its length in nanoseconds and their number.
 ///
@@ -154,10 +154,23 @@ impl TimeWindow {
     #[cold]
     #[inline(never)]
     fn open(&self, slot: usize, shard: &Shard, epoch: Epoch, at: u64) {
-        let span = self.span();
-        let tick = span.tick(at);
-        self.shards.begin(slot, span.end(tick));
-        shard.open(&span, epoch, tick);
+        let (span, mut newest) = (self.span(), 0);
+        let at = span.tick(at);
+        loop {
+            // A thread whose clock is behind another's counts in the newest bucket.
+            let tick = self.newest(epoch, at.max(newest));
+            self.shards.begin(slot, span.end(tick));
+            shard.open(&span, epoch, tick);
+            // Ordering: SeqCst. Of two threads that open buckets at the same time at least one sees
+            // the other's: it takes that one, or closes it.
+            fence(Ordering::SeqCst);
+            let oldest = Ticks::new(tick, &span).oldest();
+            let others = self.shards.iter().filter_map(|other| other.leave_behind(epoch, oldest));
+            newest = others.fold(0, u64::max);
+            if Ticks::new(newest, &span).oldest() <= tick {
+                return;
+            }
+        }
     }
 
     #[inline]
