@@ -146,7 +146,10 @@ fn returned() -> MutexGuard<'static, Returned> {
 /// How many threads get their shard from the start: as a rule a runtime has a worker a processor,
 /// and a few others call as well. More threads add theirs when they come.
 fn counting_threads() -> usize {
-    thread::available_parallelism().map_or(2, NonZero::get).next_power_of_two().clamp(2, 8) * 2
+    // Asking takes 30 us, as it reads files.
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let asked = || thread::available_parallelism().map_or(2, NonZero::get);
+    PROCESSORS.get_or_init(asked).next_power_of_two().clamp(2, 8) * 2
 }
 
 #[cfg(all(test, not(failover_loom)))]

@@ -9,7 +9,7 @@ use crate::sync::{AtomicU64, Ordering};
 /// from the start, those of further threads are made when they come.
 pub(super) struct Shards<S> {
     first: Box<[S]>,
-    /// Part `i` has room for 2^i groups, and is made when a thread needs one of them. Behind one
+    /// Part `i` has 2^i groups, and is made when a thread needs one of them. Behind one
     /// pointer, since hardly a failover has any.
     more: OnceLock<Box<Parts<S>>>,
     /// How many of the parts in `more` may be in use.
@@ -21,12 +21,15 @@ pub(super) struct Shards<S> {
 /// 24 doublings are more threads than a process can have.
 type Parts<S> = [OnceLock<Box<[Group<S>]>>; 24];
 
-/// As many shards as there are at first, so that threads that are long gone cost a reader little: it
-/// passes over a group in which no bucket has been opened lately.
+/// How many threads a group is for.
+const GROUP: usize = 64;
+
+/// Threads that are long gone cost a reader little: it passes over a group in which no bucket has been
+/// opened lately.
 struct Group<S> {
     /// The latest end of a bucket that was opened in it, in nanoseconds since the monitor's origin.
     latest: AtomicU64,
-    shards: OnceLock<Box<[S]>>,
+    shards: [OnceLock<Box<S>>; GROUP],
 }
 
 impl<S> Shards<S> {
@@ -68,23 +71,25 @@ impl<S> Shards<S> {
     }
 
     #[cold]
-    fn further(&self, slot: usize, shard: impl FnMut() -> S) -> &S {
-        let shards = self.group(slot).shards.get_or_init(|| make(self.first.len(), shard));
-        &shards[slot % self.first.len()]
+    fn further(&self, slot: usize, mut shard: impl FnMut() -> S) -> &S {
+        self.group(slot).shards[slot % GROUP].get_or_init(|| Box::new(shard()))
     }
 
     /// The group of a thread beyond the first ones.
     fn group(&self, slot: usize) -> &Group<S> {
         let none = || Box::new(std::array::from_fn(|_| OnceLock::new()));
         let more: &Parts<S> = self.more.get_or_init(none);
-        // Part i holds the groups from 2^i to 2^(i+1) − 1; the first shards are group 0.
-        let group = slot / self.first.len();
-        let part = (group.ilog2() as usize).min(more.len() - 1);
+        // Part i holds the groups from 2^i − 1 to 2^(i+1) − 2.
+        let number = slot / GROUP + 1;
+        let part = (number.ilog2() as usize).min(more.len() - 1);
         // Ordering: AcqRel, so that a reader that sees the new number also sees the part.
         self.parts.fetch_max(part as u64 + 1, Ordering::AcqRel);
-        let empty = || Group { latest: AtomicU64::new(0), shards: OnceLock::new() };
+        let empty = || Group {
+            latest: AtomicU64::new(0),
+            shards: std::array::from_fn(|_| OnceLock::new()),
+        };
         let groups = more[part].get_or_init(|| make(1 << part, empty));
-        &groups[group % groups.len()]
+        &groups[number % groups.len()]
     }
 
     /// Those of all threads that have counted, if all had theirs from the start.
@@ -112,8 +117,8 @@ impl<S> Shards<S> {
             // Ordering: Acquire pairs with `begin`.
             moment.is_none_or(|moment| group.latest.load(Ordering::Acquire) > moment)
         });
-        let shards = groups.filter_map(|group| group.shards.get());
-        self.first.iter().chain(shards.flat_map(|shards| shards.iter()))
+        let shards = groups.flat_map(|group| group.shards.iter().filter_map(OnceLock::get));
+        self.first.iter().chain(shards.map(Box::as_ref))
     }
 
     fn groups(&self) -> impl Iterator<Item = &Group<S>> + Clone {
@@ -140,20 +145,20 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_thread_has_a_shard_of_its_own_and_groups_are_made_as_they_are_needed() {
+    fn each_thread_has_a_shard_of_its_own_which_is_made_when_it_is_needed() {
         let shards = Shards::new(2, || 0_u64);
         let of = |slot| std::ptr::from_ref(shards.of(slot, || 0)) as usize;
         assert_eq!((shards.iter().count(), shards.bytes()), (2, 0));
-        for (slot, all) in [(1, 2), (2, 4), (3, 4), (4, 6), (7, 8), (8, 10), (33, 12), (9, 12)] {
+        for (slot, all) in [(1, 2), (2, 3), (3, 4), (2, 4), (63, 5), (64, 6), (200, 7)] {
             of(slot);
             assert_eq!(shards.iter().count(), all, "{slot}");
         }
-        // Groups 1, 2 and 3, 4 to 7, and 16 to 31.
-        let groups = (1 + 2 + 4 + 16) * size_of::<Group<u64>>();
+        // Group 0, 1 with 2, and 3 to 6.
+        let groups = (1 + 2 + 4) * size_of::<Group<u64>>();
         assert_eq!(shards.bytes(), size_of::<Parts<u64>>() + groups);
-        let addresses: BTreeSet<_> = (0..64).map(of).collect();
-        assert_eq!((addresses.len(), shards.iter().count()), (64, 64));
-        assert!((0..64).all(|slot| addresses.contains(&of(slot))));
+        let addresses: BTreeSet<_> = (0..256).map(of).collect();
+        assert_eq!((addresses.len(), shards.iter().count()), (256, 256));
+        assert!((0..256).all(|slot| addresses.contains(&of(slot))));
         let listed = shards.iter().map(|shard| std::ptr::from_ref(shard) as usize);
         assert_eq!(listed.collect::<BTreeSet<_>>(), addresses);
     }
@@ -169,7 +174,8 @@ mod tests {
         assert_eq!((since(99), since(100)), (2_000, 4));
         shards.begin(1_999, 200);
         shards.begin(1_998, 150);
-        assert_eq!((since(100), since(199), since(200)), (8, 8, 4));
+        // 1,984 to 1,999.
+        assert_eq!((since(100), since(199), since(200)), (4 + 16, 4 + 16, 4));
         assert_eq!(shards.iter().count(), 2_000);
     }
 

@@ -357,6 +357,6 @@ mod tests {
         assert!(part >= 10 * 32);
         assert_eq!((window.bytes(), window.capacity()), (2 * part, 10));
         window.count(2, EPOCH, 0, SUCCESS);
-        assert_eq!(window.bytes(), 4 * part + window.shards.bytes());
+        assert_eq!(window.bytes(), 3 * part + window.shards.bytes());
     }
 }
