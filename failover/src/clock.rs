@@ -42,8 +42,10 @@ impl Moment {
 
 /// A monotonic clock: it never goes back and does not follow the wall clock.
 ///
-/// A clock that goes back all the same does no harm beyond its own error: counts go to the bucket
-/// that is open.
+/// A clock that goes back all the same does no harm beyond its own error: the latest reading that any
+/// thread has counted a call at is the time of the window, and counts go to the bucket that is open
+/// then. If it reads ahead once, what the window held is as old as that reading says, and the bucket
+/// stays open until the other readings have caught up.
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Moment;

@@ -188,8 +188,9 @@ impl PolicyBuilder {
     }
 
     /// Brings calls back gradually: from the share `first`, below 1, to all of them after `over`,
-    /// growing evenly. The calls of a share are spread as evenly as whole calls can be, not in
-    /// bursts. They are counted and judged, and a trip sends all to the fallback again. At the end
+    /// growing evenly. At a constant share `s`, of any `n` calls in a row `s·n` go to the primary, to
+    /// within 2·log2(n) + 2 calls, in an order without a period: callers who take turns get the same
+    /// share. They are counted and judged, and a trip sends all to the fallback again. At the end
     /// the window begins anew.
     ///
     /// Cost: nothing until calls return; while they do, an admission reads the clock and adds to a

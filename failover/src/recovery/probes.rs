@@ -117,6 +117,13 @@ impl Probes {
         }
     }
 
+    /// Frees all places, and forgets the counts.
+    pub(crate) fn erase(&self) {
+        // Ordering: Release, see `give_back`.
+        self.places.iter().for_each(|holder| holder.store(FREE, Ordering::Release));
+        self.counts.store(0, Ordering::Release);
+    }
+
     /// How many places there are.
     pub(crate) fn room(&self) -> usize {
         self.places.len()

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod chains;
+mod clocks;
 mod coming_back;
 mod common;
 mod conditions;
