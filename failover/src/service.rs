@@ -37,11 +37,13 @@ where
     classify: C,
 }
 
-impl<P, F, C, K: Clock> Failover<P, F, C, K> {
+impl<P, F: Clone, C, K: Clock> Failover<P, F, C, K> {
     pub(crate) fn new(primary: P, fallback: F, classify: C, monitor: Monitor<K>) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), classify }
     }
+}
 
+impl<P, F, C, K: Clock> Failover<P, F, C, K> {
     /// The operator's side.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
@@ -69,13 +71,15 @@ where
     // what was written just before in other widths makes that copy wait, for 10 ns and more.
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose() {
+        match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
+                let (call, ticket) = watch.call(stub, || self.switch.primary.service.call(request));
                 ResponseFuture::primary(call, ticket, watch.clone(), self.classify.clone())
             }
-            Choice::Fallback => ResponseFuture::fallback(self.switch.fallback.call(request)),
+            Choice::Fallback => {
+                ResponseFuture::fallback(self.switch.fallback.service.call(request))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! in `judge`.
 
 use std::sync::OnceLock;
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -13,7 +14,7 @@ use crate::run::Run;
 use crate::slot;
 use crate::swap::Carried;
 use crate::sync::{AtomicU64, Ordering, Setting, fence, yield_now};
-use crate::waiters::Waiters;
+use crate::waiters::{Waiter, Waiters};
 use crate::window::{Flights, Sample, Window, Windows};
 use crate::{Policy, Route, State};
 
@@ -74,7 +75,7 @@ impl Shared {
             carried: Carried::default(),
             came_round: Setting::new(0),
             swapped: Setting::new(0),
-            waiters: Waiters::default(),
+            waiters: Waiters::new(),
             observers: Observers::default(),
         };
         shared.watch_flights(policy);
@@ -145,6 +146,25 @@ impl Shared {
     pub(crate) fn at(&self, now: Moment) -> u64 {
         // Ordering: Relaxed: it was set before the epoch began that the caller has seen.
         now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
+    }
+
+    /// The moment of [`at`](Self::at).
+    pub(crate) fn moment(&self, at: u64) -> Moment {
+        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
+    }
+
+    /// Waits for the end of an epoch. False if it has ended: its end woke only those that waited
+    /// before it.
+    pub(crate) fn wait_in(
+        &self,
+        epoch: Epoch,
+        waiter: Option<Waiter>,
+        waker: &Waker,
+    ) -> (Waiter, bool) {
+        // The phase is read after the entry, as it is written before the entries are woken: of a wait
+        // and a transition at the same time one sees the other.
+        let waiter = self.waiters.wait(waiter, waker);
+        (waiter, self.phase().admits_in() == epoch)
     }
 
     /// The epoch of a call that starts now, if it goes to the primary whatever the time is.

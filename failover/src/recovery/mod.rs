@@ -17,7 +17,7 @@ use rules::Board;
 
 pub(crate) use admitted::Admitted;
 pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
-pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
+pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;
 pub(crate) use rules::RecoveryRules;
 

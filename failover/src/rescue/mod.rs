@@ -146,11 +146,13 @@ where
     classify: C,
 }
 
-impl<P, F, S, C, K: Clock> Rescuing<P, F, S, C, K> {
+impl<P, F: Clone, S, C, K: Clock> Rescuing<P, F, S, C, K> {
     fn new(primary: P, fallback: F, rescue: Rescue<S>, classify: C, monitor: Monitor<K>) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), rescue, classify }
     }
+}
 
+impl<P, F, S, C, K: Clock> Rescuing<P, F, S, C, K> {
     /// The operator's side.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
@@ -176,19 +178,23 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let classify = self.classify.clone();
-        match self.switch.choose() {
+        match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
-                let spare = self.rescue.spare.spare(&request);
-                let spare = spare.map(|request| (self.switch.fallback.clone(), request));
-                let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
+                let Self { switch: Switch { primary, fallback, monitor, .. }, rescue, .. } = self;
+                let watch = monitor.watch();
+                let spare = watch.prepare(stub, || {
+                    let spare = rescue.spare.spare(&request);
+                    spare.map(|request| (fallback.service.clone(), request))
+                });
+                let (call, ticket) = watch.call(stub, || primary.service.call(request));
                 RescueFuture::primary(call, ticket, watch.clone(), classify, spare)
             }
             Choice::Fallback => {
                 let both_ways = self.rescue.both_ways;
                 let spare = both_ways.then(|| self.rescue.spare.spare(&request)).flatten();
-                let spare = spare.map(|request| (self.switch.primary.clone(), request));
-                RescueFuture::fallback(self.switch.fallback.call(request), classify, spare)
+                let spare = spare.map(|request| (self.switch.primary.service.clone(), request));
+                let call = self.switch.fallback.service.call(request);
+                RescueFuture::fallback(call, classify, spare)
             }
         }
     }

@@ -40,4 +40,5 @@ mod tokio_clock;
 mod tracing_observer;
 mod transitions;
 mod unwinding;
+mod waiting;
 mod window;
