@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod candidate;
 mod classify;
 mod clock;
 mod error;

@@ -332,13 +332,6 @@ impl<K: Clock> Watch<K> {
         (call, stub.ticket(self.shared))
     }
 
-    /// Runs other code before the primary's, which a call that has begun needs. If it panics, the call
-    /// is no longer in flight, and says nothing about the primary.
-    #[inline]
-    pub(crate) fn prepare<T>(&self, stub: Stub, run: impl FnOnce() -> T) -> T {
-        guard(run, || drop(stub.ticket(self.shared)))
-    }
-
     #[cold]
     #[inline(never)]
     fn fail(&self, stub: Stub) {

@@ -77,21 +77,21 @@ impl Shared {
     pub(crate) fn next_look(&self, lease: Option<ProbeLease>, now: Moment) -> Option<Moment> {
         let (at, phase) = (self.at(now), self.phase());
         let stalls = self.flights().filter(|_| phase.is_judged());
-        let probing = self.recovery.rules().probing.filter(|_| phase.kind() == Kind::Probing);
-        let lease = lease.map(ProbeLease::ends);
+        let is_probing = phase.kind() == Kind::Probing;
+        let others = || self.recovery.probing().filter(|_| is_probing);
+        let others = || others().map(|(rules, _)| at.saturating_add(nanos(rules.lease)));
         let looks = [
             phase.reverts_in(at).map(|left| at.saturating_add(nanos(left))),
             stalls.map(|flights| flights.next_bucket(at)),
-            lease.or_else(|| probing.map(|rules| at.saturating_add(nanos(rules.lease)))),
+            lease.map(ProbeLease::ends).or_else(others),
         ];
         looks.into_iter().flatten().min().map(|at| self.moment(at))
     }
 
     /// `None` if a transition came first.
     fn admit_probe(&self, phase: Phase, at: u64) -> Option<Admitted> {
-        let taken = self.recovery.rules().probing.and_then(|rules| {
-            self.recovery.probes(&rules).and_then(|probes| probes.take(&rules, phase.epoch(), at))
-        });
+        let probing = self.recovery.probing();
+        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, phase.epoch(), at));
         let Some(Taken { lease, from_another }) = taken else {
             return Some(Admitted::to(Route::Fallback, phase));
         };
@@ -108,9 +108,7 @@ impl Shared {
 
     /// Whether a probe that waits has its place, and its lease is not over.
     pub(crate) fn holds(&self, lease: ProbeLease, now: Moment) -> bool {
-        let rules = self.recovery.rules().probing;
-        let probes = rules.and_then(|rules| self.recovery.probes(&rules));
-        probes.is_some_and(|probes| probes.holds(lease, self.at(now)))
+        self.recovery.probing().is_some_and(|(_, probes)| probes.holds(lease, self.at(now)))
     }
 
     /// Lets a probe's lease begin now. None if it has lost its place, or its epoch is over.
@@ -120,8 +118,8 @@ impl Shared {
         lease: ProbeLease,
         now: Moment,
     ) -> Option<ProbeLease> {
-        let rules = self.recovery.rules().probing?;
-        let lease = self.recovery.probes(&rules)?.renew(&rules, lease, epoch, self.at(now))?;
+        let (rules, probes) = self.recovery.probing()?;
+        let lease = probes.renew(&rules, lease, epoch, self.at(now))?;
         if self.counts(epoch) {
             return Some(lease);
         }
@@ -193,10 +191,7 @@ impl Shared {
         outcome: Outcome,
         now: Moment,
     ) {
-        let rules = self.recovery.rules();
-        let Some(probes) = rules.probing.and_then(|rules| self.recovery.probes(&rules)) else {
-            return;
-        };
+        let Some((probing, probes)) = self.recovery.probing() else { return };
         // One that lost its place to another is not heard.
         if !probes.give_back(lease) {
             return;
@@ -205,7 +200,10 @@ impl Shared {
             return self.waiters.wake_all();
         }
         let (at, phase) = (self.at(now), self.phase());
-        let Some(probing) = rules.probing.filter(|_| phase.epoch() == epoch) else { return };
+        if phase.epoch() != epoch {
+            return;
+        }
+        let rules = self.recovery.rules();
         if let Outcome::FailureWithHint { retry_after } = outcome
             && rules.interval.hints.is_some()
         {
@@ -233,8 +231,7 @@ impl Shared {
     /// A probe's place comes free, without a word about the primary. A call that waits for a busy
     /// fallback may take it.
     pub(crate) fn give_back(&self, lease: ProbeLease) {
-        let rules = self.recovery.rules().probing;
-        if let Some(probes) = rules.and_then(|rules| self.recovery.probes(&rules))
+        if let Some((_, probes)) = self.recovery.probing()
             && probes.give_back(lease)
         {
             self.waiters.wake_all();

@@ -74,12 +74,10 @@ where
         match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.service.call(request));
+                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
                 ResponseFuture::primary(call, ticket, watch.clone(), self.classify.clone())
             }
-            Choice::Fallback => {
-                ResponseFuture::fallback(self.switch.fallback.service.call(request))
-            }
+            Choice::Fallback => ResponseFuture::fallback(self.switch.fallback.call(request)),
         }
     }
 }

@@ -1,29 +1,38 @@
 //! Readiness: which of two services the next call takes, and its being made ready.
+//!
+//! # Abandoned waits
+//! A service that answered `Pending` may have queued the call, and be assigned a permit when one is
+//! free: tower's `ConcurrencyLimit` and `Buffer` do so. If the call then takes the other service, that
+//! permit is never used, and nobody else gets it while the queued clone is alive. A place in such a
+//! queue is left only by a drop; so a service that is abandoned is replaced by a clone of itself.
 
 use std::mem;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use tower_service::Service;
 
-use crate::candidate::Candidate;
 use crate::clock::Clock;
 use crate::phase::Epoch;
 use crate::ticket::{Hold, Pass, Stub, guard};
-use crate::wait::{Decision, Wait};
+use crate::wait::{Decision, Queued, Wait};
 use crate::{Error, Monitor, Route};
 
 /// Two services, the monitor that chooses between them, and the choice for the next call.
 #[derive(Debug)]
 pub(crate) struct Switch<P, F, K> {
-    pub(crate) primary: Candidate<P>,
-    pub(crate) fallback: Candidate<F>,
+    pub(crate) primary: P,
+    pub(crate) fallback: F,
     pub(crate) monitor: Monitor<K>,
     next: Next,
     /// The next call's place, if it is a probe. Beside `next`, since hardly a call has one, and what
     /// is moved with each costs each.
     probe: Option<Hold>,
-    /// Of use only while the next call waits.
     wait: Wait,
+    /// Set in all clones, and in what was cloned. A service made by a layer does not know whether its
+    /// primary is `Clone`.
+    clone_primary: OnceLock<fn(&P) -> P>,
+    clone_fallback: fn(&F) -> F,
 }
 
 /// How far the next call has come.
@@ -53,16 +62,14 @@ type Ready<R, P, F> = Result<(), Error<<P as Service<R>>::Error, <F as Service<R
 
 impl<P, F: Clone, K: Clock> Switch<P, F, K> {
     pub(crate) fn new(primary: P, fallback: F, monitor: Monitor<K>) -> Self {
-        Self::of(Candidate::new(primary), Candidate::cloneable(fallback), monitor)
+        let wait = Wait::new(monitor.watch().shared());
+        let (clone_primary, clone_fallback) = (OnceLock::new(), F::clone as fn(&F) -> F);
+        let (next, probe) = (Next::Open, None);
+        Self { primary, fallback, monitor, next, probe, wait, clone_primary, clone_fallback }
     }
 }
 
 impl<P, F, K: Clock> Switch<P, F, K> {
-    fn of(primary: Candidate<P>, fallback: Candidate<F>, monitor: Monitor<K>) -> Self {
-        let wait = Wait::new(monitor.watch().shared());
-        Self { primary, fallback, monitor, next: Next::Open, probe: None, wait }
-    }
-
     /// Makes the service of the current route ready, and no other. Once it is, the choice stands
     /// until [`choose`](Self::choose) takes it.
     #[inline]
@@ -71,14 +78,24 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         P: Service<R>,
         F: Service<R>,
     {
-        match self.next {
-            Next::Primary(_) | Next::Fallback => return Poll::Ready(Ok(())),
-            Next::Waiting => return self.poll_waiting(context),
-            Next::Open => {}
+        if !matches!(self.next, Next::Open) {
+            return self.poll_again(context);
         }
         match self.wait.shared().admit_at_once() {
             Some(epoch) => self.poll_primary(Pass::plain(epoch), context),
             None => self.poll_by_time(context),
+        }
+    }
+
+    #[inline(never)]
+    fn poll_again<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        match self.next {
+            Next::Primary(_) | Next::Fallback => Poll::Ready(Ok(())),
+            Next::Open | Next::Waiting => self.poll_waiting(context),
         }
     }
 
@@ -94,14 +111,14 @@ impl<P, F, K: Clock> Switch<P, F, K> {
             Ok(pass) => return self.poll_primary(pass, context),
             Err(epoch) => epoch,
         };
-        match self.fallback.service.poll_ready(context) {
+        match self.fallback.poll_ready(context) {
             Poll::Ready(Ok(())) => {
                 self.next = Next::Fallback;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Fallback(error))),
             Poll::Pending => {
-                self.fallback.is_waited_for();
+                self.wait.queued().fallback = true;
                 self.start_waiting(Route::Fallback, epoch, context)
             }
         }
@@ -117,7 +134,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         P: Service<R>,
         F: Service<R>,
     {
-        let (watch, primary) = (self.monitor.watch(), &mut self.primary.service);
+        let (watch, primary) = (self.monitor.watch(), &mut self.primary);
         let failed = || watch.refuse(Pass { epoch, probe: probe.take() });
         match guard(|| primary.poll_ready(context), failed) {
             Poll::Ready(Ok(())) => {
@@ -146,7 +163,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         let Pass { epoch, probe } = pass;
         self.probe = probe;
         if !failed {
-            self.primary.is_waited_for();
+            self.wait.queued().primary = true;
             return self.start_waiting(Route::Primary, epoch, context);
         }
         self.next = Next::Waiting;
@@ -171,7 +188,6 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         if self.waits(decision, context) { Poll::Pending } else { self.poll_waiting(context) }
     }
 
-    #[inline(never)]
     fn poll_waiting<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
@@ -180,7 +196,9 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         loop {
             let mut decision = self.decision();
             if decision.route == Route::Primary {
-                match self.poll_primary_again(decision.epoch, context) {
+                let polled = self.poll_primary_again(decision.epoch, context);
+                self.wait.queued().primary = polled.is_pending();
+                match polled {
                     Poll::Ready(Ok(())) => {
                         self.stop_waiting(Next::Primary(decision.epoch));
                         return Poll::Ready(Ok(()));
@@ -262,15 +280,19 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     {
         let Decision { route, diverted, .. } = decision;
         if route == Route::Fallback {
-            self.primary.abandon();
+            let primary = mem::take(&mut self.wait.queued().primary);
+            self.abandon(Queued { primary, fallback: false });
         }
         if route == Route::Fallback || diverted {
-            if let Poll::Ready(result) = self.fallback.poll_ready(context) {
+            let polled = self.fallback.poll_ready(context);
+            self.wait.queued().fallback = polled.is_pending();
+            if let Poll::Ready(result) = polled {
                 self.stop_waiting(if result.is_ok() { Next::Fallback } else { Next::Open });
                 return Some(Poll::Ready(result.map_err(Error::Fallback)));
             }
         } else {
-            self.fallback.abandon();
+            let fallback = mem::take(&mut self.wait.queued().fallback);
+            self.abandon(Queued { primary: false, fallback });
         }
         self.waits(decision, context).then_some(Poll::Pending)
     }
@@ -282,10 +304,38 @@ impl<P, F, K: Clock> Switch<P, F, K> {
 
     fn stop_waiting(&mut self, next: Next) {
         self.next = next;
-        self.wait.end();
-        // The one that is ready is not waited for.
-        self.primary.abandon();
-        self.fallback.abandon();
+        // The one that is ready does not queue the call any more.
+        let queued = self.wait.end();
+        self.abandon(queued);
+    }
+
+    /// The call is not to be queued any more by these.
+    fn abandon(&mut self, Queued { primary, fallback }: Queued) {
+        if primary && let Some(clone) = self.clone_primary.get() {
+            self.primary = clone(&self.primary);
+        }
+        if fallback {
+            self.fallback = (self.clone_fallback)(&self.fallback);
+        }
+    }
+
+    /// Whether the primary is ready for the next call.
+    #[inline]
+    pub(crate) fn is_for_primary(&self) -> bool {
+        matches!(self.next, Next::Primary(_))
+    }
+
+    /// Runs code that the next call needs before it begins, and that is not its service's. If it
+    /// panics, nothing is held for that call any more.
+    #[inline]
+    pub(crate) fn prepare<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        guard(run, || self.give_up())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self) {
+        (self.next, self.probe) = (Next::Open, None);
     }
 
     /// The service that was made ready; it is up to the caller to call just that one. A call to the
@@ -331,18 +381,21 @@ impl<P, F, K: Clock> Switch<P, F, K> {
             return Choice::Primary(watch.enter(pass));
         }
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Ok(())) = self.fallback.poll_ready(&mut context) {
-            self.primary.replace();
+        let polled = self.fallback.poll_ready(&mut context);
+        if let Poll::Ready(Ok(())) = polled {
+            self.abandon(Queued { primary: true, fallback: false });
             return Choice::Fallback;
         }
-        self.fallback.abandon();
-        Choice::Primary(watch.begin(epoch, lost))
+        self.abandon(Queued { primary: false, fallback: polled.is_pending() });
+        Choice::Primary(self.monitor.watch().begin(epoch, lost))
     }
 }
 
 /// A clone carries no readiness: neither the choice nor the permit behind it can be shared.
 impl<P: Clone, F: Clone, K: Clock> Clone for Switch<P, F, K> {
     fn clone(&self) -> Self {
-        Self::of(self.primary.clone(), self.fallback.clone(), self.monitor.clone())
+        self.clone_primary.get_or_init(|| P::clone);
+        let clone = Self::new(self.primary.clone(), self.fallback.clone(), self.monitor.clone());
+        Self { clone_primary: self.clone_primary.clone(), ..clone }
     }
 }

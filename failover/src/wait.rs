@@ -14,49 +14,70 @@ use crate::recovery::ProbeLease;
 use crate::shared::Shared;
 use crate::waiters::Waiter;
 
-/// Nothing in it is set unless a call waits.
+/// Empty unless a call waits: few calls do, and what is moved with a service costs each clone.
+#[derive(Debug)]
 pub(crate) struct Wait {
     shared: &'static Shared,
-    waiter: Option<Waiter>,
-    sleep: Option<(Moment, Sleep)>,
-    /// The call's decision, which stands as long as its epoch. Dealt once: if each poll were dealt a
-    /// route, a share of the polls would go to the primary, and not one of the calls.
-    decision: Option<Decision>,
+    state: Option<Box<State>>,
 }
 
-/// Where a call that waits was sent.
+#[derive(Default)]
+struct State {
+    waiter: Option<Waiter>,
+    sleep: Option<(Moment, Sleep)>,
+    decision: Option<Decision>,
+    queued: Queued,
+}
+
+/// Where a call that waits was sent. It stands as long as its epoch: if each poll were dealt a route, a
+/// share of the polls would go to the primary, and not one of the calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     pub(crate) route: Route,
     pub(crate) epoch: Epoch,
-    /// The primary failed to become ready for it, or not before a probe's lease was over. Whichever
-    /// service is ready first takes it, or the fallback if it was a probe.
+    /// The primary failed to become ready for it, or not before a probe's lease was over: the fallback
+    /// is asked as well. A probe that was diverted has the fallback for its route.
     pub(crate) diverted: bool,
+}
+
+/// The services that answered `Pending`, and may have queued the call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queued {
+    pub(crate) primary: bool,
+    pub(crate) fallback: bool,
 }
 
 impl Wait {
     pub(crate) fn new(shared: &'static Shared) -> Self {
-        Self { shared, waiter: None, sleep: None, decision: None }
+        Self { shared, state: None }
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {
         self.shared
     }
 
+    fn state(&mut self) -> &mut State {
+        self.state.get_or_insert_default()
+    }
+
+    pub(crate) fn queued(&mut self) -> &mut Queued {
+        &mut self.state().queued
+    }
+
     pub(crate) fn decide(&mut self, decision: Decision) -> Decision {
-        *self.decision.insert(decision)
+        *self.state().decision.insert(decision)
     }
 
     /// The next poll decides anew.
     pub(crate) fn forget(&mut self) {
-        self.decision = None;
+        self.state().decision = None;
     }
 
     /// The decision, if it still stands; looks at the time.
     pub(crate) fn standing<K: Clock>(&self, watch: &Watch<K>) -> Option<Decision> {
-        let Decision { route, epoch, diverted } = self.decision?;
-        let stands = watch.look(epoch, diverted || route == Route::Primary);
-        self.decision.filter(|_| stands)
+        let decision = self.state.as_ref()?.decision?;
+        let while_probing = decision.diverted || decision.route == Route::Primary;
+        watch.look(decision.epoch, while_probing).then_some(decision)
     }
 
     /// Waits for a change of the route. False if there was one already since the decision: a
@@ -70,14 +91,36 @@ impl Wait {
         watch: &Watch<K>,
         context: &mut Context<'_>,
     ) -> bool {
-        let (waiter, waits) = self.shared.wait_in(epoch, self.waiter.take(), context.waker());
-        self.waiter = Some(waiter);
+        let shared = self.shared;
+        let state = self.state();
+        let (waiter, waits) = shared.wait_in(epoch, state.waiter.take(), context.waker());
+        state.waiter = Some(waiter);
         if waits {
-            self.sleep(watch, lease, context);
+            state.sleep(watch, lease, context);
         }
         waits
     }
 
+    /// The call waits no more. The services that it was queued by, of which it takes one at most.
+    pub(crate) fn end(&mut self) -> Queued {
+        let Some(mut state) = self.state.take() else { return Queued::default() };
+        if let Some(waiter) = state.waiter.take() {
+            self.shared.waiters.leave(&waiter);
+        }
+        state.queued
+    }
+}
+
+impl Drop for Wait {
+    #[inline]
+    fn drop(&mut self) {
+        if self.state.is_some() {
+            self.end();
+        }
+    }
+}
+
+impl State {
     fn sleep<K: Clock>(
         &mut self,
         watch: &Watch<K>,
@@ -96,28 +139,10 @@ impl Wait {
             context.waker().wake_by_ref();
         }
     }
-
-    /// The call waits no more.
-    pub(crate) fn end(&mut self) {
-        (self.sleep, self.decision) = (None, None);
-        if let Some(waiter) = self.waiter.take() {
-            self.shared.waiters.leave(&waiter);
-        }
-    }
 }
 
-impl Drop for Wait {
-    #[inline]
-    fn drop(&mut self) {
-        // Whatever else is set: a call that waits has a waiter.
-        if self.waiter.is_some() {
-            self.end();
-        }
-    }
-}
-
-impl fmt::Debug for Wait {
+impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("decision", &self.decision).finish_non_exhaustive()
+        f.debug_struct("State").field("decision", &self.decision).finish_non_exhaustive()
     }
 }

@@ -50,7 +50,12 @@ impl Waiters {
 
     /// Wakes all, outside the lock: a waker may do anything. One that panics leaves no other asleep.
     pub(crate) fn wake_all(&self) {
-        let wakers = mem::take(&mut self.lock().wakers);
+        let mut list = self.lock();
+        if list.wakers.is_empty() {
+            return;
+        }
+        let wakers = mem::take(&mut list.wakers);
+        drop(list);
         for waker in wakers.into_values() {
             // The panic hook has reported it; there is nothing more to do with it.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));

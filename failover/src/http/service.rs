@@ -72,13 +72,11 @@ where
         match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.service.call(request));
+                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
                 let pending = Pending::new(Some(ticket), watch.clone());
                 HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
             }
-            Choice::Fallback => {
-                HttpFuture::fallback(self.switch.fallback.service.call(request), self.mark)
-            }
+            Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
         }
     }
 }

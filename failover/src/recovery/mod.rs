@@ -68,10 +68,11 @@ impl Recovery {
         self.board.read()
     }
 
-    /// The places of probes by those rules.
-    pub(crate) fn probes(&self, rules: &ProbeRules) -> Option<&Probes> {
+    /// The rules of probing, if the policy probes, and the places of probes by those rules.
+    pub(crate) fn probing(&self) -> Option<(ProbeRules, &Probes)> {
+        let rules = self.board.read_probing()?;
         let probes = self.probes.get().filter(|probes| probes.room() >= rules.places as usize);
-        probes.or_else(|| self.more_probes.get())
+        Some((rules, probes.or_else(|| self.more_probes.get())?))
     }
 
     /// Whether it has the places that a policy needs, and not many more.

@@ -178,23 +178,23 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let classify = self.classify.clone();
-        match self.switch.choose::<R>() {
+        let Self { switch, rescue, .. } = self;
+        let spare = if rescue.both_ways || switch.is_for_primary() {
+            switch.prepare(|| rescue.spare.spare(&request))
+        } else {
+            None
+        };
+        match switch.choose::<R>() {
             Choice::Primary(stub) => {
-                let Self { switch: Switch { primary, fallback, monitor, .. }, rescue, .. } = self;
-                let watch = monitor.watch();
-                let spare = watch.prepare(stub, || {
-                    let spare = rescue.spare.spare(&request);
-                    spare.map(|request| (fallback.service.clone(), request))
-                });
-                let (call, ticket) = watch.call(stub, || primary.service.call(request));
+                let watch = switch.monitor.watch();
+                let (call, ticket) = watch.call(stub, || switch.primary.call(request));
+                let spare = spare.map(|request| (switch.fallback.clone(), request));
                 RescueFuture::primary(call, ticket, watch.clone(), classify, spare)
             }
             Choice::Fallback => {
-                let both_ways = self.rescue.both_ways;
-                let spare = both_ways.then(|| self.rescue.spare.spare(&request)).flatten();
-                let spare = spare.map(|request| (self.switch.primary.service.clone(), request));
-                let call = self.switch.fallback.service.call(request);
-                RescueFuture::fallback(call, classify, spare)
+                let spare = spare.filter(|_| rescue.both_ways);
+                let spare = spare.map(|request| (switch.primary.clone(), request));
+                RescueFuture::fallback(switch.fallback.call(request), classify, spare)
             }
         }
     }
