@@ -4,6 +4,7 @@
 
 mod conditions;
 mod credit;
+mod waits;
 mod ways_back;
 
 use std::sync::Arc as StdArc;

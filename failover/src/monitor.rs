@@ -241,7 +241,8 @@ impl<K: Clock> Watch<K> {
 
     /// Whether a probe that waits has its place, and its lease is not over.
     pub(crate) fn holds(&self, hold: &Hold) -> bool {
-        self.shared.holds(hold.lease(), self.clock.now())
+        let lease = hold.lease();
+        self.shared.is_held(lease) && self.shared.at(self.clock.now()) < lease.ends()
     }
 
     /// Lets a probe's lease begin now. The lease as it was, if it has lost its place.

@@ -106,9 +106,16 @@ impl Shared {
         None
     }
 
-    /// Whether a probe that waits has its place, and its lease is not over.
-    pub(crate) fn holds(&self, lease: ProbeLease, now: Moment) -> bool {
-        self.recovery.probing().is_some_and(|(_, probes)| probes.holds(lease, self.at(now)))
+    /// Whether a call could be a probe, if it were admitted again.
+    pub(crate) fn has_place(&self) -> bool {
+        let probing = || self.recovery.probing();
+        let is_free = || probing().is_some_and(|(rules, probes)| probes.has_free(&rules));
+        self.phase().kind() == Kind::Probing && is_free()
+    }
+
+    /// Whether a probe that waits has its place still.
+    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
+        self.recovery.probing().is_some_and(|(_, probes)| probes.is_held(lease))
     }
 
     /// Lets a probe's lease begin now. None if it has lost its place, or its epoch is over.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::event::{Cause, Event, Observers};
 use crate::phase::{Epoch, Kind, Phase};
-use crate::recovery::Recovery;
+use crate::recovery::{Place, Recovery};
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
@@ -153,18 +153,24 @@ impl Shared {
         Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
     }
 
-    /// Waits for the end of an epoch. False if it has ended: its end woke only those that waited
-    /// before it.
+    /// Waits for a change of what a call was told when it was admitted in that epoch. False if there is
+    /// no need to: a change that came before this woke nobody.
     pub(crate) fn wait_in(
         &self,
         epoch: Epoch,
+        place: Place,
         waiter: Option<Waiter>,
         waker: &Waker,
     ) -> (Waiter, bool) {
-        // The phase is read after the entry, as it is written before the entries are woken: of a wait
-        // and a transition at the same time one sees the other.
+        // Phase and places are read after the entry, as they are written before the entries are woken:
+        // of a wait and a change at the same time one sees the other.
         let waiter = self.waiters.wait(waiter, waker);
-        (waiter, self.phase().admits_in() == epoch)
+        let as_told = match place {
+            Place::None => true,
+            Place::Wanted => !self.has_place(),
+            Place::Held(lease) => self.is_held(lease),
+        };
+        (waiter, as_told && self.phase().admits_in() == epoch)
     }
 
     /// The epoch of a call that starts now, if it goes to the primary whatever the time is.

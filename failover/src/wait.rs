@@ -10,7 +10,7 @@ use crate::Route;
 use crate::clock::{Clock, Moment, Sleep};
 use crate::monitor::Watch;
 use crate::phase::Epoch;
-use crate::recovery::ProbeLease;
+use crate::recovery::{Place, ProbeLease};
 use crate::shared::Shared;
 use crate::waiters::Waiter;
 
@@ -38,6 +38,13 @@ pub(crate) struct Decision {
     /// The primary failed to become ready for it, or not before a probe's lease was over: the fallback
     /// is asked as well. A probe that was diverted has the fallback for its route.
     pub(crate) diverted: bool,
+}
+
+impl Decision {
+    /// Or a place of a probe, while probing, is tried for at each poll.
+    fn stands_while_probing(self) -> bool {
+        self.diverted || self.route == Route::Primary
+    }
 }
 
 /// The services that answered `Pending`, and may have queued the call.
@@ -76,8 +83,7 @@ impl Wait {
     /// The decision, if it still stands; looks at the time.
     pub(crate) fn standing<K: Clock>(&self, watch: &Watch<K>) -> Option<Decision> {
         let decision = self.state.as_ref()?.decision?;
-        let while_probing = decision.diverted || decision.route == Route::Primary;
-        watch.look(decision.epoch, while_probing).then_some(decision)
+        watch.look(decision.epoch, decision.stands_while_probing()).then_some(decision)
     }
 
     /// Waits for a change of the route. False if there was one already since the decision: a
@@ -86,14 +92,20 @@ impl Wait {
     /// Not the route is asked, which a call that was dealt to the fallback differs from.
     pub(crate) fn begin<K: Clock>(
         &mut self,
-        Decision { epoch, .. }: Decision,
+        decision: Decision,
         lease: Option<ProbeLease>,
         watch: &Watch<K>,
         context: &mut Context<'_>,
     ) -> bool {
         let shared = self.shared;
         let state = self.state();
-        let (waiter, waits) = shared.wait_in(epoch, state.waiter.take(), context.waker());
+        let place = match lease {
+            Some(lease) => Place::Held(lease),
+            None if decision.stands_while_probing() => Place::None,
+            None => Place::Wanted,
+        };
+        let waiter = state.waiter.take();
+        let (waiter, waits) = shared.wait_in(decision.epoch, place, waiter, context.waker());
         state.waiter = Some(waiter);
         if waits {
             state.sleep(watch, lease, context);

@@ -62,7 +62,7 @@ impl Waiters {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(failover_loom)))]
     pub(crate) fn waiting(&self) -> usize {
         self.lock().wakers.len()
     }

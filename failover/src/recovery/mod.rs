@@ -15,7 +15,7 @@ use interval::Intervals;
 use ramp::Dealer;
 use rules::Board;
 
-pub(crate) use admitted::Admitted;
+pub(crate) use admitted::{Admitted, Place};
 pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
 pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;

@@ -98,11 +98,18 @@ impl Probes {
         None
     }
 
-    /// Whether a probe has its place still, and its lease is not over.
-    pub(crate) fn holds(&self, lease: ProbeLease, at: u64) -> bool {
-        // Ordering: Relaxed: a hint. What a probe says is decided by `give_back`.
-        let held = |place: &AtomicU64| place.load(Ordering::Relaxed) == lease.word;
-        self.places.get(lease.place as usize).is_some_and(held) && at < lease.ends()
+    /// Whether a place was given back, and not taken again.
+    pub(crate) fn has_free(&self, rules: &ProbeRules) -> bool {
+        // Ordering: Acquire pairs with the release of the place.
+        let is_free = |place: &AtomicU64| place.load(Ordering::Acquire) == FREE;
+        self.places.iter().take(rules.places as usize).any(is_free)
+    }
+
+    /// Whether a probe has its place still.
+    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
+        // Ordering: Acquire, as above.
+        let is_held = |place: &AtomicU64| place.load(Ordering::Acquire) == lease.word;
+        self.places.get(lease.place as usize).is_some_and(is_held)
     }
 
     /// Lets the lease of a probe begin now. None if it has lost its place.
