@@ -11,6 +11,7 @@ mod handle;
 mod judge;
 mod keyed;
 mod layer;
+mod look;
 mod monitor;
 mod oneshot;
 mod orders;

@@ -14,7 +14,6 @@ use crate::clock::Moment;
 use crate::event::Cause;
 use crate::phase::{Epoch, Kind, Phase};
 use crate::recovery::{Admitted, Finding, ProbeLease, RecoveryRules, Taken};
-use crate::rules::nanos;
 use crate::shared::Shared;
 use crate::{Outcome, Route};
 
@@ -52,7 +51,7 @@ impl Shared {
 
     /// What the time has brought about by now: the end of a phase, or a trip by stalled calls. False
     /// if the epoch is over.
-    fn look(&self, phase: Phase, at: u64) -> bool {
+    pub(crate) fn look(&self, phase: Phase, at: u64) -> bool {
         if phase.is_due(at) {
             self.end_of_time(phase, at);
             return false;
@@ -61,31 +60,6 @@ impl Shared {
             self.look_for_stalled(phase, at);
         }
         self.phase().epoch() == phase.epoch()
-    }
-
-    /// Whether a call that waits, and was sent somewhere in that epoch, is still to go there, after a
-    /// look at the time. While probing, only if asked: a place may have come free for a call that waits
-    /// for the fallback.
-    pub(crate) fn stands(&self, epoch: Epoch, while_probing: bool, now: Moment) -> bool {
-        self.look(self.phase(), self.at(now));
-        let phase = self.phase();
-        phase.admits_in() == epoch && (while_probing || phase.kind() != Kind::Probing)
-    }
-
-    /// When a call that waits has to look at the time again: at the end of the phase, when another call
-    /// may be found stalled, or at the end of a probe's lease, its own or another's.
-    pub(crate) fn next_look(&self, lease: Option<ProbeLease>, now: Moment) -> Option<Moment> {
-        let (at, phase) = (self.at(now), self.phase());
-        let stalls = self.flights().filter(|_| phase.is_judged());
-        let is_probing = phase.kind() == Kind::Probing;
-        let others = || self.recovery.probing().filter(|_| is_probing);
-        let others = || others().map(|(rules, _)| at.saturating_add(nanos(rules.lease)));
-        let looks = [
-            phase.reverts_in(at).map(|left| at.saturating_add(nanos(left))),
-            stalls.map(|flights| flights.next_bucket(at)),
-            lease.map(ProbeLease::ends).or_else(others),
-        ];
-        looks.into_iter().flatten().min().map(|at| self.moment(at))
     }
 
     /// `None` if a transition came first.
@@ -104,18 +78,6 @@ impl Shared {
         }
         self.give_back(lease);
         None
-    }
-
-    /// Whether a call could be a probe, if it were admitted again.
-    pub(crate) fn has_place(&self) -> bool {
-        let probing = || self.recovery.probing();
-        let is_free = || probing().is_some_and(|(rules, probes)| probes.has_free(&rules));
-        self.phase().kind() == Kind::Probing && is_free()
-    }
-
-    /// Whether a probe that waits has its place still.
-    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
-        self.recovery.probing().is_some_and(|(_, probes)| probes.is_held(lease))
     }
 
     /// Lets a probe's lease begin now. None if it has lost its place, or its epoch is over.

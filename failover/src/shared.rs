@@ -2,19 +2,18 @@
 //! in `judge`.
 
 use std::sync::OnceLock;
-use std::task::Waker;
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::event::{Cause, Event, Observers};
 use crate::phase::{Epoch, Kind, Phase};
-use crate::recovery::{Place, Recovery};
+use crate::recovery::Recovery;
 use crate::rules::{Options, Rules, nanos};
 use crate::run::Run;
 use crate::slot;
 use crate::swap::Carried;
 use crate::sync::{AtomicU64, Ordering, Setting, fence, yield_now};
-use crate::waiters::{Waiter, Waiters};
+use crate::waiters::Waiters;
 use crate::window::{Flights, Sample, Window, Windows};
 use crate::{Policy, Route, State};
 
@@ -151,26 +150,6 @@ impl Shared {
     /// The moment of [`at`](Self::at).
     pub(crate) fn moment(&self, at: u64) -> Moment {
         Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
-    }
-
-    /// Waits for a change of what a call was told when it was admitted in that epoch. False if there is
-    /// no need to: a change that came before this woke nobody.
-    pub(crate) fn wait_in(
-        &self,
-        epoch: Epoch,
-        place: Place,
-        waiter: Option<Waiter>,
-        waker: &Waker,
-    ) -> (Waiter, bool) {
-        // Phase and places are read after the entry, as they are written before the entries are woken:
-        // of a wait and a change at the same time one sees the other.
-        let waiter = self.waiters.wait(waiter, waker);
-        let as_told = match place {
-            Place::None => true,
-            Place::Wanted => !self.has_place(),
-            Place::Held(lease) => self.is_held(lease),
-        };
-        (waiter, as_told && self.phase().admits_in() == epoch)
     }
 
     /// The epoch of a call that starts now, if it goes to the primary whatever the time is.

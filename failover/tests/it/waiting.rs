@@ -360,6 +360,12 @@ fn the_share_of_calls_that_return_is_one_of_calls_and_not_of_polls() {
     }
 }
 
+#[test]
+fn a_service_goes_and_is_shared_between_threads_if_its_parts_are() {
+    fn is_send_and_sync<T: Send + Sync>(_: &T) {}
+    is_send_and_sync(&rig(|p| p).service);
+}
+
 /// With tokio's clock nobody has to come from outside.
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
