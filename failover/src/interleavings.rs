@@ -5,6 +5,7 @@
 mod conditions;
 mod credit;
 mod sliding;
+mod waits;
 mod ways_back;
 
 use std::sync::Arc as StdArc;

@@ -74,7 +74,7 @@ impl Shared {
             carried: Carried::default(),
             erased_in: Setting::new(0),
             came_round: Setting::new(0),
-            waiters: Waiters::default(),
+            waiters: Waiters::new(),
             observers: Observers::default(),
         };
         shared.watch_flights(policy);
@@ -145,6 +145,11 @@ impl Shared {
     pub(crate) fn at(&self, now: Moment) -> u64 {
         // Ordering: Relaxed: it was set before the epoch began that the caller has seen.
         now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
+    }
+
+    /// The moment of [`at`](Self::at).
+    pub(crate) fn moment(&self, at: u64) -> Moment {
+        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
     }
 
     /// The epoch of a call that starts now, if it goes to the primary whatever the time is.

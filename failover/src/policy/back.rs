@@ -158,8 +158,12 @@ impl PolicyBuilder {
     ///
     /// A probe's place comes free when it ends, is dropped, or is ignored by the classifier, and
     /// when its lease is over. Only successes are taken for recovery. Probes are not in the window,
-    /// and there is no time in which they have to come: rare calls lead back as well. A probe for
-    /// which the primary is not ready at once goes to the fallback, and says nothing.
+    /// and there is no time in which they have to come: rare calls lead back as well.
+    ///
+    /// A probe waits for a primary that is busy, until its lease is over; then it goes to the fallback,
+    /// and says nothing. The lease begins anew with the call. A service that was made ready for a probe
+    /// and is called only when its lease is over [takes another place, or the
+    /// fallback](crate::Failover#readiness).
     ///
     /// Cost: nothing until the primary is probed; then an admission reads the clock and the places.
     /// Memory: 8 bytes a place.

@@ -15,9 +15,9 @@ use interval::Intervals;
 use ramp::Dealer;
 use rules::Board;
 
-pub(crate) use admitted::Admitted;
+pub(crate) use admitted::{Admitted, Place};
 pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
-pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
+pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;
 pub(crate) use rules::RecoveryRules;
 
@@ -68,10 +68,11 @@ impl Recovery {
         self.board.read()
     }
 
-    /// The places of probes by those rules.
-    pub(crate) fn probes(&self, rules: &ProbeRules) -> Option<&Probes> {
+    /// The rules of probing, if the policy probes, and the places of probes by those rules.
+    pub(crate) fn probing(&self) -> Option<(ProbeRules, &Probes)> {
+        let rules = self.board.read_probing()?;
         let probes = self.probes.get().filter(|probes| probes.room() >= rules.places as usize);
-        probes.or_else(|| self.more_probes.get())
+        Some((rules, probes.or_else(|| self.more_probes.get())?))
     }
 
     /// Erases what was counted in any epoch.

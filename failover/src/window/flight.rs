@@ -309,6 +309,11 @@ impl Flights {
         }
     }
 
+    /// When the next bucket begins, in which other calls may be stalled.
+    pub(crate) fn next_bucket(&self, at: u64) -> u64 {
+        (at / self.width()).saturating_add(1).saturating_mul(self.width())
+    }
+
     /// The memory that it holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()

@@ -41,4 +41,5 @@ mod tokio_clock;
 mod tracing_observer;
 mod transitions;
 mod unwinding;
+mod waiting;
 mod window;
