@@ -22,6 +22,9 @@ use simulation::Run;
 use table::{Played, Results, Sweep};
 use world::{CAPACITY, Call, DAY, ERROR, PRICE, Scenario};
 
+/// How many seeds the costs are compared over.
+const SEEDS: u64 = 10;
+
 /// The shares of calls that a healthy primary fails, in percent.
 const HEALTHY: [u32; 6] = [1, 5, 10, 20, 30, 40];
 
@@ -44,11 +47,8 @@ fn main() {
 }
 
 fn play_all(policies: Vec<Candidate>, seed: u64) -> Played {
-    let standard = scenarios::standard().into_iter().map(|scenario| {
-        let calls = scenario.calls(seed);
-        let runs = play(&policies, &scenario, &calls);
-        Results { scenario, calls: calls.len(), runs }
-    });
+    let seeds = (seed..seed.saturating_add(SEEDS)).map(|seed| play_standard(&policies, seed));
+    let seeds: Vec<_> = seeds.collect();
     let sweep = |traffic, days| {
         // What fails is drawn with a call, so that all shares are of the same calls.
         let calls = scenarios::healthy(traffic, days, 0).calls(seed);
@@ -59,9 +59,17 @@ fn play_all(policies: Vec<Candidate>, seed: u64) -> Played {
         };
         Sweep { length: days * DAY, columns: HEALTHY.map(trips).into() }
     };
-    let results = standard.collect();
     let (busy, few) = (sweep(scenarios::RATE, 1), sweep(scenarios::FEW, 10));
-    Played { policies, results, busy, few }
+    Played { policies, seeds, busy, few }
+}
+
+fn play_standard(policies: &[Candidate], seed: u64) -> Vec<Results> {
+    let standard = scenarios::standard().into_iter().map(|scenario| {
+        let calls = scenario.calls(seed);
+        let runs = play(policies, &scenario, &calls);
+        Results { scenario, calls: calls.len(), runs }
+    });
+    standard.collect()
 }
 
 fn play(policies: &[Candidate], scenario: &Scenario, calls: &[Call]) -> Vec<Run> {
@@ -75,8 +83,8 @@ fn report(all: &Played, around: &Played) -> String {
          an error {ERROR} p. The fallback takes {CAPACITY} calls/s. No single call is rescued. The \
          best of each column is bold.\n\n"
     );
-    text += &table::costs(&all.policies, &all.results);
-    for result in &all.results {
+    text += &table::costs(&all.policies, all.results());
+    for result in all.results() {
         let Scenario { name, what, .. } = result.scenario;
         text += &format!("\n## {name}\n\n{what}. {} calls.\n\n", result.calls);
         text += &table::scenario(&all.policies, result);
@@ -84,9 +92,15 @@ fn report(all: &Played, around: &Played) -> String {
     text += "\n## False trips a day, by the share of calls that a healthy primary fails\n\n";
     text += &false_trips(all);
     text += "\n## The default's numbers, one changed at a time\n\nWhat it costs, in pounds:\n\n";
-    text += &table::costs(&around.policies, &around.results);
+    text += &table::costs(&around.policies, around.results());
     text += "\nFalse trips a day, by the share of calls that a healthy primary fails.\n\n";
     text += &false_trips(around);
+    text += &format!(
+        "\n## Over {SEEDS} seeds\n\nThe mean of what each policy costs more than the default, in pounds, \
+         and in how many of the {SEEDS} it is cheaper : more expensive.\n\n"
+    );
+    text += &table::against_the_first(&all.policies, &all.seeds);
+    text += &format!("\n{}", table::against_the_first(&around.policies, &around.seeds));
     text += "\n## The policies\n\n| policy | what it does |\n|---|---|\n";
     for policy in &all.policies {
         text += &format!("| {} | {} |\n", policy.name, policy.what);

@@ -14,7 +14,7 @@ use crate::table::{Played, Results, pounds};
 use crate::world::{CAPACITY, ERROR, PRICE};
 
 pub(crate) fn page(all: &Played, around: &Played) -> String {
-    let Played { policies, results, .. } = all;
+    let (policies, results) = (&all.policies, all.results());
     let mut body = String::new();
     // Writing to a String can't fail.
     let _ = write!(
@@ -43,7 +43,7 @@ pub(crate) fn page(all: &Played, around: &Played) -> String {
         body,
         "<h2>The default\u{2019}s numbers, one changed at a time</h2><p>What it costs, in pounds.</p>\
          {}",
-        heat(&around.policies, &around.results)
+        heat(&around.policies, around.results())
     );
     body += "<p>False trips a day.</p>";
     body += &trips::both(around);

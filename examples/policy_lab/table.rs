@@ -16,10 +16,18 @@ pub(crate) struct Results {
 /// What some policies did.
 pub(crate) struct Played {
     pub(crate) policies: Vec<Candidate>,
-    pub(crate) results: Vec<Results>,
+    /// All scenarios, for each seed.
+    pub(crate) seeds: Vec<Vec<Results>>,
     /// At the usual rate, and at few calls a minute.
     pub(crate) busy: Sweep,
     pub(crate) few: Sweep,
+}
+
+impl Played {
+    /// All scenarios, of the first seed.
+    pub(crate) fn results(&self) -> &[Results] {
+        &self.seeds[0]
+    }
 }
 
 /// False trips of a primary that is healthy and fails calls by chance.
@@ -38,6 +46,31 @@ pub(crate) fn costs(policies: &[Candidate], results: &[Results]) -> String {
             let cost = result.runs[number].cost();
             let best = result.runs.iter().all(|run| run.cost() >= cost);
             if best { format!("**{}**", pounds(cost)) } else { pounds(cost) }
+        });
+        text += &row(policy.name, cells);
+    }
+    text
+}
+
+/// What each policy costs more than the first one, a column a scenario: the mean over all seeds, and in
+/// how many of them it is cheaper and more expensive.
+pub(crate) fn against_the_first(policies: &[Candidate], seeds: &[Vec<Results>]) -> String {
+    let scenarios = 0..seeds[0].len();
+    let name = |scenario: usize| seeds[0][scenario].scenario.name.to_owned();
+    let mut text = row("policy", scenarios.clone().map(name));
+    text += &rule(scenarios.len());
+    for (number, policy) in policies.iter().enumerate().skip(1) {
+        let cells = scenarios.clone().map(|scenario| {
+            let costs = || {
+                let runs = seeds.iter().map(|results| &results[scenario].runs);
+                runs.map(|runs| (runs[number].cost(), runs[0].cost()))
+            };
+            let (sum, first) = costs().fold((0, 0), |(a, b), (cost, first)| (a + cost, b + first));
+            let mean = pounds(sum.abs_diff(first) / seeds.len() as u64);
+            let sign = if sum < first && mean != "0" { "−" } else { "" };
+            let cheaper = costs().filter(|(cost, first)| cost < first).count();
+            let more_expensive = costs().filter(|(cost, first)| cost > first).count();
+            format!("{sign}{mean} ({cheaper} : {more_expensive})")
         });
         text += &row(policy.name, cells);
     }

@@ -2,17 +2,18 @@
 //!
 //! The algorithm takes the time as an argument; [`Monitor`](crate::Monitor) alone reads a clock.
 
+mod manual;
 #[cfg(feature = "tokio")]
 mod tokio;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::future::Future;
+use std::pin::Pin;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
 
+pub use self::manual::ManualClock;
 #[cfg(feature = "tokio")]
-pub use self::tokio::TokioClock;
+pub use self::tokio::{TokioClock, TokioTimer};
 
 /// A point in time: nanoseconds since an origin that only its clock knows.
 ///
@@ -42,12 +43,37 @@ impl Moment {
 
 /// A monotonic clock: it never goes back and does not follow the wall clock.
 ///
-/// A clock that goes back all the same does no harm beyond its own error: counts go to the bucket
-/// that is open.
+/// A clock that goes back all the same does no harm beyond its own error: the latest reading that any
+/// thread has counted a call at is the time of the window, and counts go to the bucket that is open
+/// then. If it reads ahead once, what the window held is as old as that reading says, and the bucket
+/// stays open until the other readings have caught up.
+///
+/// # Waking calls that wait
+/// A call that waits in `poll_ready` for a busy service is woken by that service, and by each change
+/// of the route. But a change that is due with the time (the revert, the end of a gradual return or
+/// of a probe's lease, a trip by stalled calls) is made by the call that looks at the clock. Calls
+/// that wait look when they are woken; if all calls wait and no new one comes, a clock that can
+/// [sleep](Self::sleep_until) wakes them in time. With a clock that can't, they wait until their
+/// service is ready or another call is made.
+///
+/// | clock | sleeps |
+/// |---|---|
+/// | [`CoarseClock`], [`FineClock`] | no: they know no runtime |
+/// | `TokioClock`, `TokioTimer<CoarseClock>` (feature `tokio`) | by tokio, in a task of a runtime |
+/// | [`ManualClock`] | until it is moved |
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Moment;
+
+    /// A future that ends when [`now`](Self::now) has come to that moment, or a little later. `None`,
+    /// the default, if the clock can wake nobody. Asked only for calls that wait.
+    fn sleep_until(&self, _moment: Moment) -> Option<Sleep> {
+        None
+    }
 }
+
+/// The future of [`Clock::sleep_until`].
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 /// The kernel's coarse monotonic clock: a read costs a quarter of [`Instant::now`], and it ticks
 /// every 1 to 10 ms (4 ms where the kernel runs at 250 Hz). The default.
@@ -100,54 +126,6 @@ fn system(id: rustix::time::ClockId) -> Moment {
     )
 }
 
-/// A clock that moves only when it is told to, for tests: ours and yours. Clones share the time.
-///
-/// ```
-/// use std::time::Duration;
-/// use failover::{Monitor, Outcome, Policy, Route, ManualClock};
-///
-/// let clock = ManualClock::new();
-/// let monitor = Monitor::with_clock(Policy::default(), clock.clone());
-/// for _ in 0..10 {
-///     let Some(ticket) = monitor.admit().ticket() else { unreachable!("not tripped yet") };
-///     monitor.record(ticket, Outcome::Failure);
-/// }
-/// assert_eq!(monitor.route(), Route::Fallback);
-/// clock.advance(Duration::from_secs(5 * 60));
-/// assert_eq!(monitor.route(), Route::Primary);
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct ManualClock(Arc<AtomicU64>);
-
-impl ManualClock {
-    /// A clock at its origin.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Moves the time on. It stops at the end of time, after 584 years.
-    pub fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // Ordering: what a thread did before it moved the time is seen by who reads the new time.
-        let _ = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(now.saturating_add(by)));
-    }
-
-    /// Sets the time, also backwards, as no monotonic clock should.
-    pub fn set(&self, moment: Moment) {
-        self.0.store(moment.0, Ordering::Release);
-    }
-}
-
-impl Clock for ManualClock {
-    #[inline]
-    fn now(&self) -> Moment {
-        Moment(self.0.load(Ordering::Acquire))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,15 +138,5 @@ mod tests {
         // Both count from the boot.
         assert!(coarse > Moment::default());
         assert!(fine.nanos_since(coarse) < 1_000_000_000);
-    }
-
-    #[test]
-    fn the_manual_clock_is_shared_by_its_clones_and_stops_at_the_end() {
-        let clock = ManualClock::new();
-        let other = clock.clone();
-        clock.advance(Duration::from_nanos(7));
-        assert_eq!(other.now(), Moment::from_nanos(7));
-        clock.advance(Duration::MAX);
-        assert_eq!(other.now(), Moment::from_nanos(u64::MAX));
     }
 }

@@ -180,19 +180,19 @@ impl<K: Clock> FailoverHandle<K> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{Monitor, Outcome, Policy, Route};
+    /// use failover::{ManualClock, Monitor, Outcome, Policy, Route};
     ///
-    /// let monitor = Monitor::new(Policy::default());
+    /// let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
     /// while let Some(ticket) = monitor.admit().ticket() {
     ///     monitor.record(ticket, Outcome::Failure);
     /// }
     /// let saved = monitor.handle().save();
     ///
     /// // … a restart, ten seconds later: the broken primary is not hammered …
-    /// let monitor = Monitor::new(Policy::default());
+    /// let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
     /// monitor.handle().restore(&saved, Duration::from_secs(10));
     /// assert_eq!(monitor.route(), Route::Fallback);
-    /// assert!(monitor.handle().snapshot().reverts_in <= Some(Duration::from_secs(290)));
+    /// assert_eq!(monitor.handle().snapshot().reverts_in, Some(Duration::from_secs(290)));
     /// ```
     pub fn restore(&self, saved: &Saved, elapsed: Duration) {
         self.lease.restore(saved, elapsed, self.clock.now());

@@ -4,6 +4,8 @@
 
 mod conditions;
 mod credit;
+mod sliding;
+mod waits;
 mod ways_back;
 
 use std::sync::Arc as StdArc;
@@ -258,28 +260,6 @@ fn a_forced_route_stands_whatever_runs_beside_it() {
     });
 }
 
-/// The window slides under a reader: it must not see more failures than there ever were at once.
-#[test]
-fn a_window_that_slides_while_it_is_judged_makes_no_false_trip() {
-    model(|| {
-        let model = Model::new(2, 3);
-        // Bucket 0: one success, one failure. They leave the window at 2 ms.
-        call(&model.shared, OK);
-        call(&model.shared, FAIL);
-        let (_, epoch) = admit(&model.shared, 0);
-        let shared = Arc::clone(&model.shared);
-        // At 2 ms: a success in a thread of its own, while this thread fails once: 1/2 at most.
-        let thread = thread::spawn(move || {
-            shared.count(epoch, Moment::from_nanos(2_000_000), Began::UNKNOWN, OK)
-        });
-        model.shared.count(epoch, Moment::from_nanos(2_000_000), Began::UNKNOWN, FAIL);
-        thread.join().unwrap();
-        assert_eq!(model.trips(), 0);
-        let tally = model.shared.snapshot(Moment::from_nanos(2_000_000)).tally;
-        assert_eq!((tally.failures, tally.successes), (1, 1));
-    });
-}
-
 fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
     let length = Duration::from_millis(buckets.into());
     let policy = Policy::builder().minimum_calls(minimum_calls).window(length, buckets);
@@ -374,23 +354,4 @@ fn end(shared: &Shared, epoch: Epoch) {
     if let Some(epoch) = shared.counting(epoch) {
         shared.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
     }
-}
-
-/// HARD-WON 13: a reading that begins when a bucket is half opened takes no call for two.
-#[test]
-fn a_reading_that_begins_inside_an_opening_makes_no_false_trip() {
-    model(|| {
-        let model = Model::new(2, 3);
-        call(&model.shared, OK);
-        call(&model.shared, OK);
-        call(&model.shared, FAIL);
-        let (_, epoch) = admit(&model.shared, 0);
-        let shared = Arc::clone(&model.shared);
-        let thread = thread::spawn(move || end(&shared, epoch));
-        let later = Moment::from_nanos(1_000_000);
-        model.shared.count(epoch, later, Began::UNKNOWN, OK);
-        thread.join().unwrap();
-        // At no moment were there more than two failures among four calls.
-        assert_eq!(model.trips(), 0);
-    });
 }

@@ -68,7 +68,7 @@ impl Shared {
             if phase.epoch() != epoch || !phase.is_judged() {
                 return;
             }
-            let reading = self.window().latest(epoch, options.slow());
+            let reading = self.window().latest(epoch, at, options.slow());
             let verdict = match self.rules.judge(&reading.tally, run) {
                 Verdict::Trip(_) => {
                     let tally = self.window().confirm(epoch, reading.tally);

@@ -11,6 +11,7 @@ mod handle;
 mod judge;
 mod keyed;
 mod layer;
+mod look;
 mod monitor;
 mod oneshot;
 mod orders;
@@ -36,6 +37,7 @@ mod swap;
 mod switch;
 mod sync;
 mod ticket;
+mod wait;
 mod waiters;
 mod window;
 
@@ -50,9 +52,9 @@ mod tracing_observer;
 mod interleavings;
 
 pub use classify::{Classify, ErrorIsFailure};
+pub use clock::{Clock, CoarseClock, FineClock, ManualClock, Moment, Sleep};
 #[cfg(feature = "tokio")]
-pub use clock::TokioClock;
-pub use clock::{Clock, CoarseClock, FineClock, ManualClock, Moment};
+pub use clock::{TokioClock, TokioTimer};
 pub use error::{Bare, Error, Nested};
 pub use event::{Cause, Condition, Event, Observe};
 pub use events::{Attached, Events};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::clock::{Clock, CoarseClock, Moment};
+use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 use crate::phase::Epoch;
 use crate::pool::Lease;
 use crate::recovery::{Admitted, ProbeLease};
@@ -215,7 +215,41 @@ impl<K: Clock> Watch<K> {
     /// The call of a pass begins now.
     #[inline]
     pub(crate) fn enter(&self, Pass { epoch, probe }: Pass) -> Stub {
-        self.begin(epoch, if probe.is_some() { probe.map(Hold::end) } else { None })
+        let stub = self.begin(epoch, probe.as_ref().map(Hold::lease));
+        // The ticket gives the place back; until there is one, in case the clock panics, the pass does.
+        if probe.is_some() {
+            probe.map(Hold::end);
+        }
+        stub
+    }
+
+    /// Whether the decision for a call that waits still stands, once what is due by now has happened;
+    /// see [`stands`](Shared::stands).
+    pub(crate) fn look(&self, epoch: Epoch, while_probing: bool) -> bool {
+        self.shared.stands(epoch, while_probing, self.clock.now())
+    }
+
+    /// When a call that waits has to look again, if nothing wakes it before. `lease`: its own, if it
+    /// is a probe.
+    pub(crate) fn next_look(&self, lease: Option<ProbeLease>) -> Option<Moment> {
+        self.shared.next_look(lease, self.clock.now())
+    }
+
+    pub(crate) fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+        self.clock.sleep_until(moment)
+    }
+
+    /// Whether a probe that waits has its place, and its lease is not over.
+    pub(crate) fn holds(&self, hold: &Hold) -> bool {
+        let lease = hold.lease();
+        self.shared.is_held(lease) && self.shared.at(self.clock.now()) < lease.ends()
+    }
+
+    /// Lets a probe's lease begin now. The lease as it was, if it has lost its place.
+    pub(crate) fn renew(&self, epoch: Epoch, hold: Hold) -> Result<Hold, ProbeLease> {
+        let renewed = self.shared.renew_lease(epoch, hold.lease(), self.clock.now());
+        let lost = hold.end();
+        renewed.map(|lease| Hold::new(self.shared, lease)).ok_or(lost)
     }
 
     /// A call to the primary begins now, as a probe if it has the lease of one.
@@ -265,10 +299,12 @@ impl<K: Clock> Watch<K> {
     #[inline(never)]
     fn settle_slowly(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
         let Some(ticket) = ticket.take() else { return };
+        // Before the end, so that the ticket gives the place back if the clock panics.
+        let now = ticket.is_probe().then(|| self.clock.now());
         // It is no longer in flight, whatever the outcome.
         let (epoch, began, probe) = ticket.end();
-        if let Some(lease) = probe {
-            return self.shared.record_probe(epoch, lease, outcome, self.clock.now());
+        if let (Some(lease), Some(now)) = (probe, now) {
+            return self.shared.record_probe(epoch, lease, outcome, now);
         }
         if let Outcome::FailureWithHint { retry_after } = outcome
             && self.shared.options().hints()
@@ -324,11 +360,6 @@ impl<K: Clock> Watch<K> {
         let failed = self.shared.options().dropped()
             && self.shared.is_failure_when_dropped(ticket.began(), self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
-    }
-
-    /// Whether no transition was made since that epoch began.
-    pub(crate) fn is_current(&self, epoch: Epoch) -> bool {
-        self.shared.phase().admits_in() == epoch
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {

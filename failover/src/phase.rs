@@ -110,7 +110,7 @@ impl Phase {
     /// On the primary, in the epoch of that number.
     #[cfg(test)]
     pub(crate) const fn of_epoch(number: u64) -> Self {
-        Self(number << Self::EPOCH_AT)
+        Self((Epoch::from_number(number).number() as u64) << Self::EPOCH_AT)
     }
 
     pub(crate) const fn word(self) -> u64 {

@@ -6,15 +6,15 @@
 //! allocated once and never freed: a future holds it by plain `&'static`. When the last service,
 //! handle and monitor that use it are gone it comes back here, and serves the next monitor.
 //!
-//! Memory is therefore bounded by the greatest number of monitors that were alive at once, as it
-//! is with an allocator, except that it does not go back to the system. A state that has been used
-//! for half a million transitions is not used again, so that its next user meets no epoch of an
-//! earlier one; its few kilobytes are lost. A call that ends after its state came back carries an
-//! epoch that is over, and its result changes nothing for the next user. Only one that has made a
-//! transition, and is suspended before it tells of it until the state has a next user, tells that
-//! user's observers.
+//! Memory is therefore bounded by the greatest number of monitors of each shape that were alive at
+//! once, as it is with an allocator, except that it does not go back to the system. After half a
+//! million transitions all that was counted in a state is erased, so that no later epoch of the same
+//! number meets it. A call that ends after its state came back carries an epoch that is over, and its
+//! result changes nothing for the next user. Only one that has made a transition, and is suspended
+//! before it announces it until the state has a next user, announces it to that user's observers.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::mem;
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,12 +25,38 @@ use crate::clock::Moment;
 use crate::shared::Shared;
 use crate::{Policy, Saved};
 
-static RETURNED: Mutex<Vec<&'static Shared>> = Mutex::new(Vec::new());
+static RETURNED: Mutex<Returned> = Mutex::new(Returned::new());
+
+/// By their shape, so that a state for a policy is found without a look at the others.
+type Returned = BTreeMap<Shape, Vec<&'static Shared>>;
+
+/// What decides how much memory a state is made with. One whose policy was swapped may have more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    buckets: u32,
+    last_calls: u32,
+    probes: u32,
+    stalled_calls: bool,
+}
+
+impl Shape {
+    fn of(policy: &Policy) -> Self {
+        let last_calls = policy.last_calls().map_or(0, u32::next_power_of_two);
+        Self {
+            buckets: if last_calls == 0 { policy.buckets() } else { 0 },
+            last_calls,
+            probes: policy.probing().map_or(0, |probing| probing.places),
+            stalled_calls: policy.stalled_calls().is_some(),
+        }
+    }
+}
 
 /// The use of a shared state. Services, handles and monitors share it; futures don't hold it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     shared: &'static Shared,
+    /// Of the policy that the state was made for.
+    shape: Shape,
     policy: Mutex<Policy>,
     name: OnceLock<Cow<'static, str>>,
 }
@@ -38,14 +64,8 @@ pub(crate) struct Lease {
 impl Lease {
     /// A state for a policy: one that came back, or a new one.
     pub(crate) fn take(policy: Policy, origin: Moment) -> Self {
-        let returned = {
-            let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
-            let fitting = returned
-                .iter()
-                .position(|shared| shared.fits(&policy))
-                .or_else(|| returned.iter().position(|shared| shared.can_fit(&policy)));
-            fitting.map(|place| returned.swap_remove(place))
-        };
+        let shape = Shape::of(&policy);
+        let returned = returned().get_mut(&shape).and_then(Vec::pop);
         let shared = match returned {
             Some(shared) => {
                 shared.renew(&policy, origin);
@@ -53,7 +73,7 @@ impl Lease {
             }
             None => Box::leak(Box::new(Shared::new(&policy, origin, counting_threads()))),
         };
-        Self { shared, policy: Mutex::new(policy), name: OnceLock::new() }
+        Self { shared, shape, policy: Mutex::new(policy), name: OnceLock::new() }
     }
 
     pub(crate) fn shared(&self) -> &'static Shared {
@@ -112,24 +132,31 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.shared.retire();
         if self.shared.is_worn_out() {
-            return;
+            self.shared.erase();
         }
-        let mut returned = RETURNED.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.push(self.shared);
+        returned().entry(self.shape).or_default().push(self.shared);
     }
+}
+
+// A state is there or not: poison says nothing here.
+fn returned() -> MutexGuard<'static, Returned> {
+    RETURNED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How many threads get their shard from the start: as a rule a runtime has a worker a processor,
 /// and a few others call as well. More threads add theirs when they come.
 fn counting_threads() -> usize {
-    thread::available_parallelism().map_or(2, NonZero::get).next_power_of_two().clamp(2, 8) * 2
+    // Asking takes 30 us, as it reads files.
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let asked = || thread::available_parallelism().map_or(2, NonZero::get);
+    PROCESSORS.get_or_init(asked).next_power_of_two().clamp(2, 8) * 2
 }
 
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
-    use crate::phase::Phase;
-    use crate::{Monitor, Outcome, Route};
+    use crate::phase::{Epoch, Kind, Phase};
+    use crate::{ManualClock, Monitor, Outcome, Probing, StallLimit};
 
     #[test]
     fn a_state_whose_policy_was_swapped_is_used_again() {
@@ -148,25 +175,55 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_has_seen_half_of_all_epochs_is_not_used_again() {
-        let policy = || Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();
-        let monitor = Monitor::new(policy());
-        let shared = monitor.watch().shared();
-        let worn = std::ptr::from_ref(shared) as usize;
-        let half = 1 << 19;
-        // Miri takes its time: there the last hundred of them.
-        let begun = if cfg!(miri) { half - 100 } else { 0 };
-        assert!(!cfg!(miri) || shared.swap(shared.phase(), Phase::of_epoch(begun)));
-        for _ in 0..(half - begun) / 2 {
-            monitor.handle().force(Route::Fallback);
-            monitor.handle().release();
+    fn a_policy_of_another_shape_gets_another_state() {
+        let base = || Policy::builder().window(Duration::from_millis(7_778), 7);
+        let (after, share) = (Duration::from_secs(1), StallLimit::Calls(5));
+        let policies = [
+            base(),
+            base().window(Duration::from_millis(7_778), 8),
+            base().last_calls(100),
+            base().last_calls(129),
+            base().probing(Probing::new(4)),
+            base().stalled_calls(after, share),
+        ]
+        .map(|builder| builder.build().unwrap());
+        let states = || policies.clone().map(|policy| address(&Monitor::new(policy)));
+        let first = states();
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), policies.len());
+        assert_eq!(Shape::of(&policies[2]), Shape::of(&base().last_calls(128).build().unwrap()));
+        assert_eq!(states(), first, "and the same one again");
+    }
+
+    fn address(monitor: &Monitor) -> usize {
+        std::ptr::from_ref(monitor.watch().shared()) as usize
+    }
+
+    /// Nothing is lost with a state that is worn out, and what an idle thread counted in an epoch
+    /// is not there when the epochs have come round to the same number.
+    #[test]
+    fn a_worn_out_state_is_used_again_and_shows_nothing_of_its_earlier_epochs() {
+        let policy = Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();
+        let clock = ManualClock::new();
+        let monitor = || Monitor::with_clock(policy.clone(), clock.clone());
+        let fail = |monitor: &Monitor<_>| {
+            monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+        };
+        let address = |monitor: &Monitor<_>| std::ptr::from_ref(monitor.watch().shared()) as usize;
+        let mut running = monitor();
+        let (state, begun) = (address(&running), running.watch().shared().phase().epoch());
+        thread::scope(|scope| scope.spawn(|| fail(&running)).join().unwrap());
+        for _ in 0..2 {
+            let shared = running.watch().shared();
+            let later = shared.phase().epoch().number() + (1 << (Epoch::BITS - 1)) - 100;
+            assert!(shared.swap(shared.phase(), Phase::of_epoch(later.into())));
+            drop(running);
+            running = monitor();
+            assert_eq!(address(&running), state);
         }
-        drop(monitor);
-        for _ in 0..20 {
-            let monitor = Monitor::new(policy());
-            assert_ne!(std::ptr::from_ref(monitor.watch().shared()) as usize, worn);
-            let ticket = monitor.admit().ticket().unwrap();
-            monitor.record(ticket, Outcome::Failure);
+        let shared = running.watch().shared();
+        while shared.phase().epoch() != begun {
+            assert!(shared.swap(shared.phase(), shared.phase().next(Kind::Primary)));
         }
+        assert_eq!(running.handle().snapshot().tally.calls(), 0);
     }
 }

@@ -13,7 +13,7 @@
 use crate::clock::Moment;
 use crate::event::Cause;
 use crate::phase::{Epoch, Kind, Phase};
-use crate::recovery::{Admitted, Finding, ProbeLease, RecoveryRules};
+use crate::recovery::{Admitted, Finding, ProbeLease, RecoveryRules, Taken};
 use crate::shared::Shared;
 use crate::{Outcome, Route};
 
@@ -31,42 +31,66 @@ impl Shared {
     /// and looks for stalled calls.
     #[inline(never)]
     pub(crate) fn admit_by_time(&self, now: Moment) -> Admitted {
-        let (at, mut phase) = (self.at(now), self.phase());
+        let at = self.at(now);
         loop {
-            match phase.kind() {
-                Kind::Fallback | Kind::Returning if phase.is_due(at) => {
-                    self.end_of_time(phase, at);
-                }
-                Kind::Fallback => return Admitted::to(self.route(phase), phase),
-                Kind::Still => return Admitted::to(phase.route(), phase),
-                Kind::Probing => {
-                    if let Some(admitted) = self.admit_probe(phase, at) {
-                        return admitted;
-                    }
-                }
-                kind => {
-                    if self.options().stalls() {
-                        self.look_for_stalled(phase, at);
-                    }
-                    if self.phase().epoch() == phase.epoch() {
-                        let to_primary = kind != Kind::Returning || self.deal(phase, at);
-                        let route = if to_primary { phase.route() } else { Route::Fallback };
-                        return Admitted::to(route, phase);
-                    }
-                }
+            let phase = self.phase();
+            if !self.look(phase, at) {
+                continue;
             }
-            phase = self.phase();
+            let route = match phase.kind() {
+                Kind::Probing => match self.admit_probe(phase, at) {
+                    Some(admitted) => return admitted,
+                    None => continue,
+                },
+                Kind::Returning if !self.deal(phase, at) => Route::Fallback,
+                _ => self.route(phase),
+            };
+            return Admitted::to(route, phase);
         }
+    }
+
+    /// What the time has brought about by now: the end of a phase, or a trip by stalled calls. False
+    /// if the epoch is over.
+    pub(crate) fn look(&self, phase: Phase, at: u64) -> bool {
+        if phase.is_due(at) {
+            self.end_of_time(phase, at);
+            return false;
+        }
+        if self.options().stalls() {
+            self.look_for_stalled(phase, at);
+        }
+        self.phase().epoch() == phase.epoch()
     }
 
     /// `None` if a transition came first.
     fn admit_probe(&self, phase: Phase, at: u64) -> Option<Admitted> {
-        let lease = self.recovery.rules().probing.and_then(|rules| {
-            self.recovery.probes(&rules).and_then(|probes| probes.take(&rules, phase.epoch(), at))
-        });
-        let Some(lease) = lease else { return Some(Admitted::to(Route::Fallback, phase)) };
+        let probing = self.recovery.probing();
+        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, phase.epoch(), at));
+        let Some(Taken { lease, from_another }) = taken else {
+            return Some(Admitted::to(Route::Fallback, phase));
+        };
+        if from_another {
+            // It may be a probe that waits for the primary, and is to wait no more.
+            self.waiters.wake_all();
+        }
         if self.phase().epoch() == phase.epoch() {
             return Some(Admitted { probe: Some(lease), ..Admitted::to(Route::Primary, phase) });
+        }
+        self.give_back(lease);
+        None
+    }
+
+    /// Lets a probe's lease begin now. None if it has lost its place, or its epoch is over.
+    pub(crate) fn renew_lease(
+        &self,
+        epoch: Epoch,
+        lease: ProbeLease,
+        now: Moment,
+    ) -> Option<ProbeLease> {
+        let (rules, probes) = self.recovery.probing()?;
+        let lease = probes.renew(&rules, lease, epoch, self.at(now))?;
+        if self.counts(epoch) {
+            return Some(lease);
         }
         self.give_back(lease);
         None
@@ -144,16 +168,19 @@ impl Shared {
         outcome: Outcome,
         now: Moment,
     ) {
-        let rules = self.recovery.rules();
-        let Some(probes) = rules.probing.and_then(|rules| self.recovery.probes(&rules)) else {
-            return;
-        };
+        let Some((probing, probes)) = self.recovery.probing() else { return };
         // One that lost its place to another is not heard.
-        if !probes.give_back(lease) || outcome == Outcome::Ignored {
+        if !probes.give_back(lease) {
             return;
         }
+        if outcome == Outcome::Ignored {
+            return self.waiters.wake_all();
+        }
         let (at, phase) = (self.at(now), self.phase());
-        let Some(probing) = rules.probing.filter(|_| phase.epoch() == epoch) else { return };
+        if phase.epoch() != epoch {
+            return;
+        }
+        let rules = self.recovery.rules();
         if let Outcome::FailureWithHint { retry_after } = outcome
             && rules.interval.hints.is_some()
         {
@@ -162,7 +189,7 @@ impl Shared {
         // Nothing but a transition changes the phase while it is probing: who loses a swap below
         // has come too late.
         match probes.count(&probing, epoch, outcome.is_failure()) {
-            Finding::Open => {}
+            Finding::Open => self.waiters.wake_all(),
             Finding::Recovered => {
                 self.come_back(&rules, phase, at, None);
             }
@@ -178,11 +205,13 @@ impl Shared {
         }
     }
 
-    /// A probe's place comes free, without a word about the primary.
+    /// A probe's place comes free, without a word about the primary. A call that waits for a busy
+    /// fallback may take it.
     pub(crate) fn give_back(&self, lease: ProbeLease) {
-        let rules = self.recovery.rules().probing;
-        if let Some(probes) = rules.and_then(|rules| self.recovery.probes(&rules)) {
-            probes.give_back(lease);
+        if let Some((_, probes)) = self.recovery.probing()
+            && probes.give_back(lease)
+        {
+            self.waiters.wake_all();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! One failover a key: per host, per tenant.
 
+mod forget;
+
 use std::collections::hash_map::{Entry as Place, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -9,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::{Clock, CoarseClock};
-use crate::{ErrorIsFailure, Event, FailoverHandle, KeyedLayer, Monitor, Policy, Snapshot, State};
+use crate::{ErrorIsFailure, Event, FailoverHandle, KeyedLayer, Monitor, Policy};
 
 /// One failover a key, all by one policy and never more than a given number. Clones share it.
 ///
@@ -18,13 +20,14 @@ use crate::{ErrorIsFailure, Event, FailoverHandle, KeyedLayer, Monitor, Policy, 
 /// # What is forgotten
 /// Only a key of which nothing is known that matters: its calls go to the primary and are not
 /// forced to, its window holds no failed and no slow call, none of its calls hangs, its policy is
-/// the registry's, and no service, handle, monitor or future of a call uses it. One whose window is empty goes first, then one that
-/// was not asked for lately; of the others, successes are forgotten with it. So are a run of
-/// consecutive failures that the window no longer holds, and how often it has tripped.
+/// the registry's, and no service, handle, monitor or future of a call uses it. The successes in its
+/// window are forgotten with it, and so are a run of consecutive failures that the window no longer
+/// holds, and how often it has tripped. One whose window is empty goes first,
+/// then one that was not asked for since a search looked at it last.
 ///
-/// Time alone brings most keys there. Where it can't, because only calls can [probe] a primary,
+/// Time alone brings most keys there. If it can't, because only calls can [probe] a primary,
 /// make it [return], or push a failure out of a window of the [last so many calls], a key that
-/// waits for such calls is forgotten as well, if there is no other.
+/// waits for such calls is forgotten as well, if the search has met no other.
 ///
 /// [probe]: crate::PolicyBuilder::probing
 /// [return]: crate::PolicyBuilder::gradual_return
@@ -39,8 +42,10 @@ use crate::{ErrorIsFailure, Event, FailoverHandle, KeyedLayer, Monitor, Policy, 
 ///
 /// # Cost
 /// A known key costs a hash and a read lock on one of 16 parts; then a call costs what it costs
-/// without a registry. A key that is not known yet costs an allocation, and where all places are
-/// taken a look at 128 others at most.
+/// without a registry. A key that is not known yet costs an allocation, and if all places are taken
+/// a search. It takes the best of 32 keys, and goes on to all others only if none of them may be
+/// forgotten. When it has found nothing at all, the next searches look at 32 keys each, until
+/// they have been round the table once.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -60,18 +65,6 @@ pub struct Registry<Key, K = CoarseClock> {
 
 const PARTS: usize = 16;
 
-/// How many keys are looked at to find one that may be forgotten, for each of four choices.
-const LOOKS: usize = 32;
-
-/// Which of the keys that may be forgotten are, in the order in which that is tried.
-#[derive(Clone, Copy)]
-enum Choice {
-    Idle,
-    Unused,
-    Any,
-    Waiting,
-}
-
 struct Table<Key, K> {
     clock: K,
     capacity: usize,
@@ -82,6 +75,8 @@ struct Table<Key, K> {
     taken: AtomicUsize,
     /// Which part is searched first for a key to forget.
     hand: AtomicUsize,
+    /// How many searches look at a few keys only, since one of the whole table found nothing.
+    short_searches: AtomicUsize,
     unshared: AtomicU64,
 }
 
@@ -130,6 +125,7 @@ impl<Key: Hash + Eq + Clone + Send + Sync + 'static, K: Clock> Registry<Key, K> 
             hasher,
             taken: AtomicUsize::new(0),
             hand: AtomicUsize::new(0),
+            short_searches: AtomicUsize::new(0),
             unshared: AtomicU64::new(0),
         };
         Self { table: Arc::new(table) }
@@ -283,67 +279,6 @@ impl<Key: Hash + Eq + Clone + Send + Sync + 'static, K: Clock> Registry<Key, K> 
         let free = |taken| (taken < self.table.capacity).then_some(taken + 1);
         // Ordering: Relaxed: it is a number alone, what it counts is behind the locks.
         self.table.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
-    }
-
-    /// Forgets a key for the sake of another one, which has its place then.
-    fn forget_one(&self) -> bool {
-        let start = self.table.hand.fetch_add(1, Ordering::Relaxed);
-        let policy = self.policy();
-        let choices = [Choice::Idle, Choice::Unused, Choice::Any, Choice::Waiting];
-        let forgotten = choices.into_iter().find_map(|choice| {
-            let mut looks = LOOKS;
-            (0..PARTS).find_map(|part| {
-                let part = &self.table.parts[start.wrapping_add(part) % PARTS];
-                write(part).forget(&mut looks, |entry| entry.may_be_forgotten(choice, &policy))
-            })
-        });
-        // Its time on the fallback may have run out without a call: then this makes the revert,
-        // and tells of it, outside the lock.
-        forgotten.map(|monitor| drop(monitor.admit())).is_some()
-    }
-}
-
-impl<Key: Hash + Eq, K> Part<Key, K> {
-    fn forget(
-        &mut self,
-        looks: &mut usize,
-        may_be: impl Fn(&Entry<K>) -> bool,
-    ) -> Option<Monitor<K>> {
-        for _ in 0..self.queue.len().min(*looks) {
-            *looks -= 1;
-            let key = self.queue.pop_front()?;
-            if self.entries.get(&key).is_some_and(&may_be) {
-                return self.entries.remove(&key).map(|entry| entry.monitor);
-            }
-            self.queue.push_back(key);
-        }
-        None
-    }
-}
-
-impl<K: Clock> Entry<K> {
-    /// The part is locked, so that nobody begins to use it meanwhile.
-    fn may_be_forgotten(&self, choice: Choice, policy: &Policy) -> bool {
-        let used = match choice {
-            Choice::Unused => self.used.swap(false, Ordering::Relaxed),
-            Choice::Idle | Choice::Any | Choice::Waiting => false,
-        };
-        if used || !self.monitor.is_alone() {
-            return false;
-        }
-        let handle = self.monitor.handle();
-        let Snapshot { state, tally, stalled_calls, .. } = handle.snapshot();
-        let clean = tally.failures == 0 && tally.slow == 0;
-        let chosen = match choice {
-            Choice::Idle => clean && tally.calls() == 0 && state == State::Primary,
-            Choice::Unused | Choice::Any => clean && state == State::Primary,
-            Choice::Waiting => match state {
-                State::Probing | State::Returning => true,
-                State::Primary => clean || policy.last_calls().is_some(),
-                _ => false,
-            },
-        };
-        chosen && stalled_calls == 0 && handle.policy() == *policy
     }
 }
 

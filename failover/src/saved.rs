@@ -13,7 +13,8 @@ use crate::{State, Tally};
 /// times, so that it means the same on every clock.
 ///
 /// With the feature `serde` it can be written down and read again. It carries a version: a text of
-/// another one is refused, and so is one that makes no sense, with an error that names the field.
+/// another one is refused, and so is one with an unknown field or one that makes no sense, with an
+/// error that names the field.
 #[cfg_attr(
     feature = "serde",
     doc = "

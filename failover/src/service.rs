@@ -13,13 +13,35 @@ use crate::{Classify, Error, ErrorIsFailure, FailoverHandle, Monitor, ResponseFu
 /// Made by [`FailoverLayer`](crate::FailoverLayer). Clones share the window and the route.
 ///
 /// # Readiness
-/// `poll_ready` chooses the route and makes that service ready, and no other: the other's permits
-/// stay untouched. The service that was made ready is the one that is called, whatever happens to
-/// the route in between. A clone carries no readiness. While the chosen service is busy, the task
-/// is woken by that service or by a change of the route, whichever comes first.
+/// `poll_ready` chooses the route and makes that service ready; the other one is not polled, except as
+/// follows. The service that was made ready is the one that is called, whatever happens to the route in
+/// between. A clone carries no readiness.
 ///
-/// An error from the primary's `poll_ready` is a failure of the primary, and the call goes to the
-/// fallback. An error from the fallback's is returned.
+/// - An error from the primary's `poll_ready` is a failure of the primary, counted once a call, and the
+///   call goes to the fallback. If the fallback is busy, the primary is asked again at each poll, and the
+///   one that is ready first takes the call. An error from the fallback's is returned, and the next poll
+///   begins anew.
+/// - While [probing](crate::PolicyBuilder::probing), a probe waits for a busy primary until its lease is
+///   over, and then goes to the fallback. A probe that was ready for so long that it lost its place calls
+///   the fallback if that is ready at once, unless there is a place by then. If the fallback is busy, it
+///   calls the primary, and its outcome is not counted.
+///
+/// # Waiting
+/// A route is chosen once a call, and stands until the call is made or a transition begins another
+/// epoch. A call that waits for a busy service is woken by that service, by each transition, and, with a
+/// clock that can [sleep](crate::Clock#waking-calls-that-wait), when a transition is due. With a clock
+/// that can't, such as the default one, a call that waits looks at the time when it is woken: if all
+/// calls wait for a service that hangs, and no other call comes, none of them is sent to the other one.
+///
+/// A service that has queued the call (tower's `ConcurrencyLimit` and `Buffer` do) and is left for the
+/// other one would be assigned a permit that nobody uses. It is replaced by a clone of itself, which is
+/// queued nowhere. For the primary this needs `P: Clone`, and a `Failover` that is a clone or has been
+/// cloned: one service for each connection should be a clone of the first, and not made by the layer. A
+/// primary that is not `Clone` keeps its place in the queue until the route is the primary again. A call
+/// that is given up while it waits, by dropping what polls, keeps its place until the next poll, or until
+/// the service is dropped, as with any tower service.
+///
+/// A call that waits allocates.
 ///
 /// # Cancel safety
 /// Dropping the future of a call drops the service's own future, and records nothing, unless the
@@ -37,11 +59,13 @@ where
     classify: C,
 }
 
-impl<P, F, C, K: Clock> Failover<P, F, C, K> {
+impl<P, F: Clone, C, K: Clock> Failover<P, F, C, K> {
     pub(crate) fn new(primary: P, fallback: F, classify: C, monitor: Monitor<K>) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), classify }
     }
+}
 
+impl<P, F, C, K: Clock> Failover<P, F, C, K> {
     /// The operator's side.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
@@ -69,7 +93,7 @@ where
     // what was written just before in other widths makes that copy wait, for 10 ns and more.
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose() {
+        match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
                 let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));

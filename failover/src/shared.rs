@@ -39,10 +39,10 @@ pub(crate) struct Shared {
     flights: OnceLock<Flights>,
     threads: usize,
     pub(crate) carried: Carried,
-    /// Whether the epochs have come round once: 1 if so.
+    /// The number of the epoch in which nothing was left of any epoch.
+    erased_in: Setting,
+    /// Whether the epochs have come round to that one since: 1 if so.
     came_round: Setting,
-    /// Whether its policy was ever swapped, so that it may have room that no policy asks for: 1 if so.
-    pub(crate) swapped: Setting,
     pub(crate) waiters: Waiters,
     pub(crate) observers: Observers,
 }
@@ -72,9 +72,9 @@ impl Shared {
             flights: OnceLock::new(),
             threads,
             carried: Carried::default(),
+            erased_in: Setting::new(0),
             came_round: Setting::new(0),
-            swapped: Setting::new(0),
-            waiters: Waiters::default(),
+            waiters: Waiters::new(),
             observers: Observers::default(),
         };
         shared.watch_flights(policy);
@@ -134,7 +134,7 @@ impl Shared {
         let (before, after) = (from.word(), to.word());
         let phase = &self.front.phase;
         let swapped = phase.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed);
-        if to.epoch().number() < from.epoch().number() && swapped.is_ok() {
+        if self.age(to) < self.age(from) && swapped.is_ok() {
             // Ordering: Relaxed: the pool asks when nobody else uses it any more.
             self.came_round.store(1, Ordering::Relaxed);
         }
@@ -145,6 +145,11 @@ impl Shared {
     pub(crate) fn at(&self, now: Moment) -> u64 {
         // Ordering: Relaxed: it was set before the epoch began that the caller has seen.
         now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
+    }
+
+    /// The moment of [`at`](Self::at).
+    pub(crate) fn moment(&self, at: u64) -> Moment {
+        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
     }
 
     /// The epoch of a call that starts now, if it goes to the primary whatever the time is.
@@ -291,20 +296,35 @@ impl Shared {
         self.waiters.wake_all();
     }
 
+    /// How many epochs have begun since all was erased, modulo all.
+    fn age(&self, phase: Phase) -> u32 {
+        let erased_in = Epoch::from_number(self.erased_in.load(Ordering::Relaxed));
+        phase.epoch().epochs_after(erased_in)
+    }
+
     /// Whether so many epochs have been that the next use could meet one that it had before, with
     /// what a thread that idles since then has counted in it.
     pub(crate) fn is_worn_out(&self) -> bool {
         self.came_round.load(Ordering::Relaxed) != 0
-            || self.phase().epoch().number() >= 1 << (Epoch::BITS - 1)
+            || self.age(self.phase()) >= 1 << (Epoch::BITS - 1)
     }
 
-    /// Whether it can be made to fit a policy, at the price of more memory than that needs: only one
-    /// that would fit no other well either.
-    pub(crate) fn can_fit(&self, policy: &Policy) -> bool {
-        self.swapped.load(Ordering::Relaxed) != 0 && self.windows.at(Windows::FIRST).can_be(policy)
+    /// Erases all that was counted in any epoch, of a retired state. What a call that began before
+    /// still counts at this moment is of an epoch that is over, and erased before the epochs have come
+    /// round to it.
+    pub(crate) fn erase(&self) {
+        self.windows.erase();
+        self.run.begin(self.phase().epoch(), 0);
+        self.recovery.erase();
+        if let Some(flights) = self.flights.get() {
+            flights.erase();
+        }
+        // Ordering: Relaxed, as in `swap`: the pool's lock orders it before the next use.
+        self.erased_in.store(self.phase().epoch().number().into(), Ordering::Relaxed);
+        self.came_round.store(0, Ordering::Relaxed);
     }
 
-    /// Begins a new use of a retired state, by a policy that it has room for.
+    /// Begins a new use of a retired state, by a policy of the shape that it was made for.
     pub(crate) fn renew(&self, policy: &Policy, origin: Moment) {
         // Ordering: who sees anything of the new rules also sees that the old epoch is over.
         fence(Ordering::Release);
@@ -318,14 +338,6 @@ impl Shared {
         let phase = self.phase();
         // Nobody else changes a retired phase.
         self.front.phase.store(phase.next(Kind::Primary).word(), Ordering::Release);
-    }
-
-    /// Whether it has what a policy needs, and not much more.
-    pub(crate) fn fits(&self, policy: &Policy) -> bool {
-        let flights = policy.stalled_calls().is_some();
-        self.windows.at(Windows::FIRST).fits(policy)
-            && self.recovery.fits(policy)
-            && self.flights.get().is_some() == flights
     }
 
     /// The memory that it holds, in bytes, the observers and waiting tasks not included.
@@ -363,14 +375,6 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_what_watches_calls_in_flight_as_it_does() {
-        let of = |policy| Shared::new(policy, Moment::default(), 2);
-        let (plain, watching) = (of(&Policy::default()), of(&stalling()));
-        assert!(plain.fits(&Policy::default()) && watching.fits(&stalling()));
-        assert!(!plain.fits(&stalling()) && !watching.fits(&Policy::default()));
-    }
-
-    #[test]
     fn it_is_worn_out_after_half_of_all_epochs_or_when_they_came_round() {
         let shared = Shared::new(&Policy::default(), Moment::default(), 1);
         let half = 1 << 19;
@@ -380,6 +384,12 @@ mod tests {
             let phase = shared.phase();
             // To the same epoch, as unease does: that is no coming round.
             assert!(shared.swap(phase, phase.with_unease(true)));
+            assert!(shared.swap(shared.phase(), Phase::of_epoch(epoch)));
+            assert_eq!(shared.is_worn_out(), worn, "{epoch}");
+        }
+        shared.erase();
+        for (epoch, worn) in [(8, false), (half + 6, false), (half + 7, true), (6, true), (8, true)]
+        {
             assert!(shared.swap(shared.phase(), Phase::of_epoch(epoch)));
             assert_eq!(shared.is_worn_out(), worn, "{epoch}");
         }

@@ -92,7 +92,6 @@ impl Shared {
         let kept = self.window().kept(from.epoch(), at, old.slow() && new.slow());
         // Ordering: who sees anything of the new policy also sees that the old epoch is over.
         fence(Ordering::Release);
-        self.swapped.store(1, Ordering::Relaxed);
         self.windows.adopt(new.place(), policy);
         self.watch_flights(policy);
         self.recovery.adopt(policy);
@@ -167,6 +166,20 @@ mod tests {
         assert!(!carried.lives_on(epoch(5), epoch(7)));
         carried.forget();
         assert!(!carried.lives_on(epoch(5), epoch(9)));
+    }
+
+    #[test]
+    fn a_rehearsed_trip_diverts_no_call_while_the_monitor_is_held_still() {
+        for (dry_run, route) in [(true, Route::Primary), (false, Route::Fallback)] {
+            let builder = Policy::builder();
+            let builder = if dry_run { builder.dry_run() } else { builder };
+            let shared = Shared::new(&builder.build().unwrap(), Moment::default(), 1);
+            let phase = shared.phase();
+            assert!(shared.swap(phase, phase.until(Kind::Fallback, 0, Duration::from_secs(60))));
+            shared.hold_still();
+            let admitted = shared.admit_by_time(Moment::default());
+            assert_eq!(admitted.route, route);
+        }
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Readiness: which of two services the next call takes, and its being made ready.
+//!
+//! # Abandoned waits
+//! A service that answered `Pending` may have queued the call, and be assigned a permit when one is
+//! free: tower's `ConcurrencyLimit` and `Buffer` do so. If the call then takes the other service, that
+//! permit is never used, and nobody else gets it while the queued clone is alive. A place in such a
+//! queue is left only by a drop; so a service that is abandoned is replaced by a clone of itself.
 
 use std::mem;
-use std::task::{Context, Poll, ready};
+use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
 
 use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::phase::Epoch;
-use crate::shared::Shared;
 use crate::ticket::{Hold, Pass, Stub, guard};
-use crate::waiters::Waiter;
-use crate::{Error, Monitor};
+use crate::wait::{Decision, Queued, Wait};
+use crate::{Error, Monitor, Route};
 
 /// Two services, the monitor that chooses between them, and the choice for the next call.
 #[derive(Debug)]
@@ -19,19 +25,23 @@ pub(crate) struct Switch<P, F, K> {
     pub(crate) fallback: F,
     pub(crate) monitor: Monitor<K>,
     next: Next,
-    /// The next call's place, if it is a probe for which the primary is ready. Beside `next`, since
-    /// hardly a call has one, and what is moved with each costs each.
+    /// The next call's place, if it is a probe. Beside `next`, since hardly a call has one, and what
+    /// is moved with each costs each.
     probe: Option<Hold>,
-    waiting: Waiting,
+    wait: Wait,
+    /// Set in all clones, and in what was cloned. A service made by a layer does not know whether its
+    /// primary is `Clone`.
+    clone_primary: OnceLock<fn(&P) -> P>,
+    clone_fallback: fn(&F) -> F,
 }
 
 /// How far the next call has come.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// Nothing is decided.
+    /// Nothing is decided, and no service is waited for.
     Open,
-    /// The primary failed to become ready for it, which is recorded: it takes the fallback.
-    Diverted,
+    /// It waits.
+    Waiting,
     /// The primary is ready for it, in the epoch in which it was admitted. A service that is ready
     /// has to be the one that is called, whatever happens to the route meanwhile: it may hold a
     /// permit for just this call.
@@ -47,49 +57,19 @@ pub(crate) enum Choice {
     Fallback,
 }
 
-/// A place among the tasks that are woken when the route changes.
-#[derive(Debug)]
-struct Waiting {
-    shared: &'static Shared,
-    waiter: Option<Waiter>,
-}
-
-impl Waiting {
-    fn wait(&mut self, context: &Context<'_>) {
-        let waiter = self.shared.waiters.wait(self.waiter.take(), context.waker());
-        self.waiter = Some(waiter);
-    }
-
-    #[inline]
-    fn end(&mut self) {
-        if self.waiter.is_some() {
-            self.leave();
-        }
-    }
-
-    #[cold]
-    fn leave(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            self.shared.waiters.leave(&waiter);
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 /// Whether the chosen service is ready, or whose error came instead.
 type Ready<R, P, F> = Result<(), Error<<P as Service<R>>::Error, <F as Service<R>>::Error>>;
 
-impl<P, F, K: Clock> Switch<P, F, K> {
+impl<P, F: Clone, K: Clock> Switch<P, F, K> {
     pub(crate) fn new(primary: P, fallback: F, monitor: Monitor<K>) -> Self {
-        let waiting = Waiting { shared: monitor.watch().shared(), waiter: None };
-        Self { primary, fallback, monitor, next: Next::Open, probe: None, waiting }
+        let wait = Wait::new(monitor.watch().shared());
+        let (clone_primary, clone_fallback) = (OnceLock::new(), F::clone as fn(&F) -> F);
+        let (next, probe) = (Next::Open, None);
+        Self { primary, fallback, monitor, next, probe, wait, clone_primary, clone_fallback }
     }
+}
 
+impl<P, F, K: Clock> Switch<P, F, K> {
     /// Makes the service of the current route ready, and no other. Once it is, the choice stands
     /// until [`choose`](Self::choose) takes it.
     #[inline]
@@ -98,26 +78,31 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         P: Service<R>,
         F: Service<R>,
     {
-        loop {
-            match self.next {
-                Next::Primary(_) | Next::Fallback => return Poll::Ready(Ok(())),
-                Next::Diverted => return self.poll_fallback(context),
-                Next::Open => {}
-            }
-            let polled = match self.waiting.shared.admit_at_once() {
-                Some(epoch) => self.poll_primary(Pass::plain(epoch), context),
-                None => self.poll_by_time(context),
-            };
-            if let Some(polled) = polled {
-                return polled;
-            }
+        if !matches!(self.next, Next::Open) {
+            return self.poll_again(context);
+        }
+        match self.wait.shared().admit_at_once() {
+            Some(epoch) => self.poll_primary(Pass::plain(epoch), context),
+            None => self.poll_by_time(context),
         }
     }
 
-    /// Where the time has to be asked for the route. None if it has to be looked at again.
+    #[inline(never)]
+    fn poll_again<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        match self.next {
+            Next::Primary(_) | Next::Fallback => Poll::Ready(Ok(())),
+            Next::Open | Next::Waiting => self.poll_waiting(context),
+        }
+    }
+
+    /// Where the time has to be asked for the route.
     // Not inlined, here and below: what few calls need takes no room in what all of them run.
     #[inline(never)]
-    fn poll_by_time<R>(&mut self, context: &mut Context<'_>) -> Option<Poll<Ready<R, P, F>>>
+    fn poll_by_time<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,
@@ -126,11 +111,17 @@ impl<P, F, K: Clock> Switch<P, F, K> {
             Ok(pass) => return self.poll_primary(pass, context),
             Err(epoch) => epoch,
         };
-        // A task that waits for a busy fallback is woken by a revert, and tries again.
-        if let Poll::Ready(result) = self.poll_fallback(context) {
-            return Some(Poll::Ready(result));
+        match self.fallback.poll_ready(context) {
+            Poll::Ready(Ok(())) => {
+                self.next = Next::Fallback;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Fallback(error))),
+            Poll::Pending => {
+                self.wait.queued().fallback = true;
+                self.start_waiting(Route::Fallback, epoch, context)
+            }
         }
-        self.waits_in(epoch, context).then_some(Poll::Pending)
     }
 
     #[inline]
@@ -138,7 +129,7 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         &mut self,
         Pass { epoch, mut probe }: Pass,
         context: &mut Context<'_>,
-    ) -> Option<Poll<Ready<R, P, F>>>
+    ) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,
@@ -147,59 +138,204 @@ impl<P, F, K: Clock> Switch<P, F, K> {
         let failed = || watch.refuse(Pass { epoch, probe: probe.take() });
         match guard(|| primary.poll_ready(context), failed) {
             Poll::Ready(Ok(())) => {
-                self.waiting.end();
                 if probe.is_some() {
                     self.probe = probe;
                 }
                 self.next = Next::Primary(epoch);
-                Some(Poll::Ready(Ok(())))
+                Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(_)) => {
-                watch.refuse(Pass { epoch, probe });
-                self.next = Next::Diverted;
-                None
-            }
-            Poll::Pending => self.wait_for_primary(Pass { epoch, probe }, context),
+            polled => self.wait_for_primary(Pass { epoch, probe }, polled.is_ready(), context),
         }
     }
 
+    /// The primary is busy, or failed.
     #[inline(never)]
     fn wait_for_primary<R>(
         &mut self,
-        Pass { epoch, probe }: Pass,
-        context: &Context<'_>,
+        pass: Pass,
+        failed: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Ready<R, P, F>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        let Pass { epoch, probe } = pass;
+        self.probe = probe;
+        if !failed {
+            self.wait.queued().primary = true;
+            return self.start_waiting(Route::Primary, epoch, context);
+        }
+        self.next = Next::Waiting;
+        let decision = Decision { route: Route::Primary, epoch, diverted: false };
+        let decision = self.refused(decision);
+        self.poll_rest(decision, context).unwrap_or_else(|| self.poll_waiting(context))
+    }
+
+    /// The service of the route is busy.
+    fn start_waiting<R>(
+        &mut self,
+        route: Route,
+        epoch: Epoch,
+        context: &mut Context<'_>,
+    ) -> Poll<Ready<R, P, F>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        self.next = Next::Waiting;
+        let decision = self.wait.decide(Decision { route, epoch, diverted: false });
+        if self.waits(decision, context) { Poll::Pending } else { self.poll_waiting(context) }
+    }
+
+    fn poll_waiting<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
+    where
+        P: Service<R>,
+        F: Service<R>,
+    {
+        loop {
+            let mut decision = self.decision();
+            if decision.route == Route::Primary {
+                let polled = self.poll_primary_again(decision.epoch, context);
+                self.wait.queued().primary = polled.is_pending();
+                match polled {
+                    Poll::Ready(Ok(())) => {
+                        self.stop_waiting(Next::Primary(decision.epoch));
+                        return Poll::Ready(Ok(()));
+                    }
+                    Poll::Ready(Err(_)) => decision = self.refused(decision),
+                    Poll::Pending => {}
+                }
+            }
+            if let Some(polled) = self.poll_rest(decision, context) {
+                return polled;
+            }
+        }
+    }
+
+    /// Where the call goes that waits.
+    fn decision(&mut self) -> Decision {
+        let watch = self.monitor.watch();
+        if let Some(decision) = self.wait.standing(watch) {
+            if self.probe.as_ref().is_none_or(|hold| watch.holds(hold)) {
+                return decision;
+            }
+            // What can't be asked is no probe: its place goes to another call.
+            self.probe = None;
+            return self.wait.decide(Decision {
+                route: Route::Fallback,
+                diverted: true,
+                ..decision
+            });
+        }
+        self.probe = None;
+        let (route, epoch) = match watch.admit() {
+            Ok(Pass { epoch, probe }) => {
+                self.probe = probe;
+                (Route::Primary, epoch)
+            }
+            Err(epoch) => (Route::Fallback, epoch),
+        };
+        self.wait.decide(Decision { route, epoch, diverted: false })
+    }
+
+    fn poll_primary_again<R>(
+        &mut self,
+        epoch: Epoch,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), P::Error>>
+    where
+        P: Service<R>,
+    {
+        let (watch, primary) = (self.monitor.watch(), &mut self.primary);
+        let (wait, probe) = (&mut self.wait, &mut self.probe);
+        let failed = || {
+            wait.forget();
+            watch.refuse(Pass { epoch, probe: probe.take() });
+        };
+        guard(|| primary.poll_ready(context), failed)
+    }
+
+    /// The primary failed to become ready, which counts once a call. As long as the fallback is busy
+    /// it is asked again, unless the call was a probe: it has no place any more.
+    fn refused(&mut self, decision: Decision) -> Decision {
+        let Decision { route, epoch, diverted } = decision;
+        let probe = self.probe.take();
+        let route = if probe.is_some() { Route::Fallback } else { route };
+        if !diverted {
+            self.monitor.watch().refuse(Pass { epoch, probe });
+        }
+        self.wait.decide(Decision { route, epoch, diverted: true })
+    }
+
+    /// After the primary was asked, if it is to be asked. None if there was a transition.
+    fn poll_rest<R>(
+        &mut self,
+        decision: Decision,
+        context: &mut Context<'_>,
     ) -> Option<Poll<Ready<R, P, F>>>
     where
         P: Service<R>,
         F: Service<R>,
     {
-        // What can't even be asked is no probe: its place goes to another call, and this one need
-        // not wait for it.
-        if probe.is_some() {
-            self.next = Next::Diverted;
-            return None;
+        let Decision { route, diverted, .. } = decision;
+        if route == Route::Fallback {
+            let primary = mem::take(&mut self.wait.queued().primary);
+            self.abandon(Queued { primary, fallback: false });
         }
-        self.waits_in(epoch, context).then_some(Poll::Pending)
+        if route == Route::Fallback || diverted {
+            let polled = self.fallback.poll_ready(context);
+            self.wait.queued().fallback = polled.is_pending();
+            if let Poll::Ready(result) = polled {
+                self.stop_waiting(if result.is_ok() { Next::Fallback } else { Next::Open });
+                return Some(Poll::Ready(result.map_err(Error::Fallback)));
+            }
+        } else {
+            let fallback = mem::take(&mut self.wait.queued().fallback);
+            self.abandon(Queued { primary: false, fallback });
+        }
+        self.waits(decision, context).then_some(Poll::Pending)
     }
 
+    fn waits(&mut self, decision: Decision, context: &mut Context<'_>) -> bool {
+        let lease = self.probe.as_ref().map(Hold::lease);
+        self.wait.begin(decision, lease, self.monitor.watch(), context)
+    }
+
+    fn stop_waiting(&mut self, next: Next) {
+        self.next = next;
+        // The one that is ready does not queue the call any more.
+        let queued = self.wait.end();
+        self.abandon(queued);
+    }
+
+    /// The call is not to be queued any more by these.
+    fn abandon(&mut self, Queued { primary, fallback }: Queued) {
+        if primary && let Some(clone) = self.clone_primary.get() {
+            self.primary = clone(&self.primary);
+        }
+        if fallback {
+            self.fallback = (self.clone_fallback)(&self.fallback);
+        }
+    }
+
+    /// Whether the primary is ready for the next call.
     #[inline]
-    fn poll_fallback<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
-    where
-        P: Service<R>,
-        F: Service<R>,
-    {
-        let result = ready!(self.fallback.poll_ready(context));
-        self.waiting.end();
-        self.next = if result.is_ok() { Next::Fallback } else { Next::Open };
-        Poll::Ready(result.map_err(Error::Fallback))
+    pub(crate) fn is_for_primary(&self) -> bool {
+        matches!(self.next, Next::Primary(_))
     }
 
-    /// Waits for the end of an epoch. False if it has ended already: a transition after the
-    /// admission, but before this, woke nobody. Not the route is asked, which a call whose share
-    /// was dealt to the fallback differs from for as long as calls return.
-    fn waits_in(&mut self, epoch: Epoch, context: &Context<'_>) -> bool {
-        self.waiting.wait(context);
-        self.monitor.watch().is_current(epoch)
+    /// Runs code that the next call needs before it begins, and that is not its service's. If it
+    /// panics, nothing is held for that call any more.
+    #[inline]
+    pub(crate) fn prepare<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        guard(run, || self.give_up())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self) {
+        (self.next, self.probe) = (Next::Open, None);
     }
 
     /// The service that was made ready; it is up to the caller to call just that one. A call to the
@@ -208,34 +344,58 @@ impl<P, F, K: Clock> Switch<P, F, K> {
     /// # Panics
     /// If `poll_ready` has not returned `Ready(Ok(()))` before.
     #[inline]
-    pub(crate) fn choose(&mut self) -> Choice {
+    pub(crate) fn choose<R>(&mut self) -> Choice
+    where
+        F: Service<R>,
+    {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Primary(epoch) => {
-                let probe = self.probe.as_ref().map(Hold::lease);
-                if probe.is_some() {
-                    self.pass_on_the_probe();
-                }
-                Choice::Primary(self.monitor.watch().begin(epoch, probe))
-            }
+            Next::Primary(epoch) if self.probe.is_some() => self.choose_for_probe(epoch),
+            Next::Primary(epoch) => Choice::Primary(self.monitor.watch().begin(epoch, None)),
             Next::Fallback => Choice::Fallback,
-            Next::Open | Next::Diverted => {
+            next @ (Next::Open | Next::Waiting) => {
+                self.next = next;
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
             }
         }
     }
-}
 
-impl<P, F, K> Switch<P, F, K> {
-    /// The call has the probe's lease, and gives the place back.
+    /// A probe that was made ready, and may have waited for its call for longer than its lease, or its
+    /// epoch. If its place was lost it is admitted like a call that begins now, so that no more probes
+    /// are out than there are places. If that says fallback, and the fallback is busy, only the primary
+    /// can be called; that call is no probe, and says nothing.
     #[cold]
-    fn pass_on_the_probe(&mut self) {
-        self.probe.take().map(Hold::end);
+    #[inline(never)]
+    fn choose_for_probe<R>(&mut self, epoch: Epoch) -> Choice
+    where
+        F: Service<R>,
+    {
+        let watch = self.monitor.watch();
+        let lost = match self.probe.take().map(|hold| watch.renew(epoch, hold)) {
+            Some(Ok(hold)) => {
+                return Choice::Primary(watch.enter(Pass { epoch, probe: Some(hold) }));
+            }
+            Some(Err(lost)) => Some(lost),
+            None => None,
+        };
+        if let Ok(pass) = watch.admit() {
+            return Choice::Primary(watch.enter(pass));
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        let polled = self.fallback.poll_ready(&mut context);
+        if let Poll::Ready(Ok(())) = polled {
+            self.abandon(Queued { primary: true, fallback: false });
+            return Choice::Fallback;
+        }
+        self.abandon(Queued { primary: false, fallback: polled.is_pending() });
+        Choice::Primary(self.monitor.watch().begin(epoch, lost))
     }
 }
 
 /// A clone carries no readiness: neither the choice nor the permit behind it can be shared.
 impl<P: Clone, F: Clone, K: Clock> Clone for Switch<P, F, K> {
     fn clone(&self) -> Self {
-        Self::new(self.primary.clone(), self.fallback.clone(), self.monitor.clone())
+        self.clone_primary.get_or_init(|| P::clone);
+        let clone = Self::new(self.primary.clone(), self.fallback.clone(), self.monitor.clone());
+        Self { clone_primary: self.clone_primary.clone(), ..clone }
     }
 }

@@ -1,10 +1,18 @@
-//! The one door for atomics: std's, or loom's where loom checks every interleaving.
+//! The one door for atomics and locks: std's, or loom's where loom checks every interleaving.
 
 #[cfg(not(failover_loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 #[cfg(failover_loom)]
 pub(crate) use loom::sync::atomic::{AtomicU64, Ordering, fence};
+
+#[cfg(not(failover_loom))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+#[cfg(failover_loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+
+pub(crate) use std::sync::PoisonError;
 
 #[cfg(not(failover_loom))]
 pub(crate) use std::thread::yield_now;

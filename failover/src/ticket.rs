@@ -51,6 +51,10 @@ impl Ticket {
         self.began
     }
 
+    pub(crate) fn is_probe(&self) -> bool {
+        self.held.is_some_and(|held| held.probe.is_some())
+    }
+
     /// Ends the flight, and leaves it to the caller to give a probe's place back.
     pub(crate) fn end(mut self) -> (Epoch, Began, Option<ProbeLease>) {
         let probe = self.held.as_mut().and_then(|held| held.probe.take());
@@ -128,7 +132,7 @@ impl Hold {
         self.lease
     }
 
-    /// The lease, for whoever gives the place back himself.
+    /// The lease, for a caller that gives the place back itself.
     pub(crate) fn end(self) -> ProbeLease {
         let lease = self.lease;
         mem::forget(self);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The waiting tasks of one monitor. Touched only where a service is not ready, and at
 /// transitions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiters(Mutex<List>);
 
 #[derive(Debug, Default)]
@@ -22,6 +24,10 @@ struct List {
 pub(crate) struct Waiter(u64);
 
 impl Waiters {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(List::default()))
+    }
+
     /// Waits under the given name, or under a new one.
     pub(crate) fn wait(&self, waiter: Option<Waiter>, waker: &Waker) -> Waiter {
         let mut list = self.lock();
@@ -42,26 +48,32 @@ impl Waiters {
         drop(waker);
     }
 
-    /// Wakes all, outside the lock: a waker may do anything.
+    /// Wakes all, outside the lock: a waker may do anything. One that panics leaves no other asleep.
     pub(crate) fn wake_all(&self) {
-        let wakers = mem::take(&mut self.lock().wakers);
+        let mut list = self.lock();
+        if list.wakers.is_empty() {
+            return;
+        }
+        let wakers = mem::take(&mut list.wakers);
+        drop(list);
         for waker in wakers.into_values() {
-            waker.wake();
+            // The panic hook has reported it; there is nothing more to do with it.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(failover_loom)))]
     pub(crate) fn waiting(&self) -> usize {
         self.lock().wakers.len()
     }
 
     // A waker's `clone` that panics leaves the map whole: poison says nothing here.
-    fn lock(&self) -> std::sync::MutexGuard<'_, List> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
     use std::sync::Arc;
@@ -80,7 +92,7 @@ mod tests {
     #[test]
     fn a_waiter_that_waits_again_has_one_waker_and_its_latest() {
         let (waiters, first, second) =
-            (Waiters::default(), Arc::new(Count::default()), Arc::new(Count::default()));
+            (Waiters::new(), Arc::new(Count::default()), Arc::new(Count::default()));
         let waiter = waiters.wait(None, &Waker::from(Arc::clone(&first)));
         let waiter = waiters.wait(Some(waiter), &Waker::from(Arc::clone(&second)));
         assert_eq!(waiters.waiting(), 1);
@@ -90,9 +102,26 @@ mod tests {
         assert_eq!(waiters.waiting(), 0);
     }
 
+    struct Faulty;
+
+    impl Wake for Faulty {
+        fn wake(self: Arc<Self>) {
+            panic!("a faulty waker");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_leaves_no_other_asleep() {
+        let (waiters, count) = (Waiters::new(), Arc::new(Count::default()));
+        let _faulty = waiters.wait(None, &Waker::from(Arc::new(Faulty)));
+        let _other = waiters.wait(None, &Waker::from(Arc::clone(&count)));
+        waiters.wake_all();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
     #[test]
     fn leaving_after_a_wake_takes_no_other_waiter_away() {
-        let (waiters, count) = (Waiters::default(), Arc::new(Count::default()));
+        let (waiters, count) = (Waiters::new(), Arc::new(Count::default()));
         let old = waiters.wait(None, Waker::noop());
         waiters.wake_all();
         let _new = waiters.wait(None, &Waker::from(Arc::clone(&count)));

@@ -153,7 +153,7 @@ fn every_picture_can_be_read_on_a_telephone_and_on_a_desk() {
     )
     .unwrap();
     let document = document(&chromium, &outer, folder.path());
-    let pictures = all.results.len() + 4;
+    let pictures = all.results().len() + 4;
     let cells = scenarios::standard().len() * (all.policies.len() + around.policies.len());
     let seen = WIDTHS.map(|width| format!("{width} {pictures} true true {cells}"));
     assert_eq!(text(&document, "seen"), seen.join("\n"));

@@ -1,8 +1,11 @@
-//! Feature `tokio`: a clock that follows tokio's.
+//! Feature `tokio`: a clock that follows tokio's, and tokio's timer for any clock.
 
-use tokio::time::Instant;
+use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 
 /// tokio's clock: where tokio's time is paused it stands still, and moves when tokio's does. For
 /// tests that run on paused time, and for whoever wants one time for everything.
@@ -64,5 +67,52 @@ impl Clock for TokioClock {
         // A paused clock may stand before an origin that was read outside its runtime: that is 0.
         let since = Instant::now().saturating_duration_since(self.origin);
         Moment::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// `None` outside a runtime.
+    ///
+    /// # Panics
+    /// In a runtime without tokio's timer.
+    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+        let deadline = self.origin.checked_add(Duration::from_nanos(moment.as_nanos()))?;
+        Handle::try_current().ok()?;
+        Some(Box::pin(sleep_until(deadline)))
+    }
+}
+
+/// Reads another clock, and sleeps by tokio's timer, so that calls that wait are woken when the time
+/// says so: see [`Clock`]. A call costs what it costs with the other clock.
+///
+/// ```
+/// use failover::{CoarseClock, FailoverLayer, Monitor, Policy, TokioTimer};
+/// # let fallback = ();
+///
+/// let monitor = Monitor::with_clock(Policy::default(), TokioTimer::new(CoarseClock));
+/// let layer = FailoverLayer::with_monitor(fallback, monitor);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokioTimer<C = CoarseClock>(C);
+
+impl<C: Clock> TokioTimer<C> {
+    /// Reads that clock. It has to go as fast as tokio's: a paused one ends its sleeps early, and
+    /// calls that wait then look at the clock in vain.
+    pub fn new(clock: C) -> Self {
+        Self(clock)
+    }
+}
+
+impl<C: Clock> Clock for TokioTimer<C> {
+    #[inline]
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    /// `None` outside a runtime.
+    ///
+    /// # Panics
+    /// In a runtime without tokio's timer.
+    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+        Handle::try_current().ok()?;
+        Some(Box::pin(sleep(Duration::from_nanos(moment.nanos_since(self.now())))))
     }
 }

@@ -1,6 +1,7 @@
 //! A body that tells how it ended, once.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use http_body::{Body, Frame, SizeHint};
@@ -9,6 +10,7 @@ use pin_project_lite::pin_project;
 use super::classify::Ends;
 use crate::clock::Clock;
 use crate::monitor::Watch;
+use crate::ticket::guard;
 use crate::{Outcome, Ticket};
 
 /// Takes note of how an exchange ended. Asked at most once.
@@ -76,8 +78,6 @@ enum Reading {
     Between,
     /// It waits for more.
     Waiting,
-    /// The body's own code runs; seen when dropped, it has panicked.
-    Inside,
     /// All is said.
     Over,
 }
@@ -88,9 +88,22 @@ struct End<C: Conclude> {
     conclude: C,
     ends: Ends,
     reading: Reading,
+    /// Whether the body's own code has panicked. Atomic, as that may be asked of a shared body.
+    panicked: AtomicBool,
 }
 
 impl<C: Conclude> End<C> {
+    fn new(conclude: C, ends: Ends, reading: Reading) -> Self {
+        Self { conclude, ends, reading, panicked: AtomicBool::new(false) }
+    }
+
+    /// Runs the body's own code.
+    #[inline]
+    fn guard<T>(&self, run: impl FnOnce() -> T) -> T {
+        // Ordering: Relaxed: the drop that reads it is no other thread's at the same time.
+        guard(run, || self.panicked.store(true, Ordering::Relaxed))
+    }
+
     fn over(&mut self, outcome: Outcome) {
         if self.reading != Reading::Over {
             self.reading = Reading::Over;
@@ -101,9 +114,11 @@ impl<C: Conclude> End<C> {
 
 impl<C: Conclude> Drop for End<C> {
     fn drop(&mut self) {
+        if *self.panicked.get_mut() {
+            return self.over(Outcome::Failure);
+        }
         match (self.reading, self.ends.abandoned) {
             (Reading::Over, _) => {}
-            (Reading::Inside, _) => self.over(Outcome::Failure),
             (Reading::Between, _) => self.over(self.ends.left()),
             (Reading::Waiting, Some(outcome)) => self.over(outcome),
             (Reading::Waiting, None) => self.conclude.abandon(),
@@ -124,8 +139,8 @@ pin_project! {
 impl<B: Body, C: Conclude> Ending<B, C> {
     /// Tells at once if there is nothing to read.
     pub(super) fn new(body: B, conclude: C, ends: Ends) -> Self {
-        let mut end = End { conclude, ends, reading: Reading::Between };
-        if body.is_end_stream() {
+        let mut end = End::new(conclude, ends, Reading::Between);
+        if end.guard(|| body.is_end_stream()) {
             end.over(ends.whole(None));
         }
         Self { body, end }
@@ -133,7 +148,7 @@ impl<B: Body, C: Conclude> Ending<B, C> {
 
     /// Of an exchange about which all is said.
     pub(super) fn over(body: B, conclude: C, ends: Ends) -> Self {
-        Self { body, end: End { conclude, ends, reading: Reading::Over } }
+        Self { body, end: End::new(conclude, ends, Reading::Over) }
     }
 }
 
@@ -149,8 +164,7 @@ impl<B: Body, C: Conclude> Body for Ending<B, C> {
         if this.end.reading == Reading::Over {
             return this.body.poll_frame(context);
         }
-        this.end.reading = Reading::Inside;
-        let polled = this.body.as_mut().poll_frame(context);
+        let polled = this.end.guard(|| this.body.as_mut().poll_frame(context));
         this.end.reading = match polled {
             Poll::Pending => Reading::Waiting,
             Poll::Ready(_) => Reading::Between,
@@ -162,7 +176,7 @@ impl<B: Body, C: Conclude> Body for Ending<B, C> {
             Some(Ok(frame)) => {
                 let trailers = frame.trailers_ref();
                 // A reader may know that this was the last frame, and not ask again.
-                if trailers.is_some() || this.body.is_end_stream() {
+                if trailers.is_some() || this.end.guard(|| this.body.is_end_stream()) {
                     this.end.over(this.end.ends.whole(trailers));
                 }
             }
@@ -171,10 +185,10 @@ impl<B: Body, C: Conclude> Body for Ending<B, C> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.end.guard(|| self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.end.guard(|| self.body.size_hint())
     }
 }

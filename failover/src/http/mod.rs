@@ -13,7 +13,7 @@
 //! | `grpc-status` in the head (see [`HttpClassify::grpc`]) | at the head, by the code |
 //! | the body ends | success; with gRPC by the trailers' code, and `UNKNOWN` where none came |
 //! | the body breaks off with an error | failure |
-//! | the body panics | failure, when it is dropped |
+//! | the body panics, also when it is asked for its end or its size | failure, when it is dropped |
 //! | the body is dropped by a reader that waited for more of it | nothing, as any dropped call; see [`HttpClassify::abandoned`] |
 //! | the body is dropped by a reader that had enough, or never read | success; with gRPC nothing, since the code has not come |
 //!

@@ -29,7 +29,7 @@ where
     mark: bool,
 }
 
-impl<P, F, H, K: Clock> HttpFailover<P, F, H, K> {
+impl<P, F: Clone, H, K: Clock> HttpFailover<P, F, H, K> {
     pub(super) fn new(
         primary: P,
         fallback: F,
@@ -39,7 +39,9 @@ impl<P, F, H, K: Clock> HttpFailover<P, F, H, K> {
     ) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), classify, mark }
     }
+}
 
+impl<P, F, H, K: Clock> HttpFailover<P, F, H, K> {
     /// The operator's side.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
@@ -67,7 +69,7 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose() {
+        match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let watch = self.switch.monitor.watch();
                 let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));

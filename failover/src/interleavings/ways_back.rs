@@ -1,5 +1,7 @@
 //! Probing and gradual return.
 
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use loom::sync::Arc;
@@ -7,10 +9,11 @@ use loom::thread;
 
 use super::{FAIL, Model, OK, admitted, call, model};
 use crate::clock::Moment;
+use crate::event::{Cause, Event};
 use crate::phase::Kind;
 use crate::recovery::Admitted;
 use crate::shared::Shared;
-use crate::{Outcome, Policy, PolicyBuilder, Probing, Ratio, Route};
+use crate::{Outcome, Policy, PolicyBuilder, Probing, Ratio, Route, State};
 
 /// After the time of a trip.
 const LATER: Moment = Moment::from_nanos(10_000_000);
@@ -44,6 +47,26 @@ fn one_place_is_held_by_one_probe() {
     });
 }
 
+/// Two admissions at the deadline: the one that loses the exchange announces nothing.
+#[test]
+fn probing_that_begins_by_two_admissions_at_once_is_announced_once() {
+    model(|| {
+        let model = tripped(|policy| policy.probing(Probing::new(2)));
+        let announced = StdArc::new(AtomicUsize::new(0));
+        let count = StdArc::clone(&announced);
+        model.shared.observers.add(StdArc::new(move |event: &Event| {
+            assert_eq!((event.cause, event.to), (Cause::Probing, State::Probing));
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        let shared = Arc::clone(&model.shared);
+        let thread = thread::spawn(move || admitted(&shared, LATER));
+        let mine = admitted(&model.shared, LATER);
+        let other = thread.join().unwrap();
+        assert!(mine.probe.is_some() && other.probe.is_some() && mine.probe != other.probe);
+        assert_eq!(announced.load(Ordering::Relaxed), 1);
+    });
+}
+
 /// Two successes at once are both counted, and make one transition.
 #[test]
 fn two_probes_that_succeed_at_once_bring_calls_back_once() {
@@ -54,7 +77,7 @@ fn two_probes_that_succeed_at_once_bring_calls_back_once() {
         let thread = thread::spawn(move || probe(&shared, OK));
         assert!(probe(&model.shared, OK) && thread.join().unwrap());
         assert_eq!(model.shared.phase().kind(), Kind::Primary);
-        assert_eq!(model.reverts.load(std::sync::atomic::Ordering::Relaxed), 1);
+        assert_eq!(model.reverts.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -81,7 +104,8 @@ fn calls_dealt_at_once_are_dealt_by_their_share() {
     model(|| {
         let half = Ratio::HALF;
         let model = tripped(|policy| policy.gradual_return(half, Duration::from_secs(1_000)));
-        let _ = admitted(&model.shared, LATER);
+        // The first two are a block of their own, and so are the two that follow.
+        let _ = (admitted(&model.shared, LATER), admitted(&model.shared, LATER));
         let shared = Arc::clone(&model.shared);
         let thread = thread::spawn(move || admitted(&shared, LATER).route);
         let routes = [admitted(&model.shared, LATER).route, thread.join().unwrap()];

@@ -41,6 +41,10 @@ impl<K: Clock + fmt::Debug> Collector for Metrics<K> {
         windows(&mut encoder, &snapshots)?;
         reverts(&mut encoder, &snapshots)?;
         transitions(&mut encoder, &seen)?;
+        // A family that no failover has a sample of would only be announced.
+        if calls.is_empty() {
+            return Ok(());
+        }
         counters(&mut encoder, &calls)?;
         durations(&mut encoder, &calls, self.bounds())
     }

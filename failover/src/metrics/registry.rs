@@ -26,8 +26,8 @@ const BOUNDS_MICROS: [u64; 13] = [
 /// Register it once as a collector, and give it each failover: to
 /// [`FailoverLayer::metered`](crate::FailoverLayer::metered) for everything, or to
 /// [`watch`](Self::watch) for all that costs a call nothing. The failover's name is the label
-/// `name`. Two failovers of one name add up in the counters, and the later one is what the gauges
-/// show. A failover that is gone leaves the gauges; the counters stay.
+/// `name`. Failovers of one name add up in the counters, and the gauges show the one that was
+/// watched last. A failover that is gone leaves the gauges; the counters stay.
 ///
 /// ```
 /// use failover::metrics::Metrics;
@@ -75,9 +75,9 @@ pub(super) struct Entry {
     /// `None` as long as no call was ever metered.
     pub(super) cells: Option<&'static Cells>,
     pub(super) transitions: Arc<Transitions>,
-    /// The failover that the gauges show, by its lease and by how to read it, which holds it no
-    /// more than that does.
-    lease: Weak<Lease>,
+    /// The failovers whose transitions are counted, so that none is counted twice. They are held no
+    /// more than `look` holds the one that the gauges show.
+    watched: Vec<Weak<Lease>>,
     look: Arc<dyn Fn() -> Option<Snapshot> + Send + Sync>,
 }
 
@@ -121,7 +121,8 @@ impl<K: Clock> Metrics<K> {
     }
 
     /// Shows state, window and transitions of a failover, which costs its calls nothing. The
-    /// failover has to have its name by now. Watched once more, it is shown once.
+    /// failover has to have its name by now. Watched once more, it is
+    /// counted once, and the gauges show it.
     ///
     /// ```
     /// use failover::metrics::Metrics;
@@ -159,12 +160,13 @@ impl<K: Clock> Metrics<K> {
         let entry = entries.entry(name).or_insert_with(|| Entry {
             cells: None,
             transitions: Arc::new(Transitions::new()),
-            lease: Weak::new(),
+            watched: Vec::new(),
             look: Arc::new(|| None),
         });
-        if !Weak::ptr_eq(&entry.lease, &lease) {
-            entry.lease = lease;
-            entry.look = Arc::new(look);
+        entry.look = Arc::new(look);
+        entry.watched.retain(|watched| watched.strong_count() > 0);
+        if !entry.watched.iter().any(|watched| Weak::ptr_eq(watched, &lease)) {
+            entry.watched.push(lease);
             handle.observe(Counting(Arc::clone(&entry.transitions)));
         }
         then(entry)

@@ -158,8 +158,12 @@ impl PolicyBuilder {
     ///
     /// A probe's place comes free when it ends, is dropped, or is ignored by the classifier, and
     /// when its lease is over. Only successes are taken for recovery. Probes are not in the window,
-    /// and there is no time in which they have to come: rare calls lead back as well. A probe for
-    /// which the primary is not ready at once goes to the fallback, and says nothing.
+    /// and there is no time in which they have to come: rare calls lead back as well.
+    ///
+    /// A probe waits for a primary that is busy, until its lease is over; then it goes to the fallback,
+    /// and says nothing. The lease begins anew with the call. A service that was made ready for a probe
+    /// and is called only when its lease is over [takes another place, or the
+    /// fallback](crate::Failover#readiness).
     ///
     /// Cost: nothing until the primary is probed; then an admission reads the clock and the places.
     /// Memory: 8 bytes a place.
@@ -188,8 +192,9 @@ impl PolicyBuilder {
     }
 
     /// Brings calls back gradually: from the share `first`, below 1, to all of them after `over`,
-    /// growing evenly. The calls of a share are spread as evenly as whole calls can be, not in
-    /// bursts. They are counted and judged, and a trip sends all to the fallback again. At the end
+    /// growing evenly. At a constant share `s`, of any `n` calls in a row `s·n` go to the primary, to
+    /// within 2·log2(n) + 2 calls, in an order without a period: callers who take turns get the same
+    /// share. They are counted and judged, and a trip sends all to the fallback again. At the end
     /// the window begins anew.
     ///
     /// Cost: nothing until calls return; while they do, an admission reads the clock and adds to a

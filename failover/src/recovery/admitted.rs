@@ -12,6 +12,17 @@ pub(crate) struct Admitted {
     pub(crate) probe: Option<ProbeLease>,
 }
 
+/// What a call that waits has to do with the places of probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nothing.
+    None,
+    /// It would take one, if one came free.
+    Wanted,
+    /// It has one, with this lease.
+    Held(ProbeLease),
+}
+
 impl Admitted {
     #[inline]
     pub(crate) fn to(route: Route, phase: Phase) -> Self {

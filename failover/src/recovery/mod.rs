@@ -15,9 +15,9 @@ use interval::Intervals;
 use ramp::Dealer;
 use rules::Board;
 
-pub(crate) use admitted::Admitted;
+pub(crate) use admitted::{Admitted, Place};
 pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
-pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes};
+pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;
 pub(crate) use rules::RecoveryRules;
 
@@ -46,7 +46,7 @@ impl Recovery {
         recovery
     }
 
-    /// Begins anew, for a policy that it [`fits`](Self::fits) or was made for.
+    /// Begins anew, for a policy with as many places of probes as it was made for.
     pub(crate) fn renew(&self, policy: &Policy) {
         self.adopt(policy);
         self.intervals.forget();
@@ -68,17 +68,17 @@ impl Recovery {
         self.board.read()
     }
 
-    /// The places of probes by those rules.
-    pub(crate) fn probes(&self, rules: &ProbeRules) -> Option<&Probes> {
+    /// The rules of probing, if the policy probes, and the places of probes by those rules.
+    pub(crate) fn probing(&self) -> Option<(ProbeRules, &Probes)> {
+        let rules = self.board.read_probing()?;
         let probes = self.probes.get().filter(|probes| probes.room() >= rules.places as usize);
-        probes.or_else(|| self.more_probes.get())
+        Some((rules, probes.or_else(|| self.more_probes.get())?))
     }
 
-    /// Whether it has the places that a policy needs, and not many more.
-    pub(crate) fn fits(&self, policy: &Policy) -> bool {
-        let needed = policy.probing().map_or(0, |probing| probing.places as usize);
-        let room = self.probes.get().map_or(0, Probes::room);
-        needed <= room && room <= needed.saturating_mul(2)
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.intervals.forget();
+        self.probes.get().into_iter().chain(self.more_probes.get()).for_each(Probes::erase);
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -93,17 +93,10 @@ mod tests {
     use crate::Probing;
 
     #[test]
-    fn it_fits_policies_of_as_many_places_and_of_no_less_than_half() {
+    fn its_memory_is_that_of_the_places_and_of_more_once_a_policy_asks_for_more() {
         let of = |places| Policy::builder().probing(Probing::new(places)).build().unwrap();
         let (recovery, none) = (Recovery::new(&of(4)), Recovery::new(&Policy::default()));
-        assert_eq!(
-            [1, 2, 3, 4, 5].map(|n| recovery.fits(&of(n))),
-            [false, true, true, true, false]
-        );
-        assert!(!recovery.fits(&Policy::default()));
-        assert!(none.fits(&Policy::default()) && !none.fits(&of(1)));
         assert_eq!((recovery.bytes(), none.bytes()), (4 * 8, 0));
-        // What was made for fewer places than a policy has is given more once.
         recovery.adopt(&of(5));
         assert_eq!(recovery.bytes(), (4 + Probes::MOST as usize) * 8);
     }

@@ -31,6 +31,20 @@ pub(crate) struct ProbeLease {
     word: u64,
 }
 
+impl ProbeLease {
+    /// When it is over, in nanoseconds since the monitor's origin.
+    pub(crate) fn ends(self) -> u64 {
+        (self.word & MILLIS).saturating_mul(NANOS_PER_MILLI)
+    }
+}
+
+/// A lease, and whether another probe of this epoch lost its place to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) lease: ProbeLease,
+    pub(crate) from_another: bool,
+}
+
 /// What the probes say so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
@@ -67,14 +81,8 @@ impl Probes {
 
     /// Takes a place for a probe of that epoch, if one is free, was left by an earlier epoch, or
     /// has a lease that ran out.
-    pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<ProbeLease> {
-        let now = at / NANOS_PER_MILLI;
-        let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
-        // A lease ends later than it began, so that the next one in its place is another word, and
-        // none is `FREE`. Where a clock steps back two may be the same: then the probe that comes back
-        // first speaks, and the other one says nothing.
-        let ends = (now + lease.max(1)).min(MILLIS);
-        let word = tag(epoch) << 40 | ends;
+    pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<Taken> {
+        let (now, word) = (at / NANOS_PER_MILLI, word(rules, epoch, at));
         for (place, holder) in (0..rules.places).zip(&self.places) {
             // Ordering: Acquire pairs with the release of the place.
             let held = holder.load(Ordering::Acquire);
@@ -83,10 +91,40 @@ impl Probes {
             if over
                 && holder.compare_exchange(held, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
-                return Some(ProbeLease { place, word });
+                let from_another = held != FREE && held >> 40 == tag(epoch);
+                return Some(Taken { lease: ProbeLease { place, word }, from_another });
             }
         }
         None
+    }
+
+    /// Whether a place was given back, and not taken again.
+    pub(crate) fn has_free(&self, rules: &ProbeRules) -> bool {
+        // Ordering: Acquire pairs with the release of the place.
+        let is_free = |place: &AtomicU64| place.load(Ordering::Acquire) == FREE;
+        self.places.iter().take(rules.places as usize).any(is_free)
+    }
+
+    /// Whether a probe has its place still.
+    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
+        // Ordering: Acquire, as above.
+        let is_held = |place: &AtomicU64| place.load(Ordering::Acquire) == lease.word;
+        self.places.get(lease.place as usize).is_some_and(is_held)
+    }
+
+    /// Lets the lease of a probe begin now. None if it has lost its place.
+    pub(crate) fn renew(
+        &self,
+        rules: &ProbeRules,
+        lease: ProbeLease,
+        epoch: Epoch,
+        at: u64,
+    ) -> Option<ProbeLease> {
+        let word = word(rules, epoch, at);
+        let place = self.places.get(lease.place as usize)?;
+        // Ordering: AcqRel, see `take`.
+        place.compare_exchange(lease.word, word, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some(ProbeLease { word, ..lease })
     }
 
     /// Gives a place back. False if the probe does not hold it any more, and so says nothing.
@@ -117,10 +155,27 @@ impl Probes {
         }
     }
 
+    /// Frees all places, and forgets the counts.
+    pub(crate) fn erase(&self) {
+        // Ordering: Release, see `give_back`.
+        self.places.iter().for_each(|holder| holder.store(FREE, Ordering::Release));
+        self.counts.store(0, Ordering::Release);
+    }
+
     /// How many places there are.
     pub(crate) fn room(&self) -> usize {
         self.places.len()
     }
+}
+
+/// A lease of that epoch that begins at `at`.
+fn word(rules: &ProbeRules, epoch: Epoch, at: u64) -> u64 {
+    let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
+    // A lease ends later than it began, so that the next one in its place is another word, and none is
+    // `FREE`. If a clock steps back two may be the same: then the probe that comes back first speaks,
+    // and the other one says nothing.
+    let ends = (at / NANOS_PER_MILLI + lease.max(1)).min(MILLIS);
+    tag(epoch) << 40 | ends
 }
 
 fn tag(epoch: Epoch) -> u64 {

@@ -55,7 +55,6 @@ impl RecoveryRules {
 
     fn from_words(words: [u64; WORDS]) -> Self {
         let [time, g0, g1, g2, j0, j1, h0, h1, p0, p1, p2, p3, r0, r1] = words;
-        let number = |word| u32::try_from(word).unwrap_or(u32::MAX);
         let time_of = Duration::from_nanos;
         let on = |word: u64| word != 0;
         Self {
@@ -70,18 +69,25 @@ impl RecoveryRules {
                 hints: on(h0)
                     .then(|| Hints { shortest: time_of(h0), longest: time_of(h1.max(h0)) }),
             },
-            probing: on(p0).then(|| ProbeRules {
-                places: number(p0),
-                successes: number(p1),
-                failures: number(p2),
-                lease: time_of(p3),
-            }),
+            probing: probing([p0, p1, p2, p3]),
             ramp: on(r0).then(|| Ramp { first: word_ratio(r0), over: time_of(r1) }),
         }
     }
 }
 
+fn probing([places, successes, failures, lease]: [u64; 4]) -> Option<ProbeRules> {
+    let number = |word| u32::try_from(word).unwrap_or(u32::MAX);
+    (places != 0).then(|| ProbeRules {
+        places: number(places),
+        successes: number(successes),
+        failures: number(failures),
+        lease: Duration::from_nanos(lease),
+    })
+}
+
 const WORDS: usize = 14;
+/// Where the words of probing begin.
+const PROBING: usize = 8;
 
 /// Where the numbers stand for all threads. One that reads a mixture of two policies is of an epoch
 /// that has passed, and changes nothing.
@@ -99,6 +105,11 @@ impl Board {
 
     pub(super) fn read(&self) -> RecoveryRules {
         RecoveryRules::from_words(std::array::from_fn(|i| self.0[i].load(Ordering::Acquire)))
+    }
+
+    /// Probing alone, which each probe reads more than once.
+    pub(super) fn read_probing(&self) -> Option<ProbeRules> {
+        probing(std::array::from_fn(|i| self.0[PROBING + i].load(Ordering::Acquire)))
     }
 }
 
@@ -138,6 +149,7 @@ mod tests {
             let board = Board::default();
             board.write(&rules);
             assert_eq!(board.read(), rules);
+            assert_eq!(board.read_probing(), rules.probing);
         }
     }
 }

@@ -146,11 +146,13 @@ where
     classify: C,
 }
 
-impl<P, F, S, C, K: Clock> Rescuing<P, F, S, C, K> {
+impl<P, F: Clone, S, C, K: Clock> Rescuing<P, F, S, C, K> {
     fn new(primary: P, fallback: F, rescue: Rescue<S>, classify: C, monitor: Monitor<K>) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), rescue, classify }
     }
+}
 
+impl<P, F, S, C, K: Clock> Rescuing<P, F, S, C, K> {
     /// The operator's side.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<K> {
@@ -176,19 +178,23 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let classify = self.classify.clone();
-        match self.switch.choose() {
+        let Self { switch, rescue, .. } = self;
+        let spare = if rescue.both_ways || switch.is_for_primary() {
+            switch.prepare(|| rescue.spare.spare(&request))
+        } else {
+            None
+        };
+        match switch.choose::<R>() {
             Choice::Primary(stub) => {
-                let spare = self.rescue.spare.spare(&request);
-                let spare = spare.map(|request| (self.switch.fallback.clone(), request));
-                let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
+                let watch = switch.monitor.watch();
+                let (call, ticket) = watch.call(stub, || switch.primary.call(request));
+                let spare = spare.map(|request| (switch.fallback.clone(), request));
                 RescueFuture::primary(call, ticket, watch.clone(), classify, spare)
             }
             Choice::Fallback => {
-                let both_ways = self.rescue.both_ways;
-                let spare = both_ways.then(|| self.rescue.spare.spare(&request)).flatten();
-                let spare = spare.map(|request| (self.switch.primary.clone(), request));
-                RescueFuture::fallback(self.switch.fallback.call(request), classify, spare)
+                let spare = spare.filter(|_| rescue.both_ways);
+                let spare = spare.map(|request| (switch.primary.clone(), request));
+                RescueFuture::fallback(switch.fallback.call(request), classify, spare)
             }
         }
     }

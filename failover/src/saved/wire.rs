@@ -1,8 +1,10 @@
 //! A saved state as it is written: version 1.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Saved, SavedPhase, SavedWindow};
@@ -20,8 +22,11 @@ const MOST_CALLS: u64 = 1 << 48;
 const LONGEST_NANOS: u64 = 2 * 366 * 86_400 * 1_000_000_000;
 const _: () = assert!(LONGEST_NANOS as u128 == 2 * Policy::LONGEST.as_nanos());
 
-/// All fields but the version are optional here, so that a text of another version is refused as
-/// one, whatever else it has or lacks.
+/// Fields that this version does not know. They are collected rather than refused by serde, so that
+/// the version is judged first: a text of another version is refused as one.
+type Unknown = BTreeMap<String, IgnoredAny>;
+
+/// All fields but the version are optional here, for the same reason.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Text {
     version: u32,
@@ -39,6 +44,8 @@ pub(super) struct Text {
     window: Option<Vec<BucketText>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_calls: Option<String>,
+    #[serde(flatten, skip_serializing)]
+    unknown: Unknown,
 }
 
 /// How often it tripped, how often its time on the fallback has grown, and how long it has been
@@ -49,6 +56,8 @@ struct TripsText {
     grown: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     back_for_ns: Option<u64>,
+    #[serde(flatten, skip_serializing)]
+    unknown: Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +67,21 @@ struct BucketText {
     failures: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     slow: u64,
+    #[serde(flatten, skip_serializing)]
+    unknown: Unknown,
+}
+
+impl Text {
+    /// The first field that this version does not know.
+    fn unknown(&self) -> Option<&String> {
+        let trips = self.trips.iter().map(|trips| &trips.unknown);
+        let buckets = self.window.iter().flatten().map(|bucket| &bucket.unknown);
+        [&self.unknown]
+            .into_iter()
+            .chain(trips)
+            .chain(buckets)
+            .find_map(|unknown| unknown.keys().next())
+    }
 }
 
 /// The calls of a count window, a letter each, the oldest first.
@@ -100,17 +124,19 @@ impl From<Saved> for Text {
                 made: trips,
                 grown,
                 back_for_ns: back_for.map(nanos),
+                unknown: Unknown::new(),
             }),
             consecutive_failures: saved.run,
             window,
             last_calls,
+            unknown: Unknown::new(),
         }
     }
 }
 
 fn bucket((age, tally): &(Duration, Tally)) -> BucketText {
     let Tally { successes, failures, slow } = *tally;
-    BucketText { age_ns: nanos(*age), successes, failures, slow }
+    BucketText { age_ns: nanos(*age), successes, failures, slow, unknown: Unknown::new() }
 }
 
 fn letter(sample: &Sample) -> char {
@@ -123,6 +149,9 @@ impl TryFrom<Text> for Saved {
     fn try_from(text: Text) -> Result<Self, Refused> {
         if text.version != VERSION {
             return Err(Refused::Version(text.version));
+        }
+        if let Some(field) = text.unknown() {
+            return Err(Refused::Unknown(field.clone()));
         }
         let state = text.state.ok_or(Refused::Missing("state"))?;
         let state = State::ALL.into_iter().find(|known| known.as_str() == state);
@@ -180,7 +209,7 @@ fn window(buckets: Option<Vec<BucketText>>, calls: Option<String>) -> Result<Sav
             }
             let mut all = 0_u64;
             let mut aged = Vec::with_capacity(buckets.len());
-            for BucketText { age_ns, successes, failures, slow } in buckets {
+            for BucketText { age_ns, successes, failures, slow, .. } in buckets {
                 let tally = Tally { successes, failures, slow };
                 all = all.saturating_add(tally.calls());
                 if slow > tally.calls() || all > MOST_CALLS {
@@ -193,7 +222,7 @@ fn window(buckets: Option<Vec<BucketText>>, calls: Option<String>) -> Result<Sav
     }
 }
 
-fn trips(TripsText { made, grown, back_for_ns }: TripsText) -> Result<Remembered, Refused> {
+fn trips(TripsText { made, grown, back_for_ns, .. }: TripsText) -> Result<Remembered, Refused> {
     if made > Remembered::MOST_TRIPS || grown > Remembered::MOST_GROWN {
         return Err(Refused::Trips);
     }
@@ -204,6 +233,7 @@ fn trips(TripsText { made, grown, back_for_ns }: TripsText) -> Result<Remembered
 #[derive(Debug)]
 pub(super) enum Refused {
     Version(u32),
+    Unknown(String),
     Missing(&'static str),
     State,
     RevertsIn,
@@ -223,6 +253,9 @@ impl fmt::Display for Refused {
         match self {
             Self::Version(version) => {
                 write!(f, "a saved failover of version {version}: this one reads {VERSION} only")
+            }
+            Self::Unknown(field) => {
+                write!(f, "`{field}` is not a field of a saved failover of version {VERSION}")
             }
             Self::Missing(field) => write!(f, "`{field}` is missing in a saved failover"),
             Self::State => {

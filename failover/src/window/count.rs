@@ -155,10 +155,6 @@ impl CountWindow {
         }
     }
 
-    pub(crate) fn fits(&self, size: u32) -> bool {
-        self.slots.len() == size.next_power_of_two() as usize
-    }
-
     pub(crate) fn has_room_for(&self, size: u32) -> bool {
         self.slots.len() >= size as usize
     }
@@ -190,13 +186,21 @@ impl CountWindow {
 
     /// Another size. Whoever calls this begins a new epoch before and after it.
     pub(crate) fn cut(&self, size: u32) {
-        // Ordering: Release, as in the time window.
-        for slot in &self.slots {
-            slot.store(Slot::EMPTY.0, Ordering::Release);
-        }
+        self.empty();
         // The size first: a late call that takes a position of the new use finds its slot by it.
         self.size.store(u64::from(size), Ordering::Release);
         self.base.store(self.position.0.fetch_add(0, Ordering::AcqRel), Ordering::Release);
+    }
+
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.empty();
+        self.counts.0.store(0, Ordering::Release);
+    }
+
+    fn empty(&self) {
+        // Ordering: Release, as in the time window.
+        self.slots.iter().for_each(|slot| slot.store(Slot::EMPTY.0, Ordering::Release));
     }
 
     fn size(&self) -> u64 {
@@ -339,10 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn it_has_room_for_as_many_calls_as_it_has_slots_and_fits_none_that_waste_half() {
+    fn it_has_room_for_as_many_calls_as_it_has_slots() {
         let window = CountWindow::new(100);
         assert_eq!([64, 65, 128, 129].map(|n| window.has_room_for(n)), [true, true, true, false]);
-        assert_eq!([64, 65, 128, 129].map(|n| window.fits(n)), [false, true, true, false]);
     }
 
     #[test]

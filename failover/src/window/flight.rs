@@ -83,17 +83,15 @@ impl Shard {
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
-    /// For the owner: makes that tick known. True if it is younger than all before.
-    fn open(&self, epoch: Epoch, tick: u64) -> bool {
-        let newest = Stamp(self.stamp.load(Ordering::Relaxed)).tick_in(epoch);
-        if newest.is_some_and(|newest| newest >= tick) {
-            return false;
-        }
+    /// For the owner: makes that tick known, unless it knows a younger one.
+    fn open(&self, epoch: Epoch, tick: u64) {
         let stamp = Stamp::new(epoch, tick).0;
-        if newest.is_some() {
-            // Ordering: Relaxed, as the fence in `bucket` follows before anything is emptied.
-            self.stamp.store(stamp, Ordering::Relaxed);
-            return true;
+        if self.newest(epoch).is_some() {
+            // A maximum, since other threads raise it as well: of one epoch, the later tick is the
+            // greater stamp. Ordering: Relaxed, as the fence in `bucket` follows before anything is
+            // emptied.
+            self.stamp.fetch_max(stamp, Ordering::Relaxed);
+            return;
         }
         self.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
         // Ordering: who sees a zero sees that the stamp was taken away.
@@ -102,7 +100,18 @@ impl Shard {
         self.ended.store(0, Ordering::Relaxed);
         // Ordering: whoever sees the new stamp sees the zeros.
         self.stamp.store(stamp, Ordering::Release);
-        true
+    }
+
+    /// For other threads: makes that tick known, if the youngest one that it knows is so much older
+    /// that a call which is admitted in it would be stalled.
+    fn bring_up_to(&self, epoch: Epoch, tick: u64) {
+        let known = Stamp(self.stamp.load(Ordering::Acquire));
+        if known.tick_in(epoch).is_some_and(|known| known + OLD <= tick) {
+            let new = Stamp::new(epoch, tick).0;
+            // Ordering: Relaxed: the zeros of the epoch were seen with the stamp before. If the owner
+            // was first, it knows a younger tick.
+            let _ = self.stamp.compare_exchange(known.0, new, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// For the owner: the bucket of a tick, emptied if it was another's; none if the tick is so old
@@ -135,7 +144,6 @@ impl Shard {
     }
 
     fn end(&self, epoch: Epoch, tick: u64) {
-        self.open(epoch, tick);
         // Ordering: Release: the sum first, then the bucket.
         add(&self.ended);
         if let Some(bucket) = self.bucket(epoch, tick) {
@@ -196,16 +204,48 @@ impl Flights {
     /// calls may be stalled that were not.
     #[inline]
     pub(crate) fn tick(&self, slot: usize, epoch: Epoch, at: u64) -> bool {
-        self.shards.of(slot, Shard::new).open(epoch, at / self.width())
+        self.open(self.shard(slot), epoch, at / self.width())
+    }
+
+    fn shard(&self, slot: usize) -> &Shard {
+        self.shards.of(slot, Shard::new)
+    }
+
+    /// Makes that tick known to a thread's own shard. True if it did not know it.
+    #[inline]
+    fn open(&self, shard: &Shard, epoch: Epoch, tick: u64) -> bool {
+        let opens = shard.newest(epoch).is_none_or(|newest| newest < tick);
+        if opens {
+            self.open_newest(shard, epoch, tick);
+        }
+        opens
+    }
+
+    /// The same where the shard does not know it: takes the newest tick that any thread knows, so
+    /// that no call seems to have begun earlier than it did because the clock of another thread reads
+    /// ahead.
+    #[cold]
+    fn open_newest(&self, shard: &Shard, epoch: Epoch, mut tick: u64) {
+        loop {
+            tick = self.newest(epoch, tick);
+            shard.open(epoch, tick);
+            // Ordering: SeqCst. Of two threads that do this at the same time at least one sees the
+            // other's tick.
+            fence(Ordering::SeqCst);
+            self.shards.iter().for_each(|other| other.bring_up_to(epoch, tick));
+            if self.newest(epoch, tick) == tick {
+                return;
+            }
+        }
     }
 
     /// Counts an admission. What it returns is for [`end`](Self::end): the moment, or where the
     /// clock went back, the beginning of the bucket that stays open.
     #[inline]
     pub(crate) fn admit(&self, slot: usize, epoch: Epoch, at: u64) -> u64 {
-        let (shard, width) = (self.shards.of(slot, Shard::new), self.width());
+        let (shard, width) = (self.shard(slot), self.width());
         let tick = at / width;
-        shard.open(epoch, tick);
+        self.open(shard, epoch, tick);
         let open = shard.newest(epoch).unwrap_or(tick);
         shard.admit(epoch, open);
         at.max(open * width)
@@ -214,7 +254,9 @@ impl Flights {
     /// Counts the end of a call that was admitted at that moment.
     #[inline]
     pub(crate) fn end(&self, slot: usize, epoch: Epoch, admitted: u64) {
-        self.shards.of(slot, Shard::new).end(epoch, admitted / self.width());
+        let (shard, tick) = (self.shard(slot), admitted / self.width());
+        self.open(shard, epoch, tick);
+        shard.end(epoch, tick);
     }
 
     /// What is stalled at `at`, or in the latest bucket that is known, if that is later.
@@ -257,6 +299,21 @@ impl Flights {
         self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
     }
 
+    /// Erases what was counted in any epoch: no call of a running one is in flight.
+    pub(crate) fn erase(&self) {
+        for shard in self.shards.iter() {
+            // Ordering: Relaxed: a lock orders it before the next use.
+            shard.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
+            let buckets = shard.ring.iter();
+            buckets.for_each(|bucket| bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed));
+        }
+    }
+
+    /// When the next bucket begins, in which other calls may be stalled.
+    pub(crate) fn next_bucket(&self, at: u64) -> u64 {
+        (at / self.width()).saturating_add(1).saturating_mul(self.width())
+    }
+
     /// The memory that it holds, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()
@@ -280,8 +337,8 @@ mod tests {
         let flights = Flights::new(40, 2);
         let own = size_of::<Flights>();
         assert_eq!(flights.bytes(), own + 2 * size_of::<Shard>());
-        // A thread beyond those that there was room for brings a part for as many again.
+        // A thread beyond those that there was room for brings a part of its own.
         flights.tick(2, Epoch::from_number(5), 0);
-        assert_eq!(flights.bytes(), own + 4 * size_of::<Shard>() + flights.shards.bytes());
+        assert_eq!(flights.bytes(), own + 3 * size_of::<Shard>() + flights.shards.bytes());
     }
 }

@@ -26,6 +26,11 @@
 //! counts beside the version, since a reading may begin between an opening's first write and its
 //! second.
 //!
+//! # One time for all threads
+//! The latest reading of the clock that any thread has counted at is the window's time. A thread that
+//! opens a bucket takes the newest one, and closes those that have left the window with it: so what
+//! all threads count is in one window, even if the clock of one of them reads ahead of the others'.
+//!
 //! # Epochs
 //! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
 //! alone the window is empty: buckets of another epoch count as nothing.
@@ -138,11 +143,11 @@ impl Window {
         }
     }
 
-    /// What is read of one epoch when the latest call was counted. `slow`: whether slow calls are
-    /// asked for; they are one more pass.
-    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Reading {
+    /// What is read of one epoch when the latest call was counted: one at `at`, or a later one. `slow`:
+    /// whether slow calls are asked for; they are one more pass.
+    pub(crate) fn latest(&self, epoch: Epoch, at: u64, slow: bool) -> Reading {
         match self {
-            Self::Time(window) => window.latest(epoch, slow),
+            Self::Time(window) => window.latest(epoch, at, slow),
             // All of it is one word: to judge a failure costs less than to have credit.
             Self::Count(window) => Reading { tally: window.tally(epoch), credit: 0, threads: 1 },
         }
@@ -230,15 +235,11 @@ impl Window {
         }
     }
 
-    /// Whether it has room for a policy's window, without wasting half of the memory.
-    pub(crate) fn fits(&self, policy: &Policy) -> bool {
-        match (self, policy.last_calls()) {
-            (Self::Time(window), None) => {
-                let (room, buckets) = (window.capacity(), policy.buckets() as usize);
-                buckets <= room && room <= buckets.saturating_mul(2)
-            }
-            (Self::Count(window), Some(calls)) => window.fits(calls),
-            _ => false,
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        match self {
+            Self::Time(window) => window.erase(),
+            Self::Count(window) => window.erase(),
         }
     }
 
@@ -257,13 +258,10 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_window_is_a_policys_if_it_is_of_its_kind_and_fits_if_it_wastes_no_half() {
+    fn a_window_can_be_a_policys_if_it_is_of_its_kind_and_has_room() {
         let time = |n| Policy::builder().window(Duration::from_secs(60), n).build().unwrap();
         let calls = |n| Policy::builder().last_calls(n).build().unwrap();
         let (of_time, of_calls) = (Window::new(&time(10), 1), Window::new(&calls(100), 1));
-        assert_eq!([4, 5, 10, 11].map(|n| of_time.fits(&time(n))), [false, true, true, false]);
-        assert_eq!([64, 65, 129].map(|n| of_calls.fits(&calls(n))), [false, true, false]);
-        assert!(!of_time.fits(&calls(100)) && !of_calls.fits(&time(10)));
         assert_eq!([4, 10, 3_600].map(|n| of_time.can_be(&time(n))), [true; 3]);
         assert_eq!([64, 128, 129].map(|n| of_calls.can_be(&calls(n))), [true, true, false]);
         assert!(!of_time.can_be(&calls(100)) && !of_calls.can_be(&time(10)));
@@ -280,7 +278,7 @@ mod tests {
         }
         assert_eq!((of_time.own_credit(0, epoch), of_calls.own_credit(0, epoch)), (Some(3), None));
         assert_eq!(
-            (of_time.latest(epoch, false).credit, of_calls.latest(epoch, false).credit),
+            (of_time.latest(epoch, 0, false).credit, of_calls.latest(epoch, 0, false).credit),
             (3, 0)
         );
     }

@@ -56,6 +56,12 @@ impl Windows {
         self.at(place).cut(policy);
     }
 
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.first.erase();
+        self.more.iter().filter_map(OnceLock::get).for_each(|window| window.erase());
+    }
+
     /// The memory behind them, in bytes, the first itself not included.
     pub(crate) fn bytes(&self) -> usize {
         let more = self.more.iter().filter_map(OnceLock::get);

@@ -98,8 +98,15 @@ impl Ring {
 
     #[cold]
     #[inline(never)]
-    fn beyond(&self, place: u64) -> Option<&Bucket> {
-        self.iter().nth(usize::try_from(place).ok()?)
+    fn beyond(&self, mut place: u64) -> Option<&Bucket> {
+        for part in self.parts() {
+            let bucket = part.first(place);
+            if bucket.is_some() {
+                return bucket;
+            }
+            place -= 2 * part.pairs.len() as u64;
+        }
+        None
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {

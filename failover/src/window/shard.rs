@@ -57,6 +57,10 @@ impl Ticks {
         Self { oldest, newest, buckets, place: newest % buckets }
     }
 
+    pub(super) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
     fn place_of(&self, tick: u64) -> u64 {
         if tick == self.newest { self.place } else { tick % self.buckets }
     }
@@ -69,7 +73,8 @@ impl Ticks {
 pub(super) struct Shard {
     /// The running bucket.
     stamp: AtomicU64,
-    /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none.
+    /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none, and when
+    /// another thread has closed it.
     end: Setting,
     /// Where in the ring it is.
     place: Setting,
@@ -255,6 +260,18 @@ impl Shard {
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
+    /// For other threads: closes the running bucket if it is older than that tick, so that the owner
+    /// opens the newest one for its next call. Returns the tick of the running bucket.
+    pub(super) fn leave_behind(&self, epoch: Epoch, oldest: u64) -> Option<u64> {
+        let tick = self.newest(epoch)?;
+        if tick < oldest && self.end.load(Ordering::Relaxed) != 0 {
+            // Ordering: Relaxed. If this closes a bucket that the owner has just opened, the owner
+            // opens it once more.
+            self.end.store(0, Ordering::Relaxed);
+        }
+        Some(tick)
+    }
+
     /// The calls of a kind in the ticks of a window.
     ///
     /// Where the running bucket is the newest, these are its own and those of the earlier ones,
@@ -314,6 +331,14 @@ impl Shard {
             let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
             stamp.tick_in(epoch).is_some_and(|tick| (oldest..=newest).contains(&tick))
         })
+    }
+
+    /// Erases what was counted in any epoch: nobody counts in a running one.
+    pub(super) fn erase(&self) {
+        // Ordering: Relaxed: a lock orders it before the next use.
+        self.end.store(0, Ordering::Relaxed);
+        self.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
+        self.ring.iter().for_each(|bucket| bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed));
     }
 
     pub(super) fn bytes(&self) -> usize {

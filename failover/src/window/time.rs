@@ -8,7 +8,7 @@ use super::shards::Shards;
 use super::{Reading, Sample, Tally};
 use crate::Policy;
 use crate::phase::Epoch;
-use crate::sync::{Ordering, Setting};
+use crate::sync::{Ordering, Setting, fence};
 
 /// How a window is cut into buckets: its length in nanoseconds and their number.
 ///
@@ -89,8 +89,13 @@ impl TimeWindow {
         }
     }
 
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.shards.iter().for_each(Shard::erase);
+    }
+
     /// How many buckets there is room for.
-    pub(crate) fn capacity(&self) -> usize {
+    fn capacity(&self) -> usize {
         usize::try_from(self.ring.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
@@ -149,9 +154,23 @@ impl TimeWindow {
     #[cold]
     #[inline(never)]
     fn open(&self, slot: usize, shard: &Shard, epoch: Epoch, at: u64) {
-        self.shards.begin(slot);
-        let span = self.span();
-        shard.open(&span, epoch, span.tick(at));
+        let (span, mut newest) = (self.span(), 0);
+        let at = span.tick(at);
+        loop {
+            // A thread whose clock is behind another's counts in the newest bucket.
+            let tick = self.newest(epoch, at.max(newest));
+            self.shards.begin(slot, span.end(tick));
+            shard.open(&span, epoch, tick);
+            // Ordering: SeqCst. Of two threads that open buckets at the same time at least one sees
+            // the other's: it takes that one, or closes it.
+            fence(Ordering::SeqCst);
+            let oldest = Ticks::new(tick, &span).oldest();
+            let others = self.shards.iter().filter_map(|other| other.leave_behind(epoch, oldest));
+            newest = others.fold(0, u64::max);
+            if Ticks::new(newest, &span).oldest() <= tick {
+                return;
+            }
+        }
     }
 
     #[inline]
@@ -183,7 +202,7 @@ impl TimeWindow {
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
     pub(crate) fn seed(&self, slot: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
         let (span, shard) = (self.span(), self.shard(slot));
-        self.shards.begin(slot);
+        self.shards.begin(slot, span.end(span.tick(at)));
         let oldest = span.tick(at) - (u64::from(span.buckets) - 1);
         let mut ticks = BTreeMap::<u64, Tally>::new();
         for (&began, tally) in kept {
@@ -200,20 +219,23 @@ impl TimeWindow {
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
     /// counted, if that is later. `slow`: whether slow calls are asked for.
     pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
-        self.read(epoch, self.span().tick(at), slow).tally
+        self.read(epoch, at, self.span().tick(at), slow).tally
     }
 
-    /// What is read of one epoch in the window that ends at the latest call that was counted.
-    pub(crate) fn latest(&self, epoch: Epoch, slow: bool) -> Reading {
-        self.read(epoch, 0, slow)
+    /// What is read of one epoch in the window that ends at the latest call that was counted: one at
+    /// `at`, or a later one.
+    pub(crate) fn latest(&self, epoch: Epoch, at: u64, slow: bool) -> Reading {
+        self.read(epoch, at, 0, slow)
     }
 
-    fn read(&self, epoch: Epoch, at_least: u64, slow: bool) -> Reading {
+    fn read(&self, epoch: Epoch, at: u64, at_least: u64, slow: bool) -> Reading {
         let span = self.span();
+        // No bucket of a window that reaches to `at` ends before that.
+        let since = Some(at.saturating_sub(span.nanos));
         loop {
             let reading = match self.shards.few() {
                 Some(shards) => add_up(shards.iter(), &span, epoch, at_least, slow),
-                None => add_up(self.shards.iter(), &span, epoch, at_least, slow),
+                None => add_up(self.shards.since(since), &span, epoch, at_least, slow),
             };
             // The window slid under the reading. A thread does that once a bucket's width, or an
             // epoch, so this ends.
@@ -310,7 +332,8 @@ mod tests {
     #[test]
     fn what_is_read_says_how_many_threads_counted_and_what_they_need_not_judge() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
-        let read = || (window.latest(EPOCH, false).threads, window.latest(EPOCH, false).credit);
+        let read =
+            || (window.latest(EPOCH, 0, false).threads, window.latest(EPOCH, 0, false).credit);
         assert_eq!(read(), (0, 0));
         window.count(0, EPOCH, 0, SUCCESS);
         window.lend(0, EPOCH, 4);
@@ -334,6 +357,6 @@ mod tests {
         assert!(part >= 10 * 32);
         assert_eq!((window.bytes(), window.capacity()), (2 * part, 10));
         window.count(2, EPOCH, 0, SUCCESS);
-        assert_eq!(window.bytes(), 4 * part + window.shards.bytes());
+        assert_eq!(window.bytes(), 3 * part + window.shards.bytes());
     }
 }

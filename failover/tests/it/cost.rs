@@ -1,13 +1,14 @@
 //! What a call costs, in memory (HARD-WON 8 and 32) and in reads of the clock.
 
-use std::convert::Infallible;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use failover::{Clock, FailoverLayer, Moment, Monitor, Outcome, Policy, Route};
+use failover::{
+    Clock, FailoverLayer, Moment, Monitor, Outcome, Policy, Probing, Route, StallLimit, State,
+};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, ratio};
@@ -116,31 +117,85 @@ fn calls<S: Service<u8>>(service: &mut S, calls: u32, request: u8) {
     }
 }
 
-/// HARD-WON 32: on the primary with successes, with failures, at the trip, on the fallback, at the
-/// revert, and with the route forced.
+/// HARD-WON 32: on the primary with successes, with failures, at the trip, on the fallback, while
+/// it is probed, while calls return, at the revert, and with the route forced.
 #[test]
 fn no_phase_allocates_for_a_call() {
-    let Watched { clock, monitor } = Watched::new(Policy::default());
-    let fallback = service_fn(|_: u8| ready(Ok::<_, Infallible>("fallback")));
-    let primary = service_fn(|fails: u8| ready(if fails == 1 { Err(()) } else { Ok("primary") }));
+    let plain = Policy::builder;
+    let ways_back = || {
+        let probing = Probing::new(2).successes(3);
+        plain().probing(probing).gradual_return(ratio(1, 10), 60 * SECOND)
+    };
+    let all = || {
+        let growing = ways_back().growing(ratio(2, 1), 600 * SECOND, 60 * SECOND);
+        let rated = growing.consecutive_failures(50).slow_calls(SECOND, ratio(9, 10));
+        let flying = rated.stalled_calls(SECOND, StallLimit::Calls(100)).dropped_after(SECOND);
+        flying.jitter(ratio(1, 10), 7).hints(SECOND, 600 * SECOND)
+    };
+    for (name, policy) in [
+        ("default", plain()),
+        ("ways back", ways_back()),
+        ("conditions", plain().consecutive_failures(8).slow_calls(SECOND, ratio(1, 2))),
+        ("last calls", plain().last_calls(100).slow_calls(SECOND, ratio(1, 2))),
+        ("all", all()),
+    ] {
+        lifetimes(name, policy.build().unwrap());
+    }
+}
+
+/// Three outages and the ways back from them.
+fn lifetimes(name: &str, policy: Policy) {
+    let Watched { clock, monitor } = Watched::new(policy);
+    let fallback = service_fn(|_: u8| ready(Ok::<_, ()>("fallback")));
+    let slow = clock.clone();
+    let primary = service_fn(move |request: u8| {
+        if request == SLOW {
+            slow.advance(2 * SECOND);
+        }
+        ready(if request == FAILS { Err(()) } else { Ok("primary") })
+    });
     let mut service = FailoverLayer::with_monitor(fallback, monitor).layer(primary);
     let handle = service.handle();
+    let mut seen = [false; State::ALL.len()];
+    let mut see = || seen[handle.snapshot().state as usize] = true;
     let _ = call(&mut service, 0);
     let allocations = allocation_counter::measure(|| {
         for _ in 0..3 {
             calls(&mut service, 1_000, 0);
+            calls(&mut service, 3, SLOW);
             clock.advance(60 * SECOND);
-            calls(&mut service, 10, 1);
-            assert_eq!(handle.snapshot().route, Route::Fallback);
-            calls(&mut service, 1_000, 1);
-            clock.advance(300 * SECOND);
-            let _ = call(&mut service, 0);
-            assert_eq!(handle.snapshot().route, Route::Primary);
+            while handle.snapshot().route == Route::Primary {
+                calls(&mut service, 1, FAILS);
+                see();
+            }
+            calls(&mut service, 1_000, 0);
+            clock.advance(handle.snapshot().reverts_in.unwrap_or_default());
+            see();
+            calls(&mut service, 1, SLOW);
+            while handle.snapshot().state != State::Primary {
+                calls(&mut service, 10, 0);
+                see();
+                clock.advance(SECOND);
+            }
         }
-        handle.force(Route::Primary);
-        calls(&mut service, 1_000, 1);
-        handle.force(Route::Fallback);
-        calls(&mut service, 1_000, 1);
+        for route in [Route::Primary, Route::Fallback] {
+            handle.force(route);
+            see();
+            calls(&mut service, 1_000, FAILS);
+        }
+        handle.reset();
     });
-    assert_eq!(allocations.count_total, 0, "{allocations:?}");
+    assert_eq!(allocations.count_total, 0, "{name}: {allocations:?}");
+    let seen: Vec<_> = State::ALL.into_iter().filter(|state| seen[*state as usize]).collect();
+    let expected = match handle.policy().probing() {
+        Some(_) => State::ALL.to_vec(),
+        None => State::ALL
+            .into_iter()
+            .filter(|state| !matches!(state, State::Probing | State::Returning))
+            .collect(),
+    };
+    assert_eq!(seen, expected, "{name}");
 }
+
+const FAILS: u8 = 1;
+const SLOW: u8 = 2;

@@ -141,6 +141,19 @@ fn a_full_subscription_loses_the_oldest_and_counts_them() {
     assert_eq!(events.try_next(), None);
 }
 
+/// The events that stay are the newest ones: the last of them is where calls go now.
+#[test]
+fn a_full_subscription_keeps_the_newest_in_their_order() {
+    let watched = watched();
+    let mut events = subscribe(&watched, 3);
+    for _ in 0..10 {
+        watched.handle().reset();
+    }
+    let last = watched.snapshot().epoch;
+    let kept: Vec<_> = std::iter::from_fn(|| events.try_next().map(|event| event.epoch)).collect();
+    assert_eq!((kept, events.lost()), (vec![last - 2, last - 1, last], 7));
+}
+
 #[test]
 fn two_subscribers_get_every_event_each() {
     let watched = watched();

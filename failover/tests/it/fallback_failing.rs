@@ -164,6 +164,29 @@ fn each_stay_on_the_fallback_is_judged_by_itself() {
     assert_eq!(rig.watched.route(), Route::Primary);
 }
 
+/// No time passes between the two stays: the first one's failures have not left by themselves.
+#[test]
+fn a_stay_on_the_fallback_begins_with_an_empty_window_at_once() {
+    for leave in [
+        |rig: &Rig| assert!(rig.watched.handle().revert(None)),
+        |rig: &Rig| {
+            rig.watched.handle().reset();
+        },
+    ] {
+        let mut rig = rig(Policy::default(), FallbackFailing::GoBack);
+        rig.trip();
+        rig.fallback.0.set(true);
+        rig.calls(9);
+        leave(&rig);
+        assert_eq!(rig.watched.route(), Route::Primary);
+        rig.trip();
+        rig.calls(9);
+        assert_eq!(rig.watched.route(), Route::Fallback);
+        rig.calls(1);
+        assert_eq!(rig.watched.route(), Route::Primary);
+    }
+}
+
 #[test]
 fn going_back_early_is_gradual_where_the_policy_says_so() {
     let policy = Policy::builder().gradual_return(ratio(1, 2), 60 * SECOND).build().unwrap();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod chains;
+mod clocks;
 mod coming_back;
 mod common;
 mod conditions;
@@ -40,4 +41,5 @@ mod tokio_clock;
 mod tracing_observer;
 mod transitions;
 mod unwinding;
+mod waiting;
 mod window;

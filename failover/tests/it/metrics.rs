@@ -144,6 +144,51 @@ fn a_failover_that_is_gone_leaves_the_gauges_and_keeps_its_counters() {
 }
 
 #[test]
+fn failovers_that_share_a_name_are_each_counted_once_however_often_they_are_watched() {
+    let (first, metrics) = watched("shared");
+    let second = Watched::new(Policy::default());
+    let _ = second.monitor.clone().named("shared");
+    for handle in [second.handle(), first.handle(), second.handle(), first.handle()] {
+        metrics.watch(&handle);
+    }
+    first.trip();
+    second.trip();
+    let shown = page(&metrics);
+    let trips =
+        r#"failover_transitions_total{name="shared",from="primary",to="fallback",cause="tripped"}"#;
+    assert_eq!(value(&shown, trips), "2");
+    // The gauges show the failover that was watched last.
+    second.handle().force(Route::Primary);
+    assert_eq!(present(&page(&metrics), "shared"), ["fallback"]);
+}
+
+#[test]
+fn families_of_calls_are_announced_only_if_calls_are_metered() {
+    let (_watched, metrics) = watched("unmetered");
+    assert!(!page(&metrics).contains("failover_call"), "{}", page(&metrics));
+    let _ = FailoverLayer::new((), Policy::default()).named("metered").metered(&metrics);
+    let shown = page(&metrics);
+    assert_eq!(calls(&shown, "metered", "primary", "success"), "0");
+    assert_eq!(calls(&shown, "unmetered", "primary", "success"), "absent");
+}
+
+#[test]
+fn the_default_ranges_reach_from_half_a_millisecond_to_ten_seconds() {
+    let metrics = Metrics::new();
+    let _ = FailoverLayer::new((), Policy::default()).named("ranges").metered(&metrics);
+    let shown = page(&metrics);
+    let bounds: Vec<_> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix(r#"failover_call_duration_seconds_bucket{le=""#))
+        .filter(|rest| rest.contains(r#"route="primary""#))
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let milliseconds = ["0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05"];
+    let seconds = ["0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf"];
+    assert_eq!(bounds, [milliseconds, seconds].concat());
+}
+
+#[test]
 fn the_page_is_open_metrics_with_each_family_once() {
     let (_watched, metrics) = watched("one");
     let other = Monitor::new(Policy::default()).named("a \"second\" one");

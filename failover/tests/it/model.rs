@@ -212,7 +212,8 @@ impl Pair {
     }
 
     fn admit(&mut self) -> Result<Option<(Ticket, Pass)>, TestCaseError> {
-        let (real, naive) = (self.monitor.admit().ticket(), self.naive.admit());
+        let real = self.monitor.admit().ticket();
+        let naive = self.naive.admit(real.is_some());
         prop_assert_eq!(real.is_some(), naive.is_some());
         Ok(real.zip(naive))
     }

@@ -1,15 +1,18 @@
 //! Probing: HARD-WON 11 (a probe's place) and 17 to 21.
 
 use std::future::{pending, ready};
+use std::mem::replace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Barrier;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use failover::{
-    Cause, Clock, Event, FailoverLayer, Outcome, Policy, Probing, Route, Snapshot, State, Ticket,
+    Cause, Clock, Event, FailoverLayer, ManualClock, Moment, Monitor, Outcome, Policy, Probing,
+    Route, Snapshot, State, Ticket,
 };
 use tower::{Layer, Service, service_fn};
 
@@ -134,7 +137,8 @@ fn a_probe_whose_future_is_dropped_gives_its_place_back() {
     assert!(probe(&watched).is_some());
 }
 
-/// A primary that does as it is told when it is asked whether it is ready.
+/// A service that does as it is told when it is asked whether it is ready.
+#[derive(Clone)]
 struct Gate(Poll<Result<(), &'static str>>);
 
 impl Service<()> for Gate {
@@ -179,17 +183,193 @@ fn a_probe_that_fails_or_panics_in_poll_ready_gives_its_place_back_and_counts() 
     }
 }
 
+/// A probe that went to the fallback when the primary was busy at its first poll: 0 probes in 10,000
+/// calls of fresh clones.
 #[test]
-fn a_probe_for_which_the_primary_is_not_ready_goes_to_the_fallback_and_says_nothing() {
-    let watched = probing(Probing::new(1).failures(1));
-    let fallback = service_fn(|()| ready(Ok::<_, &str>("fallback")));
-    let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
-    let mut service = layer.layer(Gate(Poll::Pending));
+fn a_probe_waits_for_a_busy_primary_so_that_clones_of_one_call_lead_back() {
+    let watched = probing(Probing::new(1).successes(3));
+    let layer = FailoverLayer::with_monitor(steady(), watched.monitor.clone());
+    let service = layer.layer(Warming { ready: false });
     let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        assert_eq!(state(&watched), State::Probing);
+        let mut fresh = service.clone();
+        assert!(fresh.poll_ready(&mut context).is_pending());
+        // It holds the place meanwhile.
+        assert!(probe(&watched).is_none());
+        assert!(fresh.poll_ready(&mut context).is_ready());
+        assert_eq!(pin!(fresh.call(())).poll(&mut context), Poll::Ready(Ok("primary")));
+    }
+    assert_eq!(state(&watched), State::Primary);
+}
+
+/// Ready at the second poll of a clone.
+struct Warming {
+    ready: bool,
+}
+
+impl Clone for Warming {
+    fn clone(&self) -> Self {
+        Self { ready: false }
+    }
+}
+
+impl Service<()> for Warming {
+    type Response = &'static str;
+    type Error = &'static str;
+    type Future = std::future::Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        if replace(&mut self.ready, true) { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        assert!(replace(&mut self.ready, false), "not ready");
+        ready(Ok("primary"))
+    }
+}
+
+fn steady() -> impl Service<(), Response = &'static str, Error = &'static str> + Clone {
+    service_fn(|()| ready(Ok::<_, &str>("fallback")))
+}
+
+#[test]
+fn a_probe_that_waits_for_the_primary_goes_to_the_fallback_when_its_lease_is_over() {
+    let watched = probing(Probing::new(1).failures(1).lease(10 * SECOND));
+    let layer = FailoverLayer::with_monitor(steady(), watched.monitor.clone());
+    let mut service = layer.layer(Gate(Poll::Pending));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut context = Context::from_waker(&waker);
+    assert!(service.poll_ready(&mut context).is_pending());
+    watched.clock.advance(9 * SECOND);
+    assert!(service.poll_ready(&mut context).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    watched.clock.advance(SECOND);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     assert!(service.poll_ready(&mut context).is_ready());
     assert_eq!(pin!(service.call(())).poll(&mut context), Poll::Ready(Ok("fallback")));
+    // It says nothing about the primary.
     assert_eq!(state(&watched), State::Probing);
     assert!(probe(&watched).is_some());
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A clock that says the time, and wakes nobody.
+#[derive(Clone)]
+struct Mute(ManualClock);
+
+impl Clock for Mute {
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+}
+
+/// Without a clock that can sleep: the call that takes the place wakes the one that lost it.
+#[test]
+fn a_probe_that_waits_is_woken_when_another_call_takes_its_place() {
+    let clock = ManualClock::new();
+    let policy = Policy::builder().probing(Probing::new(1).lease(10 * SECOND)).build().unwrap();
+    let monitor = Monitor::with_clock(policy, Mute(clock.clone()));
+    while let Some(ticket) = monitor.admit().ticket() {
+        monitor.record(ticket, Outcome::Failure);
+    }
+    clock.advance(300 * SECOND);
+    let mut service =
+        FailoverLayer::with_monitor(steady(), monitor.clone()).layer(Gate(Poll::Pending));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut context = Context::from_waker(&waker);
+    assert!(service.poll_ready(&mut context).is_pending());
+    clock.advance(10 * SECOND);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    let next = monitor.admit().ticket();
+    assert!(next.is_some());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(service.poll_ready(&mut context).is_ready());
+    assert_eq!(pin!(service.call(())).poll(&mut context), Poll::Ready(Ok("fallback")));
+}
+
+/// A call that waits for a busy fallback is told of a place that comes free.
+#[test]
+fn a_place_that_comes_free_wakes_the_calls_that_wait_for_a_busy_fallback() {
+    let watched = probing(Probing::new(1));
+    let held = probe(&watched).unwrap();
+    let layer = FailoverLayer::with_monitor(Gate(Poll::Pending), watched.monitor.clone());
+    let mut service = layer.layer(steady());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut context = Context::from_waker(&waker);
+    assert!(service.poll_ready(&mut context).is_pending());
+    drop(held);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(service.poll_ready(&mut context).is_ready());
+}
+
+/// HARD-WON 17 and 19: connections that keep a ready clone each, until its lease is over and longer.
+#[test]
+fn of_fifty_idle_clones_that_were_made_ready_as_probes_one_calls_the_primary_at_once() {
+    let watched = probing(Probing::new(1).successes(1_000).lease(10 * SECOND));
+    let layer = FailoverLayer::with_monitor(steady(), watched.monitor.clone());
+    let service = layer.layer(service_fn(|()| pending::<Answer>()));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut idle: Vec<_> = (0..50).map(|_| service.clone()).collect();
+    for service in &mut idle {
+        assert!(service.poll_ready(&mut context).is_ready());
+        watched.clock.advance(10 * SECOND);
+    }
+    let mut calls: Vec<_> = idle.iter_mut().map(|service| Box::pin(service.call(()))).collect();
+    let polled = calls.iter_mut().map(|call| call.as_mut().poll(&mut context));
+    assert_eq!(polled.filter(Poll::is_pending).count(), 1);
+    assert_eq!(state(&watched), State::Probing);
+    // The lease of a call begins with it.
+    watched.clock.advance(9 * SECOND);
+    assert!(probe(&watched).is_none());
+    watched.clock.advance(SECOND);
+    assert!(probe(&watched).is_some());
+}
+
+/// HARD-WON 11 and 17: probes that were made ready in earlier epochs.
+#[test]
+fn of_idle_clones_that_were_made_ready_as_probes_of_earlier_epochs_one_calls_the_primary() {
+    let watched = probing(Probing::new(1).failures(1));
+    let layer = FailoverLayer::with_monitor(steady(), watched.monitor.clone());
+    let service = layer.layer(service_fn(|()| pending::<Answer>()));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut idle: Vec<_> = (0..10).map(|_| service.clone()).collect();
+    for service in &mut idle {
+        assert!(service.poll_ready(&mut context).is_ready());
+        watched.handle().reset();
+        watched.trip();
+        watched.clock.advance(300 * SECOND);
+    }
+    let mut calls: Vec<_> = idle.iter_mut().map(|service| Box::pin(service.call(()))).collect();
+    let polled = calls.iter_mut().map(|call| call.as_mut().poll(&mut context));
+    assert_eq!(polled.filter(Poll::is_pending).count(), 1);
+    assert_eq!(state(&watched), State::Probing);
+}
+
+/// Neither service can be called but the one that is ready: it is not counted as a probe.
+#[test]
+fn a_probe_that_has_lost_its_place_calls_the_primary_where_the_fallback_is_busy() {
+    let watched = probing(Probing::new(1).successes(1).lease(10 * SECOND));
+    let layer = FailoverLayer::with_monitor(Gate(Poll::Pending), watched.monitor.clone());
+    let mut service = layer.layer(service_fn(|()| ready(Ok::<_, &str>("primary"))));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut context).is_ready());
+    watched.clock.advance(10 * SECOND);
+    let other = probe(&watched).expect("the lease is over");
+    assert_eq!(pin!(service.call(())).poll(&mut context), Poll::Ready(Ok("primary")));
+    assert_eq!(state(&watched), State::Probing);
+    drop(other);
 }
 
 /// HARD-WON 19.

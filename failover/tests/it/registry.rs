@@ -72,6 +72,40 @@ fn a_key_that_is_tripped_forced_failing_held_or_of_another_policy_is_not_forgott
     assert_eq!(registry.unshared(), 100);
 }
 
+/// The keys that may be forgotten are few and anywhere: no other key is left without a place.
+#[test]
+fn a_new_key_finds_its_place_among_broken_ones_however_few_may_be_forgotten() {
+    for healthy in [50, 5, 1] {
+        let (registry, _) = registry(1_000);
+        (healthy..1_000).for_each(|key| fail(&registry, key, 10));
+        (0..healthy).for_each(|key| call(&registry.monitor(&key), Outcome::Success));
+        for key in 1_000..1_200 {
+            call(&registry.monitor(&key), Outcome::Success);
+        }
+        assert_eq!((registry.len(), registry.unshared()), (1_000, 0), "{healthy} of 1000");
+        let broken = |key: &u32| registry.monitor(key).route() == Route::Fallback;
+        assert!((healthy..1_000).all(|key| broken(&key)));
+    }
+}
+
+/// A search of a large table that found nothing is not made again for each key that comes, and what
+/// heals is found all the same.
+#[test]
+fn a_key_that_heals_in_a_table_full_of_broken_ones_makes_a_place() {
+    let (registry, clock) = registry(1_000);
+    fail(&registry, 0, 1);
+    (1..1_000).for_each(|key| fail(&registry, key, 10));
+    let _ = registry.monitor(&1_000);
+    assert_eq!(registry.unshared(), 1);
+    clock.advance(60 * SECOND);
+    let added = (2_000..2_100).take_while(|key| {
+        let _ = registry.monitor(key);
+        registry.handle(key).is_none()
+    });
+    assert!(added.count() <= 1_000 / 32 + 1);
+    assert!(registry.handle(&0).is_none());
+}
+
 #[test]
 fn where_nothing_may_be_forgotten_calls_go_to_the_primary_unprotected() {
     let (registry, _) = registry(1);

@@ -108,3 +108,34 @@ async fn a_success_asks_nobody_else() {
     assert_eq!(layer.layer(primary).oneshot(0).await, Ok(200));
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
+
+/// By the classifier, and not by whether there was an error: in both directions.
+#[tokio::test]
+async fn only_what_the_classifier_calls_a_failure_is_rescued() {
+    let not_found_is_an_answer = |result: &Answer| match result {
+        Ok(500..) | Err("down") => Outcome::Failure,
+        Ok(_) => Outcome::Success,
+        Err(_) => Outcome::Ignored,
+    };
+    for tripped in [false, true] {
+        let cases = [(Ok(503), true), (Err("down"), true), (Err("not found"), false)];
+        for (answer, rescued) in cases {
+            let watched = Watched::new(Policy::default());
+            let ((first, _), (second, asked)) = (always(answer), always(Ok(200)));
+            let (primary, fallback) = if tripped { (second, first) } else { (first, second) };
+            if tripped {
+                watched.trip();
+            }
+            let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
+            let layer = layer.classify(not_found_is_an_answer);
+            let service = layer.rescue(Rescue::cloning().both_ways()).layer(primary);
+            let expected = match (rescued, tripped) {
+                (true, _) => Ok(200),
+                (false, false) => Err(Error::Primary("not found")),
+                (false, true) => Err(Error::Fallback("not found")),
+            };
+            assert_eq!(service.oneshot(0).await, expected, "{answer:?}, tripped: {tripped}");
+            assert_eq!(asked.load(Ordering::Relaxed), usize::from(rescued));
+        }
+    }
+}

@@ -349,6 +349,56 @@ mod written {
         assert_eq!(written(&old), r#"{"version":1,"state":"primary","last_calls":"sSFfs"}"#);
     }
 
+    /// As another process reads it.
+    fn reread(old: &Watched) -> Saved {
+        read(&written(old)).unwrap()
+    }
+
+    #[test]
+    fn a_rehearsed_trip_that_was_written_diverts_no_call() {
+        let old = Watched::new(policy(PolicyBuilder::dry_run));
+        old.fail(10);
+        old.fail(9);
+        let text = written(&old);
+        assert!(text.contains(r#""state":"fallback","dry_run":true"#), "{text}");
+        let real = watched();
+        real.handle().restore(&reread(&old), SECOND);
+        assert_eq!((real.route(), counts(real.tally())), (Route::Primary, (9, 0)));
+    }
+
+    #[test]
+    fn a_bucket_of_slow_failures_comes_back_slow_and_failed() {
+        let slow = || policy(|p| p.slow_calls(SECOND, ratio(1, 2)).minimum_calls(4));
+        let old = Watched::new(slow());
+        for _ in 0..3 {
+            let ticket = old.ticket();
+            old.clock.advance(2 * SECOND);
+            old.monitor.record(ticket, Outcome::Failure);
+        }
+        let new = Watched::new(slow());
+        new.handle().restore(&reread(&old), SECOND);
+        assert_eq!((new.tally().slow, counts(new.tally())), (3, (3, 0)));
+        new.succeed(1);
+        assert_eq!(new.route(), Route::Fallback);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_by_its_name_unless_the_version_is_another() {
+        for text in [
+            r#"{"version":1,"state":"primary","windw":[]}"#,
+            r#"{"version":1,"state":"primary","trips":{"made":1,"grown":1,"windw":1}}"#,
+            concat!(
+                r#"{"version":1,"state":"primary","window":"#,
+                r#"[{"age_ns":1,"successes":1,"failures":1,"windw":{"a":1}}]}"#
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("`windw`"), "{text}: {error}");
+            let error = read(&text.replace(r#""version":1"#, r#""version":2"#)).unwrap_err();
+            assert!(error.starts_with("a saved failover of version 2"), "{text}: {error}");
+        }
+    }
+
     #[test]
     fn every_state_is_written_by_its_name() {
         let old = Watched::new(policy(|p| {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use failover::{Clock, Monitor, Outcome, Policy, Route, TokioClock};
+use failover::{
+    Clock, CoarseClock, ManualClock, Moment, Monitor, Outcome, Policy, Route, TokioClock,
+    TokioTimer,
+};
 
 use crate::common::SECOND;
 
@@ -48,4 +51,25 @@ fn outside_a_runtime_it_is_the_systems_clock() {
     let (first, second) = (clock.now(), clock.now());
     assert!(first <= second);
     assert!(second.as_nanos() < 1_000_000_000_000);
+}
+
+/// Its own clock says when, and tokio's timer sleeps.
+#[tokio::test(start_paused = true)]
+async fn tokios_timer_wakes_those_who_wait_on_another_clock() {
+    let clock = ManualClock::new();
+    let timer = TokioTimer::new(clock.clone());
+    clock.advance(100 * SECOND);
+    assert_eq!(timer.now(), clock.now());
+    let began = tokio::time::Instant::now();
+    timer.sleep_until(Moment::from_nanos(110_000_000_000)).expect("in a runtime").await;
+    assert_eq!(began.elapsed(), 10 * SECOND);
+    // What has come already.
+    timer.sleep_until(Moment::from_nanos(7)).expect("in a runtime").await;
+    assert_eq!(began.elapsed(), 10 * SECOND);
+}
+
+#[test]
+fn outside_a_runtime_none_can_sleep() {
+    assert!(TokioClock::new().sleep_until(Moment::default()).is_none());
+    assert!(TokioTimer::new(CoarseClock).sleep_until(Moment::default()).is_none());
 }

@@ -3,9 +3,10 @@
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use failover::{FailoverLayer, Policy, Route};
+use failover::{Classify, FailoverLayer, Outcome, Policy, Probing, Rescue, Route, StallLimit};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, counts};
@@ -119,4 +120,71 @@ fn a_dropped_ticket_records_nothing() {
         drop(watched.ticket());
     }
     assert_eq!(watched.tally().calls(), 0);
+}
+
+/// A request that can't be cloned, although it says so, is the caller's fault. Three of them read as
+/// three stalled calls, and tripped.
+#[test]
+fn a_request_that_panics_when_it_is_cloned_for_a_rescue_leaves_nothing_in_flight() {
+    let policy = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(3));
+    let watched = Watched::new(policy.build().unwrap());
+    let layer = FailoverLayer::with_monitor(fallback(), watched.monitor.clone());
+    let layer = layer.rescue(Rescue::with(|(): &()| -> Option<()> { panic!("no second one") }));
+    let mut service = layer.layer(service_fn(|()| ready(Ok::<_, &str>("primary"))));
+    for _ in 0..3 {
+        assert!(catch_unwind(AssertUnwindSafe(|| drive(&mut service))).is_err());
+    }
+    watched.clock.advance(3 * SECOND);
+    assert_eq!(watched.snapshot().stalled_calls, 0);
+    watched.succeed(1);
+    assert_eq!((watched.route(), counts(watched.tally())), (Route::Primary, (0, 1)));
+}
+
+#[test]
+fn a_request_that_panics_when_it_is_cloned_for_a_rescue_gives_a_probes_place_back() {
+    let policy = Policy::builder().probing(Probing::new(1).successes(1)).build().unwrap();
+    let watched = Watched::new(policy);
+    watched.trip();
+    watched.clock.advance(300 * SECOND);
+    let layer = FailoverLayer::with_monitor(fallback(), watched.monitor.clone());
+    let layer = layer.rescue(Rescue::with(|(): &()| -> Option<()> { panic!("no second one") }));
+    let mut service = layer.layer(service_fn(|()| ready(Ok::<_, &str>("primary"))));
+    assert!(catch_unwind(AssertUnwindSafe(|| drive(&mut service))).is_err());
+    drop(watched.monitor.admit().ticket().expect("the place is free"));
+    assert_eq!(watched.route(), Route::Fallback);
+}
+
+/// In `classify`, and in the clone that each call takes.
+#[test]
+fn a_classifier_that_panics_records_nothing_and_leaves_nothing_in_flight() {
+    static ARMED: AtomicBool = AtomicBool::new(false);
+    struct Faulty {
+        in_clone: bool,
+    }
+    impl Clone for Faulty {
+        fn clone(&self) -> Self {
+            assert!(!(self.in_clone && ARMED.load(Ordering::Relaxed)), "a faulty classifier");
+            Self { in_clone: self.in_clone }
+        }
+    }
+    impl Classify<&'static str, &'static str> for Faulty {
+        fn classify(&self, _: &Answer) -> Outcome {
+            panic!("a faulty classifier")
+        }
+    }
+    for in_clone in [false, true] {
+        let policy = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(3));
+        let watched = Watched::new(policy.build().unwrap());
+        let layer = FailoverLayer::with_monitor(fallback(), watched.monitor.clone());
+        let primary = service_fn(|()| ready(Ok::<_, &str>("primary")));
+        let mut service = layer.classify(Faulty { in_clone }).layer(primary);
+        ARMED.store(true, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert!(catch_unwind(AssertUnwindSafe(|| drive(&mut service))).is_err());
+        }
+        ARMED.store(false, Ordering::Relaxed);
+        watched.clock.advance(3 * SECOND);
+        assert_eq!(watched.snapshot().stalled_calls, 0);
+        assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
+    }
 }

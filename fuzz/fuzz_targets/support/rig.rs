@@ -32,12 +32,20 @@ impl Wakes {
 pub(crate) struct Client<S> {
     pub(crate) service: S,
     pub(crate) wakes: Arc<Wakes>,
-    /// The choice that it was made ready for: the route, and the epoch.
-    pub(crate) ready: Option<(Route, u32)>,
+    /// The choice that it was made ready for.
+    pub(crate) ready: Option<Chosen>,
     /// It waits since this many wakes.
     pub(crate) asleep: Option<u64>,
-    /// Its next call takes the fallback, since the primary failed to become ready for it.
-    pub(crate) diverted: bool,
+    /// The epoch in which the primary failed to become ready for its next call, which counted.
+    pub(crate) diverted: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Chosen {
+    route: Route,
+    epoch: u32,
+    /// If its epoch is over it is admitted anew.
+    probe: bool,
 }
 
 /// A call under way.
@@ -103,22 +111,26 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
             return;
         }
         let stands = after.epoch == before.epoch;
-        if stands && errors == 0 && before.state == State::Primary && !client.diverted {
+        if stands && errors == 0 && before.state == State::Primary && client.diverted.is_none() {
             assert_eq!(asked_fallback, 0, "the fallback was made ready beside the primary");
         }
         if stands && before.state == State::Fallback {
             assert_eq!(asked_primary, 0, "the primary was made ready beside the fallback");
         }
         let unwound = result.is_err();
-        // A call for which the primary could not be made ready takes the fallback, and does so until
-        // that is ready or fails.
-        let diverted = asked_fallback > 0 && (client.diverted || asked_primary > 0);
-        client.diverted = diverted && !matches!(result, Ok(Poll::Ready(_)));
+        // A call for which the primary could not be made ready asks both until one is ready, or the
+        // fallback fails. The primary's failure counts once.
+        let diverted_before = client.diverted;
+        let diverted = asked_fallback > 0 && (client.diverted.is_some() || asked_primary > 0);
+        let waits = diverted && !matches!(result, Ok(Poll::Ready(_)));
+        client.diverted = waits.then_some(after.epoch);
+        let errors = if diverted_before == Some(after.epoch) { 0 } else { errors };
         match result {
             Ok(Poll::Ready(Ok(()))) => {
                 // The last one that was asked is the one that is ready.
                 let route = if asked_fallback > 0 { Route::Fallback } else { Route::Primary };
-                client.ready = Some((route, after.epoch));
+                let probe = route == Route::Primary && after.state == State::Probing;
+                client.ready = Some(Chosen { route, epoch: after.epoch, probe });
             }
             Ok(Poll::Pending) => {
                 client.asleep = Some(client.wakes.count());
@@ -127,10 +139,10 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
             Ok(Poll::Ready(Err(Error::Fallback(_)))) | Err(_) => {}
             Ok(Poll::Ready(Err(error))) => panic!("not the fallback's: {error}"),
         }
-        // A task that nobody woke had no reason to go on: neither a transition nor a service. Shares
-        // are dealt anew at each poll, and a probe's place comes free without a wake.
-        let dealt = matches!(before.state, State::Returning | State::Probing);
-        if asleep.is_some_and(|wakes_then| wakes_then == wakes) && stands && !dealt && !unwound {
+        // A task that nobody woke had no reason to go on: neither a transition nor a service. A service
+        // that failed to become ready wakes nobody when it is well again.
+        let again = diverted_before.is_some();
+        if asleep.is_some_and(|wakes_then| wakes_then == wakes) && stands && !again && !unwound {
             assert!(client.ready.is_none(), "it could go on, and nobody woke it");
         }
         // A primary that failed, or panicked, in `poll_ready` counts as one failure.
@@ -160,13 +172,23 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
     pub(crate) fn call(&mut self, index: u8, panics: bool) {
         let Some(index) = Self::pick(&self.clients, index) else { return };
         // To call without readiness is a mistake of the caller's, which has a test of its own.
-        let Some((route, epoch)) = self.clients[index].ready.take() else { return };
-        let stage = self.stage(route == Route::Primary);
-        stage.panics_in_call.set(panics);
+        let Some(chosen) = self.clients[index].ready.take() else { return };
+        let Chosen { mut route, mut epoch, probe } = chosen;
+        let anew = probe && epoch != self.epoch();
+        for stage in [&self.primary, &self.fallback] {
+            stage.panics_in_call.set(panics);
+        }
         let calls = (self.primary.calls.get(), self.fallback.calls.get());
         let client = &mut self.clients[index];
         let called = catch_unwind(AssertUnwindSafe(|| client.service.call(7)));
         let calls = (self.primary.calls.get() - calls.0, self.fallback.calls.get() - calls.1);
+        for stage in [&self.primary, &self.fallback] {
+            stage.panics_in_call.set(false);
+        }
+        if anew {
+            route = if calls == (1, 0) { Route::Primary } else { Route::Fallback };
+            epoch = self.epoch();
+        }
         let expected = if route == Route::Primary { (1, 0) } else { (0, 1) };
         assert_eq!(calls, expected, "the service that was made ready is the one that is called");
         let counts_in = (route == Route::Primary).then_some(epoch);
@@ -253,6 +275,6 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
 
 impl<S> Client<S> {
     pub(crate) fn new(service: S) -> Self {
-        Self { service, wakes: Arc::default(), ready: None, asleep: None, diverted: false }
+        Self { service, wakes: Arc::default(), ready: None, asleep: None, diverted: None }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use failover::http::{FaultyStatus, HttpBody, HttpClassify, HttpFailover, HttpFailoverLayer};
 use failover::{Classify, Error, ManualClock, Policy};
 use http::{HeaderMap, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tower::{Layer, Service};
 
@@ -32,10 +33,12 @@ pub(super) struct Scripted {
     pub(super) steps: VecDeque<Step>,
     /// Whether it knows its end before it is asked for it.
     pub(super) knows_its_end: bool,
+    /// Whether it panics when it is asked for its end or its size.
+    pub(super) faulty: Arc<AtomicBool>,
 }
 
 pub(super) fn scripted(steps: impl Into<VecDeque<Step>>) -> Scripted {
-    Scripted { steps: steps.into(), knows_its_end: false }
+    Scripted { steps: steps.into(), ..Scripted::default() }
 }
 
 impl Body for Scripted {
@@ -64,7 +67,13 @@ impl Body for Scripted {
     }
 
     fn is_end_stream(&self) -> bool {
+        assert!(!self.faulty.load(Ordering::Relaxed), "a faulty body");
         self.knows_its_end && self.steps.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        assert!(!self.faulty.load(Ordering::Relaxed), "a faulty body");
+        SizeHint::default()
     }
 }
 

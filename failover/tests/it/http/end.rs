@@ -2,6 +2,8 @@
 
 use std::future::{Ready, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use failover::http::{HttpClassify, HttpFailoverLayer};
@@ -11,7 +13,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, service_fn};
 
-use super::body::{Fallback, Step, answered, next, read, rig, scripted};
+use super::body::{Fallback, OurBody, Step, answered, next, read, rig, scripted};
 use crate::common::{Watched, counts};
 
 /// HARD-WON 31.
@@ -142,6 +144,37 @@ fn a_body_that_panics_is_one_failure() {
     read_until_panic(&mut body);
     drop(body);
     assert_eq!(rig.counts(), (1, 0));
+}
+
+/// Which was a success: the reader had not waited for more.
+#[test]
+fn a_body_that_panics_when_it_is_asked_for_its_end_or_its_size_is_one_failure() {
+    let mut rig = rig(HttpClassify::new());
+    let panics = |run: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    let answer = || {
+        let body = scripted([Step::Data; 2]);
+        (Arc::clone(&body.faulty), Ok(Response::new(body)))
+    };
+    // With the head, before the caller has the body.
+    let (faulty, faulty_answer) = answer();
+    faulty.store(true, Ordering::Relaxed);
+    panics(&mut || drop(rig.call(faulty_answer.clone())));
+    assert_eq!(rig.counts(), (1, 0));
+    // With a frame, and by the reader, who catches it and drops the body later.
+    let asks: [fn(&mut OurBody); 3] = [
+        read,
+        |body| assert_eq!(body.size_hint().lower(), 0),
+        |body| assert!(!body.is_end_stream()),
+    ];
+    for (failures, ask) in (2..).zip(asks) {
+        let (faulty, answer) = answer();
+        let mut body = rig.call(answer).unwrap().into_body();
+        assert!(next(&mut body).is_ready());
+        faulty.store(true, Ordering::Relaxed);
+        panics(&mut || ask(&mut body));
+        drop(body);
+        assert_eq!(rig.counts(), (failures, 0));
+    }
 }
 
 fn read_until_panic<B: Body + Unpin>(body: &mut B) {

@@ -16,8 +16,6 @@ pub(super) struct Back {
     places: Vec<Option<Lease>>,
     successes: u32,
     failures: u32,
-    /// The sum of all shares dealt, in units of 2^-32.
-    dealt: u128,
     /// Whether a trip was remembered, steps that the time has grown, and the millisecond at which calls
     /// came back.
     tripped: bool,
@@ -156,16 +154,18 @@ impl Naive {
         }
     }
 
-    pub(super) fn deal(&mut self, deadline: u128) -> Dealt {
-        const ALL: u128 = 1 << 32;
+    /// Where a call goes whose share is neither nothing nor all is not said here: it may go either way,
+    /// and `to_primary` says which it went. (The unit tests of the ramp hold it to its share.)
+    pub(super) fn deal(&self, deadline: u128, to_primary: bool) -> Dealt {
         let (first, over) = self.policy.gradual_return().unwrap();
-        let over = over.as_nanos();
-        let since = over.saturating_sub(deadline.saturating_sub(self.now));
-        let first = ALL * u128::from(first.numerator()) / u128::from(first.denominator());
-        let share = first + (ALL - first) * since / over;
-        let before = self.back.dealt;
-        self.back.dealt += share;
-        if self.back.dealt / ALL > before / ALL { Dealt::Primary } else { Dealt::Fallback }
+        let left = deadline.saturating_sub(self.now);
+        let begins = left >= over.as_nanos();
+        match to_primary {
+            _ if left == 0 => Dealt::Primary,
+            _ if begins && first.numerator() == 0 => Dealt::Fallback,
+            true => Dealt::Primary,
+            false => Dealt::Fallback,
+        }
     }
 
     pub(super) fn hint(&mut self, outcome: Outcome) {

@@ -298,7 +298,8 @@ impl Naive {
         (self.window(), run, stalled)
     }
 
-    pub(crate) fn admit(&mut self) -> Option<Pass> {
+    /// `dealt`: whether the call went to the primary, for where its share alone does not say it.
+    pub(crate) fn admit(&mut self, dealt: bool) -> Option<Pass> {
         if self.is_due() {
             self.end_of_time();
             // The time of the return can be over as well, where a clock stepped.
@@ -317,7 +318,7 @@ impl Naive {
             self.trip(condition);
         }
         let dealt = match self.phase {
-            Phase::Returning { deadline } => self.deal(deadline),
+            Phase::Returning { deadline } => self.deal(deadline, dealt),
             _ if probe.is_none() && self.route() == Route::Fallback => Dealt::Fallback,
             _ => Dealt::Primary,
         };
