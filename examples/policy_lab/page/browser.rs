@@ -125,7 +125,7 @@ fn crowded(policies: Vec<Candidate>) -> Played {
         columns: HEALTHY.map(|percent| (percent, vec![9_999; policies.len()])).into(),
     };
     let (busy, few) = (sweep(DAY), sweep(10 * DAY));
-    Played { policies, results, busy, few }
+    Played { policies, seeds: vec![results], busy, few }
 }
 
 #[test]
