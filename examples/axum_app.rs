@@ -54,7 +54,7 @@ fn operator(handle: FailoverHandle) -> Router {
         .with_state(handle)
 }
 
-fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::PolicyError> {
+fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError> {
     let policy = Policy::builder().minimum_calls(3).build()?;
     let layer = HttpFailoverLayer::new(old(), policy).named("prices");
     let handle = layer.handle();

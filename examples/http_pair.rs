@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use failover::http::{FaultyStatus, HttpClassify, HttpFailoverLayer, retry_after};
-use failover::{FailoverHandle, ManualClock, Monitor, Outcome, Policy, Route};
+use failover::clock::ManualClock;
+use failover::http::{HttpClassify, HttpFailoverLayer, ServerErrorsAsFailures, retry_after};
+use failover::{FailoverHandle, Monitor, Outcome, Policy, Route};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
@@ -44,8 +45,11 @@ async fn main() -> Result<(), BoxError> {
     let monitor = Monitor::with_clock(policy, clock.clone());
     let classify = HttpClassify::by(|result: &Result<Response<Incoming>, BoxError>| match result {
         Ok(response) => {
-            match (FaultyStatus::outcome(response.status()), retry_after(response.headers())) {
-                (Outcome::Failure, Some(retry_after)) => Outcome::FailureWithHint { retry_after },
+            match (
+                ServerErrorsAsFailures::outcome(response.status()),
+                retry_after(response.headers()),
+            ) {
+                (Outcome::Failure, Some(retry_after)) => Outcome::RetryAfter(retry_after),
                 (outcome, _) => outcome,
             }
         }

@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU128;
 use std::time::Duration;
 
-use failover::{Classify, Clock, Failover, FailoverLayer, ManualClock, Monitor, Outcome, Policy};
+use failover::clock::{Clock, ManualClock};
+use failover::{Classify, Failover, FailoverLayer, Monitor, Outcome, Policy};
 use tower::{Layer, Service, ServiceExt};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{

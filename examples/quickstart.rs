@@ -5,7 +5,8 @@
 use std::io;
 use std::time::Duration;
 
-use failover::{FailoverLayer, ManualClock, Monitor, Policy};
+use failover::clock::ManualClock;
+use failover::{FailoverLayer, Monitor, Policy};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 #[tokio::main(flavor = "current_thread")]

@@ -7,8 +7,11 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use failover::metrics::Metrics;
-use failover::{Cause, Events, FailoverHandle, FailoverLayer, ManualClock, Monitor, Policy, Route};
+use failover::clock::ManualClock;
+use failover::event::Cause;
+use failover::monitor::Events;
+use failover::prometheus::Metrics;
+use failover::{FailoverHandle, FailoverLayer, Monitor, Policy, Route};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;

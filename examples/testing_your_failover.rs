@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use failover::{Failover, FailoverLayer, ManualClock, Monitor, Policy, Route, TokioClock};
+use failover::clock::{ManualClock, TokioClock};
+use failover::{Failover, FailoverLayer, Monitor, Policy, Route};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -103,7 +104,7 @@ fn an_operator_is_told_of_the_trip() {
 }
 
 async fn call<P, F>(
-    service: &mut Failover<P, F, failover::ErrorIsFailure, ManualClock>,
+    service: &mut Failover<P, F, failover::classify::ErrorsAsFailures, ManualClock>,
 ) -> Result<&'static str, &'static str>
 where
     P: Service<(), Response = &'static str, Error = &'static str>,

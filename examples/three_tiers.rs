@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use failover::{Error, FailoverHandle, FailoverLayer, ManualClock, Monitor, Policy};
+use failover::clock::ManualClock;
+use failover::{Error, FailoverHandle, FailoverLayer, Monitor, Policy};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 /// How many of the three are down, the first ones first.

@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use failover::http::{GrpcFailures, HttpClassify, HttpFailoverLayer};
-use failover::{FailoverHandle, Policy, PolicyError};
+use failover::http::{GrpcErrorsAsFailures, HttpClassify, HttpFailoverLayer};
+use failover::policy::PolicyError;
+use failover::{FailoverHandle, Policy};
 use tonic::body::Body;
 use tonic::{Request, Status};
 use tonic_health::ServingStatus;
@@ -44,7 +45,7 @@ async fn main() -> Result<(), PolicyError> {
     let primary = server("prices", Arc::clone(&broken)).await;
     let fallback = server("prices", Arc::default()).await;
     let layer = HttpFailoverLayer::new(fallback, Policy::builder().minimum_calls(5).build()?)
-        .classify(HttpClassify::new().grpc(GrpcFailures::default()));
+        .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     let handle = layer.handle();
     // A boxed error is no error itself, so that tonic takes it out of ours.
     let service = layer.layer(primary).map_err(failover::Error::into_inner);

@@ -1,6 +1,6 @@
 //! A result becomes an outcome.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// Decides what a result of the primary says about it.
 ///
@@ -35,9 +35,9 @@ where
 
 /// Every error is a failure, everything else a success. The default.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ErrorIsFailure;
+pub struct ErrorsAsFailures;
 
-impl<Response, Error> Classify<Response, Error> for ErrorIsFailure {
+impl<Response, Error> Classify<Response, Error> for ErrorsAsFailures {
     #[inline]
     fn classify(&self, result: &Result<Response, Error>) -> Outcome {
         if result.is_ok() { Outcome::Success } else { Outcome::Failure }

@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Route, State, Tally};
+use crate::route::Route;
+use crate::state::State;
+use crate::tally::Tally;
 
 /// A transition of a monitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct Event {
     pub from: State,
     /// How calls are routed from now on.
     pub to: State,
-    /// Where calls go from now on. In a [dry run](crate::PolicyBuilder::dry_run) not what `to` says,
+    /// Where calls go from now on. In a [dry run](crate::policy::PolicyBuilder::dry_run) not what `to` says,
     /// but the primary.
     pub route: Route,
     /// Why.
@@ -42,7 +44,7 @@ pub enum Cause {
     /// The time on the fallback is over: calls go to the primary, and the window is empty. Where
     /// calls came back gradually, all do from now on.
     Reverted,
-    /// The time on the fallback is over: a few calls at once [probe](crate::PolicyBuilder::probing)
+    /// The time on the fallback is over: a few calls at once [probe](crate::policy::PolicyBuilder::probing)
     /// the primary, all others stay on the fallback.
     Probing,
     /// Too many probes failed: the fallback keeps the calls.
@@ -50,7 +52,7 @@ pub enum Cause {
         /// For how long.
         revert_after: Duration,
     },
-    /// The [watched fallback](crate::FailoverLayer::watch_fallback) is failing too: calls go to the
+    /// The [watched fallback](crate::service::layer::FailoverLayer::watch_fallback) is failing too: calls go to the
     /// primary before the time on the fallback is over, gradually if the policy says so, and the
     /// window is empty.
     FallbackFailing {
@@ -60,12 +62,12 @@ pub enum Cause {
         tally: Tally,
     },
     /// A growing share of the calls goes to the primary
-    /// [gradually](crate::PolicyBuilder::gradual_return), and the window is empty.
-    Returning {
+    /// [gradually](crate::policy::PolicyBuilder::ramp_up), and the window is empty.
+    Ramping {
         /// How long until all do.
         over: Duration,
     },
-    /// In a [dry run](crate::PolicyBuilder::dry_run): calls would go to the fallback now. They go
+    /// In a [dry run](crate::policy::PolicyBuilder::dry_run): calls would go to the fallback now. They go
     /// to the primary.
     WouldTrip {
         /// The condition that holds.
@@ -83,10 +85,10 @@ pub enum Cause {
     /// the window is empty.
     Released,
     /// An operator put another policy in force: see
-    /// [`FailoverHandle::swap_policy`](crate::FailoverHandle::swap_policy).
+    /// [`FailoverHandle::swap_policy`](crate::monitor::handle::FailoverHandle::swap_policy).
     PolicySwapped,
     /// A state that was saved before was restored: see
-    /// [`FailoverHandle::restore`](crate::FailoverHandle::restore).
+    /// [`FailoverHandle::restore`](crate::monitor::handle::FailoverHandle::restore).
     Restored,
 }
 
@@ -115,7 +117,7 @@ pub enum Condition {
 
 impl Cause {
     /// The cause in one word, for logs and metrics: `tripped`, `reverted`, `probing`,
-    /// `probes_failed`, `fallback_failing`, `returning`, `would_trip`, `would_revert`, `forced`,
+    /// `probes_failed`, `fallback_failing`, `ramping`, `would_trip`, `would_revert`, `forced`,
     /// `released`, `policy_swapped`, `restored`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -125,7 +127,7 @@ impl Cause {
             Self::Probing => "probing",
             Self::ProbesFailed { .. } => "probes_failed",
             Self::FallbackFailing { .. } => "fallback_failing",
-            Self::Returning { .. } => "returning",
+            Self::Ramping { .. } => "ramping",
             Self::WouldTrip { .. } => "would_trip",
             Self::WouldRevert => "would_revert",
             Self::Forced => "forced",

@@ -11,11 +11,8 @@ pub enum Outcome {
     Failure,
     /// The primary failed, and says itself how long it wants to be left alone, as by
     /// `Retry-After`. A [`Failure`](Self::Failure) in all else; see
-    /// [`PolicyBuilder::hints`](crate::PolicyBuilder::hints).
-    FailureWithHint {
-        /// How long from now.
-        retry_after: Duration,
-    },
+    /// [`PolicyBuilder::hints`](crate::policy::PolicyBuilder::hints).
+    RetryAfter(Duration),
     /// The call says nothing about the primary, and is not counted at all.
     Ignored,
 }
@@ -24,7 +21,7 @@ impl Outcome {
     /// Whether the primary failed, with a hint or without.
     #[must_use]
     pub const fn is_failure(self) -> bool {
-        matches!(self, Self::Failure | Self::FailureWithHint { .. })
+        matches!(self, Self::Failure | Self::RetryAfter(_))
     }
 
     /// The outcome in one word, for logs and metrics: `success`, `failure`, `ignored`.
@@ -32,7 +29,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
-            Self::Failure | Self::FailureWithHint { .. } => "failure",
+            Self::Failure | Self::RetryAfter(_) => "failure",
             Self::Ignored => "ignored",
         }
     }

@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// assert!(!half.is_exceeded_by(100, 200));
 /// assert_eq!("50%".parse(), Ok(half));
 /// assert_eq!("1/2".parse(), Ok(half));
-/// # Ok::<(), failover::RatioError>(())
+/// # Ok::<(), failover::ratio::RatioError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ratio {

@@ -1,7 +1,7 @@
 //! How calls are routed, in words for operators.
 
-use crate::Route;
-use crate::phase::Kind;
+use crate::engine::phase::Kind;
+use crate::route::Route;
 
 /// How calls are routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,12 +11,12 @@ pub enum State {
     Primary,
     /// All to the fallback.
     Fallback,
-    /// To the fallback, but for a few at once that [probe](crate::PolicyBuilder::probing) the
+    /// To the fallback, but for a few at once that [probe](crate::policy::PolicyBuilder::probing) the
     /// primary.
     Probing,
-    /// A [growing share](crate::PolicyBuilder::gradual_return) to the primary, the others to the
+    /// A [growing share](crate::policy::PolicyBuilder::ramp_up) to the primary, the others to the
     /// fallback.
-    Returning,
+    Ramping,
     /// All to the primary, by an operator's order.
     ForcedPrimary,
     /// All to the fallback, by an operator's order.
@@ -29,12 +29,12 @@ impl State {
         Self::Primary,
         Self::Fallback,
         Self::Probing,
-        Self::Returning,
+        Self::Ramping,
         Self::ForcedPrimary,
         Self::ForcedFallback,
     ];
 
-    /// The state in one word, for logs and metrics: `primary`, `fallback`, `probing`, `returning`,
+    /// The state in one word, for logs and metrics: `primary`, `fallback`, `probing`, `ramping`,
     /// `forced_primary`, `forced_fallback`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -42,7 +42,7 @@ impl State {
             Self::Primary => "primary",
             Self::Fallback => "fallback",
             Self::Probing => "probing",
-            Self::Returning => "returning",
+            Self::Ramping => "ramping",
             Self::ForcedPrimary => "forced_primary",
             Self::ForcedFallback => "forced_fallback",
         }
@@ -57,11 +57,11 @@ impl State {
     /// The state of a phase whose time is not over.
     pub(crate) const fn of(kind: Kind) -> Self {
         match kind {
-            // Nobody is shown a phase that is held still.
-            Kind::Primary | Kind::Retired | Kind::Still => Self::Primary,
+            // Nobody is shown a phase that is frozen.
+            Kind::Primary | Kind::Retired | Kind::Frozen => Self::Primary,
             Kind::Fallback => Self::Fallback,
             Kind::Probing => Self::Probing,
-            Kind::Returning => Self::Returning,
+            Kind::Ramping => Self::Ramping,
             Kind::ForcedPrimary => Self::ForcedPrimary,
             Kind::ForcedFallback => Self::ForcedFallback,
         }
@@ -70,7 +70,7 @@ impl State {
     /// Where calls go; while they return, that is the primary.
     pub(crate) const fn route(self) -> Route {
         match self {
-            Self::Primary | Self::Returning | Self::ForcedPrimary => Route::Primary,
+            Self::Primary | Self::Ramping | Self::ForcedPrimary => Route::Primary,
             Self::Fallback | Self::Probing | Self::ForcedFallback => Route::Fallback,
         }
     }

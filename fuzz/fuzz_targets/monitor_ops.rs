@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, Route, Ticket};
+use failover::{Event, Monitor, Outcome, Policy, Route};
+use failover::clock::{ManualClock, Moment};
+use failover::event::Cause;
+use failover::monitor::Ticket;
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, reason = "the model knows more than is tried here")]
@@ -38,7 +41,7 @@ impl From<End> for Outcome {
             End::Failure => Self::Failure,
             End::Ignored => Self::Ignored,
             End::Hint(units) => {
-                Self::FailureWithHint { retry_after: Duration::from_micros(u64::from(units) * 5) }
+                Self::RetryAfter(Duration::from_micros(u64::from(units) * 5))
             }
         }
     }

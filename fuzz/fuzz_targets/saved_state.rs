@@ -9,7 +9,9 @@ use std::str;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{ManualClock, Moment, Monitor, Outcome, Policy, Route, Saved, State};
+use failover::{Monitor, Outcome, Policy, Route, State};
+use failover::clock::{ManualClock, Moment};
+use failover::monitor::Saved;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "support/policy.rs"]
@@ -50,7 +52,7 @@ fn check(saved: &Saved) {
     let tally = saved.tally();
     assert!(tally.slow <= tally.calls(), "{tally:?}");
     assert!(saved.reverts_in().is_none_or(|left| left <= 2 * Policy::LONGEST));
-    let timed = matches!(saved.state(), State::Fallback | State::Returning);
+    let timed = matches!(saved.state(), State::Fallback | State::Ramping);
     assert_eq!(saved.reverts_in().is_some(), timed);
     if tally.calls() < MANY {
         let text = serde_json::to_string(saved).expect("plain data");

@@ -9,10 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{
-    ErrorIsFailure, FailoverLayer, ManualClock, Monitor, Policy, Probing, Ratio, Rescue, Route,
-    State, Tally,
-};
+use failover::{FailoverLayer, Monitor, Policy, Ratio, Rescue, Route, State};
+use failover::classify::ErrorsAsFailures;
+use failover::clock::ManualClock;
+use failover::monitor::Tally;
+use failover::policy::Probing;
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, Service};
 
@@ -117,7 +118,7 @@ fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
     }
     if bytes.arbitrary()? {
         let first = Ratio::new(1, 3).expect("a third");
-        policy = policy.gradual_return(first, Duration::from_millis(200));
+        policy = policy.ramp_up(first, Duration::from_millis(200));
     }
     Ok(policy.build().expect("all of these make sense"))
 }
@@ -125,7 +126,7 @@ fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
 fn drive<S>(
     bytes: &mut Unstructured<'_>,
     policy: &Policy,
-    make: impl FnOnce(Mock, FailoverLayer<Mock, ErrorIsFailure, ManualClock>) -> S,
+    make: impl FnOnce(Mock, FailoverLayer<Mock, ErrorsAsFailures, ManualClock>) -> S,
 ) -> Result<()>
 where
     S: Service<u8, Response = u8, Error = Failed> + Clone,

@@ -197,7 +197,7 @@ struct OptionArgs {
 
     /// How long until all calls have returned to SuperCar, from a tenth of them on [default: off]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    gradual_return: Option<String>,
+    ramp_up: Option<String>,
 
     /// The time beyond which a call to SuperCar is slow; too many of them fail over as well
     /// [default: off]
@@ -353,7 +353,7 @@ impl PolicyArgs {
         insert(&mut flags, Setting::Rescue, self.rescue.as_ref());
         insert(&mut flags, Setting::PremiumRange, self.premium_range.as_ref());
         insert(&mut flags, Setting::Probes, self.options.probes.as_ref());
-        insert(&mut flags, Setting::GradualReturn, self.options.gradual_return.as_ref());
+        insert(&mut flags, Setting::RampUp, self.options.ramp_up.as_ref());
         insert(&mut flags, Setting::SlowCall, self.options.slow_call.as_ref());
         insert(&mut flags, Setting::SlowRate, self.options.slow_rate.as_ref());
         insert(&mut flags, Setting::FollowRetryAfter, self.options.follow_retry_after.as_ref());

@@ -3,7 +3,7 @@
 mod known;
 mod ours;
 
-use failover::Ticket;
+use failover::monitor::Ticket;
 
 use crate::world::Millis;
 

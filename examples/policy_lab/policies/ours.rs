@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use failover::{
-    Cause, Event, ManualClock, Moment, Monitor, Outcome, PolicyBuilder, Probing, Ratio, StallLimit,
-    State,
-};
+use failover::clock::{ManualClock, Moment};
+use failover::event::Cause;
+use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::{Event, Monitor, Outcome, Ratio, State};
 
 use super::{Candidate, Pass, Policy};
 use crate::world::Millis;
@@ -115,7 +115,7 @@ pub(super) fn all() -> Vec<Candidate> {
                     .minimum_calls(20)
                     .revert_after(seconds(60))
                     .probing(Probing::new(3))
-                    .gradual_return(quarter, seconds(120))
+                    .ramp_up(quarter, seconds(120))
             },
         ),
         ours("last 100", "above 1/2 of the last 100 calls; all return after 5 min", |p| {

@@ -15,7 +15,8 @@ use super::{Clock, Moment, Sleep};
 ///
 /// ```
 /// use std::time::Duration;
-/// use failover::{Monitor, Outcome, Policy, Route, ManualClock};
+/// use failover::{Monitor, Outcome, Policy, Route};
+/// use failover::clock::ManualClock;
 ///
 /// let clock = ManualClock::new();
 /// let monitor = Monitor::with_clock(Policy::default(), clock.clone());

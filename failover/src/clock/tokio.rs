@@ -10,7 +10,7 @@ use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 /// tokio's clock: where tokio's time is paused it stands still, and moves when tokio's does. For
 /// tests that run on paused time, and for whoever wants one time for everything.
 ///
-/// It is finer than the default [`CoarseClock`](crate::CoarseClock) and dearer: tokio reads the
+/// It is finer than the default [`CoarseClock`](crate::clock::CoarseClock) and dearer: tokio reads the
 /// system's fine clock, and looks for the running runtime's where its feature `test-util` is on. A
 /// read cost 10 to 20 times as much as the coarse one where it was measured (42 to 88 ns against
 /// 4), and each call to the primary reads the clock once.
@@ -21,7 +21,8 @@ use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 ///
 /// ```
 /// use std::time::Duration;
-/// use failover::{FailoverLayer, Monitor, Policy, Route, TokioClock};
+/// use failover::{FailoverLayer, Monitor, Policy, Route};
+/// use failover::clock::TokioClock;
 /// use tower::{Layer, Service, ServiceExt, service_fn};
 ///
 /// #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -84,7 +85,8 @@ impl Clock for TokioClock {
 /// says so: see [`Clock`]. A call costs what it costs with the other clock.
 ///
 /// ```
-/// use failover::{CoarseClock, FailoverLayer, Monitor, Policy, TokioTimer};
+/// use failover::{FailoverLayer, Monitor, Policy};
+/// use failover::clock::{CoarseClock, TokioTimer};
 /// # let fallback = ();
 ///
 /// let monitor = Monitor::with_clock(Policy::default(), TokioTimer::new(CoarseClock));

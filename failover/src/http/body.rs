@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::Ends;
-use super::end::{Ending, Pending};
+use super::classify::EosPolicy;
+use super::end::{ObservedBody, UnrecordedCall};
 use crate::clock::{Clock, CoarseClock};
-use crate::{Error, Route};
+use crate::error::Error;
+use crate::route::Route;
 
 pin_project! {
     /// The body of an answer through an [`HttpFailover`](crate::http::HttpFailover): the primary's
@@ -20,36 +21,36 @@ pin_project! {
     /// [module's documentation](crate::http).
     #[derive(Debug)]
     #[must_use = "a body that is not read says nothing about its end"]
-    pub struct HttpBody<P, F, K = CoarseClock>
+    pub struct HttpBody<P, F, Clk = CoarseClock>
     where
-        K: Clock,
+        Clk: Clock,
     {
         #[pin]
-        source: Source<P, F, K>,
+        source: Source<P, F, Clk>,
     }
 }
 
 pin_project! {
     #[project = SourceProjection]
     #[derive(Debug)]
-    enum Source<P, F, K>
+    enum Source<P, F, Clk>
     where
-        K: Clock,
+        Clk: Clock,
     {
-        Primary { #[pin] body: Ending<P, Pending<K>> },
+        Primary { #[pin] body: ObservedBody<P, UnrecordedCall<Clk>> },
         Fallback { #[pin] body: F },
     }
 }
 
-impl<P: Body, F, K: Clock> HttpBody<P, F, K> {
+impl<P: Body, F, Clk: Clock> HttpBody<P, F, Clk> {
     /// Records when it ends.
-    pub(super) fn open(body: P, pending: Pending<K>, ends: Ends) -> Self {
-        Self { source: Source::Primary { body: Ending::new(body, pending, ends) } }
+    pub(super) fn open(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
+        Self { source: Source::Primary { body: ObservedBody::new(body, pending, eos) } }
     }
 
     /// Of a call that is recorded, or is not to be.
-    pub(super) fn over(body: P, pending: Pending<K>, ends: Ends) -> Self {
-        Self { source: Source::Primary { body: Ending::over(body, pending, ends) } }
+    pub(super) fn over(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
+        Self { source: Source::Primary { body: ObservedBody::over(body, pending, eos) } }
     }
 
     pub(super) fn fallback(body: F) -> Self {
@@ -57,7 +58,7 @@ impl<P: Body, F, K: Clock> HttpBody<P, F, K> {
     }
 }
 
-impl<P, F, K: Clock> HttpBody<P, F, K> {
+impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
     /// Whose body it is.
     #[must_use]
     pub fn route(&self) -> Route {
@@ -68,11 +69,11 @@ impl<P, F, K: Clock> HttpBody<P, F, K> {
     }
 }
 
-impl<P, F, K> Body for HttpBody<P, F, K>
+impl<P, F, Clk> Body for HttpBody<P, F, Clk>
 where
     P: Body,
     F: Body<Data = P::Data>,
-    K: Clock,
+    Clk: Clock,
 {
     type Data = P::Data;
     type Error = Error<P::Error, F::Error>;

@@ -2,17 +2,18 @@
 
 use http::{HeaderMap, Response, StatusCode};
 
-use super::grpc::{GrpcCode, GrpcFailures};
-use crate::{Classify, Outcome};
+use super::grpc::{GrpcCode, GrpcErrorsAsFailures};
+use crate::classify::Classify;
+use crate::outcome::Outcome;
 
 /// Errors, 5xx, 408 and 429 are failures; every other status is a success. The default.
 ///
 /// 408 and 429 are the two statuses below 500 by which a server says that it did not get to the
 /// request. All other 4xx are answers: the server is up, and the request was not good.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FaultyStatus;
+pub struct ServerErrorsAsFailures;
 
-impl FaultyStatus {
+impl ServerErrorsAsFailures {
     /// What a status says.
     #[must_use]
     pub fn outcome(status: StatusCode) -> Outcome {
@@ -23,7 +24,7 @@ impl FaultyStatus {
     }
 }
 
-impl<B, E> Classify<Response<B>, E> for FaultyStatus {
+impl<B, E> Classify<Response<B>, E> for ServerErrorsAsFailures {
     #[inline]
     fn classify(&self, result: &Result<Response<B>, E>) -> Outcome {
         result.as_ref().map_or(Outcome::Failure, |response| Self::outcome(response.status()))
@@ -47,23 +48,23 @@ where
 /// Decides what an HTTP exchange says about the primary: `H` by its head, the rest by its end.
 ///
 /// The table in the [module's documentation](crate::http) says what is recorded when. As a
-/// [`Classify`] of its own, for a plain [`Failover`](crate::Failover) or a
-/// [`Rescue`](crate::Rescue), it decides by the head alone.
+/// [`Classify`] of its own, for a plain [`Failover`](crate::service::Failover) or a
+/// [`Rescue`](crate::service::rescue::Rescue), it decides by the head alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HttpClassify<H = FaultyStatus> {
+pub struct HttpClassify<H = ServerErrorsAsFailures> {
     head: H,
-    pub(super) ends: Ends,
+    pub(super) eos: EosPolicy,
 }
 
 /// What the end of a body says. Small, since each body carries it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ends {
-    pub(super) grpc: Option<GrpcFailures>,
+pub(super) struct EosPolicy {
+    pub(super) grpc: Option<GrpcErrorsAsFailures>,
     pub(super) abandoned: Option<Outcome>,
 }
 
 impl HttpClassify {
-    /// By [`FaultyStatus`], without gRPC.
+    /// By [`ServerErrorsAsFailures`], without gRPC.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -75,14 +76,14 @@ impl<S: Fn(StatusCode) -> Outcome> HttpClassify<ByStatus<S>> {
     ///
     /// ```
     /// use failover::Outcome;
-    /// use failover::http::{FaultyStatus, HttpClassify};
+    /// use failover::http::{ServerErrorsAsFailures, HttpClassify};
     /// use http::StatusCode;
     ///
     /// // Here a 401 means that the primary has lost its own credentials.
     /// let classify = HttpClassify::by_status(|status| match status {
     ///     StatusCode::UNAUTHORIZED => Outcome::Failure,
     ///     StatusCode::TOO_MANY_REQUESTS => Outcome::Ignored,
-    ///     other => FaultyStatus::outcome(other),
+    ///     other => ServerErrorsAsFailures::outcome(other),
     /// });
     /// ```
     pub fn by_status(status: S) -> Self {
@@ -96,32 +97,32 @@ impl<H> HttpClassify<H> {
     ///
     /// ```
     /// use failover::Outcome;
-    /// use failover::http::{FaultyStatus, HttpClassify};
+    /// use failover::http::{ServerErrorsAsFailures, HttpClassify};
     ///
     /// type Answer = Result<http::Response<String>, std::io::Error>;
     ///
     /// // A cache's answer says nothing about the server behind it.
     /// let classify = HttpClassify::by(|result: &Answer| match result {
     ///     Ok(response) if response.headers().contains_key("age") => Outcome::Ignored,
-    ///     Ok(response) => FaultyStatus::outcome(response.status()),
+    ///     Ok(response) => ServerErrorsAsFailures::outcome(response.status()),
     ///     Err(_) => Outcome::Failure,
     /// });
     /// ```
     pub fn by(head: H) -> Self {
-        Self { head, ends: Ends::default() }
+        Self { head, eos: EosPolicy::default() }
     }
 
     /// The exchanges are gRPC: `grpc-status` decides, in the head where it stands there and
     /// otherwise in the trailers. An answer that ends without it counts as `UNKNOWN`.
     ///
     /// ```
-    /// use failover::http::{GrpcFailures, HttpClassify};
+    /// use failover::http::{GrpcErrorsAsFailures, HttpClassify};
     ///
-    /// let classify = HttpClassify::new().grpc(GrpcFailures::default());
+    /// let classify = HttpClassify::new().grpc(GrpcErrorsAsFailures::default());
     /// ```
     #[must_use]
-    pub fn grpc(mut self, failures: GrpcFailures) -> Self {
-        self.ends.grpc = Some(failures);
+    pub fn grpc(mut self, failures: GrpcErrorsAsFailures) -> Self {
+        self.eos.grpc = Some(failures);
         self
     }
 
@@ -137,7 +138,7 @@ impl<H> HttpClassify<H> {
     /// ```
     #[must_use]
     pub fn abandoned(mut self, outcome: Outcome) -> Self {
-        self.ends.abandoned = Some(outcome);
+        self.eos.abandoned = Some(outcome);
         self
     }
 
@@ -148,7 +149,7 @@ impl<H> HttpClassify<H> {
         H: Classify<Response<B>, E>,
     {
         let outcome = self.head.classify(result);
-        match (outcome, result, self.ends.grpc) {
+        match (outcome, result, self.eos.grpc) {
             (Outcome::Success, Ok(_), None) => Head::Open,
             (Outcome::Success, Ok(response), Some(failures)) => {
                 match GrpcCode::in_headers(response.headers()) {
@@ -170,7 +171,7 @@ pub(super) enum Head {
     Open,
 }
 
-impl Ends {
+impl EosPolicy {
     /// The body ended as it should, with these trailers.
     #[inline]
     pub(super) fn whole(self, trailers: Option<&HeaderMap>) -> Outcome {

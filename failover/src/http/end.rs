@@ -7,16 +7,17 @@ use std::task::{Context, Poll, ready};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::Ends;
+use super::classify::EosPolicy;
 use crate::clock::Clock;
-use crate::monitor::Watch;
-use crate::ticket::guard;
-use crate::{Outcome, Ticket};
+use crate::engine::ticket::Ticket;
+use crate::engine::ticket::guard;
+use crate::monitor::EngineRef;
+use crate::outcome::Outcome;
 
 /// Takes note of how an exchange ended. Asked at most once.
-pub(super) trait Conclude {
+pub(super) trait OnEos {
     /// It ended, and says this.
-    fn conclude(&mut self, outcome: Outcome);
+    fn on_eos(&mut self, outcome: Outcome);
 
     /// It was dropped by a reader that waited for more.
     fn abandon(&mut self);
@@ -24,45 +25,45 @@ pub(super) trait Conclude {
 
 /// A call to the primary, still to be recorded. Dropped before that, it is a dropped call.
 #[derive(Debug)]
-pub(super) struct Pending<K: Clock> {
+pub(super) struct UnrecordedCall<Clk: Clock> {
     ticket: Option<Ticket>,
-    watch: Watch<K>,
+    engine: EngineRef<Clk>,
 }
 
-impl<K: Clock> Pending<K> {
-    pub(super) fn new(ticket: Option<Ticket>, watch: Watch<K>) -> Self {
-        Self { ticket, watch }
+impl<Clk: Clock> UnrecordedCall<Clk> {
+    pub(super) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
+        Self { ticket, engine }
     }
 
     /// Runs the primary's code; if it panics, that is a failure.
     #[inline]
     pub(super) fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        self.watch.guard(&mut self.ticket, run)
+        self.engine.guard(&mut self.ticket, run)
     }
 
     /// Hands the call over.
     #[inline]
     pub(super) fn take(&mut self) -> Self {
-        Self { ticket: self.ticket.take(), watch: self.watch.clone() }
+        Self { ticket: self.ticket.take(), engine: self.engine.clone() }
     }
 }
 
-impl<K: Clock> Conclude for Pending<K> {
+impl<Clk: Clock> OnEos for UnrecordedCall<Clk> {
     #[inline]
-    fn conclude(&mut self, outcome: Outcome) {
+    fn on_eos(&mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
-            self.watch.record(ticket, outcome);
+            self.engine.record(ticket, outcome);
         }
     }
 
     fn abandon(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.watch.abandon(ticket);
+            self.engine.abandon(ticket);
         }
     }
 }
 
-impl<K: Clock> Drop for Pending<K> {
+impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
     #[inline]
     fn drop(&mut self) {
         if self.ticket.is_some() {
@@ -84,17 +85,17 @@ enum Reading {
 
 /// Whom to tell, and what of: said by the drop if nothing was said before.
 #[derive(Debug)]
-struct End<C: Conclude> {
+struct EosGuard<C: OnEos> {
     conclude: C,
-    ends: Ends,
+    eos: EosPolicy,
     reading: Reading,
     /// Whether the body's own code has panicked. Atomic, as that may be asked of a shared body.
     panicked: AtomicBool,
 }
 
-impl<C: Conclude> End<C> {
-    fn new(conclude: C, ends: Ends, reading: Reading) -> Self {
-        Self { conclude, ends, reading, panicked: AtomicBool::new(false) }
+impl<C: OnEos> EosGuard<C> {
+    fn new(conclude: C, eos: EosPolicy, reading: Reading) -> Self {
+        Self { conclude, eos, reading, panicked: AtomicBool::new(false) }
     }
 
     /// Runs the body's own code.
@@ -107,19 +108,19 @@ impl<C: Conclude> End<C> {
     fn over(&mut self, outcome: Outcome) {
         if self.reading != Reading::Over {
             self.reading = Reading::Over;
-            self.conclude.conclude(outcome);
+            self.conclude.on_eos(outcome);
         }
     }
 }
 
-impl<C: Conclude> Drop for End<C> {
+impl<C: OnEos> Drop for EosGuard<C> {
     fn drop(&mut self) {
         if *self.panicked.get_mut() {
             return self.over(Outcome::Failure);
         }
-        match (self.reading, self.ends.abandoned) {
+        match (self.reading, self.eos.abandoned) {
             (Reading::Over, _) => {}
-            (Reading::Between, _) => self.over(self.ends.left()),
+            (Reading::Between, _) => self.over(self.eos.left()),
             (Reading::Waiting, Some(outcome)) => self.over(outcome),
             (Reading::Waiting, None) => self.conclude.abandon(),
         }
@@ -129,30 +130,30 @@ impl<C: Conclude> Drop for End<C> {
 pin_project! {
     /// A body that tells how it ended, once: at its end, at an error, or when it is dropped.
     #[derive(Debug)]
-    pub(super) struct Ending<B, C: Conclude> {
+    pub(super) struct ObservedBody<B, C: OnEos> {
         #[pin]
         body: B,
-        end: End<C>,
+        end: EosGuard<C>,
     }
 }
 
-impl<B: Body, C: Conclude> Ending<B, C> {
+impl<B: Body, C: OnEos> ObservedBody<B, C> {
     /// Tells at once if there is nothing to read.
-    pub(super) fn new(body: B, conclude: C, ends: Ends) -> Self {
-        let mut end = End::new(conclude, ends, Reading::Between);
+    pub(super) fn new(body: B, conclude: C, eos: EosPolicy) -> Self {
+        let mut end = EosGuard::new(conclude, eos, Reading::Between);
         if end.guard(|| body.is_end_stream()) {
-            end.over(ends.whole(None));
+            end.over(eos.whole(None));
         }
         Self { body, end }
     }
 
     /// Of an exchange about which all is said.
-    pub(super) fn over(body: B, conclude: C, ends: Ends) -> Self {
-        Self { body, end: End::new(conclude, ends, Reading::Over) }
+    pub(super) fn over(body: B, conclude: C, eos: EosPolicy) -> Self {
+        Self { body, end: EosGuard::new(conclude, eos, Reading::Over) }
     }
 }
 
-impl<B: Body, C: Conclude> Body for Ending<B, C> {
+impl<B: Body, C: OnEos> Body for ObservedBody<B, C> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -171,13 +172,13 @@ impl<B: Body, C: Conclude> Body for Ending<B, C> {
         };
         let frame = ready!(polled);
         match &frame {
-            None => this.end.over(this.end.ends.whole(None)),
+            None => this.end.over(this.end.eos.whole(None)),
             Some(Err(_)) => this.end.over(Outcome::Failure),
             Some(Ok(frame)) => {
                 let trailers = frame.trailers_ref();
                 // A reader may know that this was the last frame, and not ask again.
                 if trailers.is_some() || this.end.guard(|| this.body.is_end_stream()) {
-                    this.end.over(this.end.ends.whole(trailers));
+                    this.end.over(this.end.eos.whole(trailers));
                 }
             }
         }

@@ -10,9 +10,11 @@ use pin_project_lite::pin_project;
 
 use super::body::HttpBody;
 use super::classify::{Head, HttpClassify};
-use super::end::{Conclude, Pending};
+use super::end::{OnEos, UnrecordedCall};
+use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
-use crate::{Classify, Error, Route};
+use crate::error::Error;
+use crate::route::Route;
 
 pin_project! {
     /// The future of a call through an [`HttpFailover`](crate::http::HttpFailover). It ends with
@@ -22,12 +24,12 @@ pin_project! {
     /// Dropping it drops the chosen service's future and records nothing.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct HttpFuture<P, F, H, K = CoarseClock>
+    pub struct HttpFuture<P, F, H, Clk = CoarseClock>
     where
-        K: Clock,
+        Clk: Clock,
     {
         #[pin]
-        call: Call<P, F, H, K>,
+        call: Call<P, F, H, Clk>,
         mark: bool,
     }
 }
@@ -35,23 +37,23 @@ pin_project! {
 pin_project! {
     #[project = CallProjection]
     #[derive(Debug)]
-    enum Call<P, F, H, K>
+    enum Call<P, F, H, Clk>
     where
-        K: Clock,
+        Clk: Clock,
     {
         Primary {
             #[pin] call: P,
-            pending: Pending<K>,
+            pending: UnrecordedCall<Clk>,
             classify: HttpClassify<H>,
         },
         Fallback { #[pin] call: F },
     }
 }
 
-impl<P, F, H, K: Clock> HttpFuture<P, F, H, K> {
+impl<P, F, H, Clk: Clock> HttpFuture<P, F, H, Clk> {
     pub(super) fn primary(
         call: P,
-        pending: Pending<K>,
+        pending: UnrecordedCall<Clk>,
         classify: HttpClassify<H>,
         mark: bool,
     ) -> Self {
@@ -63,29 +65,29 @@ impl<P, F, H, K: Clock> HttpFuture<P, F, H, K> {
     }
 }
 
-impl<P, F, H, K, PB, FB, PE, FE> Future for HttpFuture<P, F, H, K>
+impl<P, F, H, Clk, PB, FB, PE, FE> Future for HttpFuture<P, F, H, Clk>
 where
     P: Future<Output = Result<Response<PB>, PE>>,
     F: Future<Output = Result<Response<FB>, FE>>,
     PB: Body,
     H: Classify<Response<PB>, PE>,
-    K: Clock,
+    Clk: Clock,
 {
-    type Output = Result<Response<HttpBody<PB, FB, K>>, Error<PE, FE>>;
+    type Output = Result<Response<HttpBody<PB, FB, Clk>>, Error<PE, FE>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut response, route) = match this.call.project() {
             CallProjection::Primary { call, pending, classify } => {
                 let result = ready!(pending.guard(|| call.poll(context)));
-                let (head, ends) = (classify.head(&result), classify.ends);
+                let (head, eos) = (classify.head(&result), classify.eos);
                 let mut pending = pending.take();
                 if let Head::Final(outcome) = head {
-                    pending.conclude(outcome);
+                    pending.on_eos(outcome);
                 }
                 let response = result.map_err(Error::Primary)?.map(|body| match head {
-                    Head::Open => HttpBody::open(body, pending, ends),
-                    Head::Final(_) => HttpBody::over(body, pending, ends),
+                    Head::Open => HttpBody::open(body, pending, eos),
+                    Head::Final(_) => HttpBody::over(body, pending, eos),
                 });
                 (response, Route::Primary)
             }

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
 /// The status codes of gRPC, as its specification numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,10 +88,10 @@ impl GrpcCode {
 /// it is the caller who gave up.
 ///
 /// ```
-/// use failover::http::{GrpcCode, GrpcFailures};
+/// use failover::http::{GrpcCode, GrpcErrorsAsFailures};
 /// use failover::Outcome;
 ///
-/// let failures = GrpcFailures::default()
+/// let failures = GrpcErrorsAsFailures::default()
 ///     .with(GrpcCode::Unimplemented)
 ///     .without(GrpcCode::ResourceExhausted);
 /// assert_eq!(failures.outcome(GrpcCode::Unimplemented), Outcome::Failure);
@@ -99,9 +99,9 @@ impl GrpcCode {
 /// assert_eq!(failures.outcome(GrpcCode::Cancelled), Outcome::Ignored);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GrpcFailures(u32);
+pub struct GrpcErrorsAsFailures(u32);
 
-impl GrpcFailures {
+impl GrpcErrorsAsFailures {
     /// Counts this code as a failure, too.
     #[must_use]
     pub const fn with(self, code: GrpcCode) -> Self {
@@ -127,7 +127,7 @@ impl GrpcFailures {
     }
 }
 
-impl Default for GrpcFailures {
+impl Default for GrpcErrorsAsFailures {
     fn default() -> Self {
         Self(0)
             .with(GrpcCode::Unknown)

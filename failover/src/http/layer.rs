@@ -2,10 +2,14 @@
 
 use tower_layer::Layer;
 
-use super::classify::{FaultyStatus, HttpClassify};
+use super::classify::{HttpClassify, ServerErrorsAsFailures};
 use super::service::HttpFailover;
 use crate::clock::{Clock, CoarseClock};
-use crate::{FailoverHandle, FailoverLayer, Monitor, Observe, Policy};
+use crate::event::Observe;
+use crate::monitor::Monitor;
+use crate::monitor::handle::FailoverHandle;
+use crate::policy::Policy;
+use crate::service::layer::FailoverLayer;
 
 /// Wraps an HTTP primary into an [`HttpFailover`].
 ///
@@ -42,8 +46,8 @@ use crate::{FailoverHandle, FailoverLayer, Monitor, Observe, Policy};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct HttpFailoverLayer<F, H = FaultyStatus, K = CoarseClock> {
-    layer: FailoverLayer<F, HttpClassify<H>, K>,
+pub struct HttpFailoverLayer<F, H = ServerErrorsAsFailures, Clk = CoarseClock> {
+    layer: FailoverLayer<F, HttpClassify<H>, Clk>,
     mark: bool,
 }
 
@@ -55,25 +59,25 @@ impl<F> HttpFailoverLayer<F> {
     }
 }
 
-impl<F, K: Clock> HttpFailoverLayer<F, FaultyStatus, K> {
+impl<F, Clk: Clock> HttpFailoverLayer<F, ServerErrorsAsFailures, Clk> {
     /// Follows a monitor that exists: with a clock of your own, or shared with other calls.
     #[must_use]
-    pub fn with_monitor(fallback: F, monitor: Monitor<K>) -> Self {
+    pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
         Self::from_parts(fallback, HttpClassify::new(), monitor, true)
     }
 }
 
-impl<F, H, K: Clock> HttpFailoverLayer<F, H, K> {
+impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     pub(super) fn from_parts(
         fallback: F,
         classify: HttpClassify<H>,
-        monitor: Monitor<K>,
+        monitor: Monitor<Clk>,
         mark: bool,
     ) -> Self {
         Self { layer: FailoverLayer::with_monitor(fallback, monitor).classify(classify), mark }
     }
 
-    pub(super) fn into_parts(self) -> (F, HttpClassify<H>, Monitor<K>, bool) {
+    pub(super) fn into_parts(self) -> (F, HttpClassify<H>, Monitor<Clk>, bool) {
         let (fallback, classify, monitor) = self.layer.into_parts();
         (fallback, classify, monitor, self.mark)
     }
@@ -82,18 +86,18 @@ impl<F, H, K: Clock> HttpFailoverLayer<F, H, K> {
     ///
     /// ```
     /// use failover::Policy;
-    /// use failover::http::{GrpcFailures, HttpClassify, HttpFailoverLayer};
+    /// use failover::http::{GrpcErrorsAsFailures, HttpClassify, HttpFailoverLayer};
     /// # let fallback = ();
     ///
     /// let layer = HttpFailoverLayer::new(fallback, Policy::default())
-    ///     .classify(HttpClassify::new().grpc(GrpcFailures::default()));
+    ///     .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     /// ```
     #[must_use]
-    pub fn classify<G>(self, classify: HttpClassify<G>) -> HttpFailoverLayer<F, G, K> {
+    pub fn classify<G>(self, classify: HttpClassify<G>) -> HttpFailoverLayer<F, G, Clk> {
         HttpFailoverLayer { layer: self.layer.classify(classify), mark: self.mark }
     }
 
-    /// Does not put the [`Route`](crate::Route) into the extensions of a response, which costs an
+    /// Does not put the [`Route`](crate::route::Route) into the extensions of a response, which costs an
     /// allocation or two where they were empty.
     /// [`HttpBody::route`](crate::http::HttpBody::route) says it for nothing.
     #[must_use]
@@ -118,13 +122,13 @@ impl<F, H, K: Clock> HttpFailoverLayer<F, H, K> {
 
     /// The operator's side of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<K> {
+    pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
     }
 }
 
-impl<P, F: Clone, H: Clone, K: Clock> Layer<P> for HttpFailoverLayer<F, H, K> {
-    type Service = HttpFailover<P, F, H, K>;
+impl<P, F: Clone, H: Clone, Clk: Clock> Layer<P> for HttpFailoverLayer<F, H, Clk> {
+    type Service = HttpFailover<P, F, H, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
         let (fallback, classify, monitor, mark) = self.clone().into_parts();

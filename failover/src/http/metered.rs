@@ -10,15 +10,18 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::classify::{FaultyStatus, Head, HttpClassify};
-use super::end::{Conclude, Ending};
+use super::classify::{Head, HttpClassify, ServerErrorsAsFailures};
+use super::end::{ObservedBody, OnEos};
 use super::layer::HttpFailoverLayer;
+use crate::classify::Classify;
 use crate::clock::{Clock, FineClock};
-use crate::metrics::{Ended, Meter, Metrics, Timing};
-use crate::{Classify, FailoverHandle, Outcome, Route};
+use crate::monitor::handle::FailoverHandle;
+use crate::outcome::Outcome;
+use crate::prometheus::{Ended, Meter, Metrics, Timing};
+use crate::route::Route;
 
-impl<K: Clock> Conclude for Timing<K> {
-    fn conclude(&mut self, outcome: Outcome) {
+impl<Clk: Clock> OnEos for Timing<Clk> {
+    fn on_eos(&mut self, outcome: Outcome) {
         self.end(Ended::With(outcome));
     }
 
@@ -33,22 +36,22 @@ impl<K: Clock> Conclude for Timing<K> {
 /// A call lasts until the moment at which the [module's documentation](crate::http) says that it
 /// is recorded: as a rule the end of the body.
 #[derive(Clone, Debug)]
-pub struct HttpMetered<S, H = FaultyStatus, K = FineClock> {
+pub struct HttpMetered<S, H = ServerErrorsAsFailures, Clk = FineClock> {
     service: S,
     classify: HttpClassify<H>,
-    meter: Meter<K>,
+    meter: Meter<Clk>,
 }
 
-impl<R, S, H, K, B> Service<R> for HttpMetered<S, H, K>
+impl<R, S, H, Clk, B> Service<R> for HttpMetered<S, H, Clk>
 where
     S: Service<R, Response = Response<B>>,
     B: Body,
     H: Classify<Response<B>, S::Error> + Clone,
-    K: Clock,
+    Clk: Clock,
 {
-    type Response = Response<MeteredBody<B, K>>;
+    type Response = Response<MeteredBody<B, Clk>>;
     type Error = S::Error;
-    type Future = HttpMeteredFuture<S::Future, H, K>;
+    type Future = HttpMeteredFuture<S::Future, H, Clk>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
@@ -68,41 +71,41 @@ pin_project! {
     /// Dropping it drops the service's future, and counts the call as dropped.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct HttpMeteredFuture<F, H, K = FineClock>
+    pub struct HttpMeteredFuture<F, H, Clk = FineClock>
     where
-        K: Clock,
+        Clk: Clock,
     {
         #[pin]
         call: F,
         // Goes over to the body when the head has come.
-        timing: Option<Timing<K>>,
+        timing: Option<Timing<Clk>>,
         classify: HttpClassify<H>,
     }
 }
 
-impl<F, H, K, B, E> Future for HttpMeteredFuture<F, H, K>
+impl<F, H, Clk, B, E> Future for HttpMeteredFuture<F, H, Clk>
 where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body,
     H: Classify<Response<B>, E>,
-    K: Clock,
+    Clk: Clock,
 {
-    type Output = Result<Response<MeteredBody<B, K>>, E>;
+    type Output = Result<Response<MeteredBody<B, Clk>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let timing = this.timing.as_mut().expect("a future is not polled after its end");
         let result = ready!(timing.inside(|| this.call.poll(context)));
-        let (head, ends) = (this.classify.head(&result), this.classify.ends);
+        let (head, eos) = (this.classify.head(&result), this.classify.eos);
         if let Head::Final(outcome) = head {
-            timing.conclude(outcome);
+            timing.on_eos(outcome);
         }
         let timing = this.timing.take().expect("it was there above");
         Poll::Ready(result.map(|response| {
             response.map(|body| MeteredBody {
                 body: match head {
-                    Head::Open => Ending::new(body, timing, ends),
-                    Head::Final(_) => Ending::over(body, timing, ends),
+                    Head::Open => ObservedBody::new(body, timing, eos),
+                    Head::Final(_) => ObservedBody::over(body, timing, eos),
                 },
             })
         }))
@@ -112,16 +115,16 @@ where
 pin_project! {
     /// The body of an [`HttpMetered`] service's answer, whose end is the end of the call.
     #[derive(Debug)]
-    pub struct MeteredBody<B, K = FineClock>
+    pub struct MeteredBody<B, Clk = FineClock>
     where
-        K: Clock,
+        Clk: Clock,
     {
         #[pin]
-        body: Ending<B, Timing<K>>,
+        body: ObservedBody<B, Timing<Clk>>,
     }
 }
 
-impl<B: Body, K: Clock> Body for MeteredBody<B, K> {
+impl<B: Body, Clk: Clock> Body for MeteredBody<B, Clk> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -143,17 +146,17 @@ impl<B: Body, K: Clock> Body for MeteredBody<B, K> {
 
 /// Counts and times the calls of an HTTP failover. Made by [`HttpFailoverLayer::metered`].
 #[derive(Clone, Debug)]
-pub struct HttpMeteredLayer<L, H = FaultyStatus, K = FineClock> {
+pub struct HttpMeteredLayer<L, H = ServerErrorsAsFailures, Clk = FineClock> {
     layer: L,
     classify: HttpClassify<H>,
-    primary: Meter<K>,
+    primary: Meter<Clk>,
 }
 
-impl<L, P, H, K> Layer<P> for HttpMeteredLayer<L, H, K>
+impl<L, P, H, Clk> Layer<P> for HttpMeteredLayer<L, H, Clk>
 where
-    L: Layer<HttpMetered<P, H, K>>,
+    L: Layer<HttpMetered<P, H, Clk>>,
     H: Clone,
-    K: Clone,
+    Clk: Clone,
 {
     type Service = L::Service;
 
@@ -163,15 +166,15 @@ where
     }
 }
 
-impl<F, H, K: Clock, G, M> HttpMeteredLayer<HttpFailoverLayer<F, H, K>, G, M> {
+impl<F, H, Clk: Clock, G, M> HttpMeteredLayer<HttpFailoverLayer<F, H, Clk>, G, M> {
     /// The operator's side of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<K> {
+    pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
     }
 }
 
-impl<F, H: Clone, K: Clock> HttpFailoverLayer<F, H, K> {
+impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// Shows the failover in [`Metrics`], its calls included. Everything else, such as the name
     /// and the classifier, has to be said before. A classifier of heads of your own has to take
     /// any type of body, as it sees the services' own and the metered one.
@@ -179,7 +182,7 @@ impl<F, H: Clone, K: Clock> HttpFailoverLayer<F, H, K> {
     /// ```
     /// use failover::Policy;
     /// use failover::http::HttpFailoverLayer;
-    /// use failover::metrics::Metrics;
+    /// use failover::prometheus::Metrics;
     /// # let fallback = ();
     ///
     /// let metrics = Metrics::new();
@@ -192,7 +195,7 @@ impl<F, H: Clone, K: Clock> HttpFailoverLayer<F, H, K> {
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
-    ) -> HttpMeteredLayer<HttpFailoverLayer<HttpMetered<F, H, M>, H, K>, H, M> {
+    ) -> HttpMeteredLayer<HttpFailoverLayer<HttpMetered<F, H, M>, H, Clk>, H, M> {
         let (cells, clock) = metrics.meter(&self.handle());
         let meter = |route| Meter { cells, route, clock: clock.clone() };
         let (fallback, classify, monitor, mark) = self.into_parts();

@@ -1,7 +1,7 @@
 //! Feature `http`: outcomes by status and by the end of the body, for HTTP and gRPC.
 //!
 //! # Why the head is not the outcome
-//! An answer that begins with a 200 may still break off. [`Failover`](crate::Failover) knows the
+//! An answer that begins with a 200 may still break off. [`Failover`](crate::service::Failover) knows the
 //! result of a call, and that is the head of the answer; [`HttpFailover`] wraps the body as well
 //! and records when it has ended. A head that is a failure already is recorded at once, since no
 //! body can make it good, and so is one without a body.
@@ -22,14 +22,14 @@
 //! # What it costs
 //! No box and no lock: the body that the caller gets is the service's own with 96 bytes or less beside it,
 //! and each frame costs a few branches. Measured over a body of one frame, that is some 20 ns a
-//! call above a [`Failover`](crate::Failover) that decides by the head. The route in the
+//! call above a [`Failover`](crate::service::Failover) that decides by the head. The route in the
 //! response's extensions costs allocations, some 80 ns, where they were empty;
 //! [`HttpFailoverLayer::without_route_extension`] saves them, and [`HttpBody::route`] says it for
 //! nothing. gRPC costs a look-up in the head and one in the trailers.
 //!
 //! # With the rest
-//! A [`Rescue`](crate::Rescue) has to decide before the caller sees a head. With
-//! [`HttpClassify`] as the classifier of a [`FailoverLayer`](crate::FailoverLayer) it rescues by
+//! A [`Rescue`](crate::service::rescue::Rescue) has to decide before the caller sees a head. With
+//! [`HttpClassify`] as the classifier of a [`FailoverLayer`](crate::service::layer::FailoverLayer) it rescues by
 //! the head, and nothing watches the body.
 
 mod body;
@@ -38,17 +38,17 @@ mod end;
 mod future;
 mod grpc;
 mod layer;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "prometheus")]
 mod metered;
 mod retry_after;
 mod service;
 
 pub use body::HttpBody;
-pub use classify::{ByStatus, FaultyStatus, HttpClassify};
+pub use classify::{ByStatus, HttpClassify, ServerErrorsAsFailures};
 pub use future::HttpFuture;
-pub use grpc::{GrpcCode, GrpcFailures};
+pub use grpc::{GrpcCode, GrpcErrorsAsFailures};
 pub use layer::HttpFailoverLayer;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "prometheus")]
 pub use metered::{HttpMetered, HttpMeteredFuture, HttpMeteredLayer, MeteredBody};
 pub use retry_after::retry_after;
 pub use service::HttpFailover;

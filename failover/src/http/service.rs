@@ -7,60 +7,63 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::body::HttpBody;
-use super::classify::{FaultyStatus, HttpClassify};
-use super::end::Pending;
+use super::classify::{HttpClassify, ServerErrorsAsFailures};
+use super::end::UnrecordedCall;
 use super::future::HttpFuture;
+use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
-use crate::switch::{Choice, Switch};
-use crate::{Classify, Error, FailoverHandle, Monitor};
+use crate::error::Error;
+use crate::monitor::Monitor;
+use crate::monitor::handle::FailoverHandle;
+use crate::service::readiness::{Choice, Switch};
 
-/// A [`Failover`](crate::Failover) for HTTP, which records a call when the body of its answer has
+/// A [`Failover`](crate::service::Failover) for HTTP, which records a call when the body of its answer has
 /// ended. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
 ///
-/// Readiness, clones and panics are as with [`Failover`](crate::Failover). The two services may
+/// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services may
 /// answer with bodies of different types, if the data in them is of one type.
 #[derive(Clone, Debug)]
-pub struct HttpFailover<P, F, H = FaultyStatus, K = CoarseClock>
+pub struct HttpFailover<P, F, H = ServerErrorsAsFailures, Clk = CoarseClock>
 where
-    K: Clock,
+    Clk: Clock,
 {
-    switch: Switch<P, F, K>,
+    switch: Switch<P, F, Clk>,
     classify: HttpClassify<H>,
     mark: bool,
 }
 
-impl<P, F: Clone, H, K: Clock> HttpFailover<P, F, H, K> {
+impl<P, F: Clone, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
     pub(super) fn new(
         primary: P,
         fallback: F,
         classify: HttpClassify<H>,
-        monitor: Monitor<K>,
+        monitor: Monitor<Clk>,
         mark: bool,
     ) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), classify, mark }
     }
 }
 
-impl<P, F, H, K: Clock> HttpFailover<P, F, H, K> {
+impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
     /// The operator's side.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<K> {
+    pub fn handle(&self) -> FailoverHandle<Clk> {
         self.switch.monitor.handle()
     }
 }
 
-impl<R, P, F, H, K, PB, FB> Service<R> for HttpFailover<P, F, H, K>
+impl<R, P, F, H, Clk, PB, FB> Service<R> for HttpFailover<P, F, H, Clk>
 where
     P: Service<R, Response = Response<PB>>,
     F: Service<R, Response = Response<FB>>,
     PB: Body,
     FB: Body<Data = PB::Data>,
     H: Classify<Response<PB>, P::Error> + Clone,
-    K: Clock,
+    Clk: Clock,
 {
-    type Response = Response<HttpBody<PB, FB, K>>;
+    type Response = Response<HttpBody<PB, FB, Clk>>;
     type Error = Error<P::Error, F::Error>;
-    type Future = HttpFuture<P::Future, F::Future, H, K>;
+    type Future = HttpFuture<P::Future, F::Future, H, Clk>;
 
     #[inline]
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -71,9 +74,9 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
-                let watch = self.switch.monitor.watch();
-                let (call, ticket) = watch.call(stub, || self.switch.primary.call(request));
-                let pending = Pending::new(Some(ticket), watch.clone());
+                let engine = self.switch.monitor.engine_ref();
+                let (call, ticket) = engine.call(stub, || self.switch.primary.call(request));
+                let pending = UnrecordedCall::new(Some(ticket), engine.clone());
                 HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
             }
             Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Policy, Probing, StallLimit};
-use crate::Ratio;
+use crate::ratio::Ratio;
 
 /// A policy that makes no sense, by the field that makes none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,9 @@ pub enum PolicyError {
     DroppedAfter(Duration),
     /// `probing` has a number or a time that is out of its range.
     Probing(Probing),
-    /// `gradual_return` has a first share of 1 or more, or a time below 1 ms or above
+    /// `ramp_up` has a first share of 1 or more, or a time below 1 ms or above
     /// [`Policy::LONGEST`].
-    GradualReturn {
+    RampUp {
         /// The first share.
         first: Ratio,
         /// The time.
@@ -149,15 +149,15 @@ impl fmt::Display for PolicyError {
             Self::DroppedAfter(time) => {
                 write!(f, "dropped_after is {time:?}: it must be from 1 ms to 366 days")
             }
-            Self::Probing(Probing { places, successes, failures, lease, .. }) => write!(
+            Self::Probing(Probing { max_in_flight, successes, failures, lease, .. }) => write!(
                 f,
-                "probing has {places} places, {successes} successes, {failures} failures and a \
-                 lease of {lease:?}: it must have 1 to 1,000 places, 1 to 1,000,000 of both, and 1 \
+                "probing has {max_in_flight} max_in_flight, {successes} successes, {failures} failures and a \
+                 lease of {lease:?}: it must have 1 to 1,000 max_in_flight, 1 to 1,000,000 of both, and 1 \
                  ms to 366 days"
             ),
-            Self::GradualReturn { first, over } => write!(
+            Self::RampUp { first, over } => write!(
                 f,
-                "gradual_return begins with {first} and takes {over:?}: the share must be below 1, \
+                "ramp_up begins with {first} and takes {over:?}: the share must be below 1, \
                  and the time from 1 ms to 366 days"
             ),
             Self::Growing { factor, longest, forget_after } => write!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Policy, PolicyBuilder};
-use crate::Ratio;
+use crate::ratio::Ratio;
 
 /// All of it that is off unless asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,14 +78,15 @@ impl Policy {
 /// # When to trip
 /// A policy trips when *any* of its conditions holds: the failure rate, which is there from the
 /// start, and those below. Where several hold at once, the event names the first of: failure rate,
-/// consecutive failures, slow calls. Stalled calls are judged at admissions, the others when a call
+/// consecutive failures, slow calls. Stalled calls are evaluated at admissions, the others when a call
 /// ends.
 impl PolicyBuilder {
     /// Switches the failure rate off. Another condition must be there then. Calls are counted all
     /// the same.
     ///
     /// ```
-    /// use failover::{Policy, PolicyError};
+    /// use failover::Policy;
+    /// use failover::policy::PolicyError;
     ///
     /// assert!(Policy::builder().without_failure_rate().consecutive_failures(5).build().is_ok());
     /// let nothing = Policy::builder().without_failure_rate().build();
@@ -110,7 +111,7 @@ impl PolicyBuilder {
     ///     monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
     /// }
     /// assert_eq!(monitor.route(), Route::Fallback);
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn consecutive_failures(mut self, failures: u32) -> Self {
         self.0.trip.consecutive_failures = Some(failures);
@@ -125,15 +126,16 @@ impl PolicyBuilder {
     /// A call takes from its admission (through tower: from `call`, so that waiting for readiness
     /// is not counted) until it is recorded. `after` is from 1 ms to [`Policy::LONGEST`], and the
     /// measure is as fine as the monitor's clock: off by up to a tick, which is 1 to 10 ms with the
-    /// default [`CoarseClock`](crate::CoarseClock). Below some 50 ms take
-    /// [`FineClock`](crate::FineClock).
+    /// default [`CoarseClock`](crate::clock::CoarseClock). Below some 50 ms take
+    /// [`FineClock`](crate::clock::FineClock).
     ///
-    /// Cost: the clock is read at the admission as well, and judging a failure or a slow call reads
+    /// Cost: the clock is read at the admission as well, and evaluating a failure or a slow call reads
     /// the window three times rather than twice.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{ManualClock, Monitor, Outcome, Policy, Ratio, Route};
+    /// use failover::{Monitor, Outcome, Policy, Ratio, Route};
+    /// use failover::clock::ManualClock;
     ///
     /// let policy = Policy::builder().slow_calls(Duration::from_secs(1), Ratio::HALF).build()?;
     /// let clock = ManualClock::new();
@@ -144,7 +146,7 @@ impl PolicyBuilder {
     ///     monitor.record(ticket, Outcome::Success);
     /// }
     /// assert_eq!(monitor.route(), Route::Fallback);
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn slow_calls(mut self, after: Duration, rate: Ratio) -> Self {
         self.0.trip.slow_calls = Some((after, rate));
@@ -177,8 +179,8 @@ impl PolicyBuilder {
     /// No call has a timer. Time is cut into quarters of `after`, and calls are known by the
     /// quarter in which they were admitted: one is stalled from `after` to `5/4 after` after its
     /// admission on, depending on where in its quarter it began, and never earlier. The first
-    /// admission of each thread in each quarter judges; so a trip needs no call to end, only one to
-    /// be made. A call of [`Monitor::admit`](crate::Monitor::admit) that trips goes to the fallback
+    /// admission of each thread in each quarter evaluates; so a trip needs no call to end, only one to
+    /// be made. A call of [`Monitor::admit`](crate::monitor::Monitor::admit) that trips goes to the fallback
     /// itself. Calls admitted before the last transition do not count.
     ///
     /// A dropped call, or ticket, is gone and no longer in flight. One that is leaked
@@ -192,7 +194,9 @@ impl PolicyBuilder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{ManualClock, Monitor, Policy, Route, StallLimit};
+    /// use failover::{Monitor, Policy, Route};
+    /// use failover::clock::ManualClock;
+    /// use failover::policy::StallLimit;
     ///
     /// let policy = Policy::builder()
     ///     .stalled_calls(Duration::from_secs(2), StallLimit::Calls(5))
@@ -203,7 +207,7 @@ impl PolicyBuilder {
     /// clock.advance(Duration::from_millis(2_500));
     /// assert!(monitor.admit().ticket().is_none());
     /// assert_eq!(monitor.route(), Route::Fallback);
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn stalled_calls(mut self, after: Duration, limit: StallLimit) -> Self {
         self.0.trip.stalled_calls = Some((after, limit));
@@ -229,7 +233,7 @@ impl PolicyBuilder {
     /// (0..1_000).for_each(|_| call(Outcome::Success));
     /// (0..51).for_each(|_| call(Outcome::Failure));
     /// assert_eq!(monitor.route(), Route::Fallback);
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn last_calls(mut self, calls: u32) -> Self {
         self.0.trip.last_calls = Some(calls);
@@ -242,13 +246,14 @@ impl PolicyBuilder {
     /// all are by default.
     ///
     /// This is about futures of the services. A ticket that is dropped is neutral always, since it
-    /// holds no clock: [`Monitor::abandon`](crate::Monitor::abandon) takes it instead.
+    /// holds no clock: [`Monitor::abandon`](crate::monitor::Monitor::abandon) takes it instead.
     ///
     /// Cost: the clock is read at the admission as well.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{ManualClock, Monitor, Policy};
+    /// use failover::{Monitor, Policy};
+    /// use failover::clock::ManualClock;
     ///
     /// let policy = Policy::builder().dropped_after(Duration::from_secs(4)).build()?;
     /// let clock = ManualClock::new();
@@ -257,7 +262,7 @@ impl PolicyBuilder {
     /// clock.advance(Duration::from_secs(5));
     /// monitor.abandon(ticket);
     /// assert_eq!(monitor.handle().snapshot().tally.failures, 1);
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn dropped_after(mut self, time: Duration) -> Self {
         self.0.trip.dropped_after = Some(time);
@@ -266,10 +271,10 @@ impl PolicyBuilder {
 
     /// Diverts no call: everything is evaluated, counted and told, and all calls go to the primary.
     ///
-    /// Events are [`Cause::WouldTrip`](crate::Cause::WouldTrip) and
-    /// [`Cause::WouldRevert`](crate::Cause::WouldRevert), and
-    /// [`Snapshot::advised`](crate::Snapshot::advised) says where calls would go. Between the two
-    /// the window begins anew and counts the primary's calls to be seen; they are not judged, as
+    /// Events are [`Cause::WouldTrip`](crate::event::Cause::WouldTrip) and
+    /// [`Cause::WouldRevert`](crate::event::Cause::WouldRevert), and
+    /// [`Snapshot::advised`](crate::snapshot::Snapshot::advised) says where calls would go. Between the two
+    /// the window begins anew and counts the primary's calls to be seen; they are not evaluated, as
     /// there would be none. A route that an operator forces is taken.
     ///
     /// ```
@@ -281,7 +286,7 @@ impl PolicyBuilder {
     /// }
     /// let snapshot = monitor.handle().snapshot();
     /// assert_eq!((snapshot.route, snapshot.advised), (Route::Primary, Route::Fallback));
-    /// # Ok::<(), failover::PolicyError>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn dry_run(mut self) -> Self {
         self.0.trip.dry_run = true;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use failover::{
-    Cause, Error, Event, FailoverHandle, FailoverLayer, ManualClock, Monitor, Policy, Rescue, Route,
-};
+use failover::clock::ManualClock;
+use failover::event::Cause;
+use failover::{Error, Event, FailoverHandle, FailoverLayer, Monitor, Policy, Rescue, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, counts};

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::thread;
 use std::time::Duration;
 
-use failover::{Clock, ManualClock, Moment, Monitor, Outcome, Policy, Route, StallLimit};
+use failover::clock::{Clock, ManualClock, Moment};
+use failover::policy::StallLimit;
+use failover::{Monitor, Outcome, Policy, Route};
 
 use crate::common::{SECOND, ratio};
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use failover::{Cause, Event, Outcome, Policy, PolicyBuilder, Probing, Route, State};
+use failover::event::Cause;
+use failover::policy::{PolicyBuilder, Probing};
+use failover::{Event, Outcome, Policy, Route, State};
 
 use crate::common::{SECOND, Watched, counts, ratio};
 
@@ -20,13 +22,13 @@ fn state(watched: &Watched) -> State {
 
 #[test]
 fn the_share_of_calls_to_the_primary_grows_from_the_first_to_all() {
-    let watched = watched(|p| p.gradual_return(ratio(1, 10), 90 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(1, 10), 90 * SECOND));
     watched.trip();
     watched.clock.advance(300 * SECOND);
     for tenths in 1..10 {
         let dealt = to_primary(&watched, 1_000);
         assert!(dealt.abs_diff(100 * tenths) <= 6, "{dealt} of 1000 at {tenths}/10");
-        assert_eq!(state(&watched), State::Returning);
+        assert_eq!(state(&watched), State::Ramping);
         watched.clock.advance(10 * SECOND);
     }
     assert_eq!(to_primary(&watched, 1_000), 1_000);
@@ -35,7 +37,7 @@ fn the_share_of_calls_to_the_primary_grows_from_the_first_to_all() {
 
 #[test]
 fn the_calls_of_a_share_are_spread_evenly_and_not_in_bursts() {
-    let watched = watched(|p| p.gradual_return(ratio(3, 10), 86_400 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(3, 10), 86_400 * SECOND));
     watched.trip();
     watched.clock.advance(300 * SECOND);
     let dealt: Vec<bool> = (0..1_000).map(|_| watched.monitor.admit().ticket().is_some()).collect();
@@ -51,7 +53,7 @@ fn the_calls_of_a_share_are_spread_evenly_and_not_in_bursts() {
 /// A strictly periodic order would deal all calls to one of them.
 #[test]
 fn of_two_callers_that_take_turns_each_gets_the_share() {
-    let watched = watched(|p| p.gradual_return(ratio(1, 2), 86_400 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(1, 2), 86_400 * SECOND));
     watched.trip();
     watched.clock.advance(300 * SECOND);
     let mut to_primary = [0_u32; 2];
@@ -63,10 +65,10 @@ fn of_two_callers_that_take_turns_each_gets_the_share() {
 
 #[test]
 fn a_primary_that_fails_again_while_calls_return_sends_all_to_the_fallback() {
-    let watched = watched(|p| p.gradual_return(ratio(1, 2), 60 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(1, 2), 60 * SECOND));
     watched.trip();
     watched.clock.advance(310 * SECOND);
-    while state(&watched) == State::Returning {
+    while state(&watched) == State::Ramping {
         if let Some(ticket) = watched.monitor.admit().ticket() {
             watched.monitor.record(ticket, Outcome::Failure);
         }
@@ -77,7 +79,7 @@ fn a_primary_that_fails_again_while_calls_return_sends_all_to_the_fallback() {
 
 #[test]
 fn calls_that_return_are_counted_and_the_window_begins_anew_when_all_have() {
-    let watched = watched(|p| p.gradual_return(ratio(1, 2), 30 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(1, 2), 30 * SECOND));
     watched.trip();
     watched.clock.advance(300 * SECOND);
     for _ in 0..10 {
@@ -95,15 +97,14 @@ fn calls_that_return_are_counted_and_the_window_begins_anew_when_all_have() {
 
 #[test]
 fn probing_comes_before_a_gradual_return() {
-    let watched = watched(|p| {
-        p.probing(Probing::new(1).successes(1)).gradual_return(ratio(0, 1), 60 * SECOND)
-    });
+    let watched =
+        watched(|p| p.probing(Probing::new(1).successes(1)).ramp_up(ratio(0, 1), 60 * SECOND));
     watched.trip();
     watched.clock.advance(300 * SECOND);
     let probe = watched.monitor.admit().ticket().unwrap();
     assert_eq!(state(&watched), State::Probing);
     watched.monitor.record(probe, Outcome::Success);
-    assert_eq!(state(&watched), State::Returning);
+    assert_eq!(state(&watched), State::Ramping);
     assert_eq!(to_primary(&watched, 100), 0);
     watched.clock.advance(60 * SECOND);
     assert_eq!(to_primary(&watched, 100), 100);
@@ -184,7 +185,7 @@ fn drawn_times_lie_within_their_share_differ_and_follow_from_the_seed() {
 }
 
 fn hint(seconds: u64) -> Outcome {
-    Outcome::FailureWithHint { retry_after: Duration::from_secs(seconds) }
+    Outcome::RetryAfter(Duration::from_secs(seconds))
 }
 
 fn fail_with(watched: &Watched, outcomes: impl IntoIterator<Item = Outcome>) -> Duration {
@@ -235,7 +236,7 @@ fn a_probes_hint_sets_the_next_time_on_the_fallback() {
 
 #[test]
 fn a_gradual_return_is_told_at_its_beginning_and_at_its_end() {
-    let watched = watched(|p| p.gradual_return(ratio(1, 2), 30 * SECOND));
+    let watched = watched(|p| p.ramp_up(ratio(1, 2), 30 * SECOND));
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&told);
     watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.cause));
@@ -244,16 +245,12 @@ fn a_gradual_return_is_told_at_its_beginning_and_at_its_end() {
     to_primary(&watched, 1);
     watched.clock.advance(30 * SECOND);
     to_primary(&watched, 1);
-    assert_eq!(
-        told.lock().unwrap()[1..],
-        [Cause::Returning { over: 30 * SECOND }, Cause::Reverted]
-    );
+    assert_eq!(told.lock().unwrap()[1..], [Cause::Ramping { over: 30 * SECOND }, Cause::Reverted]);
 }
 
 #[test]
 fn a_dry_run_would_come_back_at_once() {
-    let watched =
-        watched(|p| p.dry_run().probing(Probing::new(1)).gradual_return(ratio(1, 2), SECOND));
+    let watched = watched(|p| p.dry_run().probing(Probing::new(1)).ramp_up(ratio(1, 2), SECOND));
     (0..10).for_each(|_| watched.call(Outcome::Failure));
     assert_eq!(watched.snapshot().advised, Route::Fallback);
     watched.clock.advance(300 * SECOND);
@@ -277,8 +274,8 @@ fn senseless_ways_back_are_refused_by_their_name() {
     ] {
         refused(&move |p| p.probing(probing), "probing");
     }
-    refused(&|p| p.gradual_return(ratio(1, 1), SECOND), "gradual_return");
-    refused(&|p| p.gradual_return(ratio(1, 2), Duration::ZERO), "gradual_return");
+    refused(&|p| p.ramp_up(ratio(1, 1), SECOND), "ramp_up");
+    refused(&|p| p.ramp_up(ratio(1, 2), Duration::ZERO), "ramp_up");
     refused(&|p| p.growing(ratio(1, 1), 600 * SECOND, SECOND), "growing");
     refused(&|p| p.growing(ratio(2, 1), SECOND, SECOND), "growing");
     let too_long = Policy::LONGEST + Duration::from_nanos(1);

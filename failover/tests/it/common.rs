@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use failover::{
-    Admission, FailoverHandle, ManualClock, Monitor, Outcome, Policy, Ratio, Route, Snapshot,
-    Tally, Ticket,
-};
+use failover::clock::ManualClock;
+use failover::monitor::{Admission, Tally, Ticket};
+use failover::{FailoverHandle, Monitor, Outcome, Policy, Ratio, Route, Snapshot};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::{Cause, Condition, Event, Outcome, Policy, PolicyBuilder, Route, Tally};
+use failover::event::{Cause, Condition};
+use failover::monitor::Tally;
+use failover::policy::PolicyBuilder;
+use failover::{Event, Outcome, Policy, Route};
 
 use crate::common::{SECOND, Watched, counts, ratio};
 
@@ -145,7 +148,7 @@ fn monitors_of_different_policies_that_follow_one_another_do_not_mix() {
             Policy::builder().last_calls(10 + round % 5).build(),
             Policy::builder().last_calls(16).dry_run().build(),
             Policy::builder()
-                .stalled_calls(SECOND, failover::StallLimit::Calls(100))
+                .stalled_calls(SECOND, failover::policy::StallLimit::Calls(100))
                 .dropped_after(Duration::from_millis(5))
                 .build(),
         ];

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use failover::{Cause, Event, ManualClock, Monitor, Outcome, Policy, Route};
+use failover::clock::ManualClock;
+use failover::event::Cause;
+use failover::{Event, Monitor, Outcome, Policy, Route};
 
 use crate::common::{Watched, counts, ratio};
 

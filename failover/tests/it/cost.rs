@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use failover::{
-    Clock, FailoverLayer, Moment, Monitor, Outcome, Policy, Probing, Route, StallLimit, State,
-};
+use failover::clock::{Clock, Moment};
+use failover::policy::{Probing, StallLimit};
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Route, State};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, ratio};
@@ -124,7 +124,7 @@ fn no_phase_allocates_for_a_call() {
     let plain = Policy::builder;
     let ways_back = || {
         let probing = Probing::new(2).successes(3);
-        plain().probing(probing).gradual_return(ratio(1, 10), 60 * SECOND)
+        plain().probing(probing).ramp_up(ratio(1, 10), 60 * SECOND)
     };
     let all = || {
         let growing = ways_back().growing(ratio(2, 1), 600 * SECOND, 60 * SECOND);
@@ -191,7 +191,7 @@ fn lifetimes(name: &str, policy: Policy) {
         Some(_) => State::ALL.to_vec(),
         None => State::ALL
             .into_iter()
-            .filter(|state| !matches!(state, State::Probing | State::Returning))
+            .filter(|state| !matches!(state, State::Probing | State::Ramping))
             .collect(),
     };
     assert_eq!(seen, expected, "{name}");

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use failover::{FailoverLayer, Monitor, Policy, PolicyBuilder, Rescue, Route};
+use failover::policy::PolicyBuilder;
+use failover::{FailoverLayer, Monitor, Policy, Rescue, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, counts};

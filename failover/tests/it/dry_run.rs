@@ -4,7 +4,8 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use failover::{Cause, Condition, Event, FailoverLayer, Outcome, Policy, Route};
+use failover::event::{Cause, Condition};
+use failover::{Event, FailoverLayer, Outcome, Policy, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, counts};

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use failover::{Attached, Cause, Event, Events, Policy, Route};
+use failover::event::Cause;
+use failover::monitor::{Attached, Events};
+use failover::{Event, Policy, Route};
 
 use crate::common::Watched;
 

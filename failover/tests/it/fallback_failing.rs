@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use failover::{
-    Cause, Condition, Event, Failover, FailoverLayer, FallbackFailing, ManualClock, Outcome,
-    Policy, Probing, Rescue, Route, State, WatchedFallback,
-};
+use failover::clock::ManualClock;
+use failover::event::{Cause, Condition};
+use failover::policy::Probing;
+use failover::watched::{FallbackFailing, WatchedFallback};
+use failover::{Event, Failover, FailoverLayer, Outcome, Policy, Rescue, Route, State};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched, ratio};
@@ -36,8 +37,8 @@ impl Service<()> for Switch {
 
 type Service2 = Failover<
     Switch,
-    WatchedFallback<Switch, failover::ErrorIsFailure, ManualClock>,
-    failover::ErrorIsFailure,
+    WatchedFallback<Switch, failover::classify::ErrorsAsFailures, ManualClock>,
+    failover::classify::ErrorsAsFailures,
     ManualClock,
 >;
 
@@ -99,8 +100,8 @@ fn calls_go_back_early_when_the_fallback_fails_too_often_and_by_its_own_minimum(
 
 #[test]
 fn the_event_says_that_the_fallback_is_failing_and_what_its_window_held() {
-    let gradual = Policy::builder().gradual_return(ratio(1, 2), 60 * SECOND).build().unwrap();
-    for (policy, to) in [(Policy::default(), State::Primary), (gradual, State::Returning)] {
+    let gradual = Policy::builder().ramp_up(ratio(1, 2), 60 * SECOND).build().unwrap();
+    for (policy, to) in [(Policy::default(), State::Primary), (gradual, State::Ramping)] {
         let mut rig = rig(policy, FallbackFailing::GoBack);
         let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = std::sync::Arc::clone(&events);
@@ -189,12 +190,12 @@ fn a_stay_on_the_fallback_begins_with_an_empty_window_at_once() {
 
 #[test]
 fn going_back_early_is_gradual_where_the_policy_says_so() {
-    let policy = Policy::builder().gradual_return(ratio(1, 2), 60 * SECOND).build().unwrap();
+    let policy = Policy::builder().ramp_up(ratio(1, 2), 60 * SECOND).build().unwrap();
     let mut rig = rig(policy, FallbackFailing::GoBack);
     rig.trip();
     rig.fallback.0.set(true);
     rig.calls(10);
-    assert_eq!(rig.watched.snapshot().state, State::Returning);
+    assert_eq!(rig.watched.snapshot().state, State::Ramping);
 }
 
 #[test]

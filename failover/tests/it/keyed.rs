@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use failover::{Error, ManualClock, Outcome, Policy, Registry, Route};
+use failover::clock::ManualClock;
+use failover::monitor::KeyedMonitors;
+use failover::{Error, Outcome, Policy, Route};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// A request: the key, and whether the primary fails.
 type Request = (u32, bool);
 
-fn registry(capacity: usize) -> Registry<u32, ManualClock> {
-    Registry::with_clock(Policy::default(), capacity.try_into().unwrap(), ManualClock::new())
+fn registry(capacity: usize) -> KeyedMonitors<u32, ManualClock> {
+    KeyedMonitors::with_clock(Policy::default(), capacity.try_into().unwrap(), ManualClock::new())
 }
 
 fn key(request: &Request) -> u32 {

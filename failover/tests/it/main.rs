@@ -19,7 +19,7 @@ mod hard_won;
 mod http;
 mod keyed;
 mod last_calls;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "prometheus")]
 mod metrics;
 mod model;
 mod naive;

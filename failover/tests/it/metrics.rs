@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use failover::metrics::Metrics;
-use failover::{Clock, CoarseClock, FailoverLayer, FineClock, Monitor, Outcome, Policy, Rescue};
-use failover::{ManualClock, Route};
+use failover::Route;
+use failover::clock::ManualClock;
+use failover::clock::{Clock, CoarseClock, FineClock};
+use failover::prometheus::Metrics;
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Rescue};
 use prometheus_client::registry::Registry;
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched};
 
 /// What a scrape shows.
-pub(crate) fn page<K: Clock + std::fmt::Debug>(metrics: &Metrics<K>) -> String {
+pub(crate) fn page<Clk: Clock + std::fmt::Debug>(metrics: &Metrics<Clk>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics.clone()));
     let mut page = String::new();

@@ -5,10 +5,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::{
-    Cause, Event, ManualClock, Moment, Monitor, Outcome, Policy, PolicyBuilder, Probing, Ratio,
-    Route, StallLimit, Ticket,
-};
+use failover::clock::{ManualClock, Moment};
+use failover::event::Cause;
+use failover::monitor::Ticket;
+use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::{Event, Monitor, Outcome, Policy, Ratio, Route};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -46,9 +47,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         5 => Just(Outcome::Success),
         6 => Just(Outcome::Failure),
         1 => Just(Outcome::Ignored),
-        1 => (0_u64..300_000_000).prop_map(|nanos| Outcome::FailureWithHint {
-            retry_after: Duration::from_nanos(nanos),
-        }),
+        1 => (0_u64..300_000_000).prop_map(|nanos| Outcome::RetryAfter(Duration::from_nanos(nanos))),
     ]
 }
 
@@ -100,9 +99,10 @@ fn limit() -> impl Strategy<Value = StallLimit> {
 
 /// Ways back: each is there in half of the policies, and some are there together.
 fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
-    let probing = (1_u32..4, 1_u32..4, 1_u32..3, time(1)).prop_map(|(places, s, f, lease)| {
-        Probing::new(places).successes(s).failures(f).lease(lease)
-    });
+    let probing =
+        (1_u32..4, 1_u32..4, 1_u32..3, time(1)).prop_map(|(max_in_flight, s, f, lease)| {
+            Probing::new(max_in_flight).successes(s).failures(f).lease(lease)
+        });
     let growing = (1_u32..5, 1_u32..5, time(1))
         .prop_map(|(n, d, forget_after)| (Ratio::new(n + d, d).unwrap(), forget_after));
     let ways = (
@@ -117,7 +117,7 @@ fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
             policy = policy.probing(probing);
         }
         if let Some((first, over)) = gradual {
-            policy = policy.gradual_return(first, over);
+            policy = policy.ramp_up(first, over);
         }
         if let Some((factor, forget_after)) = growing {
             policy = policy.growing(factor, Duration::from_secs(1), forget_after);

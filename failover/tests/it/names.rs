@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use failover::{Cause, Event, FailoverLayer, Monitor, Outcome, Policy, Rescue, Route};
+use failover::event::Cause;
+use failover::{Event, FailoverLayer, Monitor, Outcome, Policy, Rescue, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched};

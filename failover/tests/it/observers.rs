@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use failover::{Cause, Event, Policy, Route};
+use failover::event::Cause;
+use failover::{Event, Policy, Route};
 
 use crate::common::{SECOND, Watched};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use failover::{Policy, PolicyBuilder, PolicyError, Probing, StallLimit};
+use failover::Policy;
+use failover::policy::{PolicyBuilder, PolicyError, Probing, StallLimit};
 
 use crate::common::{SECOND, ratio};
 
@@ -93,18 +94,18 @@ fn a_policy_says_what_it_was_built_with() {
     let (half, longest) = (ratio(1, 2), 3_600 * SECOND);
     let policy = Policy::builder()
         .probing(Probing::new(3))
-        .gradual_return(half, SECOND)
+        .ramp_up(half, SECOND)
         .growing(ratio(3, 2), longest, 60 * SECOND)
         .jitter(half, 7)
         .hints(SECOND, longest)
         .build()
         .unwrap();
     assert_eq!(policy.probing(), Some(Probing::new(3)));
-    assert_eq!(policy.gradual_return(), Some((half, SECOND)));
+    assert_eq!(policy.ramp_up(), Some((half, SECOND)));
     assert_eq!(policy.growing(), Some((ratio(3, 2), longest, 60 * SECOND)));
     assert_eq!(policy.jitter(), Some((half, 7)));
     assert_eq!(policy.hints(), Some((SECOND, longest)));
     let plain = Policy::default();
-    assert_eq!((plain.probing(), plain.gradual_return(), plain.growing()), (None, None, None));
+    assert_eq!((plain.probing(), plain.ramp_up(), plain.growing()), (None, None, None));
     assert_eq!((plain.jitter(), plain.hints()), (None, None));
 }

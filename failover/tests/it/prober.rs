@@ -6,7 +6,8 @@ use std::future::{Future, pending, ready};
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use failover::{Policy, Prober, Route, State};
+use failover::monitor::Prober;
+use failover::{Policy, Route, State};
 
 use crate::common::{SECOND, Watched};
 

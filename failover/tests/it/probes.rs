@@ -10,10 +10,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use failover::{
-    Cause, Clock, Event, FailoverLayer, ManualClock, Moment, Monitor, Outcome, Policy, Probing,
-    Route, Snapshot, State, Ticket,
-};
+use failover::clock::{Clock, ManualClock, Moment};
+use failover::event::Cause;
+use failover::monitor::Ticket;
+use failover::policy::Probing;
+use failover::{Event, FailoverLayer, Monitor, Outcome, Policy, Route, Snapshot, State};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched};
@@ -40,8 +41,8 @@ fn probe(watched: &Watched) -> Option<Ticket> {
 /// HARD-WON 17.
 #[test]
 fn n_probes_admit_at_most_n_calls_at_once_over_all_threads() {
-    for places in [1, 2, 5] {
-        let watched = probing(Probing::new(places).successes(1_000));
+    for max_in_flight in [1, 2, 5] {
+        let watched = probing(Probing::new(max_in_flight).successes(1_000));
         let barrier = Barrier::new(8);
         let held: Vec<Ticket> = thread::scope(|scope| {
             let joins: Vec<_> = (0..8)
@@ -54,7 +55,7 @@ fn n_probes_admit_at_most_n_calls_at_once_over_all_threads() {
                 .collect();
             joins.into_iter().flat_map(|join| join.join().unwrap()).collect()
         });
-        assert_eq!(held.len(), places as usize);
+        assert_eq!(held.len(), max_in_flight as usize);
         drop(held);
         assert!(probe(&watched).is_some());
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Error, Failover, FailoverHandle, FailoverLayer, ManualClock, Policy, Ratio, Route};
+use failover::clock::ManualClock;
+use failover::{Error, Failover, FailoverHandle, FailoverLayer, Policy, Ratio, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched};
@@ -78,7 +79,7 @@ impl Wake for Wakes {
 }
 
 struct Rig {
-    service: Failover<Mock, Mock, failover::ErrorIsFailure, ManualClock>,
+    service: Failover<Mock, Mock, failover::classify::ErrorsAsFailures, ManualClock>,
     watched: Watched,
     primary: Mock,
     fallback: Mock,
@@ -288,7 +289,7 @@ fn nothing_wakes_itself_while_it_waits() {
 #[test]
 fn a_busy_fallback_is_asked_once_by_a_call_that_is_dealt_to_it_while_calls_return() {
     let none = Ratio::new(0, 1).unwrap();
-    let policy = Policy::builder().gradual_return(none, 60 * SECOND).build().unwrap();
+    let policy = Policy::builder().ramp_up(none, 60 * SECOND).build().unwrap();
     let mut rig = rig_with(policy);
     rig.watched.trip();
     rig.watched.clock.advance(300 * SECOND);

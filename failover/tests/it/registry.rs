@@ -4,14 +4,18 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use failover::{Cause, Event, ManualClock, Monitor, Outcome, Policy, Probing, Registry, Route};
+use failover::clock::ManualClock;
+use failover::event::Cause;
+use failover::monitor::KeyedMonitors;
+use failover::policy::Probing;
+use failover::{Event, Monitor, Outcome, Policy, Route};
 
 use crate::common::SECOND;
 
-fn registry(capacity: usize) -> (Registry<u32, ManualClock>, ManualClock) {
+fn registry(capacity: usize) -> (KeyedMonitors<u32, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let capacity = NonZeroUsize::new(capacity).unwrap();
-    (Registry::with_clock(Policy::default(), capacity, clock.clone()), clock)
+    (KeyedMonitors::with_clock(Policy::default(), capacity, clock.clone()), clock)
 }
 
 fn call(monitor: &Monitor<ManualClock>, outcome: Outcome) {
@@ -19,11 +23,11 @@ fn call(monitor: &Monitor<ManualClock>, outcome: Outcome) {
     monitor.record(ticket, outcome);
 }
 
-fn fail(registry: &Registry<u32, ManualClock>, key: u32, calls: usize) {
+fn fail(registry: &KeyedMonitors<u32, ManualClock>, key: u32, calls: usize) {
     (0..calls).for_each(|_| call(&registry.monitor(&key), Outcome::Failure));
 }
 
-fn keys(registry: &Registry<u32, ManualClock>) -> Vec<u32> {
+fn keys(registry: &KeyedMonitors<u32, ManualClock>) -> Vec<u32> {
     let mut keys: Vec<_> = registry.handles().into_iter().map(|(key, _)| key).collect();
     keys.sort_unstable();
     keys
@@ -208,10 +212,10 @@ fn an_observer_may_use_the_registry() {
     assert_eq!((registry.policy().minimum_calls(), registry.unshared()), (7, 2));
 }
 
-fn with_policy(policy: Policy, capacity: usize) -> (Registry<u32, ManualClock>, ManualClock) {
+fn with_policy(policy: Policy, capacity: usize) -> (KeyedMonitors<u32, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let capacity = NonZeroUsize::new(capacity).unwrap();
-    (Registry::with_clock(policy, capacity, clock.clone()), clock)
+    (KeyedMonitors::with_clock(policy, capacity, clock.clone()), clock)
 }
 
 #[test]

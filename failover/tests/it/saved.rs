@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::{Cause, Event, Outcome, Policy, PolicyBuilder, Probing, Route, State};
+use failover::event::Cause;
+use failover::policy::{PolicyBuilder, Probing};
+use failover::{Event, Outcome, Policy, Route, State};
 
 use crate::common::{SECOND, Watched, counts, ratio};
 
@@ -194,14 +196,14 @@ fn probing_begins_anew_after_a_restart_and_what_the_probes_said_is_forgotten() {
 
 #[test]
 fn a_gradual_return_goes_on_with_the_share_of_then() {
-    let gradual = || policy(|p| p.gradual_return(ratio(0, 1), 100 * SECOND));
+    let gradual = || policy(|p| p.ramp_up(ratio(0, 1), 100 * SECOND));
     let old = Watched::new(gradual());
     old.trip();
     old.clock.advance(300 * SECOND);
     assert!(old.monitor.admit().ticket().is_none());
     old.clock.advance(20 * SECOND);
     let new = restarted_by(gradual(), &old, 30 * SECOND);
-    assert_eq!(new.snapshot().state, State::Returning);
+    assert_eq!(new.snapshot().state, State::Ramping);
     assert_eq!(new.snapshot().reverts_in, Some(50 * SECOND));
     let went = (0..100).filter(|_| new.monitor.admit().ticket().is_some()).count();
     assert_eq!(went, 50);
@@ -284,7 +286,7 @@ fn a_trip_that_was_rehearsed_diverts_nobody_after_a_restart() {
 #[cfg(feature = "serde")]
 mod written {
     use super::*;
-    use failover::Saved;
+    use failover::monitor::Saved;
 
     fn read(text: &str) -> Result<Saved, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
@@ -402,7 +404,7 @@ mod written {
     #[test]
     fn every_state_is_written_by_its_name() {
         let old = Watched::new(policy(|p| {
-            p.probing(Probing::new(1).successes(1)).gradual_return(ratio(0, 1), 100 * SECOND)
+            p.probing(Probing::new(1).successes(1)).ramp_up(ratio(0, 1), 100 * SECOND)
         }));
         let state = |old: &Watched| {
             let text = written(old);
@@ -425,7 +427,7 @@ mod written {
             states.push(state(&old));
         }
         let all =
-            ["primary", "fallback", "returning", "probing", "forced_primary", "forced_fallback"];
+            ["primary", "fallback", "ramping", "probing", "forced_primary", "forced_fallback"];
         assert_eq!(states, all);
     }
 
@@ -449,7 +451,7 @@ mod written {
             (r#""dry_run":false"#.to_owned(), "state"),
             (r#""state":"sideways""#.to_owned(), "`state`"),
             (r#""state":"fallback""#.to_owned(), "reverts_in_ns"),
-            (r#""state":"returning""#.to_owned(), "reverts_in_ns"),
+            (r#""state":"ramping""#.to_owned(), "reverts_in_ns"),
             (r#""state":"forced_fallback","reverts_in_ns":5"#.to_owned(), "reverts_in_ns"),
             (r#""state":"primary","reverts_in_ns":5"#.to_owned(), "reverts_in_ns"),
             (r#""state":"fallback","reverts_in_ns":63244800000000001"#.to_owned(), "reverts_in_ns"),
@@ -498,7 +500,7 @@ fn what_came_back_from_before_the_monitors_time_is_kept_by_a_swap() {
     new.succeed(1);
     new.handle().restore(&new.handle().save(), Duration::from_nanos(5_427_177));
     assert_eq!(new.tally().successes, 1);
-    new.clock.set(failover::Moment::from_nanos(1_234_567_891_234 + 5_044_550 - 392_683));
+    new.clock.set(failover::clock::Moment::from_nanos(1_234_567_891_234 + 5_044_550 - 392_683));
     new.handle().swap_policy(cut(7_753_112, 5));
     assert_eq!(new.tally().successes, 1);
 }

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover::{Cause, Condition, Event, Outcome, Policy, PolicyBuilder, Route};
+use failover::event::{Cause, Condition};
+use failover::policy::PolicyBuilder;
+use failover::{Event, Outcome, Policy, Route};
 
 use crate::common::{SECOND, Watched, counts, ratio};
 

@@ -8,9 +8,9 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
-use failover::{
-    Cause, Condition, Event, FailoverLayer, Outcome, Policy, PolicyBuilder, Route, StallLimit,
-};
+use failover::event::{Cause, Condition};
+use failover::policy::{PolicyBuilder, StallLimit};
+use failover::{Event, FailoverLayer, Outcome, Policy, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, ratio};

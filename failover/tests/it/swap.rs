@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use failover::{
-    Cause, Event, Monitor, Outcome, Policy, PolicyBuilder, Probing, Route, StallLimit, State,
-};
+use failover::event::Cause;
+use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::{Event, Monitor, Outcome, Policy, Route, State};
 
 use crate::common::{SECOND, Watched, counts, ratio};
 
@@ -375,7 +375,7 @@ fn calls_that_hang_already_are_not_seen_after_a_swap_and_those_to_come_are() {
 /// HARD-WON 17 and 20, as far as a swap goes.
 #[test]
 fn a_swap_while_probing_begins_the_way_back_anew_with_places_enough() {
-    let probing = |places| policy(|p| p.probing(Probing::new(places).successes(2)));
+    let probing = |max_in_flight| policy(|p| p.probing(Probing::new(max_in_flight).successes(2)));
     let watched = Watched::new(probing(2));
     watched.trip();
     watched.clock.advance(300 * SECOND);
@@ -401,17 +401,17 @@ fn a_swap_while_probing_begins_the_way_back_anew_with_places_enough() {
 
 #[test]
 fn calls_that_return_gradually_go_on_by_the_new_share_or_are_all_back() {
-    let gradual = |first| policy(|p| p.gradual_return(first, 60 * SECOND));
+    let gradual = |first| policy(|p| p.ramp_up(first, 60 * SECOND));
     for (next, state, to_primary) in [
-        (gradual(ratio(1, 2)), State::Returning, 50..90),
+        (gradual(ratio(1, 2)), State::Ramping, 50..90),
         (Policy::default(), State::Primary, 100..101),
-        (policy(|p| p.gradual_return(ratio(0, 1), SECOND).dry_run()), State::Primary, 100..101),
+        (policy(|p| p.ramp_up(ratio(0, 1), SECOND).dry_run()), State::Primary, 100..101),
     ] {
         let watched = Watched::new(gradual(ratio(0, 1)));
         watched.trip();
         watched.clock.advance(300 * SECOND);
         let _ = watched.monitor.admit();
-        assert_eq!(watched.snapshot().state, State::Returning);
+        assert_eq!(watched.snapshot().state, State::Ramping);
         watched.handle().swap_policy(next);
         assert_eq!(watched.snapshot().state, state);
         let went = (0..100).filter(|_| watched.monitor.admit().ticket().is_some()).count();

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use failover::{
-    Clock, CoarseClock, ManualClock, Moment, Monitor, Outcome, Policy, Route, TokioClock,
-    TokioTimer,
-};
+use failover::clock::{Clock, CoarseClock, ManualClock, Moment, TokioClock, TokioTimer};
+use failover::{Monitor, Outcome, Policy, Route};
 
 use crate::common::SECOND;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use failover::{FailoverLayer, Outcome, Policy, Route, TracingObserver};
+use failover::trace::TracingObserver;
+use failover::{FailoverLayer, Outcome, Policy, Route};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Level, Metadata, Subscriber, span};
 

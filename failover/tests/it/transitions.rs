@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use failover::{Admission, Outcome, Policy, Route};
+use failover::monitor::Admission;
+use failover::{Outcome, Policy, Route};
 
 use crate::common::{SECOND, Watched, counts};
 

@@ -6,7 +6,8 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use failover::{Classify, FailoverLayer, Outcome, Policy, Probing, Rescue, Route, StallLimit};
+use failover::policy::{Probing, StallLimit};
+use failover::{Classify, FailoverLayer, Outcome, Policy, Rescue, Route};
 use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, counts};

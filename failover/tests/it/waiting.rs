@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Failover, FailoverLayer, ManualClock, Policy, PolicyBuilder, Route, StallLimit};
+use failover::clock::ManualClock;
+use failover::policy::{PolicyBuilder, StallLimit};
+use failover::{Failover, FailoverLayer, Policy, Route};
 use tower::limit::ConcurrencyLimit;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -82,7 +84,7 @@ impl Wakes {
 }
 
 struct Rig {
-    service: Failover<Mock, Mock, failover::ErrorIsFailure, ManualClock>,
+    service: Failover<Mock, Mock, failover::classify::ErrorsAsFailures, ManualClock>,
     watched: Watched,
     primary: Mock,
     fallback: Mock,
@@ -343,7 +345,7 @@ fn a_service_that_waits_no_more_is_woken_by_no_deadline() {
 /// While calls return, a call is dealt once, however often it is polled.
 #[test]
 fn the_share_of_calls_that_return_is_one_of_calls_and_not_of_polls() {
-    let share = |p: PolicyBuilder| p.gradual_return(ratio(1, 10), 360 * 86_400 * SECOND);
+    let share = |p: PolicyBuilder| p.ramp_up(ratio(1, 10), 360 * 86_400 * SECOND);
     for busy in [0, 1, 2, 4] {
         for slow in ["primary", "fallback"] {
             let busy_for = |name| Mock::busy_for(name, if name == slow { busy } else { 0 });
@@ -370,7 +372,8 @@ fn a_service_goes_and_is_shared_between_threads_if_its_parts_are() {
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn all_workers_wait_in_tokio_and_go_on_when_time_says_so() {
-    use failover::{Monitor, TokioClock};
+    use failover::Monitor;
+    use failover::clock::TokioClock;
     use tower::Service as _;
 
     let stalls = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(2));

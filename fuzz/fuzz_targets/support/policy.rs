@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use failover::{Policy, PolicyBuilder, Probing, Ratio, StallLimit};
+use failover::{Policy, Ratio};
+use failover::policy::{PolicyBuilder, Probing, StallLimit};
 
 /// A policy, or the one that is there by default where the bytes make a contradictory one.
 pub(crate) fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
@@ -65,7 +66,7 @@ fn ways_back(bytes: &mut Unstructured<'_>, mut policy: PolicyBuilder) -> Result<
         policy = policy.probing(probing);
     }
     if bytes.arbitrary()? {
-        policy = policy.gradual_return(ratio(bytes)?, time(bytes, 1)?);
+        policy = policy.ramp_up(ratio(bytes)?, time(bytes, 1)?);
     }
     if bytes.arbitrary()? {
         let (above, denominator) = (bytes.int_in_range(1..=4)?, bytes.int_in_range(1..=4)?);

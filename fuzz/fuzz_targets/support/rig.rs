@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Error, ManualClock, Monitor, Policy, Route, State, Tally};
+use failover::{Error, Monitor, Policy, Route, State};
+use failover::clock::ManualClock;
+use failover::monitor::Tally;
 use tower::Service;
 
 use crate::mock::{End, Stage};
@@ -160,7 +162,7 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
         if snapshot.epoch != now || of != Some(now) {
             return;
         }
-        if matches!(snapshot.state, State::Primary | State::Returning | State::ForcedPrimary) {
+        if matches!(snapshot.state, State::Primary | State::Ramping | State::ForcedPrimary) {
             if self.counted.0 != now {
                 self.counted = (now, Tally::default());
             }
@@ -269,7 +271,7 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
         }
         self.clock.advance(policy.revert_after());
         let probes: Vec<_> = std::iter::from_fn(|| self.monitor.admit().ticket()).collect();
-        assert_eq!(probes.len(), probing.places as usize, "a place of a probe is lost");
+        assert_eq!(probes.len(), probing.max_in_flight as usize, "a place of a probe is lost");
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use failover::Clock;
+use failover::clock::Clock;
 use tower::Service;
 
 use crate::admin::{Journal, Kind};
@@ -18,25 +18,25 @@ use crate::telemetry::{Change, ClientErrors};
 
 /// A provider's service whose answers are watched.
 #[derive(Clone, Debug)]
-pub(super) struct Watched<S, K> {
+pub(super) struct Watched<S, Clk> {
     inner: S,
-    watch: Arc<Watch<K>>,
+    watch: Arc<Watch<Clk>>,
 }
 
 /// What the watching of both providers shares.
-pub(super) struct Watch<K> {
+pub(super) struct Watch<Clk> {
     pub(super) client_errors: Arc<ClientErrors>,
-    pub(super) clock: K,
+    pub(super) clock: Clk,
     pub(super) events: Arc<Journal>,
 }
 
-impl<S, K> Watched<S, K> {
-    pub(super) fn new(inner: S, watch: &Arc<Watch<K>>) -> Self {
+impl<S, Clk> Watched<S, Clk> {
+    pub(super) fn new(inner: S, watch: &Arc<Watch<Clk>>) -> Self {
         Self { inner, watch: Arc::clone(watch) }
     }
 }
 
-impl<S: Describe, K> Describe for Watched<S, K> {
+impl<S: Describe, Clk> Describe for Watched<S, Clk> {
     fn provider(&self) -> Provider {
         self.inner.provider()
     }
@@ -46,11 +46,11 @@ impl<S: Describe, K> Describe for Watched<S, K> {
     }
 }
 
-impl<S, K> Service<QuoteRequest> for Watched<S, K>
+impl<S, Clk> Service<QuoteRequest> for Watched<S, Clk>
 where
     S: Service<QuoteRequest, Response = Answer, Error = Failure> + Describe,
     S::Future: Send + 'static,
-    K: Clock,
+    Clk: Clock,
 {
     type Response = Answer;
     type Error = Failure;
@@ -67,7 +67,7 @@ where
     }
 }
 
-impl<K: Clock> Watch<K> {
+impl<Clk: Clock> Watch<Clk> {
     fn record(
         &self,
         provider: Provider,
@@ -105,7 +105,7 @@ impl<K: Clock> Watch<K> {
     }
 }
 
-impl<K> fmt::Debug for Watch<K> {
+impl<Clk> fmt::Debug for Watch<Clk> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watch").field("client_errors", &self.client_errors).finish_non_exhaustive()
     }

@@ -8,7 +8,9 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
-use failover::{Clock, FailoverHandle, Saved, State, Tally};
+use failover::clock::Clock;
+use failover::monitor::{Saved, Tally};
+use failover::{FailoverHandle, State};
 use humantime::format_duration;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
@@ -26,15 +28,15 @@ const WAITING: NonZeroUsize = NonZeroUsize::MIN;
 
 /// Saves where a failover stands.
 #[derive(Debug)]
-pub(super) struct Memory<K: Clock> {
-    handle: FailoverHandle<K>,
+pub(super) struct Memory<Clk: Clock> {
+    handle: FailoverHandle<Clk>,
     store: Store,
     /// The epoch and the counts that were saved last.
     last: Option<(u32, Tally)>,
 }
 
-impl<K: Clock> Memory<K> {
-    pub(super) fn new(handle: FailoverHandle<K>, store: Store) -> Self {
+impl<Clk: Clock> Memory<Clk> {
+    pub(super) fn new(handle: FailoverHandle<Clk>, store: Store) -> Self {
         Self { handle, store, last: None }
     }
 
@@ -122,7 +124,9 @@ impl<K: Clock> Memory<K> {
 mod tests {
     use super::*;
     use crate::store::StoreConfig;
-    use failover::{ManualClock, Monitor, Outcome, Policy, Probing};
+    use failover::clock::ManualClock;
+    use failover::policy::Probing;
+    use failover::{Monitor, Outcome, Policy};
 
     const ON_THE_FALLBACK: Duration = Duration::from_secs(300);
 

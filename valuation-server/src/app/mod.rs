@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use failover::{Clock, CoarseClock};
+use failover::clock::{Clock, CoarseClock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -64,10 +64,10 @@ const CLOSING: Duration = Duration::from_secs(10);
 
 /// The server, ready to run.
 #[derive(Debug)]
-pub struct App<K: Clock = CoarseClock> {
+pub struct App<Clk: Clock = CoarseClock> {
     listener: TcpListener,
     address: SocketAddr,
-    providers: Providers<K>,
+    providers: Providers<Clk>,
     store: Store,
     valuer: Valuer,
     limits: Limits,
@@ -150,7 +150,7 @@ impl App {
     }
 }
 
-impl<K: Clock> App<K> {
+impl<Clk: Clock> App<Clk> {
     /// As [`start`](App::start), with the failover on a clock of the caller's.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl<K: Clock> App<K> {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn start_on(config: &Config, clock: K) -> Result<Self, StartError> {
+    pub async fn start_on(config: &Config, clock: Clk) -> Result<Self, StartError> {
         let providers = Providers::new(config, clock)?;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -204,7 +204,7 @@ impl<K: Clock> App<K> {
 
     /// The providers and the switch between them.
     #[must_use]
-    pub fn providers(&self) -> &Providers<K> {
+    pub fn providers(&self) -> &Providers<Clk> {
         &self.providers
     }
 
@@ -222,7 +222,7 @@ impl<K: Clock> App<K> {
     /// Dropping the future cuts everything off. What was answered is stored.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended
     where
-        K: fmt::Debug,
+        Clk: fmt::Debug,
     {
         let draining = Arc::new(AtomicBool::new(false));
         let (stopped, stop) = oneshot::channel::<()>();
@@ -243,8 +243,8 @@ impl<K: Clock> App<K> {
         ended
     }
 
-    fn backstage(&self, draining: Arc<AtomicBool>) -> Backstage<K> {
-        let failovers = failover::metrics::Metrics::new();
+    fn backstage(&self, draining: Arc<AtomicBool>) -> Backstage<Clk> {
+        let failovers = failover::prometheus::Metrics::new();
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
             failovers,

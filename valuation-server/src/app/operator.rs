@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use failover::{Clock, Route};
+use failover::Route;
+use failover::clock::Clock;
 
 use super::switch::{Providers, provider};
 use crate::admin::{Check, Failover, Journal, Operated, Order, Refusal, View, Window};
@@ -15,14 +16,14 @@ use crate::telemetry::Metrics;
 
 /// All that operators reach.
 #[derive(Debug)]
-pub(super) struct Backstage<K: Clock> {
+pub(super) struct Backstage<Clk: Clock> {
     pub(super) store: Store,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
-    pub(super) providers: Arc<Providers<K>>,
+    pub(super) providers: Arc<Providers<Clk>>,
 }
 
-impl<K: Clock + fmt::Debug> Operated for Backstage<K> {
+impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
     fn readiness(&self) -> Vec<Check> {
         let database = self.store.trouble().map(|trouble| trouble.to_string());
         // Ordering: Relaxed. The flag stands for nothing but itself.
@@ -42,7 +43,7 @@ impl<K: Clock + fmt::Debug> Operated for Backstage<K> {
     }
 }
 
-impl<K: Clock + fmt::Debug> Failover for Providers<K> {
+impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
     fn name(&self) -> &'static str {
         Self::NAME
     }

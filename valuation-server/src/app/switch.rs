@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use failover::clock::{Clock, CoarseClock};
+use failover::policy::{PolicyBuilder, PolicyError, Probing};
+use failover::watched::{FallbackFailing, WatchedFallback};
 use failover::{
-    Clock, CoarseClock, Error, Event, FailoverHandle, FailoverLayer, FallbackFailing, Monitor,
-    Outcome, Policy, PolicyBuilder, PolicyError, Probing, Ratio, Rescue, Route, State,
-    WatchedFallback,
+    Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Policy, Ratio, Rescue, Route,
+    State,
 };
 use tower::{Layer, ServiceExt};
 
@@ -36,9 +38,9 @@ const HINTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// SuperCar as the primary and Premium as the fallback, each call audited.
 #[derive(Clone, Debug)]
-pub struct Providers<K: Clock = CoarseClock> {
-    layer: FailoverLayer<Fallback<K>, Judge, K>,
-    supercar: Audit<Watched<SuperCar, K>>,
+pub struct Providers<Clk: Clock = CoarseClock> {
+    layer: FailoverLayer<Fallback<Clk>, Judge, Clk>,
+    supercar: Audit<Watched<SuperCar, Clk>>,
     rescue: bool,
     /// The configuration whose policy is in force. Locked where an operator changes it or looks.
     config: Arc<Mutex<Config>>,
@@ -48,7 +50,7 @@ pub struct Providers<K: Clock = CoarseClock> {
 }
 
 /// Premium, with a window of its own.
-type Fallback<K> = WatchedFallback<Audit<Watched<Premium, K>>, Judge, K>;
+type Fallback<Clk> = WatchedFallback<Audit<Watched<Premium, Clk>>, Judge, Clk>;
 
 /// Which results speak against a provider.
 type Judge = fn(&Result<Quote, QuoteError>) -> Outcome;
@@ -90,7 +92,7 @@ impl RouteStatus {
     }
 }
 
-impl<K: Clock> Providers<K> {
+impl<Clk: Clock> Providers<Clk> {
     /// What the failover between them is called, on the admin pages and in the metrics.
     pub const NAME: &str = "valuations";
 
@@ -99,7 +101,7 @@ impl<K: Clock> Providers<K> {
     ///
     /// # Errors
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
-    pub fn new(config: &Config, clock: K) -> Result<Self, ProvidersError> {
+    pub fn new(config: &Config, clock: Clk) -> Result<Self, ProvidersError> {
         let policy = policy(config)?;
         let (deadline, transport) = (config.provider_timeout, &config.transport);
         let supercar = SuperCar::new(&config.supercar_url, deadline, transport)?;
@@ -209,7 +211,7 @@ impl<K: Clock> Providers<K> {
     }
 
     /// The operator's side of the failover.
-    pub(super) fn handle(&self) -> FailoverHandle<K> {
+    pub(super) fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
     }
 
@@ -245,8 +247,8 @@ fn policy(config: &Config) -> Result<Policy, PolicyError> {
         let lease = config.provider_timeout.saturating_add(PROBE_GRACE);
         policy = policy.probing(Probing::new(probes).successes(SUCCESSES).lease(lease));
     }
-    if let Some(over) = config.gradual_return {
-        policy = policy.gradual_return(FIRST_SHARE, over);
+    if let Some(over) = config.ramp_up {
+        policy = policy.ramp_up(FIRST_SHARE, over);
     }
     if let Some(after) = config.slow_call {
         policy = policy.slow_calls(after, config.slow_rate);
@@ -263,9 +265,7 @@ fn policy(config: &Config) -> Result<Policy, PolicyError> {
 fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
     match result {
         Err(QuoteError::Unavailable { code: ErrorCode::Local, .. }) => Outcome::Ignored,
-        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => {
-            Outcome::FailureWithHint { retry_after: *time }
-        }
+        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => Outcome::RetryAfter(*time),
         Err(QuoteError::Unavailable { retry_after: None, .. }) => Outcome::Failure,
         Err(QuoteError::NotAsked) => Outcome::Ignored,
         Ok(_) | Err(QuoteError::NotFound | QuoteError::Refused(_)) => Outcome::Success,
@@ -276,7 +276,7 @@ fn judge(result: &Result<Quote, QuoteError>) -> Outcome {
 fn outcome(result: &Result<Quote, QuoteError>) -> CallOutcome {
     match judge(result) {
         Outcome::Success => CallOutcome::Success,
-        Outcome::Failure | Outcome::FailureWithHint { .. } => CallOutcome::Failure,
+        Outcome::Failure | Outcome::RetryAfter(_) => CallOutcome::Failure,
         Outcome::Ignored => CallOutcome::Ignored,
     }
 }
@@ -310,7 +310,7 @@ fn field(error: &PolicyError) -> &'static str {
         PolicyError::Window { .. } | PolicyError::Buckets(_) => "window",
         PolicyError::RevertAfter(_) => "revert-after",
         PolicyError::Probing(_) => "probes",
-        PolicyError::GradualReturn { .. } => "gradual-return",
+        PolicyError::RampUp { .. } => "ramp-up",
         PolicyError::SlowerThan(_) => "slow-call",
         PolicyError::SlowRate(_) => "slow-rate",
         PolicyError::Hints { .. } => "follow-retry-after",

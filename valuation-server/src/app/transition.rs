@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use failover::{Cause, Condition, Event, Route, State, Tally};
+use failover::event::{Cause, Condition};
+use failover::monitor::Tally;
+use failover::{Event, Route, State};
 use humantime::format_duration;
 
 use super::switch::provider;
@@ -46,7 +48,7 @@ impl Transition {
                     "Premium is failing too ({held}), before its time is over; counts start from zero"
                 )
             }
-            Cause::Returning { over } => {
+            Cause::Ramping { over } => {
                 let (over, until) = (format_duration(*over), over_now(event.from));
                 format!("{until}; all calls in {over}; counts start from zero")
             }
@@ -87,7 +89,7 @@ fn held(condition: Condition, tally: Tally) -> String {
 fn over_now(before: State) -> &'static str {
     match before {
         State::Probing => "its probes succeeded",
-        State::Returning => "the gradual return is over",
+        State::Ramping => "the gradual return is over",
         _ => "the time on the fallback is over",
     }
 }
@@ -127,7 +129,7 @@ fn message(event: &Event) -> String {
         (State::Probing, _) => {
             format!("probing: a few calls at once go to SuperCar: {because}")
         }
-        (State::Returning, _) => {
+        (State::Ramping, _) => {
             format!("return: a growing share of calls goes to SuperCar: {because}")
         }
         (State::ForcedFallback, _) => format!(

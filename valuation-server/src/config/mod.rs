@@ -23,7 +23,9 @@ use crate::providers::{BaseUrl, DEFAULT_DEADLINE, HttpVersion, PremiumRange, Tra
 
 pub use capacity::{Capacity, Durability};
 pub use error::ConfigError;
-pub use failover::{Ratio, RatioError, StallLimit};
+pub use failover::Ratio;
+pub use failover::policy::StallLimit;
+pub use failover::ratio::RatioError;
 pub use secret::Secret;
 pub use setting::{Origin, Setting};
 
@@ -63,7 +65,7 @@ pub struct Config {
     /// all calls return. Default: none.
     pub probes: Option<u32>,
     /// How long until all calls have returned; `None` where they return at once. Default: none.
-    pub gradual_return: Option<Duration>,
+    pub ramp_up: Option<Duration>,
     /// The time beyond which a call to SuperCar is slow, below the deadline; `None` where none is.
     /// Default: none.
     pub slow_call: Option<Duration>,
@@ -200,7 +202,7 @@ impl Config {
             rescue: true,
             premium_range: PremiumRange::default(),
             probes: None,
-            gradual_return: None,
+            ramp_up: None,
             slow_call: None,
             slow_rate: Ratio::HALF,
             follow_retry_after: false,
@@ -246,7 +248,7 @@ impl Config {
             Setting::Rescue => self.rescue = rules::on_or_off(text)?,
             Setting::PremiumRange => self.premium_range = rules::premium_range(text)?,
             Setting::Probes => self.probes = rules::probes(text)?,
-            Setting::GradualReturn => self.gradual_return = rules::duration_or_off(text)?,
+            Setting::RampUp => self.ramp_up = rules::duration_or_off(text)?,
             Setting::SlowCall => self.slow_call = rules::slow_call(text, self.provider_timeout)?,
             Setting::SlowRate => self.slow_rate = rules::below_one(text)?,
             Setting::FollowRetryAfter => self.follow_retry_after = rules::on_or_off(text)?,

@@ -41,7 +41,7 @@ pub enum Setting {
     /// How many calls at once probe SuperCar when its time on the fallback is over.
     Probes,
     /// How long until all calls have returned to SuperCar.
-    GradualReturn,
+    RampUp,
     /// The time beyond which a call to SuperCar is slow.
     SlowCall,
     /// The share of slow calls that must be exceeded.
@@ -93,7 +93,7 @@ impl Setting {
         Self::Rescue,
         Self::PremiumRange,
         Self::Probes,
-        Self::GradualReturn,
+        Self::RampUp,
         Self::SlowCall,
         Self::SlowRate,
         Self::FollowRetryAfter,
@@ -119,7 +119,7 @@ impl Setting {
         Self::Window,
         Self::RevertAfter,
         Self::Probes,
-        Self::GradualReturn,
+        Self::RampUp,
         Self::SlowCall,
         Self::SlowRate,
         Self::FollowRetryAfter,
@@ -149,7 +149,7 @@ impl Setting {
             Self::Rescue => "rescue",
             Self::PremiumRange => "premium-range",
             Self::Probes => "probes",
-            Self::GradualReturn => "gradual-return",
+            Self::RampUp => "ramp-up",
             Self::SlowCall => "slow-call",
             Self::SlowRate => "slow-rate",
             Self::FollowRetryAfter => "follow-retry-after",
@@ -235,7 +235,7 @@ impl Setting {
             Self::Cache => "off, or a size with its unit, from 1KiB to 1024GiB, such as 64MiB",
             Self::Durability => "full or normal",
             Self::Probes => "a whole number from 0 (no probing) to 1000, such as 3",
-            Self::GradualReturn => {
+            Self::RampUp => {
                 "off, or a duration with its unit, from 1ms to 30days, such as 30s or 5m"
             }
             Self::SlowCall => {

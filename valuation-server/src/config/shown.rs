@@ -41,7 +41,7 @@ impl Config {
                 PremiumRange::Dealership => "dealership".to_owned(),
             },
             Setting::Probes => self.probes.unwrap_or(0).to_string(),
-            Setting::GradualReturn => or_off(self.gradual_return),
+            Setting::RampUp => or_off(self.ramp_up),
             Setting::SlowCall => or_off(self.slow_call),
             Setting::SlowRate => self.slow_rate.to_string(),
             Setting::FollowRetryAfter => on(self.follow_retry_after),

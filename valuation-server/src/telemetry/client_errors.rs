@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use failover::Moment;
+use failover::clock::Moment;
 
 use crate::domain::Provider;
 

@@ -22,7 +22,7 @@ use crate::valuer::Valuer;
 #[derive(Debug)]
 pub struct Sources {
     /// The failovers, as the library shows them.
-    pub failovers: failover::metrics::Metrics,
+    pub failovers: failover::prometheus::Metrics,
     /// Calls to the providers.
     pub calls: Arc<ProviderCalls>,
     /// Streaks of client errors of the providers.

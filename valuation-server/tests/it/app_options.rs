@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use failover::ManualClock;
+use failover::clock::ManualClock;
 use tower::ServiceExt;
 use valuation_server::app::{Providers, State};
 use valuation_server::config::{Config, Ratio, Setting, StallLimit};
@@ -84,7 +84,7 @@ async fn a_probe_that_fails_is_rescued_and_the_fallback_keeps_the_calls() {
 
 #[tokio::test]
 async fn a_gradual_return_spreads_a_growing_share_until_all_calls_are_back() {
-    let app = after_an_outage(&[(Setting::GradualReturn, "100s")]).await;
+    let app = after_an_outage(&[(Setting::RampUp, "100s")]).await;
     let heard = listen(&app.providers);
     app.supercar.set_fault(Fault::NONE);
     let mut before = 10;
@@ -96,7 +96,7 @@ async fn a_gradual_return_spreads_a_growing_share_until_all_calls_are_back() {
     };
     assert!((1..=3).contains(&share("A").await));
     let status = app.providers.status();
-    assert_eq!((status.provider, status.state), (Provider::SuperCar, State::Returning));
+    assert_eq!((status.provider, status.state), (Provider::SuperCar, State::Ramping));
     assert_eq!(status.reverts_in, seconds(100));
     app.advance(50);
     assert!((10..=12).contains(&share("B").await));
@@ -106,7 +106,7 @@ async fn a_gradual_return_spreads_a_growing_share_until_all_calls_are_back() {
     assert_eq!((status.state, status.calls, status.reverts_in), (State::Primary, 20, None));
     let returning = "the time on the fallback is over; all calls in 1m 40s; counts start from zero";
     let back = "the gradual return is over; counts start from zero";
-    let expected = [(State::Returning, returning.to_owned()), (State::Primary, back.to_owned())];
+    let expected = [(State::Ramping, returning.to_owned()), (State::Primary, back.to_owned())];
     assert_eq!(told(&heard), expected);
 }
 
@@ -253,7 +253,7 @@ fn a_policy_that_makes_no_sense_is_named_by_its_setting() {
     };
     for (setting, shown) in [
         ("probes", shown(|config| config.probes = Some(1_001))),
-        ("gradual-return", shown(|config| config.gradual_return = Some(Duration::ZERO))),
+        ("ramp-up", shown(|config| config.ramp_up = Some(Duration::ZERO))),
         ("slow-call", shown(|config| config.slow_call = Some(Duration::ZERO))),
         (
             "slow-rate",

@@ -45,7 +45,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.transport.http, HttpVersion::Http1);
     assert!(config.rescue);
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
-    assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
+    assert_eq!((config.probes, config.ramp_up, config.slow_call), (None, None, None));
     assert_eq!((config.slow_rate, config.follow_retry_after), (Ratio::HALF, false));
     let half = StallLimit::Share(Ratio::HALF);
     assert_eq!((config.stalled_calls, config.stalled_limit), (None, half));
@@ -76,7 +76,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::Rescue, "off"),
         (Setting::PremiumRange, "dealership"),
         (Setting::Probes, "4"),
-        (Setting::GradualReturn, "2m"),
+        (Setting::RampUp, "2m"),
         (Setting::SlowCall, "500ms"),
         (Setting::SlowRate, "25%"),
         (Setting::FollowRetryAfter, "on"),
@@ -122,7 +122,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert!(!config.rescue);
         assert_eq!(config.premium_range, PremiumRange::Dealership);
         assert_eq!(config.probes, Some(4));
-        assert_eq!(config.gradual_return, Some(Duration::from_secs(120)));
+        assert_eq!(config.ramp_up, Some(Duration::from_secs(120)));
         assert_eq!(config.slow_call, Some(Duration::from_millis(500)));
         assert_eq!(config.slow_rate, "1/4".parse().unwrap());
         assert!(config.follow_retry_after);
@@ -187,10 +187,10 @@ fn numbers_and_booleans_in_the_file_need_no_quotes_and_stay_exact() {
 #[test]
 fn a_flag_switches_off_what_the_file_asks_for() {
     let file = "probes = 3\ngradual-return = '1m'\nslow-call = '1s'\nfollow-retry-after = true\n";
-    let off = ["--probes", "0", "--gradual-return", "off", "--slow-call", "off"];
+    let off = ["--probes", "0", "--ramp-up", "off", "--slow-call", "off"];
     let flags = [&URLS[..], &off, &["--follow-retry-after", "off"]].concat();
     let config = serve_with_file(file, &flags).unwrap();
-    assert_eq!((config.probes, config.gradual_return, config.slow_call), (None, None, None));
+    assert_eq!((config.probes, config.ramp_up, config.slow_call), (None, None, None));
     assert!(!config.follow_retry_after);
 }
 
@@ -227,8 +227,8 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--premium-range", "private", "private-sale or dealership"),
         ("--probes", "1001", "from 0 (no probing) to 1000"),
         ("--probes", "-1", "from 0 (no probing) to 1000"),
-        ("--gradual-return", "0s", "off, or a duration with its unit, from 1ms"),
-        ("--gradual-return", "on", "off, or a duration with its unit, from 1ms"),
+        ("--ramp-up", "0s", "off, or a duration with its unit, from 1ms"),
+        ("--ramp-up", "on", "off, or a duration with its unit, from 1ms"),
         ("--slow-call", "2", "off, or a duration with its unit, from 1ms to below"),
         ("--slow-call", "5s", "below provider-timeout, such as 2s: calls end after 5s"),
         ("--slow-rate", "1", "nothing exceeds 1"),

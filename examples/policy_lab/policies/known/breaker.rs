@@ -12,7 +12,7 @@ pub(super) enum State {
     },
     /// So many probes may still begin.
     Probing {
-        places: u32,
+        max_in_flight: u32,
     },
 }
 
@@ -43,7 +43,7 @@ impl Breaker {
     pub(super) fn pass(&mut self) -> Option<Pass> {
         match &mut self.state {
             State::Primary => {}
-            State::Probing { places } if *places > 0 => *places -= 1,
+            State::Probing { max_in_flight } if *max_in_flight > 0 => *max_in_flight -= 1,
             State::Probing { .. } | State::Fallback { .. } => return None,
         }
         Some(Pass::Theirs(self.epoch))

@@ -29,7 +29,7 @@ impl Policy for Resilience4j {
     fn admit(&mut self, now: Millis) -> Option<Pass> {
         if self.breaker.is_due(now) {
             self.window.clear();
-            self.breaker.change(State::Probing { places: Self::PROBES });
+            self.breaker.change(State::Probing { max_in_flight: Self::PROBES });
         }
         self.breaker.pass()
     }
@@ -90,7 +90,7 @@ impl Polly {
 impl Policy for Polly {
     fn admit(&mut self, now: Millis) -> Option<Pass> {
         if self.breaker.is_due(now) {
-            self.breaker.change(State::Probing { places: 1 });
+            self.breaker.change(State::Probing { max_in_flight: 1 });
         }
         self.breaker.pass()
     }

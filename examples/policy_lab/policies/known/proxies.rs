@@ -34,7 +34,7 @@ impl Linkerd {
 impl Policy for Linkerd {
     fn admit(&mut self, now: Millis) -> Option<Pass> {
         if self.breaker.is_due(now) {
-            self.breaker.change(State::Probing { places: 1 });
+            self.breaker.change(State::Probing { max_in_flight: 1 });
         }
         self.breaker.pass()
     }

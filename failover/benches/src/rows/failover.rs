@@ -2,7 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use failover::{FailoverLayer, ManualClock, Monitor, Policy, PolicyBuilder, Ratio};
+use failover::{FailoverLayer, Monitor, Policy, Ratio};
+use failover::clock::ManualClock;
+use failover::policy::PolicyBuilder;
 use tower::{Layer, Service};
 
 use crate::peers::HOUR;

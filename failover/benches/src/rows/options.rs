@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use failover::metrics::Metrics;
-use failover::{
-    CoarseClock, FailoverLayer, FallbackFailing, FineClock, Monitor, Outcome, Policy,
-    PolicyBuilder, Probing, Registry, Rescue, StallLimit, TokioClock, TracingObserver,
-};
+use failover::prometheus::Metrics;
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Rescue};
+use failover::clock::{CoarseClock, FineClock, TokioClock};
+use failover::monitor::KeyedMonitors;
+use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::trace::TracingObserver;
+use failover::watched::FallbackFailing;
 use tower::Layer;
 
 use super::failover::{built, never, of, ratio};
@@ -48,7 +50,7 @@ fn recovering(policy: PolicyBuilder) -> PolicyBuilder {
         .jitter(ratio(1, 10), 1)
         .hints(SECOND, HOUR)
         .probing(Probing::new(3))
-        .gradual_return(ratio(1, 10), MINUTE)
+        .ramp_up(ratio(1, 10), MINUTE)
 }
 
 pub(super) fn on_the_primary() -> Vec<Row> {
@@ -66,7 +68,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             of(dropped(stalled(slow(policy()))))
         }),
         row("`dry_run`", way, || of(policy().dry_run())),
-        row("`growing`, `jitter`, `hints`, `probing`, `gradual_return`", way, || {
+        row("`growing`, `jitter`, `hints`, `probing`, `ramp_up`", way, || {
             of(recovering(policy()))
         }),
         row("`classify` by a closure", way, || {
@@ -97,15 +99,15 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             let metrics = Metrics::with(CoarseClock, [SECOND]);
             layer(fallback()).named("cost").metered(&metrics).layer(primary())
         }),
-        row("`Registry` of one key", way, || {
-            Registry::new(built(policy()), std::num::NonZeroUsize::MIN)
+        row("`KeyedMonitors` of one key", way, || {
+            KeyedMonitors::new(built(policy()), std::num::NonZeroUsize::MIN)
                 .layer(fallback(), |_: &bool| ())
                 .layer(primary())
         }),
     ]
 }
 
-fn watched() -> FailoverLayer<failover::WatchedFallback<impl crate::services::Plain>> {
+fn watched() -> FailoverLayer<failover::watched::WatchedFallback<impl crate::services::Plain>> {
     layer(fallback()).watch_fallback(Policy::default(), FallbackFailing::GoBack)
 }
 
@@ -156,8 +158,8 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
             };
             layer.classify(ignored).layer(primary())
         }),
-        row("`gradual_return`: half of the calls return", returned, move || {
-            of(forever().gradual_return(ratio(1, 2), 365 * DAY))
+        row("`ramp_up`: half of the calls return", returned, move || {
+            of(forever().ramp_up(ratio(1, 2), 365 * DAY))
         }),
     ]
 }

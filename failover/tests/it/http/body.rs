@@ -8,8 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use failover::http::{FaultyStatus, HttpBody, HttpClassify, HttpFailover, HttpFailoverLayer};
-use failover::{Classify, Error, ManualClock, Policy};
+use failover::clock::ManualClock;
+use failover::http::{
+    HttpBody, HttpClassify, HttpFailover, HttpFailoverLayer, ServerErrorsAsFailures,
+};
+use failover::{Classify, Error, Policy};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -117,7 +120,7 @@ impl Service<()> for Fallback {
 
 pub(super) type OurBody = HttpBody<Scripted, Full<Bytes>, ManualClock>;
 
-pub(super) struct Rig<H = FaultyStatus> {
+pub(super) struct Rig<H = ServerErrorsAsFailures> {
     pub(super) watched: Watched,
     pub(super) answer: Arc<Mutex<Answer>>,
     pub(super) service: HttpFailover<Primary, Fallback, H, ManualClock>,

@@ -255,7 +255,7 @@ async fn what_is_read_is_what_the_service_sent() {
 /// What the module's documentation says that a body costs.
 #[test]
 fn a_body_carries_96_bytes_at_most() {
-    use failover::CoarseClock;
+    use failover::clock::CoarseClock;
     use failover::http::HttpBody;
     let own = size_of::<Full<bytes::Bytes>>();
     let ours = size_of::<HttpBody<Full<bytes::Bytes>, Full<bytes::Bytes>, CoarseClock>>();

@@ -1,13 +1,13 @@
 //! gRPC: the code decides, wherever it stands.
 
-use failover::http::{FaultyStatus, GrpcCode, GrpcFailures, HttpClassify};
+use failover::http::{GrpcCode, GrpcErrorsAsFailures, HttpClassify, ServerErrorsAsFailures};
 use failover::{Classify, Outcome};
 use http::Response;
 
 use super::body::{Answer, Rig, Step, read, rig, scripted};
 
-fn grpc() -> HttpClassify<FaultyStatus> {
-    HttpClassify::new().grpc(GrpcFailures::default())
+fn grpc() -> HttpClassify<ServerErrorsAsFailures> {
+    HttpClassify::new().grpc(GrpcErrorsAsFailures::default())
 }
 
 fn with_trailers(rig: &mut Rig, code: Option<&'static str>) -> (u64, u64) {
@@ -82,7 +82,8 @@ fn a_failing_status_fails_whatever_the_code_says() {
 
 #[test]
 fn the_failing_codes_may_be_chosen() {
-    let failures = GrpcFailures::default().with(GrpcCode::Cancelled).without(GrpcCode::Unavailable);
+    let failures =
+        GrpcErrorsAsFailures::default().with(GrpcCode::Cancelled).without(GrpcCode::Unavailable);
     let mut rig = rig(HttpClassify::new().grpc(failures));
     assert_eq!(with_trailers(&mut rig, Some("1")), (1, 0));
     assert_eq!(with_trailers(&mut rig, Some("14")), (1, 1));

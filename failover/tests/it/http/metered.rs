@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use failover::http::{GrpcFailures, HttpClassify, HttpFailoverLayer};
-use failover::metrics::Metrics;
+use failover::http::{GrpcErrorsAsFailures, HttpClassify, HttpFailoverLayer};
+use failover::prometheus::Metrics;
 use failover::{Policy, Route};
 use http::Response;
 use tower::Layer;
@@ -22,7 +22,7 @@ fn a_metered_http_call_is_counted_as_it_is_recorded_and_lasts_until_its_body_has
     let answer = Arc::new(Mutex::new(with(&[])));
     let metrics = Metrics::with(watched.clock.clone(), [SECOND]);
     let layer = HttpFailoverLayer::with_monitor(Fallback, watched.monitor.clone())
-        .classify(HttpClassify::new().grpc(GrpcFailures::default()))
+        .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()))
         .named("rpc")
         .metered(&metrics);
     assert_eq!(layer.handle().name(), Some("rpc"));

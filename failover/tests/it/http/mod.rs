@@ -3,7 +3,7 @@
 mod body;
 mod end;
 mod grpc;
-#[cfg(feature = "metrics")]
+#[cfg(feature = "prometheus")]
 mod metered;
 mod route;
 mod status;

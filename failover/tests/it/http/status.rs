@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use failover::http::{FaultyStatus, HttpClassify};
+use failover::http::{HttpClassify, ServerErrorsAsFailures};
 use failover::{Classify, Error, FailoverLayer, Outcome, Policy, Rescue, Route};
 use http::{Response, StatusCode};
 use tower::Layer;
@@ -30,7 +30,7 @@ fn a_4xx_is_a_success_but_for_the_two_by_which_a_server_says_that_it_was_too_bus
 #[test]
 fn every_5xx_is_a_failure_and_every_other_status_below_400_a_success() {
     for status in 100..1_000 {
-        let outcome = FaultyStatus::outcome(StatusCode::from_u16(status).unwrap());
+        let outcome = ServerErrorsAsFailures::outcome(StatusCode::from_u16(status).unwrap());
         let failed = matches!(status, 408 | 429 | 500..=599);
         assert_eq!(outcome == Outcome::Failure, failed, "{status}");
         assert_ne!(outcome, Outcome::Ignored);
@@ -68,7 +68,7 @@ fn statuses_may_mean_what_you_say() {
     let classify = HttpClassify::by_status(|status| match status.as_u16() {
         401 => Outcome::Failure,
         503 => Outcome::Ignored,
-        _ => FaultyStatus::outcome(status),
+        _ => ServerErrorsAsFailures::outcome(status),
     });
     let mut rig = rig(classify);
     for (status, counts) in [(401, (1, 0)), (503, (1, 0)), (404, (1, 1)), (500, (2, 1))] {

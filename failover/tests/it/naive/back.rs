@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use failover::{Cause, Outcome};
+use failover::Outcome;
+use failover::event::Cause;
 
 use super::{Naive, Phase};
 
@@ -13,7 +14,7 @@ const MILLI: u128 = 1_000_000;
 pub(super) struct Back {
     /// The lease of each place: the epoch, and the millisecond at which it is over. A clock that never
     /// steps back gives no two the same.
-    places: Vec<Option<Lease>>,
+    max_in_flight: Vec<Option<Lease>>,
     successes: u32,
     failures: u32,
     /// Whether a trip was remembered, steps that the time has grown, and the millisecond at which calls
@@ -54,9 +55,9 @@ impl Naive {
             Phase::Fallback { deadline } => left(deadline)
                 .map_or(over, |left| Phase::Fallback { deadline: self.deadline(left) }),
             Phase::Probing => over,
-            Phase::Returning { deadline } => left(deadline)
-                .zip(self.policy.gradual_return())
-                .map_or(Phase::Primary, |(left, (_, over))| Phase::Returning {
+            Phase::Ramping { deadline } => left(deadline)
+                .zip(self.policy.ramp_up())
+                .map_or(Phase::Primary, |(left, (_, over))| Phase::Ramping {
                     deadline: self.deadline(left.min(over)),
                 }),
             phase => phase,
@@ -78,7 +79,7 @@ impl Naive {
     pub(super) fn end_of_time(&mut self) {
         let probes = self.policy.probing().is_some() && !self.policy.is_dry_run();
         if probes && matches!(self.phase, Phase::Fallback { .. }) {
-            self.back.places.clear();
+            self.back.max_in_flight.clear();
             (self.back.successes, self.back.failures) = (0, 0);
             self.begin(Phase::Probing, Cause::Probing);
         } else {
@@ -87,15 +88,15 @@ impl Naive {
     }
 
     fn come_back(&mut self) {
-        let returning = matches!(self.phase, Phase::Returning { .. });
+        let returning = matches!(self.phase, Phase::Ramping { .. });
         if !returning {
             self.back.back_at = self.now / MILLI;
         }
-        match self.policy.gradual_return() {
+        match self.policy.ramp_up() {
             _ if self.policy.is_dry_run() => self.begin(Phase::Primary, Cause::WouldRevert),
             Some((_, over)) if !returning => {
                 let deadline = self.deadline(over);
-                self.begin(Phase::Returning { deadline }, Cause::Returning { over });
+                self.begin(Phase::Ramping { deadline }, Cause::Ramping { over });
             }
             _ => self.begin(Phase::Primary, Cause::Reverted),
         }
@@ -122,19 +123,20 @@ impl Naive {
 
     pub(super) fn take_place(&mut self) -> Option<(usize, Lease)> {
         let probing = self.policy.probing().unwrap();
-        self.back.places.resize(usize::try_from(probing.places).unwrap(), None);
+        self.back.max_in_flight.resize(usize::try_from(probing.max_in_flight).unwrap(), None);
         let now = self.now / MILLI;
-        let place = self.back.places.iter().position(|h| h.is_none_or(|(_, ends)| ends <= now))?;
+        let place =
+            self.back.max_in_flight.iter().position(|h| h.is_none_or(|(_, ends)| ends <= now))?;
         let lease = (self.epoch, now + probing.lease.as_millis());
-        self.back.places[place] = Some(lease);
+        self.back.max_in_flight[place] = Some(lease);
         Some((place, lease))
     }
 
     pub(super) fn record_probe(&mut self, (place, lease): (usize, Lease), outcome: Outcome) {
-        if self.back.places[place] != Some(lease) {
+        if self.back.max_in_flight[place] != Some(lease) {
             return;
         }
-        self.back.places[place] = None;
+        self.back.max_in_flight[place] = None;
         if outcome == Outcome::Ignored {
             return;
         }
@@ -157,7 +159,7 @@ impl Naive {
     /// Where a call goes whose share is neither nothing nor all is not said here: it may go either way,
     /// and `to_primary` says which it went. (The unit tests of the ramp hold it to its share.)
     pub(super) fn deal(&self, deadline: u128, to_primary: bool) -> Dealt {
-        let (first, over) = self.policy.gradual_return().unwrap();
+        let (first, over) = self.policy.ramp_up().unwrap();
         let left = deadline.saturating_sub(self.now);
         let begins = left >= over.as_nanos();
         match to_primary {
@@ -169,7 +171,7 @@ impl Naive {
     }
 
     pub(super) fn hint(&mut self, outcome: Outcome) {
-        if let Outcome::FailureWithHint { retry_after } = outcome
+        if let Outcome::RetryAfter(retry_after) = outcome
             && self.policy.hints().is_some()
         {
             let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);

@@ -4,7 +4,10 @@ mod back;
 
 use std::time::Duration;
 
-use failover::{Cause, Condition, Outcome, Policy, Ratio, Route, StallLimit, State, Tally};
+use failover::event::{Cause, Condition};
+use failover::monitor::Tally;
+use failover::policy::StallLimit;
+use failover::{Outcome, Policy, Ratio, Route, State};
 
 use back::{Back, Dealt};
 
@@ -13,7 +16,7 @@ pub(crate) enum Phase {
     Primary,
     Fallback { deadline: u128 },
     Probing,
-    Returning { deadline: u128 },
+    Ramping { deadline: u128 },
     Forced(Route),
 }
 
@@ -148,7 +151,7 @@ impl Naive {
 
     /// Its state is saved, and restored so many nanoseconds later.
     pub(crate) fn restore(&mut self, elapsed: u128) {
-        let is_back = matches!(self.phase, Phase::Primary | Phase::Returning { .. });
+        let is_back = matches!(self.phase, Phase::Primary | Phase::Ramping { .. });
         let counting = self.route_in_phase() == Route::Primary && !self.is_due();
         let (mut ended, run) = match counting {
             true => (self.inside(), self.policy.consecutive_failures().map_or(0, |_| self.run())),
@@ -197,12 +200,12 @@ impl Naive {
             ended.drain(..ended.len().saturating_sub(calls as usize));
         }
         let counted = old.consecutive_failures().and(new.consecutive_failures());
-        let returns = new.gradual_return().is_some() && !new.is_dry_run();
+        let returns = new.ramp_up().is_some() && !new.is_dry_run();
         let rehearsal_ends = old.is_dry_run() && !new.is_dry_run();
         self.phase = match self.phase {
             Phase::Fallback { .. } if rehearsal_ends => Phase::Primary,
             Phase::Probing => Phase::Fallback { deadline: self.now / 1_000_000 * 1_000_000 },
-            Phase::Returning { .. } if !returns => Phase::Primary,
+            Phase::Ramping { .. } if !returns => Phase::Primary,
             phase => phase,
         };
         self.before = (ended.len(), counted.map_or(0, |_| run), 0);
@@ -241,7 +244,7 @@ impl Naive {
 
     pub(crate) fn is_due(&self) -> bool {
         match self.phase {
-            Phase::Fallback { deadline } | Phase::Returning { deadline } => self.now >= deadline,
+            Phase::Fallback { deadline } | Phase::Ramping { deadline } => self.now >= deadline,
             _ => false,
         }
     }
@@ -257,9 +260,9 @@ impl Naive {
             Phase::Fallback { .. } if !self.is_due() => State::Fallback,
             Phase::Fallback { .. } if policy.is_dry_run() => State::Primary,
             Phase::Fallback { .. } if policy.probing().is_some() => State::Probing,
-            Phase::Fallback { .. } if policy.gradual_return().is_some() => State::Returning,
-            Phase::Returning { .. } if !self.is_due() => State::Returning,
-            Phase::Fallback { .. } | Phase::Returning { .. } => State::Primary,
+            Phase::Fallback { .. } if policy.ramp_up().is_some() => State::Ramping,
+            Phase::Ramping { .. } if !self.is_due() => State::Ramping,
+            Phase::Fallback { .. } | Phase::Ramping { .. } => State::Primary,
         }
     }
 
@@ -268,7 +271,7 @@ impl Naive {
             Phase::Primary => Route::Primary,
             Phase::Fallback { .. } if self.policy.is_dry_run() => Route::Primary,
             Phase::Fallback { .. } | Phase::Probing => Route::Fallback,
-            Phase::Returning { .. } => Route::Primary,
+            Phase::Ramping { .. } => Route::Primary,
             Phase::Forced(route) => route,
         }
     }
@@ -311,14 +314,14 @@ impl Naive {
             Phase::Probing => Some(self.take_place()?),
             _ => None,
         };
-        if matches!(self.phase, Phase::Primary | Phase::Returning { .. }) {
+        if matches!(self.phase, Phase::Primary | Phase::Ramping { .. }) {
             self.looked = self.stall_tick();
         }
         if let Some(condition) = self.too_many_stalled() {
             self.trip(condition);
         }
         let dealt = match self.phase {
-            Phase::Returning { deadline } => self.deal(deadline, dealt),
+            Phase::Ramping { deadline } => self.deal(deadline, dealt),
             _ if probe.is_none() && self.route() == Route::Fallback => Dealt::Fallback,
             _ => Dealt::Primary,
         };
@@ -409,7 +412,7 @@ impl Naive {
     }
 
     fn trip(&mut self, condition: Condition) {
-        if !matches!(self.phase, Phase::Primary | Phase::Returning { .. }) {
+        if !matches!(self.phase, Phase::Primary | Phase::Ramping { .. }) {
             return;
         }
         let (tally, revert_after) = (self.window(), self.next_interval(true));
@@ -423,7 +426,7 @@ impl Naive {
 
     pub(crate) fn reverts_in(&self) -> Option<Duration> {
         match self.phase {
-            Phase::Fallback { deadline } | Phase::Returning { deadline } if deadline > self.now => {
+            Phase::Fallback { deadline } | Phase::Ramping { deadline } if deadline > self.now => {
                 Some(Duration::from_nanos(u64::try_from(deadline - self.now).unwrap()))
             }
             _ => None,

@@ -1,0 +1,224 @@
+//! Evaluating what was counted, and tripping.
+//!
+//! # Why no trip is missed
+//! A call counts first and is evaluated afterwards; between the two stands a `SeqCst` fence. Of two
+//! calls that are evaluated at the same time at least one therefore sees the other's count.
+//!
+//! Not every call needs to be evaluated. A fast success can raise neither the failure rate nor the
+//! share of slow calls; it can only make up the minimum of calls in a window that has more failures
+//! than the minimum may have. Such a window is marked armed in the phase, which every call reads
+//! anyway, and while it is, every call is evaluated. A call that opens a bucket is evaluated too, since the
+//! window slid and may have lost successes. So it costs a healthy window nothing, and:
+//!
+//! - if the window at rest exceeds a threshold and holds its minimum, the route is the fallback,
+//!   or the phase is armed and the very next call trips;
+//! - arming is set and taken away by whoever evaluated, and evaluated once more afterwards: two calls
+//!   that evaluated differently can't leave the wrong mark behind.
+//!
+//! # Why few failures are evaluated
+//! Whoever evaluates a window far below its threshold knows how many more failures can change nothing,
+//! whatever successes come, and grants a part of them to its own thread: *allowance*, in its shard.
+//! Failures that it covers are counted like successes, without a fence or a look at other threads'
+//! counts. A primary that begins to fail after a million successes is evaluated some dozens of times
+//! until it trips, and just before that each time.
+//!
+//! Whoever evaluates takes all that is granted for spent: `failures + allowance` is the most that the window
+//! can hold before somebody evaluates again, and where that is too many, the window is armed and its
+//! threads give back what they have. Allowance is evaluated once more after it was taken, behind another
+//! fence, and given back if others took too much at the same time; of all that took some, the last
+//! has seen the others'. It ends with the bucket that it was granted in, as the next one has to be
+//! evaluated when it is opened; until that bucket leaves the window it is taken for spent all the same.
+//!
+//! Consecutive failures need none of this: one word counts them, so that exactly one failure makes up
+//! the number, and the call that ended with it trips, whatever ends after it.
+//!
+//! Calls that hang end nothing. They are looked for by admissions: by the first of each thread in
+//! each bucket, as they can only become more when a bucket begins.
+//!
+//! # Why no trip is made twice
+//! A trip is a compare-and-swap of the phase, from the one that was evaluated to one of the next
+//! epoch. One thread wins it, and tells the observers.
+
+use crate::engine::Engine;
+use crate::engine::phase::{Epoch, Kind, Phase};
+use crate::engine::rules::Verdict;
+use crate::engine::sync::{Ordering, fence};
+use crate::engine::thread_id;
+use crate::event::{Cause, Condition};
+use crate::tally::Tally;
+
+/// Less allowance than this is not worth the second look that it takes.
+const LEAST_ALLOWANCE: u64 = if cfg!(failover_loom) { 2 } else { 4 };
+
+impl Engine {
+    /// Evaluates what the calls that ended say. `streak`: how many failures in a row the call that is
+    /// evaluated has made up.
+    #[cold]
+    pub(crate) fn evaluate(&self, epoch: Epoch, at: u64, streak: u64) {
+        let options = self.options();
+        if !options.rates() && !self.rules.is_too_long(streak) {
+            return;
+        }
+        let mut may_grant = true;
+        loop {
+            // Ordering: SeqCst. Of two threads that counted, each followed by this fence, at least
+            // one sees the other's count; likewise a count and a change of arming or of allowance.
+            fence(Ordering::SeqCst);
+            let phase = self.phase();
+            if phase.epoch() != epoch || !phase.is_evaluated() {
+                return;
+            }
+            let reading = self.window().latest(epoch, at, options.slow());
+            let verdict = match self.rules.evaluate(&reading.tally, streak) {
+                Verdict::Trip(_) => {
+                    let tally = self.window().confirm(epoch, reading.tally);
+                    match self.rules.evaluate(&tally, streak) {
+                        Verdict::Trip(condition) => {
+                            if self.trip(phase, at, condition, tally) {
+                                return;
+                            }
+                            continue;
+                        }
+                        // Calls are being counted meanwhile: the next one is evaluated in any case.
+                        _ => Verdict::Armed,
+                    }
+                }
+                verdict => verdict,
+            };
+            let headroom = match verdict {
+                Verdict::Calm { headroom } => headroom.checked_sub(reading.allowance),
+                _ => None,
+            };
+            if self.change_allowance(epoch, headroom, reading.threads, may_grant) {
+                may_grant = false;
+                continue;
+            }
+            let armed = headroom.is_none();
+            if phase.is_armed() == armed {
+                return;
+            }
+            // Whoever wins or loses this evaluates once more.
+            self.swap(phase, phase.with_armed(armed));
+        }
+    }
+
+    /// Grants this thread a part of the failures that the window can headroom, or takes back what it has
+    /// where none can be spared. True if that changed anything.
+    fn change_allowance(
+        &self,
+        epoch: Epoch,
+        headroom: Option<u64>,
+        threads: u64,
+        may_grant: bool,
+    ) -> bool {
+        // A thread that is ending counts for one call under a number that is another's next.
+        let Some(thread) = thread_id::number() else { return false };
+        let Some(has) = self.window().own_allowance(thread, epoch) else { return false };
+        let allowance = match headroom {
+            None if has > 0 => 0,
+            // Each thread may want as much, and there may be one that has not counted yet.
+            Some(headroom) if may_grant && has == 0 => match headroom / (threads + 1) {
+                0..LEAST_ALLOWANCE => return false,
+                allowance => allowance,
+            },
+            _ => return false,
+        };
+        self.window().grant(thread, epoch, allowance);
+        true
+    }
+
+    /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
+    pub(crate) fn look_for_stalled(&self, phase: Phase, at: u64) {
+        let Some(flights) = self.flights() else { return };
+        if !phase.is_evaluated()
+            || !thread_id::with(|thread| flights.tick(thread, phase.epoch(), at))
+        {
+            return;
+        }
+        let epoch = phase.epoch();
+        loop {
+            let phase = self.phase();
+            if phase.epoch() != epoch {
+                return;
+            }
+            let stalled = flights.stalled(epoch, at);
+            let Some(condition) = self.rules.evaluate_stalled(stalled) else { return };
+            let tally = self.window().tally(epoch, at, self.options().slow());
+            if self.trip(phase, at, condition, tally) {
+                return;
+            }
+        }
+    }
+
+    /// Sends calls to the fallback, or says that it would. False if another transition, or a change
+    /// of arming, came first.
+    fn trip(&self, phase: Phase, at: u64, condition: Condition, tally: Tally) -> bool {
+        let interval = self.recovery.rules().interval;
+        let revert_after = self.recovery.intervals.next(&interval, phase.epoch(), at, true);
+        let tripped = phase.until(Kind::Fallback, at, revert_after);
+        // Before the exchange, which fails if another policy came between.
+        let dry_run = self.options().dry_run();
+        let swapped = self.swap(phase, tripped);
+        if swapped {
+            self.recovery.intervals.tripped(&interval, at, true);
+            let cause = if dry_run {
+                Cause::WouldTrip { condition, tally, revert_after }
+            } else {
+                Cause::Tripped { condition, tally, revert_after }
+            };
+            self.announce(phase, tripped, cause);
+        }
+        swapped
+    }
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::engine::Began;
+    use crate::engine::window::Sample;
+    use crate::policy::Policy;
+
+    fn engine(minimum: u64) -> Engine {
+        let policy = Policy::builder().minimum_calls(minimum).build().expect("a sound policy");
+        Engine::new(&policy, Moment::default(), 4)
+    }
+
+    fn fail(engine: &Engine) {
+        engine.count(engine.phase().epoch(), Moment::default(), Began::UNKNOWN, true);
+    }
+
+    #[test]
+    fn a_thread_is_lent_its_part_of_what_can_be_spared_and_gives_it_back_where_none_can() {
+        let engine = engine(100);
+        let epoch = engine.phase().epoch();
+        let allowance = || thread_id::with(|thread| engine.window().own_allowance(thread, epoch));
+        fail(&engine);
+        // Of the 50 failures that the minimum may have, 49 are left, and there may be one thread more.
+        assert_eq!((allowance(), engine.phase().is_armed()), (Some(24), false));
+        engine.evaluate(epoch, 0, 0);
+        assert_eq!(allowance(), Some(24));
+        // Another thread uses the rest up, without evaluating.
+        let another = thread_id::with(|thread| if thread == 0 { 1 } else { 0 });
+        for _ in 0..26 {
+            let failure = Sample { failed: true, slow: false };
+            engine.window().count(another, epoch, 0, failure, |_| true);
+        }
+        engine.evaluate(epoch, 0, 0);
+        assert_eq!((allowance(), engine.phase().is_armed()), (Some(0), false));
+    }
+
+    #[test]
+    fn what_is_evaluated_of_an_epoch_that_is_over_changes_nothing() {
+        let engine = engine(10);
+        let over = engine.phase().epoch();
+        (0..9).for_each(|_| fail(&engine));
+        assert!(engine.phase().is_armed());
+        engine.force(crate::route::Route::Primary);
+        engine.release(Moment::default());
+        let phase = engine.phase();
+        engine.evaluate(over, 0, 0);
+        assert_eq!(engine.phase(), phase);
+    }
+}

@@ -1,0 +1,358 @@
+//! Every interleaving of two and three threads, by loom.
+//!
+//! `RUSTFLAGS="--cfg failover_loom" cargo test -p failover --lib --release engine::loom`
+
+mod allowance;
+mod conditions;
+mod sliding;
+mod waits;
+mod ways_back;
+
+use std::sync::Arc as StdArc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use loom::sync::Arc;
+use loom::thread;
+
+use crate::clock::Moment;
+use crate::engine::phase::{Epoch, Kind};
+use crate::engine::recovery::Admitted;
+use crate::engine::{Began, Engine};
+use crate::event::{Cause, Event};
+use crate::policy::{Policy, PolicyBuilder};
+use crate::route::Route;
+
+const REVERT: Duration = Duration::from_millis(5);
+
+/// A monitor in a loom model, whose time stands still unless said otherwise, and which counts its
+/// own transitions. (The counters are std's: loom need not interleave them.)
+struct Model {
+    engine: Arc<Engine>,
+    trips: StdArc<AtomicUsize>,
+    reverts: StdArc<AtomicUsize>,
+}
+
+impl Model {
+    fn new(threads: usize, minimum_calls: u64) -> Self {
+        let builder = Policy::builder().minimum_calls(minimum_calls);
+        Self::with(threads, builder.window(Duration::from_millis(2), 2))
+    }
+
+    fn with(threads: usize, builder: PolicyBuilder) -> Self {
+        let policy = builder.revert_after(REVERT).build().unwrap();
+        let engine = Arc::new(Engine::new(&policy, Moment::default(), threads));
+        let (trips, reverts) = (StdArc::default(), StdArc::default());
+        let (t, r): (StdArc<AtomicUsize>, StdArc<AtomicUsize>) =
+            (StdArc::clone(&trips), StdArc::clone(&reverts));
+        engine.observers.add(std::sync::Arc::new(move |event: &Event| {
+            let counter = match event.cause {
+                Cause::Tripped { .. } => &t,
+                Cause::Reverted => &r,
+                _ => return,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }));
+        Self { engine, trips, reverts }
+    }
+
+    fn trips(&self) -> usize {
+        self.trips.load(Ordering::Relaxed)
+    }
+
+    fn spawn(&self, calls: &'static [bool]) -> thread::JoinHandle<()> {
+        let engine = Arc::clone(&self.engine);
+        thread::spawn(move || calls.iter().for_each(|&failed| call(&engine, failed)))
+    }
+}
+
+/// As a [`EngineRef`](crate::monitor::EngineRef) admits.
+fn admitted(engine: &Engine, now: Moment) -> Admitted {
+    match engine.admit_at_once() {
+        Some(epoch) => Admitted { route: Route::Primary, epoch, probe: None },
+        None => engine.admit_by_time(now),
+    }
+}
+
+fn admit(engine: &Engine, at: u64) -> (Route, Epoch) {
+    let Admitted { route, epoch, .. } = admitted(engine, Moment::from_nanos(at));
+    (route, epoch)
+}
+
+/// One whole call, unless it goes to the fallback.
+fn call(engine: &Engine, failed: bool) {
+    let (route, epoch) = admit(engine, 0);
+    if route == Route::Primary && engine.counts(epoch) {
+        engine.count(epoch, Moment::default(), Began::UNKNOWN, failed);
+    }
+}
+
+/// Few preemptions find nearly all faults.
+fn model(check: impl Fn() + Sync + Send + 'static) {
+    preempted(2, check);
+}
+
+/// Three threads in all interleavings with one preemption; by `LOOM_MAX_PREEMPTIONS=2` with two,
+/// which takes many minutes.
+fn model_of_three(check: impl Fn() + Sync + Send + 'static) {
+    preempted(1, check);
+}
+
+fn preempted(times: usize, check: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // Where the environment says another number, that one holds.
+    builder.preemption_bound = builder.preemption_bound.or(Some(times));
+    builder.max_branches = 20_000;
+    builder.check(check);
+}
+
+const OK: bool = false;
+const FAIL: bool = true;
+
+#[test]
+fn no_count_is_lost_between_three_threads() {
+    model_of_three(|| {
+        let model = Model::new(3, 5);
+        let threads = [model.spawn(&[OK]), model.spawn(&[OK, OK])];
+        call(&model.engine, OK);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let tally = model.engine.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (0, 4));
+    });
+}
+
+#[test]
+fn no_failure_is_lost_between_two_threads() {
+    model(|| {
+        let model = Model::new(2, 5);
+        let thread = model.spawn(&[FAIL, OK]);
+        call(&model.engine, OK);
+        call(&model.engine, FAIL);
+        thread.join().unwrap();
+        let tally = model.engine.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (2, 2));
+        assert_eq!(model.trips(), 0);
+    });
+}
+
+/// HARD-WON 12 and 13: if the window at rest is over the threshold, the route is the fallback or
+/// becomes it with the very next call; and there was one trip.
+#[test]
+fn two_failures_at_once_make_one_trip_and_miss_none() {
+    model(|| {
+        let model = Model::new(2, 2);
+        let thread = model.spawn(&[FAIL]);
+        call(&model.engine, FAIL);
+        thread.join().unwrap();
+        call(&model.engine, OK);
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+#[test]
+fn three_threads_make_one_trip_and_miss_none() {
+    model_of_three(|| {
+        let model = Model::new(3, 3);
+        let threads = [model.spawn(&[FAIL]), model.spawn(&[FAIL])];
+        call(&model.engine, FAIL);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        call(&model.engine, OK);
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// The success that makes up the minimum of calls is not evaluated unless the window is armed: the
+/// mark must not be missed by two threads at once.
+#[test]
+fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
+    model(|| {
+        let model = Model::new(2, 4);
+        let thread = model.spawn(&[FAIL, FAIL]);
+        call(&model.engine, OK);
+        thread.join().unwrap();
+        // Two of three failed. The fourth call is a success, and trips: 2/4 would not exceed, so
+        // it is a failure's turn first in half of the histories; 3/4 does exceed in all.
+        call(&model.engine, FAIL);
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// Unease is set by one thread while another takes it away: the mark that stays is the right one.
+#[test]
+fn unease_set_and_taken_away_at_once_ends_right() {
+    model(|| {
+        let model = Model::new(2, 7);
+        // 3 failures are what the minimum may have, and 4 are too many unless 4 successes come.
+        call(&model.engine, FAIL);
+        call(&model.engine, FAIL);
+        let thread = model.spawn(&[OK]);
+        call(&model.engine, FAIL);
+        call(&model.engine, FAIL);
+        thread.join().unwrap();
+        assert!(model.engine.phase().is_armed());
+        call(&model.engine, OK);
+        assert_eq!(model.engine.phase().kind(), Kind::Primary);
+        // 4/7, made up by a success.
+        call(&model.engine, OK);
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+    });
+}
+
+/// HARD-WON 11: what was admitted before a transition changes nothing after it.
+#[test]
+fn a_late_result_is_not_counted_after_a_transition_that_runs_beside_it() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let (_, epoch) = admit(&model.engine, 0);
+        let engine = Arc::clone(&model.engine);
+        let thread = thread::spawn(move || {
+            if engine.counts(epoch) {
+                engine.count(epoch, Moment::default(), Began::UNKNOWN, true);
+            }
+        });
+        model.engine.reset();
+        let phase = model.engine.phase();
+        thread.join().unwrap();
+        let snapshot = model.engine.snapshot(Moment::default());
+        if model.trips() == 0 {
+            assert_eq!(model.engine.phase(), phase);
+            assert_eq!(snapshot.tally.calls(), 0);
+        }
+        // If the trip came first, the reset ended it.
+        assert_eq!(snapshot.route, Route::Primary);
+    });
+}
+
+#[test]
+fn two_admissions_after_the_deadline_make_one_revert() {
+    model(|| {
+        let model = Model::new(2, 1);
+        call(&model.engine, FAIL);
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        let after = 6_000_000;
+        let engine = Arc::clone(&model.engine);
+        let thread = thread::spawn(move || admit(&engine, after));
+        let mine = admit(&model.engine, after);
+        assert_eq!(mine, thread.join().unwrap());
+        assert_eq!(mine.0, Route::Primary);
+        assert_eq!(model.reverts.load(Ordering::Relaxed), 1);
+        assert_eq!(model.engine.snapshot(Moment::from_nanos(after)).tally.calls(), 0);
+    });
+}
+
+/// A forced route wins over a trip and over a revert that run beside it.
+#[test]
+fn a_forced_route_stands_whatever_runs_beside_it() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let thread = model.spawn(&[FAIL]);
+        model.engine.force(Route::Primary);
+        thread.join().unwrap();
+        assert_eq!(model.engine.phase().kind(), Kind::ForcedPrimary);
+        call(&model.engine, FAIL);
+        assert_eq!(model.engine.phase().kind(), Kind::ForcedPrimary);
+    });
+}
+
+fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
+    let length = Duration::from_millis(buckets.into());
+    let policy = Policy::builder().minimum_calls(minimum_calls).window(length, buckets);
+    let policy = policy.revert_after(REVERT).build().unwrap();
+    let swapped = model.engine.swap_policy(&policy, Moment::default());
+    model.engine.thawed(swapped);
+}
+
+/// HARD-WON 34: what was counted before a swap is there once afterwards; calls beside it may count
+/// for nothing, and never twice.
+#[test]
+fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
+    model(|| {
+        let model = Model::new(2, 5);
+        call(&model.engine, FAIL);
+        call(&model.engine, OK);
+        let thread = model.spawn(&[FAIL]);
+        // To fewer buckets: of a ring that grows, loom does not see the lock that publishes it.
+        swap(&model, 5, 1);
+        thread.join().unwrap();
+        let tally = model.engine.snapshot(Moment::default()).tally;
+        assert!((1..=2).contains(&tally.failures) && tally.successes == 1);
+    });
+}
+
+/// HARD-WON 12 and 13: the window is over the new threshold, whatever ends beside the swap.
+#[test]
+fn a_swap_that_trips_beside_a_call_trips_once() {
+    model(|| {
+        let model = Model::new(2, 5);
+        call(&model.engine, FAIL);
+        call(&model.engine, FAIL);
+        let thread = model.spawn(&[FAIL]);
+        swap(&model, 2, 2);
+        thread.join().unwrap();
+        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.trips(), 1);
+    });
+}
+
+/// What the old policy would have tripped on trips before the swap, or never.
+#[test]
+fn nothing_trips_by_the_old_policy_after_a_swap() {
+    model(|| {
+        let model = Model::new(2, 1);
+        let thread = model.spawn(&[FAIL]);
+        swap(&model, 5, 2);
+        let phase = model.engine.phase().with_armed(false);
+        thread.join().unwrap();
+        assert_eq!(model.engine.phase().with_armed(false), phase);
+        assert_eq!(model.trips(), usize::from(phase.kind() == Kind::Fallback));
+    });
+}
+
+/// A call that was under way before a swap counts once at most, and once if it ends after it.
+#[test]
+fn a_call_under_way_at_a_swap_never_counts_twice() {
+    model(|| {
+        let model = Model::new(2, 5);
+        let (_, early) = admit(&model.engine, 0);
+        let (_, late) = admit(&model.engine, 0);
+        let engine = Arc::clone(&model.engine);
+        let thread = thread::spawn(move || end(&engine, early));
+        swap(&model, 5, 1);
+        thread.join().unwrap();
+        end(&model.engine, late);
+        let tally = model.engine.snapshot(Moment::default()).tally;
+        assert!((1..=2).contains(&tally.failures), "{tally:?}");
+    });
+}
+
+/// HARD-WON 11: what was under way when a state is restored counts for nothing in it.
+#[test]
+fn a_call_beside_a_restore_changes_nothing_that_came_back() {
+    model(|| {
+        let model = Model::new(2, 5);
+        call(&model.engine, FAIL);
+        let saved = model.engine.save(Moment::default());
+        let (_, epoch) = admit(&model.engine, 0);
+        let engine = Arc::clone(&model.engine);
+        let thread = thread::spawn(move || end(&engine, epoch));
+        let restored = model.engine.restore(&saved, Duration::ZERO, Moment::default());
+        model.engine.thawed(restored);
+        thread.join().unwrap();
+        let tally = model.engine.snapshot(Moment::default()).tally;
+        assert_eq!((tally.failures, tally.successes), (1, 0));
+    });
+}
+
+/// A call of that epoch fails, as a ticket records it.
+fn end(engine: &Engine, epoch: Epoch) {
+    if let Some(epoch) = engine.counting(epoch) {
+        engine.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
+    }
+}

@@ -1,0 +1,99 @@
+//! What operators ask of a failover: to see it, and to send calls where they say.
+
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::engine::phase::{Kind, Phase};
+use crate::event::Cause;
+use crate::route::Route;
+use crate::snapshot::Snapshot;
+use crate::state::State;
+use crate::tally::Tally;
+
+impl Engine {
+    /// Sends all calls to one route until it is released. True if that changed anything.
+    pub(crate) fn force(&self, route: Route) -> bool {
+        let kind = match route {
+            Route::Primary => Kind::ForcedPrimary,
+            Route::Fallback => Kind::ForcedFallback,
+        };
+        self.transition(Cause::Forced, |phase| (phase.kind() != kind).then(|| phase.next(kind)))
+    }
+
+    /// Ends a forced route. True if there was one.
+    pub(crate) fn release(&self, now: Moment) -> bool {
+        let released = self.transition(Cause::Released, |phase| {
+            let forced = matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback);
+            forced.then(|| phase.next(Kind::Primary))
+        });
+        if released {
+            self.recovery.intervals.reverted(self.at(now));
+        }
+        released
+    }
+
+    /// Back to the primary with an empty window, whatever the phase was. Repeated trips are
+    /// forgotten.
+    pub(crate) fn reset(&self) {
+        self.recovery.intervals.forget();
+        self.transition(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
+    }
+
+    fn transition(&self, cause: Cause, step: impl Fn(Phase) -> Option<Phase>) -> bool {
+        loop {
+            let phase = self.settled();
+            let Some(next) = step(phase) else { return false };
+            if self.swap(phase, next) {
+                self.announce(phase, next, cause);
+                return true;
+            }
+        }
+    }
+
+    /// What is true now. After the deadline that is the primary and an empty window, whether or
+    /// not a call has made the revert yet.
+    pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
+        loop {
+            let (phase, at, options) = (self.settled(), self.at(now), self.options());
+            let (due, state) = self.state(phase, at);
+            let (route, epoch) = (self.route(phase), phase.epoch());
+            let counting = route == Route::Primary && !due;
+            let tally = if counting {
+                self.windows.at(options.slot()).tally(epoch, at, options.slow())
+            } else {
+                Tally::default()
+            };
+            let stalled = self.flights().filter(|_| counting).map(|f| f.stalled(epoch, at));
+            let run = if counting && options.consecutive() { self.streak.length(epoch) } else { 0 };
+            // The counts belong to the phase only if it still is the same.
+            if self.phase().with_armed(false) == phase.with_armed(false) {
+                return Snapshot {
+                    route: if due { state.route() } else { route },
+                    advised: if due { state.route() } else { phase.route() },
+                    state,
+                    forced: state.is_forced(),
+                    dry_run: options.dry_run(),
+                    tally,
+                    consecutive_failures: run,
+                    stalled_calls: stalled.map_or(0, |stalled| stalled.calls),
+                    reverts_in: phase.reverts_in(at).filter(|_| !due),
+                    epoch: epoch.number(),
+                };
+            }
+        }
+    }
+
+    /// Whether the time of a phase is over, and the state that it is in, or that the next admission
+    /// will bring about.
+    fn state(&self, phase: Phase, at: u64) -> (bool, State) {
+        let (rules, kind) = (self.recovery.rules(), phase.kind());
+        let due = phase.is_due(at);
+        let state = match kind {
+            Kind::Fallback if due && self.options().dry_run() => State::Primary,
+            Kind::Fallback if due && rules.probing.is_some() => State::Probing,
+            Kind::Fallback if due && rules.ramp.is_some() => State::Ramping,
+            Kind::Fallback | Kind::Ramping if due => State::Primary,
+            _ => State::of(kind),
+        };
+        (due, state)
+    }
+}

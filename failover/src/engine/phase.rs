@@ -1,0 +1,304 @@
+//! Which phase a monitor is in, packed so that one load reads it.
+//!
+//! ```text
+//!                                     trip
+//!      ┌───────────────────────────────┬──────────────────────────────────┐
+//!      ▼             time over         │    successes                     │
+//!   Fallback ─────────────────────► Probing ─────────► Ramping ───────► Primary
+//!      ▲                               │                   │   time over
+//!      └───────────────────────────────┴───────────────────┘
+//!              failures                       trip
+//!
+//!   without probing and gradual return: Fallback ──time over──► Primary
+//!   any ──force(Fallback)──► ForcedFallback ──release──► Primary
+//!   any ──force(Primary)───► ForcedPrimary ───release──► Primary
+//!   any ──swap of policy───► Frozen ───► the same, or what the new policy makes of it
+//! ```
+//!
+//! Every arrow is one compare-and-swap and begins a new epoch, so that of all the threads that saw
+//! a transition coming one makes it, and what was admitted before it changes nothing after it.
+
+use std::time::Duration;
+
+use crate::route::Route;
+
+/// One stretch between two transitions.
+///
+/// 20 bits, so that the phase fits one word; kept in a whole one, so that a ticket that is written
+/// word by word is read so as well, which a processor does far faster than half of a word. A result that comes so late that a million
+/// transitions lie between, neither more nor fewer, would be taken for a result of the running
+/// epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Epoch(u64);
+
+impl Epoch {
+    pub(crate) const BITS: u32 = 20;
+
+    /// From 0 to 2^20 − 1.
+    #[expect(clippy::cast_possible_truncation, reason = "20 bits fit")]
+    pub(crate) const fn number(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The epoch of that number, of which the lowest 20 bits count.
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number & ((1 << Self::BITS) - 1))
+    }
+
+    /// The epoch before this one.
+    const fn previous(self) -> Self {
+        Self::from_number(self.0.wrapping_sub(1))
+    }
+
+    /// How many epochs later than that one it is, modulo all.
+    pub(crate) const fn epochs_after(self, earlier: Self) -> u32 {
+        Self::from_number(self.0.wrapping_sub(earlier.0)).number()
+    }
+
+    const fn next(self) -> Self {
+        Self((self.0 + 1) & ((1 << Self::BITS) - 1))
+    }
+}
+
+/// The kinds of phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Calls go to the primary, and the window evaluates it.
+    Primary,
+    /// Calls go to the fallback until the deadline.
+    Fallback,
+    /// An operator sends calls to the primary. They are counted; nothing trips.
+    ForcedPrimary,
+    /// An operator sends calls to the fallback. No timer ends it.
+    ForcedFallback,
+    /// No service uses the monitor any more.
+    Retired,
+    /// Calls go to the fallback, but for a few that probe the primary.
+    Probing,
+    /// A share of the calls goes to the primary, and grows until the deadline. The window evaluates
+    /// it.
+    Ramping,
+    /// Another policy is being put in force, or a state restored. Calls go where they went before (to
+    /// the fallback while they were returning), and are admitted in the epoch before.
+    Frozen,
+}
+
+/// A phase, as one word: from the lowest bit, 3 bits of kind, 1 of arming, 20 of epoch, 40 of
+/// deadline in milliseconds since the monitor's origin, which last 34 years.
+///
+/// Armed is a primary phase in which the rate exceeds the threshold and only the minimum of calls
+/// is missing: then every call has to be evaluated, the successes too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Phase(u64);
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+impl Phase {
+    const KIND: u64 = 0b111;
+    const ARMED: u64 = 0b1000;
+    const EPOCH_AT: u32 = 4;
+    const DEADLINE_AT: u32 = 24;
+    const LAST_DEADLINE: u64 = (1 << (64 - Self::DEADLINE_AT)) - 1;
+
+    /// The first epoch of a new monitor, on the primary.
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// On the primary, in the epoch of that number.
+    #[cfg(test)]
+    pub(crate) const fn of_epoch(number: u64) -> Self {
+        Self((Epoch::from_number(number).number() as u64) << Self::EPOCH_AT)
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) const fn kind(self) -> Kind {
+        match self.0 & Self::KIND {
+            0 => Kind::Primary,
+            1 => Kind::Fallback,
+            2 => Kind::ForcedPrimary,
+            3 => Kind::ForcedFallback,
+            5 => Kind::Probing,
+            6 => Kind::Ramping,
+            7 => Kind::Frozen,
+            _ => Kind::Retired,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_armed(self) -> bool {
+        self.0 & Self::ARMED != 0
+    }
+
+    #[inline]
+    pub(crate) const fn epoch(self) -> Epoch {
+        Epoch::from_number(self.0 >> Self::EPOCH_AT)
+    }
+
+    /// The epoch that a call is admitted in: while the phase is frozen, one that is over, so
+    /// that the call counts for nothing.
+    pub(crate) const fn admits_in(self) -> Epoch {
+        if matches!(self.kind(), Kind::Frozen) { self.epoch().previous() } else { self.epoch() }
+    }
+
+    /// The route of a call in this phase, as long as no deadline has passed.
+    #[inline]
+    pub(crate) const fn route(self) -> Route {
+        match self.kind() {
+            Kind::Primary | Kind::ForcedPrimary | Kind::Ramping | Kind::Retired => Route::Primary,
+            Kind::Fallback | Kind::ForcedFallback | Kind::Probing => Route::Fallback,
+            Kind::Frozen if self.0 >> Self::DEADLINE_AT == 0 => Route::Primary,
+            Kind::Frozen => Route::Fallback,
+        }
+    }
+
+    /// Whether calls go to the primary, whatever the time is: one test of two bits.
+    #[inline]
+    pub(crate) const fn is_timeless_primary(self) -> bool {
+        const TIMED_OR_FALLBACK: u64 = 0b101;
+        const _: () = {
+            assert!((Kind::Primary as u64 | Kind::ForcedPrimary as u64) & TIMED_OR_FALLBACK == 0);
+            assert!(Kind::Fallback as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::ForcedFallback as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Retired as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Probing as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Ramping as u64 & TIMED_OR_FALLBACK != 0);
+            assert!(Kind::Frozen as u64 & TIMED_OR_FALLBACK != 0);
+        };
+        self.0 & TIMED_OR_FALLBACK == 0
+    }
+
+    /// Whether the window evaluates the calls of this phase.
+    #[inline]
+    pub(crate) const fn is_evaluated(self) -> bool {
+        matches!(self.kind(), Kind::Primary | Kind::Ramping)
+    }
+
+    /// Whether the time of the phase is over. `at`: nanoseconds since the monitor's origin.
+    #[inline]
+    pub(crate) const fn is_due(self, at: u64) -> bool {
+        self.has_deadline() && at >= self.deadline_nanos()
+    }
+
+    const fn has_deadline(self) -> bool {
+        matches!(self.kind(), Kind::Fallback | Kind::Ramping)
+    }
+
+    /// How long until the revert; `None` where no timer runs.
+    pub(crate) fn reverts_in(self, at: u64) -> Option<Duration> {
+        self.has_deadline().then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
+    }
+
+    const fn deadline_nanos(self) -> u64 {
+        (self.0 >> Self::DEADLINE_AT).saturating_mul(NANOS_PER_MILLI)
+    }
+
+    /// The same phase, armed or not.
+    pub(crate) const fn with_armed(self, armed: bool) -> Self {
+        Self(if armed { self.0 | Self::ARMED } else { self.0 & !Self::ARMED })
+    }
+
+    /// The phase after this one: of that kind, in the next epoch, without a deadline.
+    pub(crate) const fn next(self, kind: Kind) -> Self {
+        Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
+    }
+
+    /// Held still in the next epoch, with calls on that route. The place of the deadline says which.
+    pub(crate) const fn frozen(self, route: Route) -> Self {
+        let fallback = matches!(route, Route::Fallback) as u64;
+        Self(self.next(Kind::Frozen).0 | fallback << Self::DEADLINE_AT)
+    }
+
+    /// After a phase that was frozen: one of the kind, and with the deadline, of that one.
+    pub(crate) const fn thaw(self, before: Self) -> Self {
+        let deadline = before.0 & (u64::MAX << Self::DEADLINE_AT);
+        Self(self.next(before.kind()).0 | deadline)
+    }
+
+    /// Of that kind, in the next epoch, with its time over at `at`.
+    pub(crate) fn due(self, kind: Kind, at: u64) -> Self {
+        let deadline = (at / NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+        Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
+    }
+
+    /// Of that kind, in the next epoch, for `time` from `at` on, rounded up to the millisecond.
+    pub(crate) fn until(self, kind: Kind, at: u64, time: Duration) -> Self {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let deadline = at.saturating_add(time).div_ceil(NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+        Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_the_word_do_not_touch() {
+        let tripped =
+            Phase::FIRST.with_armed(true).until(Kind::Fallback, 1, Duration::from_millis(5));
+        assert_eq!(tripped.kind(), Kind::Fallback);
+        assert_eq!(tripped.epoch().number(), 1);
+        assert!(!tripped.is_armed());
+        assert_eq!(tripped.reverts_in(1_000_000), Some(Duration::from_millis(5)));
+        let last = tripped.until(Kind::Fallback, u64::MAX, Duration::MAX);
+        assert_eq!((last.kind(), last.epoch().number()), (Kind::Fallback, 2));
+        let most = Duration::from_millis((1 << 40) - 1);
+        assert_eq!(last.reverts_in(0), Some(most));
+        assert_eq!(tripped.due(Kind::Fallback, u64::MAX).reverts_in(0), Some(most));
+    }
+
+    #[test]
+    fn unease_is_set_and_taken_away_however_often_it_was() {
+        let armed = Phase::FIRST.with_armed(true);
+        assert!(armed.is_armed());
+        assert_eq!(armed.with_armed(true), armed);
+        assert_eq!(armed.with_armed(false), Phase::FIRST);
+        assert_eq!(Phase::FIRST.with_armed(false), Phase::FIRST);
+    }
+
+    #[test]
+    fn what_is_frozen_keeps_the_route_and_admits_in_the_epoch_before() {
+        for (kind, route) in [(Kind::Primary, Route::Primary), (Kind::Fallback, Route::Fallback)] {
+            let before = Phase::FIRST.until(kind, 0, Duration::from_millis(5));
+            let still = before.frozen(route);
+            assert_eq!((still.kind(), still.route()), (Kind::Frozen, route));
+            assert_eq!((still.epoch().number(), still.admits_in()), (2, before.epoch()));
+            assert!(!still.is_evaluated() && !still.is_timeless_primary());
+            assert_eq!((still.is_due(u64::MAX), still.reverts_in(0)), (false, None));
+            let resumed = still.thaw(before);
+            assert_eq!((resumed.kind(), resumed.epoch().number()), (kind, 3));
+            assert_eq!(
+                (resumed.admits_in(), resumed.deadline_nanos()),
+                (resumed.epoch(), 5_000_000)
+            );
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_rounded_up_to_the_millisecond() {
+        let tripped = Phase::FIRST.until(Kind::Fallback, 1, Duration::from_millis(5));
+        assert!(!tripped.is_due(5_999_999));
+        assert!(tripped.is_due(6_000_000));
+    }
+
+    #[test]
+    fn the_epoch_comes_round_without_touching_the_rest() {
+        let epochs = 1 << Epoch::BITS;
+        // Miri takes its time: there the last hundred of them.
+        let begun = if cfg!(miri) { epochs - 100 } else { 0 };
+        let mut phase = Phase::of_epoch(begun);
+        for _ in begun..epochs {
+            assert_eq!((phase.is_armed(), phase.has_deadline()), (false, false));
+            phase = phase.next(Kind::ForcedFallback);
+        }
+        assert_eq!(phase.epoch(), Phase::FIRST.epoch());
+        assert_eq!(phase.kind(), Kind::ForcedFallback);
+    }
+}

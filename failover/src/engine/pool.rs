@@ -1,0 +1,234 @@
+//! Where cores come from and go to.
+//!
+//! The future of a call needs the shared state until it ends, and it may outlive the service. Behind a
+//! reference count each call would pay two atomic read-modify-writes, 11 ns alone and far more
+//! where threads share one count: more than all the rest of a call together. So it is
+//! allocated once and never freed: a future holds it by plain `&'static`. When the last service,
+//! handle and monitor that use it are gone it comes back here, and serves the next monitor.
+//!
+//! Memory is therefore bounded by the greatest number of monitors of each shape that were alive at
+//! once, as it is with an allocator, except that it does not go back to the system. After half a
+//! million transitions all that was counted in a state is erased, so that no later epoch of the same
+//! number meets it. A call that ends after its state came back carries an epoch that is over, and its
+//! result changes nothing for the next user. Only one that has made a transition, and is suspended
+//! before it announces it until the state has a next user, announces it to that user's observers.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::mem;
+use std::num::NonZero;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::engine::saved::Saved;
+use crate::policy::Policy;
+
+static RETURNED: Mutex<Returned> = Mutex::new(Returned::new());
+
+/// By their shape, so that a state for a policy is found without a look at the others.
+type Returned = BTreeMap<Shape, Vec<&'static Engine>>;
+
+/// What decides how much memory a state is made with. One whose policy was swapped may have more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    buckets: u32,
+    last_calls: u32,
+    probes: u32,
+    stalled_calls: bool,
+}
+
+impl Shape {
+    fn of(policy: &Policy) -> Self {
+        let last_calls = policy.last_calls().map_or(0, u32::next_power_of_two);
+        Self {
+            buckets: if last_calls == 0 { policy.buckets() } else { 0 },
+            last_calls,
+            probes: policy.probing().map_or(0, |probing| probing.max_in_flight),
+            stalled_calls: policy.stalled_calls().is_some(),
+        }
+    }
+}
+
+/// The use of a shared state. Services, handles and monitors share it; futures don't hold it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    engine: &'static Engine,
+    /// Of the policy that the state was made for.
+    shape: Shape,
+    policy: Mutex<Policy>,
+    name: OnceLock<Cow<'static, str>>,
+}
+
+impl Lease {
+    /// A state for a policy: one that came back, or a new one.
+    pub(crate) fn take(policy: Policy, origin: Moment) -> Self {
+        let shape = Shape::of(&policy);
+        let returned = returned().get_mut(&shape).and_then(Vec::pop);
+        let engine = match returned {
+            Some(engine) => {
+                engine.renew(&policy, origin);
+                engine
+            }
+            None => Box::leak(Box::new(Engine::new(&policy, origin, counting_threads()))),
+        };
+        Self { engine, shape, policy: Mutex::new(policy), name: OnceLock::new() }
+    }
+
+    pub(crate) fn engine(&self) -> &'static Engine {
+        self.engine
+    }
+
+    /// Names it.
+    ///
+    /// # Panics
+    /// If it has another name already.
+    pub(crate) fn name(&self, name: Cow<'static, str>) {
+        if let Err(name) = self.name.set(name) {
+            let given = self.given_name();
+            assert!(given == Some(&*name), "a failover named {given:?} can't be {name:?} as well");
+        }
+    }
+
+    pub(crate) fn given_name(&self) -> Option<&str> {
+        self.name.get().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        self.lock().clone()
+    }
+
+    /// Puts another policy in force, and gives back the one that was. Does nothing if it is the
+    /// same.
+    pub(crate) fn swap_policy(&self, policy: Policy, now: Moment) -> Policy {
+        let mut running = self.lock();
+        if *running == policy {
+            return policy;
+        }
+        // The lock makes this one swap at a time, in the order of what `policy` says.
+        let swapped = self.engine.swap_policy(&policy, now);
+        let old = mem::replace(&mut *running, policy);
+        drop(running);
+        self.engine.thawed(swapped);
+        old
+    }
+
+    pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) {
+        // The lock: one at a time is frozen.
+        let policy = self.lock();
+        let restored = self.engine.restore(saved, elapsed, now);
+        drop(policy);
+        self.engine.thawed(restored);
+    }
+
+    // It is replaced as a whole: poison says nothing here.
+    fn lock(&self) -> MutexGuard<'_, Policy> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.engine.retire();
+        if self.engine.is_worn_out() {
+            self.engine.erase();
+        }
+        returned().entry(self.shape).or_default().push(self.engine);
+    }
+}
+
+// A state is there or not: poison says nothing here.
+fn returned() -> MutexGuard<'static, Returned> {
+    RETURNED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many threads get their shard from the start: as a rule a runtime has a worker a processor,
+/// and a few others call as well. More threads add theirs when they come.
+fn counting_threads() -> usize {
+    // Asking takes 30 us, as it reads files.
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    let asked = || thread::available_parallelism().map_or(2, NonZero::get);
+    PROCESSORS.get_or_init(asked).next_power_of_two().clamp(2, 8) * 2
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::engine::phase::{Epoch, Kind, Phase};
+    use crate::monitor::Monitor;
+    use crate::outcome::Outcome;
+    use crate::policy::{Probing, StallLimit};
+
+    #[test]
+    fn a_state_whose_policy_was_swapped_is_used_again() {
+        // Of a size that no other test of this process uses.
+        let cut =
+            |buckets| Policy::builder().window(Duration::from_secs(60), buckets).build().unwrap();
+        // Miri takes its time for each bucket.
+        let (own, wide) = if cfg!(miri) { (cut(19), cut(41)) } else { (cut(1_009), cut(3_400)) };
+        let mut states = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let monitor = Monitor::new(own.clone());
+            states.insert(std::ptr::from_ref(monitor.engine_ref().engine()) as usize);
+            monitor.handle().swap_policy(wide.clone());
+        }
+        assert!(states.len() < 10, "{} states for one monitor at a time", states.len());
+    }
+
+    #[test]
+    fn a_policy_of_another_shape_gets_another_state() {
+        let base = || Policy::builder().window(Duration::from_millis(7_778), 7);
+        let (after, share) = (Duration::from_secs(1), StallLimit::Calls(5));
+        let policies = [
+            base(),
+            base().window(Duration::from_millis(7_778), 8),
+            base().last_calls(100),
+            base().last_calls(129),
+            base().probing(Probing::new(4)),
+            base().stalled_calls(after, share),
+        ]
+        .map(|builder| builder.build().unwrap());
+        let states = || policies.clone().map(|policy| address(&Monitor::new(policy)));
+        let first = states();
+        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), policies.len());
+        assert_eq!(Shape::of(&policies[2]), Shape::of(&base().last_calls(128).build().unwrap()));
+        assert_eq!(states(), first, "and the same one again");
+    }
+
+    fn address(monitor: &Monitor) -> usize {
+        std::ptr::from_ref(monitor.engine_ref().engine()) as usize
+    }
+
+    /// Nothing is lost with a state that is worn out, and what an idle thread counted in an epoch
+    /// is not there when the epochs have come round to the same number.
+    #[test]
+    fn a_worn_out_state_is_used_again_and_shows_nothing_of_its_earlier_epochs() {
+        let policy = Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();
+        let clock = ManualClock::new();
+        let monitor = || Monitor::with_clock(policy.clone(), clock.clone());
+        let fail = |monitor: &Monitor<_>| {
+            monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+        };
+        let address =
+            |monitor: &Monitor<_>| std::ptr::from_ref(monitor.engine_ref().engine()) as usize;
+        let mut running = monitor();
+        let (state, begun) = (address(&running), running.engine_ref().engine().phase().epoch());
+        thread::scope(|scope| scope.spawn(|| fail(&running)).join().unwrap());
+        for _ in 0..2 {
+            let engine = running.engine_ref().engine();
+            let later = engine.phase().epoch().number() + (1 << (Epoch::BITS - 1)) - 100;
+            assert!(engine.swap(engine.phase(), Phase::of_epoch(later.into())));
+            drop(running);
+            running = monitor();
+            assert_eq!(address(&running), state);
+        }
+        let engine = running.engine_ref().engine();
+        while engine.phase().epoch() != begun {
+            assert!(engine.swap(engine.phase(), engine.phase().next(Kind::Primary)));
+        }
+        assert_eq!(running.handle().snapshot().tally.calls(), 0);
+    }
+}

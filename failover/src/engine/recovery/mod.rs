@@ -1,0 +1,103 @@
+//! Coming back: how long the fallback keeps the calls, and how they return to the primary.
+//!
+//! What is remembered for that beside the phase. `recover` makes the transitions.
+
+mod admitted;
+mod interval;
+mod probes;
+mod ramp;
+mod rules;
+
+use std::sync::OnceLock;
+
+use crate::policy::Policy;
+use interval::Intervals;
+use ramp::Dealer;
+use rules::Board;
+
+pub(crate) use admitted::{Admitted, Place};
+pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
+pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
+pub(crate) use ramp::Ramp;
+pub(crate) use rules::RecoveryRules;
+
+/// What a monitor keeps for coming back.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    board: Board,
+    pub(crate) intervals: Intervals,
+    pub(crate) dealer: Dealer,
+    /// Only where the policy probes.
+    probes: OnceLock<Probes>,
+    /// Only where a policy that was swapped in has more permits than there was room for.
+    more_probes: OnceLock<Probes>,
+}
+
+impl Recovery {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let recovery = Self {
+            board: Board::default(),
+            intervals: Intervals::default(),
+            dealer: Dealer::default(),
+            probes: OnceLock::new(),
+            more_probes: OnceLock::new(),
+        };
+        recovery.renew(policy);
+        recovery
+    }
+
+    /// Begins anew, for a policy with as many permits of probes as it was made for.
+    pub(crate) fn renew(&self, policy: &Policy) {
+        self.adopt(policy);
+        self.intervals.forget();
+        self.dealer.forget();
+    }
+
+    /// Goes on by another policy, with all that is remembered.
+    pub(crate) fn adopt(&self, policy: &Policy) {
+        let rules = RecoveryRules::new(policy);
+        if let Some(ProbeRules { permits, .. }) = rules.probing
+            && self.probes.get_or_init(|| Probes::new(permits)).room() < permits as usize
+        {
+            self.more_probes.get_or_init(|| Probes::new(Probes::MOST));
+        }
+        self.board.write(&rules);
+    }
+
+    pub(crate) fn rules(&self) -> RecoveryRules {
+        self.board.read()
+    }
+
+    /// The rules of probing, if the policy probes, and the permits of probes by those rules.
+    pub(crate) fn probing(&self) -> Option<(ProbeRules, &Probes)> {
+        let rules = self.board.read_probing()?;
+        let probes = self.probes.get().filter(|probes| probes.room() >= rules.permits as usize);
+        Some((rules, probes.or_else(|| self.more_probes.get())?))
+    }
+
+    /// Erases what was counted in any epoch.
+    pub(crate) fn erase(&self) {
+        self.intervals.forget();
+        self.probes.get().into_iter().chain(self.more_probes.get()).for_each(Probes::erase);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let room = |probes: &OnceLock<Probes>| probes.get().map_or(0, Probes::room);
+        (room(&self.probes) + room(&self.more_probes)) * size_of::<u64>()
+    }
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+    use crate::policy::Probing;
+
+    #[test]
+    fn its_memory_is_that_of_the_places_and_of_more_once_a_policy_asks_for_more() {
+        let of = |permits| Policy::builder().probing(Probing::new(permits)).build().unwrap();
+        let (recovery, none) = (Recovery::new(&of(4)), Recovery::new(&Policy::default()));
+        assert_eq!((recovery.bytes(), none.bytes()), (4 * 8, 0));
+        recovery.adopt(&of(5));
+        assert_eq!(recovery.bytes(), (4 + Probes::MOST as usize) * 8);
+    }
+}

@@ -1,0 +1,183 @@
+//! Probing: a limited number of calls at once are let through to the primary, to see whether it
+//! has recovered.
+//!
+//! Each permit is a word that holds the lease of the probe in it, or nothing. A probe that comes
+//! back gives its permit back by compare-and-swap from its own lease, and counts only if that
+//! succeeds: one whose lease ran out may find its permit taken by another, and says nothing any
+//! more. So no more probes are out than there are permits, and none that hangs holds up recovery.
+
+use std::time::Duration;
+
+use crate::engine::phase::Epoch;
+use crate::engine::sync::{AtomicU64, Ordering};
+
+/// The numbers of probing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeRules {
+    /// How many probes are out at once.
+    pub(crate) permits: u32,
+    /// How many must succeed.
+    pub(crate) successes: u32,
+    /// How many may not fail.
+    pub(crate) failures: u32,
+    /// How long one may take before its permit goes to another.
+    pub(crate) lease: Duration,
+}
+
+/// A probe's permit, and the lease that shows that it still holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProbeLease {
+    permit: u32,
+    word: u64,
+}
+
+impl ProbeLease {
+    /// When it is over, in nanoseconds since the monitor's origin.
+    pub(crate) fn ends(self) -> u64 {
+        (self.word & MILLIS).saturating_mul(NANOS_PER_MILLI)
+    }
+}
+
+/// A lease, and whether another probe of this epoch lost its permit to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) lease: ProbeLease,
+    pub(crate) from_another: bool,
+}
+
+/// What the probes say so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// Not enough yet.
+    Open,
+    /// Enough succeeded.
+    Recovered,
+    /// Too many failed.
+    StillFailing,
+}
+
+const FREE: u64 = 0;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+const MILLIS: u64 = (1 << 40) - 1;
+
+/// The permits, and the counts of one epoch.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    permits: Box<[AtomicU64]>,
+    /// From the lowest bit, 20 bits of failures, 20 of successes, and the epoch they are of.
+    counts: AtomicU64,
+}
+
+impl Probes {
+    /// The most permits, and the most successes or failures, that a policy may ask for.
+    pub(crate) const MOST: u32 = 1_000;
+
+    pub(crate) fn new(permits: u32) -> Self {
+        Self {
+            permits: (0..permits).map(|_| AtomicU64::new(FREE)).collect(),
+            counts: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a permit for a probe of that epoch, if one is free, was left by an earlier epoch, or
+    /// has a lease that ran out.
+    pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<Taken> {
+        let (now, word) = (at / NANOS_PER_MILLI, word(rules, epoch, at));
+        for (permit, holder) in (0..rules.permits).zip(&self.permits) {
+            // Ordering: Acquire pairs with the release of the permit.
+            let held = holder.load(Ordering::Acquire);
+            let over = held == FREE || held >> 40 != tag(epoch) || (held & MILLIS) <= now;
+            // Ordering: AcqRel: a permit is taken after it was given back.
+            if over
+                && holder.compare_exchange(held, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                let from_another = held != FREE && held >> 40 == tag(epoch);
+                return Some(Taken { lease: ProbeLease { permit, word }, from_another });
+            }
+        }
+        None
+    }
+
+    /// Whether a permit was given back, and not taken again.
+    pub(crate) fn has_free(&self, rules: &ProbeRules) -> bool {
+        // Ordering: Acquire pairs with the release of the permit.
+        let is_free = |permit: &AtomicU64| permit.load(Ordering::Acquire) == FREE;
+        self.permits.iter().take(rules.permits as usize).any(is_free)
+    }
+
+    /// Whether a probe has its permit still.
+    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
+        // Ordering: Acquire, as above.
+        let is_held = |permit: &AtomicU64| permit.load(Ordering::Acquire) == lease.word;
+        self.permits.get(lease.permit as usize).is_some_and(is_held)
+    }
+
+    /// Lets the lease of a probe begin now. None if it has lost its permit.
+    pub(crate) fn renew(
+        &self,
+        rules: &ProbeRules,
+        lease: ProbeLease,
+        epoch: Epoch,
+        at: u64,
+    ) -> Option<ProbeLease> {
+        let word = word(rules, epoch, at);
+        let permit = self.permits.get(lease.permit as usize)?;
+        // Ordering: AcqRel, see `take`.
+        permit.compare_exchange(lease.word, word, Ordering::AcqRel, Ordering::Relaxed).ok()?;
+        Some(ProbeLease { word, ..lease })
+    }
+
+    /// Gives a permit back. False if the probe does not hold it any more, and so says nothing.
+    pub(crate) fn give_back(&self, lease: ProbeLease) -> bool {
+        let Some(holder) = self.permits.get(lease.permit as usize) else { return false };
+        // Ordering: AcqRel, see `take`.
+        holder.compare_exchange(lease.word, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts what a probe of that epoch said, and says what all of them say.
+    pub(crate) fn count(&self, rules: &ProbeRules, epoch: Epoch, failed: bool) -> Finding {
+        let unit = if failed { 1 } else { 1 << 20 };
+        let begun =
+            |counts: u64| if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
+        // Counts stay below their 20 bits: enough of either ends the epoch, and later ones are no
+        // more than there are permits. Ordering: AcqRel: who sees the last of the counts sees what the
+        // others had seen.
+        let counted = |counts| Some(begun(counts) + unit);
+        let before = self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted);
+        let counts = before.map_or_else(begun, begun) + unit;
+        let (failures, successes) = (counts & 0xf_ffff, counts >> 20 & 0xf_ffff);
+        if failures >= u64::from(rules.failures) {
+            Finding::StillFailing
+        } else if successes >= u64::from(rules.successes) {
+            Finding::Recovered
+        } else {
+            Finding::Open
+        }
+    }
+
+    /// Frees all permits, and forgets the counts.
+    pub(crate) fn erase(&self) {
+        // Ordering: Release, see `give_back`.
+        self.permits.iter().for_each(|holder| holder.store(FREE, Ordering::Release));
+        self.counts.store(0, Ordering::Release);
+    }
+
+    /// How many permits there are.
+    pub(crate) fn room(&self) -> usize {
+        self.permits.len()
+    }
+}
+
+/// A lease of that epoch that begins at `at`.
+fn word(rules: &ProbeRules, epoch: Epoch, at: u64) -> u64 {
+    let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
+    // A lease ends later than it began, so that the next one in its permit is another word, and none is
+    // `FREE`. If a clock steps back two may be the same: then the probe that comes back first speaks,
+    // and the other one says nothing.
+    let ends = (at / NANOS_PER_MILLI + lease.max(1)).min(MILLIS);
+    tag(epoch) << 40 | ends
+}
+
+fn tag(epoch: Epoch) -> u64 {
+    u64::from(epoch.number())
+}

@@ -1,0 +1,321 @@
+//! The policy's numbers as the algorithm reads them, and what they say of what was counted.
+
+use std::time::Duration;
+
+use crate::engine::sync::{Ordering, Setting};
+use crate::engine::window::Stalled;
+use crate::event::Condition;
+use crate::policy::{Policy, StallLimit};
+use crate::ratio::Ratio;
+use crate::tally::Tally;
+
+/// What a policy asks for, in one word that is read with the phase: what is not asked for costs a
+/// branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Options(u64);
+
+impl Options {
+    const FAILURE_RATE: u64 = 1;
+    const CONSECUTIVE: u64 = 1 << 1;
+    const SLOW: u64 = 1 << 2;
+    const STALLS: u64 = 1 << 3;
+    const DROPPED: u64 = 1 << 4;
+    const DRY_RUN: u64 = 1 << 5;
+    const HINTS: u64 = 1 << 6;
+
+    const PLACE_AT: u32 = 8;
+
+    /// `slot`: which of the windows it is.
+    pub(crate) fn new(policy: &Policy, slot: u64) -> Self {
+        let option = |asked: bool, bit: u64| if asked { bit } else { 0 };
+        Self(
+            option(policy.failure_rate().is_some(), Self::FAILURE_RATE)
+                | option(policy.consecutive_failures().is_some(), Self::CONSECUTIVE)
+                | option(policy.slow_calls().is_some(), Self::SLOW)
+                | option(policy.stalled_calls().is_some(), Self::STALLS)
+                | option(policy.dropped_after().is_some(), Self::DROPPED)
+                | option(policy.is_dry_run(), Self::DRY_RUN)
+                | option(policy.hints().is_some(), Self::HINTS)
+                | slot << Self::PLACE_AT,
+        )
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn slot(self) -> u64 {
+        self.0 >> Self::PLACE_AT
+    }
+
+    const fn has(self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// Whether the window has to be evaluated when a call ends.
+    pub(crate) const fn rates(self) -> bool {
+        self.has(Self::FAILURE_RATE | Self::SLOW)
+    }
+
+    /// Whether a call that ends does no more than count, in the first of the windows.
+    pub(crate) const fn plain(self) -> bool {
+        !self.has(Self::CONSECUTIVE | Self::SLOW) && self.slot() == 0
+    }
+
+    pub(crate) const fn consecutive(self) -> bool {
+        self.has(Self::CONSECUTIVE)
+    }
+
+    pub(crate) const fn slow(self) -> bool {
+        self.has(Self::SLOW)
+    }
+
+    pub(crate) const fn stalls(self) -> bool {
+        self.has(Self::STALLS)
+    }
+
+    pub(crate) const fn dropped(self) -> bool {
+        self.has(Self::DROPPED)
+    }
+
+    /// Whether a call has to know when it began.
+    pub(crate) const fn timed(self) -> bool {
+        self.has(Self::SLOW | Self::STALLS | Self::DROPPED)
+    }
+
+    pub(crate) const fn hints(self) -> bool {
+        self.has(Self::HINTS)
+    }
+
+    pub(crate) const fn dry_run(self) -> bool {
+        self.has(Self::DRY_RUN)
+    }
+}
+
+/// What was counted says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// No condition holds, and `headroom` more failures that are not slow change nothing about that,
+    /// whatever successes come between them.
+    Calm { headroom: u64 },
+    /// A rate exceeds its threshold as soon as the calls come that are missing to the minimum.
+    Armed,
+    /// A condition holds.
+    Trip(Condition),
+}
+
+/// A fraction, and how many calls there must be. It is never exceeded where there is no condition.
+#[derive(Debug)]
+struct Rate {
+    numerator: Setting,
+    denominator: Setting,
+    minimum_calls: Setting,
+}
+
+impl Rate {
+    fn new() -> Self {
+        let one = || Setting::new(1);
+        Self { numerator: one(), denominator: one(), minimum_calls: one() }
+    }
+
+    fn set(&self, rate: Option<Ratio>, minimum_calls: u64) {
+        // A share never exceeds 1.
+        let (numerator, denominator) = rate.map_or((1, 1), |r| (r.numerator(), r.denominator()));
+        // Ordering: see `Rules::set`.
+        self.numerator.store(u64::from(numerator), Ordering::Release);
+        self.denominator.store(u64::from(denominator), Ordering::Release);
+        self.minimum_calls.store(minimum_calls, Ordering::Release);
+    }
+
+    fn ratio(&self) -> (u64, u64) {
+        let number = |number: &Setting| number.load(Ordering::Acquire);
+        (number(&self.numerator), number(&self.denominator))
+    }
+
+    /// Whether the part exceeds its share of the whole, and the whole is the minimum of calls.
+    fn holds(&self, part: u64, whole: u64) -> bool {
+        let (numerator, denominator) = self.ratio();
+        exceeds(part, whole, numerator, denominator)
+            && whole >= self.minimum_calls.load(Ordering::Acquire)
+    }
+
+    /// How much larger the part may become, and the whole with it, until this can hold. `None` if
+    /// calls of another kind alone can make it hold.
+    ///
+    /// It holds of no part up to its share of the minimum, since the whole must be the minimum at
+    /// least, and of none up to its share of what the calls of other kinds are the rest of. Those
+    /// only become more.
+    fn headroom(&self, part: u64, whole: u64) -> Option<u64> {
+        let (numerator, denominator) = self.ratio();
+        if numerator >= denominator {
+            // Nothing is more than all.
+            return Some(u64::MAX - part);
+        }
+        let minimum = self.minimum_calls.load(Ordering::Acquire);
+        let others = whole.saturating_sub(part);
+        // Numbers that are out of range make it less than it is.
+        let of_minimum = numerator.saturating_mul(minimum) / denominator;
+        let of_others = numerator.saturating_mul(others) / (denominator - numerator);
+        of_minimum.max(of_others).checked_sub(part)
+    }
+}
+
+/// Whether `part / whole` is strictly greater than a ratio, as
+/// [`Ratio::is_exceeded_by`] says it, of a ratio's two parts as they stand for all threads.
+fn exceeds(part: u64, whole: u64, numerator: u64, denominator: u64) -> bool {
+    // Two u64 fit a u128 without a doubt.
+    u128::from(part) * u128::from(denominator) > u128::from(whole) * u128::from(numerator)
+}
+
+/// The policy's numbers as atomics: a state is used again for another policy (see `pool`). A
+/// thread that reads a mixture is of an epoch that has passed, and its decision changes nothing.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    failures: Rate,
+    slow: Rate,
+    stalls: Rate,
+    /// So many failures in a row trip.
+    consecutive: Setting,
+    /// So many stalled calls trip.
+    stalled_calls: Setting,
+    slow_nanos: Setting,
+    dropped_nanos: Setting,
+}
+
+impl Rules {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let never = || Setting::new(u64::MAX);
+        let rules = Self {
+            failures: Rate::new(),
+            slow: Rate::new(),
+            stalls: Rate::new(),
+            consecutive: never(),
+            stalled_calls: never(),
+            slow_nanos: never(),
+            dropped_nanos: never(),
+        };
+        rules.set(policy);
+        rules
+    }
+
+    pub(crate) fn set(&self, policy: &Policy) {
+        // Ordering: Release pairs with the Acquire in the readers: whoever sees a new number also
+        // sees that the old epoch is over, so that its compare-and-swap fails.
+        let store = |number: &Setting, value| number.store(value, Ordering::Release);
+        let minimum = policy.minimum_calls();
+        let (share, calls) = match policy.stalled_calls() {
+            Some((_, StallLimit::Calls(calls))) => (None, calls),
+            Some((_, StallLimit::Share(share))) => (Some(share), u64::MAX),
+            None => (None, u64::MAX),
+        };
+        self.failures.set(policy.failure_rate(), minimum);
+        self.slow.set(policy.slow_calls().map(|(_, rate)| rate), policy.slow_minimum_calls());
+        self.stalls.set(share, minimum);
+        store(&self.stalled_calls, calls);
+        store(&self.consecutive, policy.consecutive_failures().map_or(u64::MAX, u64::from));
+        store(&self.slow_nanos, policy.slow_calls().map_or(u64::MAX, |(after, _)| nanos(after)));
+        store(&self.dropped_nanos, policy.dropped_after().map_or(u64::MAX, nanos));
+    }
+
+    /// Whether a call that took so many nanoseconds was slow.
+    #[inline]
+    pub(crate) fn is_slow(&self, nanos: u64) -> bool {
+        nanos > self.slow_nanos.load(Ordering::Acquire)
+    }
+
+    /// Whether a call that was dropped after so many nanoseconds failed.
+    pub(crate) fn is_failure_when_dropped(&self, nanos: u64) -> bool {
+        nanos > self.dropped_nanos.load(Ordering::Acquire)
+    }
+
+    /// Whether that many failures in a row are too many.
+    pub(crate) fn is_too_long(&self, streak: u64) -> bool {
+        streak >= self.consecutive.load(Ordering::Acquire)
+    }
+
+    /// What the calls that ended say: the first condition that holds. `run`: the failures in a row.
+    pub(crate) fn evaluate(&self, tally: &Tally, streak: u64) -> Verdict {
+        let (calls, failures, slow) = (tally.calls(), tally.failures, tally.slow);
+        if self.failures.holds(failures, calls) {
+            return Verdict::Trip(Condition::FailureRate);
+        }
+        if self.is_too_long(streak) {
+            return Verdict::Trip(Condition::ConsecutiveFailures { failures: streak });
+        }
+        if self.slow.holds(slow, calls) {
+            return Verdict::Trip(Condition::SlowCalls);
+        }
+        match (self.failures.headroom(failures, calls), self.slow.headroom(slow, calls)) {
+            (Some(headroom), Some(_)) => Verdict::Calm { headroom },
+            _ => Verdict::Armed,
+        }
+    }
+
+    /// What the calls in flight say.
+    pub(crate) fn evaluate_stalled(&self, stalled: Stalled) -> Option<Condition> {
+        let condition = |stalled, admitted| Condition::StalledCalls { stalled, admitted };
+        let Stalled { calls, recent, admitted } = stalled;
+        if calls >= self.stalled_calls.load(Ordering::Acquire) {
+            return Some(condition(calls, None));
+        }
+        self.stalls.holds(recent, admitted).then(|| condition(recent, Some(admitted)))
+    }
+}
+
+/// A policy's times are at most 366 days, which is far below 2^64 ns.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    /// Every small part, number of others, ratio and minimum: `headroom` is the most that can be added
+    /// to the part so that the rate holds of nothing that comes on the way, whatever others come.
+    #[test]
+    fn what_is_spare_is_the_most_that_can_change_nothing() {
+        let ever_holds = |rate: &Rate, part: u64, others: u64| {
+            (others..others + 60).any(|others| rate.holds(part, part + others))
+        };
+        // Miri takes its time for each.
+        let (most, minimums): (u64, &[u64]) =
+            if cfg!(miri) { (2, &[2]) } else { (25, &[1, 2, 5, 10, 19]) };
+        for (numerator, denominator) in [(1, 2), (1, 3), (2, 3), (1, 10), (9, 10), (1, 1)] {
+            for &minimum in minimums {
+                let rate = Rate::new();
+                rate.set(Some(Ratio::new(numerator, denominator).unwrap()), minimum);
+                let pairs = (0..most).flat_map(|part| (0..most).map(move |others| (part, others)));
+                for (part, others) in pairs {
+                    let case = (numerator, denominator, minimum, part, others);
+                    match rate.headroom(part, part + others) {
+                        None => assert!(ever_holds(&rate, part, others), "{case:?}"),
+                        Some(headroom) => {
+                            let most = part + headroom.min(100);
+                            assert!(
+                                (part..=most).all(|p| !ever_holds(&rate, p, others)),
+                                "{case:?}"
+                            );
+                            let is_most = headroom > 100 || ever_holds(&rate, most + 1, others);
+                            assert!(is_most, "{case:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_leave_less_to_spare_and_nothing_panics() {
+        let rate = Rate::new();
+        rate.set(Some(Ratio::new(u32::MAX - 1, u32::MAX).unwrap()), u64::MAX);
+        assert_eq!(rate.headroom(u64::MAX, u64::MAX), None);
+        assert!(rate.headroom(0, u64::MAX).unwrap() >= u64::from(u32::MAX));
+        rate.set(None, 1);
+        assert_eq!(rate.headroom(7, u64::MAX), Some(u64::MAX - 7));
+    }
+}

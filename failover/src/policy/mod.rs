@@ -1,0 +1,224 @@
+//! When to trip, and when to revert.
+
+use std::time::Duration;
+
+use crate::ratio::Ratio;
+
+mod check;
+mod error;
+mod recovery;
+mod trip;
+
+pub use error::PolicyError;
+pub use recovery::Probing;
+pub use trip::StallLimit;
+
+/// When to trip, and when to revert. Made by [`Policy::builder`], which refuses what makes no sense.
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::{Policy, Ratio};
+///
+/// let policy = Policy::builder()
+///     .failure_rate(Ratio::new(1, 3)?)
+///     .minimum_calls(20)
+///     .window(Duration::from_secs(30), 6)
+///     .revert_after(Duration::from_secs(120))
+///     .build()?;
+/// assert_eq!(policy.minimum_calls(), 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `None` where it is switched off.
+    failure_rate: Option<Ratio>,
+    minimum_calls: u64,
+    window: Duration,
+    buckets: u32,
+    revert_after: Duration,
+    trip: trip::Options,
+    back: recovery::Options,
+}
+
+impl Policy {
+    /// A bucket of the window is at least this wide.
+    pub const SHORTEST_BUCKET: Duration = Duration::from_millis(1);
+    /// The window, and the time until the revert, are at most this long: 366 days.
+    pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    /// The window has at most this many buckets: they are memory, and a trip reads them all.
+    pub const MOST_BUCKETS: u32 = 3_600;
+
+    /// Starts from the defaults: trips when more than 1/2 of at least 10 calls failed in a window
+    /// of 60 s in 10 buckets; reverts after 5 min.
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder(Self::default())
+    }
+
+    /// The failure rate that must be exceeded for a trip; `None` where it is switched off.
+    #[must_use]
+    pub fn failure_rate(&self) -> Option<Ratio> {
+        self.failure_rate
+    }
+
+    /// How many calls the window must hold before the rate means anything.
+    #[must_use]
+    pub fn minimum_calls(&self) -> u64 {
+        self.minimum_calls
+    }
+
+    /// How far back the window reaches. Without meaning where it holds the
+    /// [`last_calls`](Self::last_calls).
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// In how many steps the window slides. Without meaning where it holds the
+    /// [`last_calls`](Self::last_calls).
+    #[must_use]
+    pub fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// How long calls stay on the fallback.
+    #[must_use]
+    pub fn revert_after(&self) -> Duration {
+        self.revert_after
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            failure_rate: Some(Ratio::HALF),
+            minimum_calls: 10,
+            window: Duration::from_secs(60),
+            buckets: 10,
+            revert_after: Duration::from_secs(5 * 60),
+            trip: trip::Options::default(),
+            back: recovery::Options::default(),
+        }
+    }
+}
+
+/// Builds a [`Policy`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct PolicyBuilder(Policy);
+
+impl PolicyBuilder {
+    /// The failure rate that must be *exceeded* for a trip: exactly half failing does not trip a
+    /// rate of one half. Below 1. A rate of 0 trips at any failure among the minimum of calls.
+    ///
+    /// ```
+    /// # use failover::{Monitor, Outcome, Policy, Ratio, Route};
+    /// let policy = Policy::builder().failure_rate(Ratio::new(1, 3)?).build()?;
+    /// let monitor = Monitor::new(policy);
+    /// for outcome in [Outcome::Success; 8].into_iter().chain([Outcome::Failure; 4]) {
+    ///     monitor.record(monitor.admit().ticket().unwrap(), outcome);
+    /// }
+    /// assert_eq!(monitor.route(), Route::Primary); // 4 of 12 is a third
+    /// monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    /// assert_eq!(monitor.route(), Route::Fallback); // 5 of 13 is more
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn failure_rate(mut self, rate: Ratio) -> Self {
+        self.0.failure_rate = Some(rate);
+        self
+    }
+
+    /// How many calls the window must hold before its rate means anything. At least 1. Fewer than
+    /// this many calls a window never trip by their rate, however many fail.
+    ///
+    /// ```
+    /// # use failover::{Monitor, Outcome, Policy, Route};
+    /// let monitor = Monitor::new(Policy::builder().minimum_calls(3).build()?);
+    /// for route in [Route::Primary, Route::Primary, Route::Fallback] {
+    ///     monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    ///     assert_eq!(monitor.route(), route);
+    /// }
+    /// # Ok::<(), failover::policy::PolicyError>(())
+    /// ```
+    pub fn minimum_calls(mut self, calls: u64) -> Self {
+        self.0.minimum_calls = calls;
+        self
+    }
+
+    /// How far back the window reaches, and in how many buckets. The window slides by a bucket at
+    /// a time: it holds the running bucket and the ones before it, `buckets` in all, and so
+    /// between `length − length/buckets` and `length` of the past.
+    ///
+    /// A bucket is at least [`Policy::SHORTEST_BUCKET`] wide; the boundaries are exact even where
+    /// `length` does not divide by `buckets`. Note the resolution of the clock:
+    /// [`CoarseClock`](crate::clock::CoarseClock) ticks every 1 to 10 ms.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use failover::{Monitor, Outcome, Policy};
+    /// # use failover::clock::ManualClock;
+    /// let clock = ManualClock::new();
+    /// let policy = Policy::builder().window(Duration::from_secs(30), 3).build()?;
+    /// let monitor = Monitor::with_clock(policy, clock.clone());
+    /// monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
+    /// clock.advance(Duration::from_secs(29));
+    /// assert_eq!(monitor.handle().snapshot().tally.failures, 1);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(monitor.handle().snapshot().tally.failures, 0);
+    /// # Ok::<(), failover::policy::PolicyError>(())
+    /// ```
+    pub fn window(mut self, length: Duration, buckets: u32) -> Self {
+        self.0.trip.last_calls = None;
+        self.0.window = length;
+        self.0.buckets = buckets;
+        self
+    }
+
+    /// How long calls stay on the fallback after a trip. Kept to the millisecond, rounded up.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use failover::{Monitor, Outcome, Policy, Route};
+    /// # use failover::clock::ManualClock;
+    /// let clock = ManualClock::new();
+    /// let policy = Policy::builder().revert_after(Duration::from_secs(30)).build()?;
+    /// let monitor = Monitor::with_clock(policy, clock.clone());
+    /// while let Some(ticket) = monitor.admit().ticket() {
+    ///     monitor.record(ticket, Outcome::Failure);
+    /// }
+    /// clock.advance(Duration::from_secs(29));
+    /// assert_eq!(monitor.route(), Route::Fallback);
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(monitor.route(), Route::Primary);
+    /// # Ok::<(), failover::policy::PolicyError>(())
+    /// ```
+    pub fn revert_after(mut self, time: Duration) -> Self {
+        self.0.revert_after = time;
+        self
+    }
+
+    /// The policy, if it makes sense.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the field that does not, and what would.
+    pub fn build(self) -> Result<Policy, PolicyError> {
+        let Policy { failure_rate, minimum_calls, window, buckets, revert_after, .. } = self.0;
+        if let Some(rate) = failure_rate.filter(|rate| rate.is_one_or_more()) {
+            return Err(PolicyError::FailureRate(rate));
+        }
+        if minimum_calls == 0 {
+            return Err(PolicyError::MinimumCalls);
+        }
+        if buckets == 0 || buckets > Policy::MOST_BUCKETS {
+            return Err(PolicyError::Buckets(buckets));
+        }
+        if window < Policy::SHORTEST_BUCKET * buckets || window > Policy::LONGEST {
+            return Err(PolicyError::Window { window, buckets });
+        }
+        if revert_after < Policy::SHORTEST_BUCKET || revert_after > Policy::LONGEST {
+            return Err(PolicyError::RevertAfter(revert_after));
+        }
+        self.0.check_trip()?;
+        self.0.check_back()?;
+        Ok(self.0)
+    }
+}

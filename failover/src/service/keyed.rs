@@ -1,0 +1,203 @@
+//! A failover that takes its key from each request.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::classify::{Classify, ErrorsAsFailures};
+use crate::clock::{Clock, CoarseClock};
+use crate::error::Error;
+use crate::monitor::Monitor;
+use crate::monitor::keyed::KeyedMonitors;
+use crate::service::Failover;
+use crate::service::oneshot::Oneshot;
+
+/// Wraps a primary into a [`KeyedFailover`]. Made by [`KeyedMonitors::layer`].
+#[derive(Clone)]
+pub struct KeyedLayer<F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
+    fallback: F,
+    key: S,
+    classify: C,
+    registry: KeyedMonitors<K, Clk>,
+}
+
+impl<F, S, K, Clk> KeyedLayer<F, S, K, ErrorsAsFailures, Clk> {
+    pub(crate) fn new(registry: KeyedMonitors<K, Clk>, fallback: F, key: S) -> Self {
+        Self { fallback, key, classify: ErrorsAsFailures, registry }
+    }
+}
+
+impl<F, S, K, C, Clk> KeyedLayer<F, S, K, C, Clk> {
+    /// Decides by another [`Classify`] what counts as a failure.
+    #[must_use]
+    pub fn classify<D>(self, classify: D) -> KeyedLayer<F, S, K, D, Clk> {
+        KeyedLayer { fallback: self.fallback, key: self.key, classify, registry: self.registry }
+    }
+}
+
+impl<P, F: Clone, S: Clone, K, Clk, C: Clone> Layer<P> for KeyedLayer<F, S, K, C, Clk> {
+    type Service = KeyedFailover<P, F, S, K, C, Clk>;
+
+    fn layer(&self, primary: P) -> Self::Service {
+        KeyedFailover {
+            primary,
+            fallback: self.fallback.clone(),
+            key: self.key.clone(),
+            classify: self.classify.clone(),
+            registry: self.registry.clone(),
+        }
+    }
+}
+
+/// A [`Failover`] a key, the key taken from each request: one host's trouble sends that host's
+/// calls to the fallback, and nobody else's.
+///
+/// # Readiness
+/// Tower asks whether a service is ready before it shows the request, and here the request alone
+/// says which route counts. To make both services ready for every call would take permits that no
+/// call uses. So `poll_ready` is always ready, and each call takes clones of the two services,
+/// chooses the route by its key, and waits in its own future until that service is ready. Three
+/// things follow:
+///
+/// - Back-pressure does not reach the caller: calls wait in their futures, as many as there are.
+///   Where the number must be bounded, put a concurrency limit around this.
+/// - Services whose permits belong to a clone that is kept, such as a rate limit, have to share
+///   them among clones (tower's `Buffer` makes any service so).
+/// - An error of the fallback's readiness comes as the call's result.
+///
+/// Otherwise each call is one through a [`Failover`], with the same contract. For rescue as well,
+/// or for other options, make the service per key: `FailoverLayer::with_monitor(fallback,
+/// registry.monitor(&key))`.
+///
+/// # Cost
+/// Beside the call itself, a look-up in the [`KeyedMonitors`], a clone of the two services and the
+/// classifier, and two more reference counts.
+///
+/// ```
+/// use failover::{Policy, Route};
+/// use failover::monitor::KeyedMonitors;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// type Request = (&'static str, u32);
+/// let primary = service_fn(|(host, _): Request| async move {
+///     if host == "down.example" { Err("refused") } else { Ok("primary") }
+/// });
+/// let fallback = service_fn(|_: Request| async { Ok::<_, &str>("fallback") });
+///
+/// let hosts = KeyedMonitors::new(Policy::default(), 1_000.try_into().unwrap());
+/// let service = hosts.layer(fallback, |request: &Request| request.0).layer(primary);
+/// for call in 0..10 {
+///     assert!(service.clone().oneshot(("down.example", call)).await.is_err());
+/// }
+/// assert_eq!(service.clone().oneshot(("down.example", 10)).await, Ok("fallback"));
+/// assert_eq!(service.oneshot(("up.example", 11)).await, Ok("primary"));
+/// assert_eq!(hosts.handle(&"down.example").unwrap().snapshot().route, Route::Fallback);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct KeyedFailover<P, F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
+    primary: P,
+    fallback: F,
+    key: S,
+    classify: C,
+    registry: KeyedMonitors<K, Clk>,
+}
+
+impl<P, F, S, K, C, Clk> KeyedFailover<P, F, S, K, C, Clk> {
+    /// The registry of all keys.
+    #[must_use]
+    pub fn registry(&self) -> &KeyedMonitors<K, Clk> {
+        &self.registry
+    }
+}
+
+impl<R, P, F, S, K, C, Clk> Service<R> for KeyedFailover<P, F, S, K, C, Clk>
+where
+    P: Service<R> + Clone,
+    F: Service<R, Response = P::Response> + Clone,
+    S: Fn(&R) -> K,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    Clk: Clock,
+    C: Classify<P::Response, P::Error> + Clone,
+{
+    type Response = P::Response;
+    type Error = Error<P::Error, F::Error>;
+    type Future = KeyedFuture<R, P, F, C, Clk>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let monitor = self.registry.monitor(&(self.key)(&request));
+        let (primary, fallback) = (self.primary.clone(), self.fallback.clone());
+        let service = Failover::new(primary, fallback, self.classify.clone(), monitor.clone());
+        KeyedFuture { call: Oneshot::new(service, request), _monitor: monitor }
+    }
+}
+
+pin_project! {
+    /// The future of a call through a [`KeyedFailover`]. Its key is not forgotten while it lives.
+    ///
+    /// # Cancel safety
+    /// That of a [`Failover`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct KeyedFuture<R, P, F, C, Clk>
+    where
+        P: Service<R>,
+        F: Service<R, Response = P::Response>,
+        C: Classify<P::Response, P::Error>,
+        C: Clone,
+        Clk: Clock,
+    {
+        #[pin]
+        call: Oneshot<Failover<P, F, C, Clk>, R>,
+        _monitor: Monitor<Clk>,
+    }
+}
+
+impl<R, P, F, C, Clk> Future for KeyedFuture<R, P, F, C, Clk>
+where
+    P: Service<R>,
+    F: Service<R, Response = P::Response>,
+    C: Classify<P::Response, P::Error> + Clone,
+    Clk: Clock,
+{
+    type Output = Result<P::Response, Error<P::Error, F::Error>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().call.poll(context)
+    }
+}
+
+impl<R, P, F, C, Clk> fmt::Debug for KeyedFuture<R, P, F, C, Clk>
+where
+    P: Service<R>,
+    F: Service<R, Response = P::Response>,
+    C: Classify<P::Response, P::Error> + Clone,
+    Clk: Clock,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, S, K, C, Clk> fmt::Debug for KeyedLayer<F, S, K, C, Clk> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLayer").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+impl<P, F, S, K, C, Clk> fmt::Debug for KeyedFailover<P, F, S, K, C, Clk> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedFailover").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,117 @@
+//! Wraps a primary with a fallback.
+
+use std::borrow::Cow;
+
+use tower_layer::Layer;
+
+use crate::classify::ErrorsAsFailures;
+use crate::clock::{Clock, CoarseClock};
+use crate::event::Observe;
+use crate::monitor::Monitor;
+use crate::monitor::handle::FailoverHandle;
+use crate::policy::Policy;
+use crate::service::Failover;
+use crate::service::rescue::{Rescue, RescueLayer};
+
+/// Wraps a primary into a [`Failover`].
+///
+/// The state belongs to the layer: **all services that one layer makes, and all their clones,
+/// share one window and one route.** For primaries of their own, use a layer each.
+///
+/// ```
+/// use failover::{FailoverLayer, Policy};
+/// use tower::{Layer, service_fn};
+///
+/// let primary = service_fn(|_: ()| async { Ok::<_, std::io::Error>("primary") });
+/// let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>("fallback") });
+/// let layer = FailoverLayer::new(fallback, Policy::default());
+/// let handle = layer.handle();
+/// let service = layer.layer(primary);
+/// ```
+#[derive(Clone, Debug)]
+pub struct FailoverLayer<F, C = ErrorsAsFailures, Clk = CoarseClock> {
+    fallback: F,
+    classify: C,
+    monitor: Monitor<Clk>,
+}
+
+impl<F> FailoverLayer<F> {
+    /// Every error of the primary counts as a failure, and the clock is the [`CoarseClock`].
+    #[must_use]
+    pub fn new(fallback: F, policy: Policy) -> Self {
+        Self::with_monitor(fallback, Monitor::new(policy))
+    }
+}
+
+impl<F, Clk: Clock> FailoverLayer<F, ErrorsAsFailures, Clk> {
+    /// Follows a monitor that exists: with a clock of your own, or shared with calls that don't go
+    /// through tower.
+    #[must_use]
+    pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
+        Self { fallback, classify: ErrorsAsFailures, monitor }
+    }
+}
+
+impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
+    /// Decides by another [`Classify`](crate::classify::Classify) what counts as a failure.
+    #[must_use]
+    pub fn classify<D>(self, classify: D) -> FailoverLayer<F, D, Clk> {
+        FailoverLayer { fallback: self.fallback, classify, monitor: self.monitor }
+    }
+
+    /// Rescues single calls as well: see [`Rescue`].
+    #[must_use]
+    pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, Clk> {
+        RescueLayer::new(self, rescue)
+    }
+
+    /// Gives the failover a name, by which operators, logs and metrics tell it from others. Calls
+    /// do not touch the name.
+    ///
+    /// ```
+    /// use failover::{FailoverLayer, Policy};
+    /// # use tower::service_fn;
+    /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
+    ///
+    /// let layer = FailoverLayer::new(fallback, Policy::default()).named("valuations");
+    /// assert_eq!(layer.handle().name(), Some("valuations"));
+    /// ```
+    ///
+    /// # Panics
+    /// If it has another name already: two names for one state are a mistake.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.monitor = self.monitor.named(name);
+        self
+    }
+
+    /// Adds someone to be told of transitions.
+    #[must_use]
+    pub fn observe(self, observer: impl Observe) -> Self {
+        self.monitor.observe(observer);
+        self
+    }
+
+    pub(crate) fn fallback(&self) -> &F {
+        &self.fallback
+    }
+
+    pub(crate) fn into_parts(self) -> (F, C, Monitor<Clk>) {
+        (self.fallback, self.classify, self.monitor)
+    }
+
+    /// The operator's side of all services that this layer makes.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<Clk> {
+        self.monitor.handle()
+    }
+}
+
+impl<P, F: Clone, C: Clone, Clk: Clock> Layer<P> for FailoverLayer<F, C, Clk> {
+    type Service = Failover<P, F, C, Clk>;
+
+    fn layer(&self, primary: P) -> Self::Service {
+        let (fallback, classify) = (self.fallback.clone(), self.classify.clone());
+        Failover::new(primary, fallback, classify, self.monitor.clone())
+    }
+}

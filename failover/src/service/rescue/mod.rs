@@ -1,0 +1,205 @@
+//! Rescue of single calls: the one call that failed is sent to the other service as well.
+
+mod future;
+
+use std::task::{Context, Poll};
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+pub use future::RescueFuture;
+
+use crate::classify::{Classify, ErrorsAsFailures};
+use crate::clock::{Clock, CoarseClock};
+use crate::error::Error;
+use crate::monitor::Monitor;
+use crate::monitor::handle::FailoverHandle;
+use crate::service::layer::FailoverLayer;
+use crate::service::readiness::{Choice, Switch};
+
+/// Rescues single calls: a call that the primary failed is sent to the fallback at once, long
+/// before the failure rate sends all calls there. The failure counts against the primary all the
+/// same.
+///
+/// Off unless asked for, since it makes a second call of a failed one and needs the request twice.
+/// With it each call clones the request and the other service before it starts.
+///
+/// When both fail, the caller gets [`Error::Both`]; where the first service *answered* something
+/// that the classifier calls a failure and the other has no answer at all, the first answer.
+///
+/// ```
+/// use failover::{FailoverLayer, Policy, Rescue};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let primary = service_fn(|_: u32| async { Err::<&str, _>("down") });
+/// let fallback = service_fn(|_: u32| async { Ok::<_, &str>("from the fallback") });
+/// let service = FailoverLayer::new(fallback, Policy::default())
+///     .rescue(Rescue::cloning())
+///     .layer(primary);
+/// let handle = service.handle();
+///
+/// assert_eq!(service.oneshot(7).await, Ok("from the fallback"));
+/// assert_eq!(handle.snapshot().tally.failures, 1);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Rescue<S = AlwaysClone> {
+    clone_request: S,
+    both_ways: bool,
+}
+
+impl Rescue {
+    /// Rescues every request, by cloning it.
+    #[must_use]
+    pub fn cloning() -> Self {
+        Self::with(AlwaysClone)
+    }
+}
+
+impl<S> Rescue<S> {
+    /// Rescues the requests that `clone_request` makes a second one of, and no others: a request that must
+    /// not be made twice is declined by `None`.
+    ///
+    /// ```
+    /// use failover::Rescue;
+    /// # #[derive(Clone)] struct Request { idempotent: bool }
+    /// let rescue = Rescue::with(|request: &Request| request.idempotent.then(|| request.clone()));
+    /// ```
+    pub fn with(clone_request: S) -> Self {
+        Self { clone_request, both_ways: false }
+    }
+
+    /// Asks the primary as the last resort, too, when a call on the fallback route failed. Its
+    /// outcome is not counted: it was the fallback's call.
+    #[must_use]
+    pub fn both_ways(self) -> Self {
+        Self { both_ways: true, ..self }
+    }
+}
+
+/// Makes a second request of one that is about to be sent, or declines.
+pub trait CloneRequest<R> {
+    /// The same request once more, or `None` if it must not be sent twice.
+    fn clone_request(&self, request: &R) -> Option<R>;
+}
+
+impl<R, S: Fn(&R) -> Option<R>> CloneRequest<R> for S {
+    fn clone_request(&self, request: &R) -> Option<R> {
+        self(request)
+    }
+}
+
+/// Clones every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AlwaysClone;
+
+impl<R: Clone> CloneRequest<R> for AlwaysClone {
+    fn clone_request(&self, request: &R) -> Option<R> {
+        Some(request.clone())
+    }
+}
+
+/// Wraps a primary into a [`Rescuing`] failover. Made by [`FailoverLayer::rescue`].
+#[derive(Clone, Debug)]
+pub struct RescueLayer<F, S, C = ErrorsAsFailures, Clk = CoarseClock> {
+    layer: FailoverLayer<F, C, Clk>,
+    rescue: Rescue<S>,
+}
+
+impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
+    pub(crate) fn new(layer: FailoverLayer<F, C, Clk>, rescue: Rescue<S>) -> Self {
+        Self { layer, rescue }
+    }
+
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn into_parts(self) -> (FailoverLayer<F, C, Clk>, Rescue<S>) {
+        (self.layer, self.rescue)
+    }
+
+    /// The operator's side of all services that this layer makes.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<Clk> {
+        self.layer.handle()
+    }
+}
+
+impl<P, F: Clone, S: Clone, C: Clone, Clk: Clock> Layer<P> for RescueLayer<F, S, C, Clk> {
+    type Service = Rescuing<P, F, S, C, Clk>;
+
+    fn layer(&self, primary: P) -> Self::Service {
+        let (fallback, classify, monitor) = self.layer.clone().into_parts();
+        Rescuing::new(primary, fallback, self.rescue.clone(), classify, monitor)
+    }
+}
+
+/// A [`Failover`](crate::service::Failover) that rescues single calls, with the same contract otherwise.
+///
+/// # Cancel safety
+/// Dropping the future of a call drops whatever is under way. What the primary's attempt said
+/// before is recorded; an attempt that was still running records nothing, unless the policy says
+/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+#[derive(Clone, Debug)]
+pub struct Rescuing<P, F, S = AlwaysClone, C = ErrorsAsFailures, Clk = CoarseClock>
+where
+    Clk: Clock,
+{
+    switch: Switch<P, F, Clk>,
+    rescue: Rescue<S>,
+    classify: C,
+}
+
+impl<P, F: Clone, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
+    fn new(primary: P, fallback: F, rescue: Rescue<S>, classify: C, monitor: Monitor<Clk>) -> Self {
+        Self { switch: Switch::new(primary, fallback, monitor), rescue, classify }
+    }
+}
+
+impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
+    /// The operator's side.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<Clk> {
+        self.switch.monitor.handle()
+    }
+}
+
+impl<R, P, F, S, C, Clk> Service<R> for Rescuing<P, F, S, C, Clk>
+where
+    P: Service<R> + Clone,
+    F: Service<R, Response = P::Response> + Clone,
+    S: CloneRequest<R>,
+    C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error> + Clone,
+    Clk: Clock,
+{
+    type Response = P::Response;
+    type Error = Error<P::Error, F::Error>;
+    type Future = RescueFuture<R, P, F, C, Clk>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.switch.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let classify = self.classify.clone();
+        let Self { switch, rescue, .. } = self;
+        let standby = if rescue.both_ways || switch.is_for_primary() {
+            switch.prepare(|| rescue.clone_request.clone_request(&request))
+        } else {
+            None
+        };
+        match switch.choose::<R>() {
+            Choice::Primary(stub) => {
+                let engine = switch.monitor.engine_ref();
+                let (call, ticket) = engine.call(stub, || switch.primary.call(request));
+                let standby = standby.map(|request| (switch.fallback.clone(), request));
+                RescueFuture::primary(call, ticket, engine.clone(), classify, standby)
+            }
+            Choice::Fallback => {
+                let standby = standby.filter(|_| rescue.both_ways);
+                let standby = standby.map(|request| (switch.primary.clone(), request));
+                RescueFuture::fallback(switch.fallback.call(request), classify, standby)
+            }
+        }
+    }
+}

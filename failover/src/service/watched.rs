@@ -1,0 +1,227 @@
+//! When the fallback is failing too.
+//!
+//! The fallback has a window of its own: a second monitor, which sends no call anywhere. When a
+//! condition of its policy holds, the time on the fallback ends before it is over, and the event's cause
+//! is [`Cause::FallbackFailing`]. The first monitor's transitions empty the second's window,
+//! so that each stay on the fallback is evaluated by itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::classify::{Classify, ErrorsAsFailures};
+use crate::clock::{Clock, CoarseClock};
+use crate::engine::pool::Lease;
+use crate::event::{Cause, Event};
+use crate::monitor::Monitor;
+use crate::monitor::handle::FailoverHandle;
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+use crate::service::future::Attempt;
+use crate::service::layer::FailoverLayer;
+use crate::tally::Tally;
+
+/// What happens when the fallback is failing too: see [`FailoverLayer::watch_fallback`]. Without
+/// it, calls stay on the fallback until their time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FallbackFailing {
+    /// Calls go back to the primary: gradually where the policy says so, and without probing.
+    GoBack,
+    /// Calls go back if the fallback's share of failures is greater than the primary's was at the
+    /// trip, and stay otherwise: they are where less fails, as far as is known. Compared in
+    /// integers.
+    TakeLesser,
+}
+
+impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
+    /// Watches the fallback as well, with a window and conditions of its own, and says what happens
+    /// when one of them holds. Every error of the fallback is a failure; see
+    /// [`watch_fallback_by`](Self::watch_fallback_by) for another classifier.
+    ///
+    /// Of `policy` the conditions and the window count; its ways back do not. The window is empty at
+    /// the beginning of each stay on the fallback, and when one of its conditions held. Rescues by
+    /// the fallback are in it too while calls are on the primary, and change nothing there.
+    ///
+    /// Cost: a call to the fallback is counted as one to the primary is.
+    ///
+    /// ```
+    /// use failover::{FailoverLayer, Policy, Route};
+    /// use failover::watched::FallbackFailing;
+    /// use tower::{Layer, Service, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let down = service_fn(|_: ()| async { Err::<(), _>(std::io::Error::other("down")) });
+    /// let mut service = FailoverLayer::new(down, Policy::default())
+    ///     .watch_fallback(Policy::default(), FallbackFailing::GoBack)
+    ///     .layer(down);
+    /// for _ in 0..10 {
+    ///     let _ = service.ready().await.unwrap().call(()).await;
+    /// }
+    /// assert_eq!(service.handle().snapshot().route, Route::Fallback);
+    /// for _ in 0..10 {
+    ///     let _ = service.ready().await.unwrap().call(()).await;
+    /// }
+    /// assert_eq!(service.handle().snapshot().route, Route::Primary);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watch_fallback(
+        self,
+        policy: Policy,
+        then: FallbackFailing,
+    ) -> FailoverLayer<WatchedFallback<F, ErrorsAsFailures, Clk>, C, Clk> {
+        self.watch_fallback_by(policy, then, ErrorsAsFailures)
+    }
+
+    /// As [`watch_fallback`](Self::watch_fallback), with a classifier of its own for what counts as
+    /// a failure of the fallback.
+    #[must_use]
+    pub fn watch_fallback_by<D>(
+        self,
+        policy: Policy,
+        then: FallbackFailing,
+        classify_fallback: D,
+    ) -> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
+        let (fallback, classify, monitor) = self.into_parts();
+        let watched = watch(&monitor, policy, then);
+        let fallback =
+            WatchedFallback { inner: fallback, monitor: watched, classify: classify_fallback };
+        FailoverLayer::with_monitor(fallback, monitor).classify(classify)
+    }
+}
+
+impl<F, D, C, Clk: Clock> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
+    /// The operator's side of the fallback's own window: its policy, which can be swapped, and its
+    /// counts. Under a [dry run](crate::policy::PolicyBuilder::dry_run) it ends no time on the fallback.
+    #[must_use]
+    pub fn fallback_handle(&self) -> FailoverHandle<Clk> {
+        self.fallback().monitor.handle()
+    }
+}
+
+/// The fallback's monitor, tied to the failover's.
+fn watch<Clk: Clock>(
+    monitor: &Monitor<Clk>,
+    policy: Policy,
+    then: FallbackFailing,
+) -> Monitor<Clk> {
+    let handle = monitor.handle();
+    let watched = Monitor::with_clock(policy, handle.clock().clone());
+    // What the primary's window held at the last trip.
+    let at_trip = Arc::new(Mutex::new(Tally::default()));
+    // The failover keeps the fallback's monitor alive, and not the other way round.
+    let (seen, own) = (Arc::clone(&at_trip), watched.handle());
+    monitor.observe(move |event: &Event| {
+        if let Cause::Tripped { tally, .. } = event.cause {
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+        }
+        // Another policy says nothing of either.
+        if event.cause != Cause::PolicySwapped {
+            own.reset();
+        }
+    });
+    let (failover, clock) = handle.weak();
+    let own = watched.handle().weak();
+    watched.observe(move |event: &Event| {
+        let Cause::Tripped { condition, tally, .. } = event.cause else { return };
+        let primary = *at_trip.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_back = match then {
+            FallbackFailing::GoBack => true,
+            FallbackFailing::TakeLesser => fails_more(tally, primary),
+        };
+        let handle = |lease: Arc<Lease>| FailoverHandle::new(lease, clock.clone());
+        if goes_back && let Some(lease) = failover.upgrade() {
+            handle(lease).revert_for(Cause::FallbackFailing { condition, tally });
+        }
+        // Where calls stay, or were not on the fallback, it is evaluated anew.
+        if let Some(lease) = own.0.upgrade() {
+            handle(lease).reset();
+        }
+    });
+    watched
+}
+
+/// Whether the one's share of failures is greater than the other's.
+fn fails_more(one: Tally, other: Tally) -> bool {
+    u128::from(one.failures) * u128::from(other.calls())
+        > u128::from(other.failures) * u128::from(one.calls())
+}
+
+/// A fallback whose calls are counted in a window of its own. Made by
+/// [`FailoverLayer::watch_fallback`].
+#[derive(Clone, Debug)]
+pub struct WatchedFallback<F, D = ErrorsAsFailures, Clk = CoarseClock> {
+    inner: F,
+    monitor: Monitor<Clk>,
+    classify: D,
+}
+
+impl<R, F, D, Clk> Service<R> for WatchedFallback<F, D, Clk>
+where
+    F: Service<R>,
+    D: Classify<F::Response, F::Error> + Clone,
+    Clk: Clock,
+{
+    type Response = F::Response;
+    type Error = F::Error;
+    type Future = WatchedFuture<F::Future, D, Clk>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), F::Error>> {
+        let result = ready!(self.inner.poll_ready(context));
+        if result.is_err()
+            && let Some(ticket) = self.monitor.admit().ticket()
+        {
+            self.monitor.record(ticket, Outcome::Failure);
+        }
+        Poll::Ready(result)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let engine = self.monitor.engine_ref();
+        let (call, ticket) = match engine.admit() {
+            Ok(pass) => {
+                let (call, ticket) = engine.call(engine.enter(pass), || self.inner.call(request));
+                (call, Some(ticket))
+            }
+            Err(_) => (self.inner.call(request), None),
+        };
+        let (engine, classify) = (engine.clone(), self.classify.clone());
+        WatchedFuture { attempt: Attempt { call, ticket, engine, classify } }
+    }
+}
+
+pin_project! {
+    /// The future of a call to a [`WatchedFallback`].
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the fallback's own future, and counts for nothing, unless the fallback's
+    /// policy says [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct WatchedFuture<F, D, Clk>
+    where
+        Clk: Clock,
+    {
+        #[pin]
+        attempt: Attempt<F, D, Clk>,
+    }
+}
+
+impl<F, D, Clk, T, E> Future for WatchedFuture<F, D, Clk>
+where
+    F: Future<Output = Result<T, E>>,
+    D: Classify<T, E>,
+    Clk: Clock,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().attempt.poll(context).map(|(result, _)| result)
+    }
+}

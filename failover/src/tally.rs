@@ -1,0 +1,71 @@
+//! The counts read from a window.
+
+use crate::ratio::Ratio;
+
+/// Counts read from a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Calls that succeeded.
+    pub successes: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// Those of the successes and of the failures that were slow. 0 unless the policy asks for
+    /// [`slow_calls`](crate::policy::PolicyBuilder::slow_calls).
+    pub slow: u64,
+}
+
+impl Tally {
+    /// Adds those of others.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.successes = self.successes.saturating_add(other.successes);
+        self.failures = self.failures.saturating_add(other.failures);
+        self.slow = self.slow.saturating_add(other.slow);
+    }
+
+    /// All calls that count: successes and failures.
+    #[must_use]
+    pub const fn calls(&self) -> u64 {
+        self.successes.saturating_add(self.failures)
+    }
+
+    /// Whether the share of failures is strictly greater than `ratio`.
+    #[must_use]
+    pub const fn exceeds(&self, ratio: Ratio) -> bool {
+        ratio.is_exceeded_by(self.failures, self.calls())
+    }
+
+    /// The share of failures, from 0 to 1; `None` without calls. For showing: decisions are made
+    /// in integers, by [`exceeds`](Self::exceeds).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    pub fn failure_rate(&self) -> Option<f64> {
+        (self.calls() > 0).then(|| self.failures as f64 / self.calls() as f64)
+    }
+
+    /// The share of slow calls, from 0 to 1; `None` without calls. For showing.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    pub fn slow_rate(&self) -> Option<f64> {
+        (self.calls() > 0).then(|| self.slow as f64 / self.calls() as f64)
+    }
+}
+
+#[cfg(all(test, not(failover_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_those_of_all_calls_and_there_are_none_of_no_calls() {
+        let tally = Tally { successes: 6, failures: 2, slow: 4 };
+        assert_eq!(
+            (tally.calls(), tally.failure_rate(), tally.slow_rate()),
+            (8, Some(0.25), Some(0.5))
+        );
+        let quarter = Ratio::new(1, 4).unwrap();
+        assert!(!tally.exceeds(quarter));
+        assert!(Tally { failures: 3, ..tally }.exceeds(quarter));
+        let none = Tally::default();
+        assert_eq!((none.calls(), none.failure_rate(), none.slow_rate()), (0, None, None));
+    }
+}
