@@ -1,5 +1,4 @@
-//! The layer inside axum: a whole router behind the failover, another one as its fallback, and the
-//! operator's page beside them.
+//! The layer inside axum: a router as the primary, another as its fallback, and an operator's page.
 //!
 //! `cargo run -p examples --features axum --example axum_app`
 
@@ -18,7 +17,7 @@ use failover::{Error, FailoverHandle, Policy, Route};
 use http_body_util::{BodyExt, Collected};
 use tower::{Layer, Service, ServiceBuilder};
 
-/// Prices as they are now, out of something that may break.
+/// Current prices, from a source that may fail.
 fn fresh(broken: Arc<AtomicBool>) -> Router {
     Router::new()
         .route(
@@ -35,7 +34,7 @@ fn fresh(broken: Arc<AtomicBool>) -> Router {
         .with_state(broken)
 }
 
-/// Prices as they were this morning, which are always there.
+/// This morning's prices, always available.
 fn old() -> Router {
     Router::new().route(
         "/prices/{item}",
@@ -43,7 +42,7 @@ fn old() -> Router {
     )
 }
 
-/// `GET` says where calls go; `POST` sends them back to the primary.
+/// `GET` shows the route; `POST` reverts to the primary.
 fn operator(handle: FailoverHandle) -> Router {
     Router::new()
         .route(
@@ -58,7 +57,7 @@ fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError>
     let policy = Policy::builder().minimum_calls(3).build()?;
     let layer = HttpFailoverLayer::new(old(), policy).named("prices");
     let handle = layer.handle();
-    // Neither router has an error of its own, so the failover has none; its body is axum's again.
+    // Neither router returns errors, so the failover does not either; its body is axum's again.
     let prices = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .map_err(|error: Error<Infallible, Infallible>| error.into_inner())
@@ -69,7 +68,7 @@ fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError>
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broken = Arc::new(AtomicBool::new(false));
-    // A program would go on with `axum::serve(listener, app)`; here the app is asked in place.
+    // A program would continue with `axum::serve(listener, app)`; here the app is called directly.
     let mut app = app(Arc::clone(&broken))?;
     show(&mut app, Method::GET, "/prices/tea").await;
     broken.store(true, Ordering::Relaxed);

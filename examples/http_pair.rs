@@ -1,11 +1,12 @@
-//! Two HTTP servers on loopback, and one client for both: time-outs inside the layer, a server's own
-//! `Retry-After` followed, answers that break off counted.
+//! Two HTTP servers on loopback: time-outs inside the layer, `Retry-After`, and responses that
+//! break off.
 //!
 //! `cargo run -p examples --features http --example http_pair`
 
 #[path = "http_pair/server.rs"]
 mod server;
 
+use failover::policy::RetryAfter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tower::{BoxError, Layer, Service, ServiceExt};
 
 use server::{Mode, Server};
 
-/// Far longer than loopback takes; one call below waits for it.
+/// Far longer than loopback needs; one call below waits for it.
 const TIME_OUT: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -32,14 +33,14 @@ async fn main() -> Result<(), BoxError> {
     let (primary, fallback) = (Server::start("primary").await?, Server::start("fallback").await?);
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let at = |address: SocketAddr| {
-        // The caller asks for a path; which server gets it is decided here.
+        // The caller sets the path, this sets the server.
         client.clone().map_request(move |request| to(address, request)).map_err(BoxError::from)
     };
 
-    // The server's word counts, from a second to ten minutes.
+    // Follow the server's `Retry-After`, from one second to ten minutes.
     let policy = Policy::builder()
         .minimum_calls(4)
-        .hints(Duration::from_secs(1), Duration::from_secs(600))
+        .retry_after(RetryAfter::between(Duration::from_secs(1), Duration::from_secs(600)))
         .build()?;
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(policy, clock.clone());
@@ -55,8 +56,8 @@ async fn main() -> Result<(), BoxError> {
         }
         Err(_) => Outcome::Failure,
     });
-    // The time-out is inside the layer, around the primary: outside of it a call that is cut off
-    // would look like one that nobody wanted any more.
+    // The time-out is inside the layer, around the primary. Outside, a call that times out would be
+    // a dropped call, which is neutral.
     let timed = TimeoutLayer::new(TIME_OUT).layer(at(primary.address()));
     let layer = HttpFailoverLayer::with_monitor(at(fallback.address()), monitor).classify(classify);
     let handle = layer.handle();
@@ -96,7 +97,7 @@ fn to(address: SocketAddr, mut request: Request<Empty<Bytes>>) -> Request<Empty<
     request
 }
 
-/// One call from its head to the end of its body, in words.
+/// Makes one call, reads its body to the end, and describes the result.
 async fn ask<S, B>(service: &mut S) -> String
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<B>>,

@@ -1,6 +1,5 @@
-//! The valuation server's two providers in an outage of twelve minutes, minute by minute: simulated
-//! on loopback, asked by the server's own clients, with a call every two seconds of a time that is
-//! moved by hand.
+//! The valuation server's providers in an outage of twelve minutes, on a manual clock. Providers
+//! are simulated on loopback; the server's own clients call every two seconds.
 //!
 //! `cargo run -p examples --features server --example outage_drill`
 
@@ -21,7 +20,7 @@ use valuation_server::providers::{Premium, PremiumRange, SuperCar, Transport};
 const STEP: Duration = Duration::from_secs(2);
 const STEPS_A_MINUTE: u64 = 30;
 const MINUTES: u64 = 24;
-/// The minutes at which SuperCar breaks and is mended.
+/// The minutes at which SuperCar's outage begins and ends.
 const OUTAGE: (u64, u64) = (4, 16);
 
 #[tokio::main]
@@ -63,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A minute of calls, each as a sign of who answered.
+/// A minute of calls, each as a character for the provider that answered.
 async fn play<P, F, C>(
     service: &mut Failover<P, F, C, ManualClock>,
     clock: &ManualClock,
@@ -75,7 +74,7 @@ where
 {
     let mut minute = String::new();
     for _ in 0..STEPS_A_MINUTE {
-        // Each customer has another car.
+        // Each call is for a different car.
         let number = clock.now().as_nanos() / 1_000_000_000;
         let vrm = Vrm::parse(&format!("A{number}"))?;
         let (mileage, trail) = (Mileage::new(10_000.0)?, CallTrail::default());
@@ -95,7 +94,7 @@ where
     Ok(minute)
 }
 
-/// What speaks against SuperCar is what the server counts, too.
+/// The classifier that the server uses, too.
 fn judge(result: &Result<Answer, Failure>) -> Outcome {
     match result {
         Err(failure) if failure.error.is_provider_failure() => Outcome::Failure,

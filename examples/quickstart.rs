@@ -11,16 +11,14 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    // The primary fails for the first ten requests of the day.
+    // The primary fails the first ten requests.
     let primary = service_fn(async |request: u32| match request {
         0..10 => Err(io::Error::other("down")),
         _ => Ok("the primary"),
     });
     let fallback = service_fn(async |_: u32| Ok::<_, io::Error>("the fallback"));
 
-    // More than half of at least 10 calls within a minute fail: five minutes on the fallback.
-    // (A clock that is moved by hand, so that nobody has to wait. Yours is
-    // `FailoverLayer::new(fallback, policy)`.)
+    // More than half of at least 10 calls in a minute failed: five minutes on the fallback.
     let policy = Policy::builder().revert_after(Duration::from_secs(300)).build()?;
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(policy, clock.clone());

@@ -1,5 +1,4 @@
-//! Single calls saved at once, long before the rate diverts all of them; and only those that may
-//! be made twice.
+//! Rescues single calls immediately, before the rate trips; only calls that may be repeated.
 //!
 //! `cargo run -p examples --example rescue`
 
@@ -13,15 +12,15 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 #[derive(Clone)]
 enum Request {
-    /// Reading twice does no harm.
+    /// A read, which may be repeated.
     Balance(&'static str),
-    /// A payment that is made twice is a payment too many: the primary may have made it before it
-    /// failed to say so.
+    /// A payment, which must not be repeated: the primary may have made it before its response was
+    /// lost.
     Pay(&'static str, u32),
 }
 
 impl Request {
-    /// The same request once more, if it may be made twice.
+    /// A clone of the request, if it may be repeated.
     fn spare(&self) -> Option<Self> {
         match self {
             Self::Balance(_) => Some(self.clone()),
@@ -73,7 +72,7 @@ async fn main() -> Result<(), BoxError> {
             Err(error) => println!("{request}: not made twice: {error}"),
         }
     }
-    // A failure that was made good counts all the same.
+    // A rescued failure still counts.
     let snapshot = service.handle().snapshot();
     println!(
         "{} of {} calls to the primary failed",

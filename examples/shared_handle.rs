@@ -1,5 +1,5 @@
-//! The operator's side: a task that watches, forces a route and swaps the policy while calls go on;
-//! events to a log; metrics as they are scraped.
+//! An operator's task: forces a route and swaps the policy while calls go on, logs events, and
+//! serves metrics.
 //!
 //! `cargo run -p examples --example shared_handle`
 
@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
-/// What an operator may order, as by a page or a signal.
+/// The commands of an operator, as by a page or a signal.
 enum Order {
     Force(Route),
     Release,
@@ -38,7 +38,7 @@ async fn main() -> Result<(), BoxError> {
     registry.register_collector(Box::new(metrics.clone()));
     let mut service = FailoverLayer::with_monitor(sound, monitor).metered(&metrics).layer(broken);
 
-    // Events wait for the operator, and never make a call wait.
+    // Events are queued for the operator; calls never wait.
     let events = handle.subscribe(NonZeroUsize::new(64).expect("not 0"));
     let (order, orders) = mpsc::channel(1);
     let operator = tokio::spawn(operate(handle.clone(), events, orders));
@@ -71,18 +71,18 @@ async fn main() -> Result<(), BoxError> {
     let durations = |line: &&str| line.contains("duration") || line.starts_with('#');
     page.lines().filter(|line| !durations(line)).for_each(|line| println!("  {line}"));
 
-    // The events are over when the last service and handle are gone.
+    // The events end when the last service and handle are gone.
     drop((service, handle, order, registry, metrics));
     operator.await?;
     Ok(())
 }
 
 async fn operate(handle: Handle, mut events: Events, mut orders: mpsc::Receiver<Order>) {
-    // Kept only as long as there may be orders.
+    // Dropped after the last command, since a handle keeps the failover alive.
     let mut handle = Some(handle);
     loop {
         tokio::select! {
-            // In this order, so that the log is told before the next order is carried out.
+            // In this order, so that events are logged before the next command runs.
             biased;
             event = events.next() => match event {
                 Some(event) => log(event),
@@ -122,12 +122,12 @@ fn log(event: failover::Event) {
     println!("log: {}: {from} to {to}{detail}", event.cause.as_str());
 }
 
-/// Lets the operator work until it is so.
+/// Yields until the condition is met.
 async fn until(handle: &Handle, condition: impl Fn(&Handle) -> bool) {
     while !condition(handle) {
         tokio::task::yield_now().await;
     }
-    // And until the log is written.
+    // Then until the log is written.
     for _ in 0..4 {
         tokio::task::yield_now().await;
     }

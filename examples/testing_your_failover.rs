@@ -1,5 +1,5 @@
-//! How to test your own use of a failover, in milliseconds: with a clock that is moved by hand, and
-//! with tokio's paused time. Each function here could stand under `#[test]`.
+//! How to test your failover in milliseconds, with a manual clock or tokio's paused time. Each
+//! function could be a `#[test]`.
 //!
 //! `cargo run -p examples --example testing_your_failover`
 
@@ -14,7 +14,7 @@ use failover::{Failover, FailoverLayer, Monitor, Policy, Route};
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
-/// What you would have in your own crate: the policy, said once.
+/// The policy as your own crate would define it, in one place.
 fn policy() -> Policy {
     Policy::builder()
         .minimum_calls(4)
@@ -34,7 +34,7 @@ fn main() {
     println!("ok: an operator is told of the trip");
 }
 
-/// The monitor alone needs no services and no runtime: what does the policy do?
+/// The monitor alone: a policy can be tested without services and without a runtime.
 fn half_of_the_calls_failing_is_not_more_than_half() {
     use failover::Outcome::{Failure, Success};
     let monitor = Monitor::with_clock(policy(), ManualClock::new());
@@ -45,7 +45,7 @@ fn half_of_the_calls_failing_is_not_more_than_half() {
     assert_eq!(monitor.route(), Route::Fallback);
 }
 
-/// The manual clock: time passes when the test says so.
+/// The manual clock: the test advances the time.
 fn four_failures_send_calls_to_the_fallback_for_five_minutes() {
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(policy(), clock.clone());
@@ -65,10 +65,10 @@ fn four_failures_send_calls_to_the_fallback_for_five_minutes() {
     });
 }
 
-/// tokio's paused time: sleeps and time-outs pass at once, and the failover's clock with them.
+/// tokio's paused time: sleeps and time-outs pass at once, and so does the failover's time.
 fn a_primary_that_hangs_is_left_after_four_time_outs() {
     run(true, async {
-        // Inside the runtime, whose time it follows.
+        // Made inside the runtime whose time it follows.
         let monitor = Monitor::with_clock(policy(), TokioClock::new());
         let handle = monitor.handle();
         let hanging =
@@ -88,7 +88,7 @@ fn a_primary_that_hangs_is_left_after_four_time_outs() {
     });
 }
 
-/// An observer is a closure: count, or look at what it is told.
+/// An observer is a closure: count its events, or inspect them.
 fn an_operator_is_told_of_the_trip() {
     let told = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&told);

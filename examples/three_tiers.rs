@@ -1,4 +1,4 @@
-//! Three services for one job, each with a policy of its own: a fallback may be a failover itself.
+//! Three services for one job: a fallback can itself be a failover, with its own policy.
 //!
 //! `cargo run -p examples --example three_tiers`
 
@@ -11,7 +11,7 @@ use failover::clock::ManualClock;
 use failover::{Error, FailoverHandle, FailoverLayer, Monitor, Policy};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
-/// How many of the three are down, the first ones first.
+/// How many of the three are down, from the first.
 type Down = Arc<AtomicUsize>;
 
 fn tier(
@@ -33,7 +33,7 @@ async fn main() -> Result<(), BoxError> {
     let [memory, nearby, far] = [(0, "memory"), (1, "the near store"), (2, "the far store")]
         .map(|(n, s)| tier(n, s, &down));
 
-    // The near store gets a minute of rest, memory ten seconds: it is soon refilled.
+    // The near store gets a minute to recover, memory ten seconds, since it refills quickly.
     let minute =
         Policy::builder().minimum_calls(5).revert_after(Duration::from_secs(60)).build()?;
     let seconds =
@@ -48,11 +48,12 @@ async fn main() -> Result<(), BoxError> {
         down.store(tiers, Ordering::Relaxed);
         println!("-- {tiers} of 3 down --");
         for call in 0..calls {
-            let answer: Result<_, Error<_, Error<_, _>>> = service.ready().await?.call(call).await;
-            match answer {
+            match service.ready().await?.call(call).await {
                 Ok(name) => println!("answered by {name}"),
-                // One error out of all tiers, without the knowledge of whose it is.
-                Err(error) => println!("failed: {}", error.flatten::<io::Error, _>()),
+                // The error itself, from any tier.
+                Err(error) => {
+                    println!("failed: {}", error.map_fallback(Error::into_inner).into_inner());
+                }
             }
         }
         show(&handles);

@@ -1,8 +1,8 @@
-//! The layer under a tonic client: gRPC's own status decides, wherever it stands, and a code that
-//! answers the call is no failure.
+//! The layer under a tonic client: `grpc-status` decides, and a code that answers the call is not a
+//! failure.
 //!
-//! The service is gRPC's health check, whose messages come ready-made. Both servers are in this
-//! process; a channel of tonic's fits in their place.
+//! The service is gRPC's health check, whose messages are predefined. Both servers are in this
+//! process; tonic channels could replace them.
 //!
 //! `cargo run -p examples --features tonic --example tonic_client`
 
@@ -22,7 +22,7 @@ use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 type Grpc = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
 
-/// A server that knows of one service, and is unavailable while it is broken.
+/// A server that knows one service, and is unavailable while it is broken.
 async fn server(knows: &'static str, broken: Arc<AtomicBool>) -> Grpc {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status(knows, ServingStatus::Serving).await;
@@ -30,7 +30,7 @@ async fn server(knows: &'static str, broken: Arc<AtomicBool>) -> Grpc {
         let (broken, health) = (broken.load(Ordering::Relaxed), health.clone());
         async move {
             match broken {
-                // A status of 200, and the failure in `grpc-status`.
+                // A status of 200, with the failure in `grpc-status`.
                 true => Ok(Status::unavailable("restarting").into_http()),
                 false => health.oneshot(request).await.map_err(BoxError::from),
             }
@@ -47,7 +47,7 @@ async fn main() -> Result<(), PolicyError> {
     let layer = HttpFailoverLayer::new(fallback, Policy::builder().minimum_calls(5).build()?)
         .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     let handle = layer.handle();
-    // A boxed error is no error itself, so that tonic takes it out of ours.
+    // A boxed error does not implement `Error`, so tonic needs the inner one.
     let service = layer.layer(primary).map_err(failover::Error::into_inner);
     let mut client = HealthClient::new(service);
 

@@ -1,4 +1,4 @@
-//! A server on loopback that does what it is told.
+//! A server on loopback with a mode of failure.
 
 use std::convert::Infallible;
 use std::io;
@@ -48,7 +48,7 @@ impl Server {
                     async move { Ok::<_, Infallible>(answer(name, mode).await) }
                 });
                 tokio::spawn(async move {
-                    // A connection that breaks off is what some modes are about.
+                    // Some modes break off the connection.
                     let _ =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
                 });
@@ -84,7 +84,7 @@ async fn answer(name: &str, mode: Mode) -> Response<Text> {
 /// A body that may break off after its first half.
 pub(crate) struct Text {
     rest: Option<Bytes>,
-    /// Whether there was time to send the first half.
+    /// Whether the first half had a chance to be sent.
     sent: bool,
     mode: Mode,
 }
@@ -99,7 +99,7 @@ impl http_body::Body for Text {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let breaks_off = matches!(self.mode, Mode::BreaksOff);
         if self.rest.is_none() && breaks_off && !self.sent {
-            // What was written is sent while a body has nothing to give.
+            // hyper flushes written data while the body is pending.
             self.sent = true;
             context.waker().wake_by_ref();
             return Poll::Pending;

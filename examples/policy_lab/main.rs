@@ -1,10 +1,11 @@
-//! Which settings should I choose? Plays policies through outages in virtual time, ours by the
-//! library's own monitor and well-known ones by their documentation, all on the same calls.
+//! Which settings should I choose? Simulates outages in virtual time, with the same calls for
+//! policies of this library, run by its own monitor, and well-known ones, written from their
+//! documentation.
 //!
 //! `cargo run --release -p examples --example policy_lab`
 //!
-//! It prints Markdown tables, and writes one HTML file with the pictures: `policy_lab.html` in the
-//! target folder, or where `--html PATH` says. The same seed gives the same bytes on every machine.
+//! It prints Markdown tables, and writes an HTML file with charts: `policy_lab.html` in the target
+//! folder, or the path of `--html PATH`. The same seed gives the same bytes on every machine.
 
 mod page;
 mod policies;
@@ -25,7 +26,7 @@ use world::{CAPACITY, Call, DAY, ERROR, PRICE, Scenario};
 /// How many seeds the costs are compared over.
 const SEEDS: u64 = 10;
 
-/// The shares of calls that a healthy primary fails, in percent.
+/// The shares of calls that fail on a healthy primary, in percent.
 const HEALTHY: [u32; 6] = [1, 5, 10, 20, 30, 40];
 
 fn main() {
@@ -50,7 +51,7 @@ fn play_all(policies: Vec<Candidate>, seed: u64) -> Played {
     let seeds = (seed..seed.saturating_add(SEEDS)).map(|seed| play_standard(&policies, seed));
     let seeds: Vec<_> = seeds.collect();
     let sweep = |traffic, days| {
-        // What fails is drawn with a call, so that all shares are of the same calls.
+        // Each call has its own random number, so all shares apply to the same calls.
         let calls = scenarios::healthy(traffic, days, 0).calls(seed);
         let trips = |percent| {
             let scenario = scenarios::healthy(traffic, days, percent);
@@ -130,7 +131,7 @@ fn arguments() -> Result<(u64, PathBuf), String> {
     Ok((seed, path.unwrap_or_else(|| target().join("policy_lab.html"))))
 }
 
-/// The folder that Cargo builds into: two above `examples/` of the profile that this runs from.
+/// Cargo's target folder: two above the `examples/` of the profile that this runs from.
 fn target() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     program.ancestors().nth(3).map_or_else(env::temp_dir, PathBuf::from)

@@ -1,4 +1,4 @@
-//! The results as one HTML file: inline SVG, no script, nothing from elsewhere.
+//! The results as one HTML file: inline SVG, no script, no external resources.
 
 #[cfg(test)]
 mod browser;
@@ -74,7 +74,7 @@ fn heat(policies: &[Candidate], results: &[Results]) -> String {
         for result in results {
             let best = result.runs.iter().map(Run::cost).min().unwrap_or(0).max(1);
             let cost = result.runs[number].cost();
-            // In percent of full shade, which is three times the best.
+            // In percent; full shade is three times the best cost.
             let shade = (cost.saturating_sub(best) * 50 / best).min(100);
             let bold = if cost <= best { " class=\"best\"" } else { "" };
             let _ = write!(table, "<td{bold} style=\"--shade:{shade}%\">{}</td>", pounds(cost));

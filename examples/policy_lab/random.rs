@@ -1,9 +1,9 @@
-//! Numbers that look random and follow from a seed alone, in integers: the same on every machine.
+//! Pseudorandom numbers from a seed, in integers: the same on every machine.
 
 /// Steele, Lea and Flood's SplitMix64: <https://doi.org/10.1145/2714064.2660195>.
 pub(crate) struct Random(u64);
 
-/// A share in millionths.
+/// A share, in millionths.
 pub(crate) type Millionths = u32;
 
 pub(crate) const ALL: Millionths = 1_000_000;
@@ -20,9 +20,9 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Evenly below a bound.
+    /// Uniform below `bound`.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
-        // The upper half of a product of 32 bits each is below the bound.
+        // The upper half of a product of two 32-bit numbers is below `bound`.
         let half = self.next() >> 32;
         u32::try_from((half * u64::from(bound)) >> 32).unwrap_or(u32::MAX)
     }

@@ -1,14 +1,14 @@
-//! The eight standard scenarios, and the healthy days of the false trips.
+//! The eight standard scenarios, and the healthy days for false trips.
 
 use crate::random::{ALL, Millionths};
 use crate::world::{DAY, HOUR, Health, MINUTE, Millis, SECOND, Scenario, Stretch, Traffic};
 
 /// 20 calls a second.
 pub(crate) const RATE: Traffic = Traffic::Even(20_000);
-/// 12 calls a minute: as few as the default's minimum mostly lets it judge, so that chance has the most
-/// to say.
+/// 12 calls a minute: barely enough for the default's minimum of calls, so chance has the greatest
+/// effect.
 pub(crate) const FEW: Traffic = Traffic::Even(200);
-/// A well primary fails one call in 200.
+/// A healthy primary fails one call in 200.
 const USUAL: Millionths = 5_000;
 const PERCENT: Millionths = ALL / 100;
 
@@ -61,7 +61,7 @@ pub(crate) fn standard() -> Vec<Scenario> {
     ]
 }
 
-/// Nothing but calls that fail by chance: every trip is a false one.
+/// Calls fail only by chance: every trip is false.
 pub(crate) fn healthy(traffic: Traffic, days: Millis, percent: u32) -> Scenario {
     Scenario {
         name: "healthy",
@@ -74,7 +74,7 @@ pub(crate) fn healthy(traffic: Traffic, days: Millis, percent: u32) -> Scenario 
     }
 }
 
-/// One outage in several stretches, with an hour and a half after it.
+/// One outage in several phases, followed by an hour and a half without faults.
 fn fault(
     name: &'static str,
     what: &'static str,
@@ -109,8 +109,8 @@ fn flapping() -> Scenario {
     }
 }
 
-/// A day as it should be: each hour two seconds of failures, as by a restart, are no reason to
-/// pay the fallback for minutes.
+/// A healthy day. Two seconds of failures per hour, as by a restart, are no reason to pay for
+/// minutes of the fallback.
 fn healthy_day() -> Scenario {
     let stretches = (0..24)
         .map(|hour| hour * HOUR + 30 * MINUTE)

@@ -1,34 +1,34 @@
-//! Plays the calls of a scenario to a policy, in virtual time.
+//! Runs a policy on the calls of a scenario, in virtual time.
 
 use std::collections::BTreeMap;
 
 use crate::policies::{Pass, Policy};
 use crate::world::{CAPACITY, Call, ERROR, Millis, PRICE, SECOND, Scenario};
 
-/// The part of a run that is shown has so many columns.
+/// The number of columns in the chart of a run.
 pub(crate) const COLUMNS: usize = 240;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone)]
 pub(crate) struct Run {
-    /// From the beginning of the first outage until a call is kept from the primary; none where
-    /// that was never so.
+    /// From the beginning of the first outage until a call is diverted from the primary; `None` if
+    /// none was.
     pub(crate) failover: Option<Millis>,
-    /// Customers who saw an error.
+    /// Errors that customers saw.
     pub(crate) errors: u64,
     /// Calls that the fallback answered.
     pub(crate) fallback: u64,
-    /// Trips while the primary was well.
+    /// Trips while the primary was healthy.
     pub(crate) false_trips: u64,
-    /// Trips after the first one of an outage: calls came back too early.
+    /// Trips in an outage after its first one: calls returned too early.
     pub(crate) flaps: u64,
-    /// From the end of the last outage until all calls go to the primary for good; none where they
+    /// From the end of the last outage until all calls go to the primary for good; `None` if they
     /// do not before the run ends.
     pub(crate) full_return: Option<Millis>,
     pub(crate) columns: Vec<Column>,
 }
 
-/// A stretch of the run, for the picture.
+/// A column of the chart.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Column {
     pub(crate) calls: u32,
@@ -37,19 +37,19 @@ pub(crate) struct Column {
 }
 
 impl Run {
-    /// What the fallback cost, in pence.
+    /// The cost of the fallback, in pence.
     pub(crate) fn price(&self) -> u64 {
         self.fallback * PRICE
     }
 
-    /// What the fallback and the customers who saw an error cost together, in pence.
+    /// The cost of the fallback and of customers' errors together, in pence.
     pub(crate) fn cost(&self) -> u64 {
         self.price() + self.errors * ERROR
     }
 }
 
-/// The calls to the primary that are under way, by their end and then as they were admitted: the
-/// pass of each, and whether it will have failed.
+/// The calls to the primary in flight, ordered by their end, then by admission: each one's pass,
+/// and whether it will fail.
 type UnderWay = BTreeMap<(Millis, usize), (Pass, bool)>;
 
 struct Player<'a> {
@@ -59,9 +59,9 @@ struct Player<'a> {
     /// The trips so far, and those in each outage.
     trips: u64,
     trips_in: Vec<u64>,
-    /// The last moment at which calls were kept from the primary.
+    /// The last moment at which calls were diverted.
     diverted: Option<Millis>,
-    /// The second that the fallback is in, and the calls that it took in it.
+    /// The fallback's current second, and its calls in that second.
     second: (Millis, u32),
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn play(scenario: &Scenario, calls: &[Call], policy: Box<dyn Policy>)
 }
 
 impl Player<'_> {
-    /// Takes note of what the policy does now.
+    /// Records the policy's state.
     fn note(&mut self, now: Millis) {
         if self.policy.diverts() {
             self.diverted = Some(now);
@@ -122,7 +122,7 @@ impl Player<'_> {
         self.trips = trips;
     }
 
-    /// A call goes to the fallback; whether it is one too many for it.
+    /// A call goes to the fallback. Returns whether it is over capacity.
     fn fall_back(&mut self, now: Millis) -> bool {
         let second = now / SECOND;
         if self.second.0 != second {

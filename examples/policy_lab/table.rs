@@ -13,12 +13,12 @@ pub(crate) struct Results {
     pub(crate) runs: Vec<Run>,
 }
 
-/// What some policies did.
+/// The results of some policies.
 pub(crate) struct Played {
     pub(crate) policies: Vec<Candidate>,
     /// All scenarios, for each seed.
     pub(crate) seeds: Vec<Vec<Results>>,
-    /// At the usual rate, and at few calls a minute.
+    /// False trips at the usual rate, and at few calls a minute.
     pub(crate) busy: Sweep,
     pub(crate) few: Sweep,
 }
@@ -30,14 +30,14 @@ impl Played {
     }
 }
 
-/// False trips of a primary that is healthy and fails calls by chance.
+/// False trips on a healthy primary, whose calls fail by chance.
 pub(crate) struct Sweep {
     pub(crate) length: Millis,
-    /// The share of calls that fail, in percent, and the trips of each policy.
+    /// Per column: the share of calls that fail, in percent, and the trips of each policy.
     pub(crate) columns: Vec<(u32, Vec<u64>)>,
 }
 
-/// The costs of all policies, a column a scenario, in pounds.
+/// The costs of all policies in pounds, a column per scenario.
 pub(crate) fn costs(policies: &[Candidate], results: &[Results]) -> String {
     let mut text = row("policy", results.iter().map(|result| result.scenario.name.to_owned()));
     text += &rule(results.len());
@@ -77,7 +77,7 @@ pub(crate) fn against_the_first(policies: &[Candidate], seeds: &[Vec<Results>]) 
     text
 }
 
-/// All that is known of one scenario.
+/// All results of one scenario.
 pub(crate) fn scenario(policies: &[Candidate], result: &Results) -> String {
     let titles = [
         "failover after",

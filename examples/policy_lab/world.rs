@@ -1,9 +1,9 @@
-//! What a policy is tried in: the customers, the primary with its faults, and the fallback with
-//! its price. The same trace of calls is played to every policy.
+//! The simulated world: customers, the primary with its faults, and the fallback with its price.
+//! Every policy gets the same trace of calls.
 
 use crate::random::{ALL, Millionths, Random};
 
-/// Milliseconds since the beginning of a run.
+/// Milliseconds since the start of a run.
 pub(crate) type Millis = u64;
 
 pub(crate) const SECOND: Millis = 1_000;
@@ -14,19 +14,19 @@ pub(crate) const DAY: Millis = 24 * HOUR;
 /// How many calls customers make.
 #[derive(Clone, Copy)]
 pub(crate) enum Traffic {
-    /// So many in a thousand seconds, the whole time.
+    /// This many per thousand seconds, all the time.
     Even(u32),
-    /// At noon so many in a thousand seconds; in the small hours a twentieth of it.
+    /// This many per thousand seconds at noon, down to a twentieth in the small hours.
     Daily(u32),
 }
 
 impl Traffic {
-    /// Calls in a thousand seconds: the chance of one in a given millisecond, in millionths.
+    /// Calls per thousand seconds, which is the chance of a call in one millisecond, in millionths.
     fn rate(self, now: Millis) -> Millionths {
         match self {
             Self::Even(rate) => rate,
             Self::Daily(noon) => {
-                // In hundredths of the rate at noon, from hour to hour in straight lines.
+                // In hundredths of the rate at noon, interpolated linearly between hours.
                 const CURVE: [u64; 25] = [
                     20, 10, 5, 5, 5, 10, 25, 50, 75, 90, 95, 100, 100, 95, 90, 90, 90, 95, 100, 90,
                     75, 60, 45, 30, 20,
@@ -40,18 +40,18 @@ impl Traffic {
     }
 }
 
-/// How the primary does for a while.
+/// The primary's behaviour for a while.
 #[derive(Clone, Copy)]
 pub(crate) enum Health {
-    /// Answers, but for a few calls that fail anyway.
+    /// Healthy: few calls fail.
     Well,
-    /// Fails so many calls at once.
+    /// Fails this share of calls, immediately.
     Failing(Millionths),
-    /// Answers no call: each ends with the caller's time-out.
+    /// Hangs: each call ends with the caller's time-out.
     Hanging,
 }
 
-/// A stretch of a fault.
+/// One part of a fault.
 #[derive(Clone, Copy)]
 pub(crate) struct Stretch {
     pub(crate) from: Millis,
@@ -59,39 +59,37 @@ pub(crate) struct Stretch {
     pub(crate) health: Health,
 }
 
-/// A scenario.
 #[derive(Clone)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) length: Millis,
     pub(crate) traffic: Traffic,
-    /// The share of calls that a well primary fails.
+    /// The share of calls that fail on a healthy primary.
     pub(crate) usual: Millionths,
     /// In order, without overlap.
     pub(crate) stretches: Vec<Stretch>,
-    /// What a policy should divert for: each from its beginning to its end. What is outside of them
-    /// is healthy.
+    /// The periods in which a policy should divert. Outside of them the primary is healthy.
     pub(crate) outages: Vec<(Millis, Millis)>,
 }
 
-/// The primary's time to answer is from 50 to 149 ms, the fallback's the same.
+/// The latency of both services: 50 to 149 ms.
 const LATENCY: (u32, u32) = (50, 100);
 /// The caller's time-out around a call.
 pub(crate) const TIME_OUT: Millis = 5 * SECOND;
-/// So many calls a second the fallback takes; the customers beyond see an error.
+/// The fallback's capacity in calls per second; customers beyond see an error.
 pub(crate) const CAPACITY: u32 = 40;
-/// What a call of the fallback costs, in pence.
+/// The cost of a call to the fallback, in pence.
 pub(crate) const PRICE: u64 = 20;
-/// What a customer who saw an error costs, in pence.
+/// The cost of a customer's error, in pence.
 pub(crate) const ERROR: u64 = 100;
 
-/// A call, with all the chance that will befall it.
+/// A call, with its random numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Call {
     pub(crate) at: Millis,
     latency: u32,
-    /// It fails if the share of failing calls is above this.
+    /// The call fails if the share of failing calls is above this.
     luck: Millionths,
 }
 
@@ -109,7 +107,7 @@ impl Scenario {
         calls
     }
 
-    /// How the primary ends a call: when, and whether it failed.
+    /// When the primary ends a call, and whether it fails.
     pub(crate) fn primary(&self, call: Call) -> (Millis, bool) {
         let stretch = self.stretches.partition_point(|stretch| stretch.to <= call.at);
         let stretch = self.stretches.get(stretch).filter(|stretch| stretch.from <= call.at);
@@ -121,7 +119,7 @@ impl Scenario {
         (call.at + Millis::from(call.latency), call.luck < failing)
     }
 
-    /// The part that a picture shows: around the outages, or all of it.
+    /// The period shown in the chart: around the outages, or the whole run.
     pub(crate) fn shown(&self) -> (Millis, Millis) {
         match (self.outages.first(), self.outages.last()) {
             (Some((first, _)), Some((_, last))) => {
@@ -131,7 +129,7 @@ impl Scenario {
         }
     }
 
-    /// The number of the outage that runs at that time.
+    /// The index of the outage at that time.
     pub(crate) fn outage(&self, at: Millis) -> Option<usize> {
         self.outages.iter().position(|(from, to)| (*from..*to).contains(&at))
     }

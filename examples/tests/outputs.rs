@@ -1,4 +1,4 @@
-//! What each example prints, literally, held against `expected/`. `UPDATE_EXPECTED=1` writes it.
+//! Compares each example's output with `expected/`. `UPDATE_EXPECTED=1` rewrites it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// The examples, and whether this build has them.
+/// The examples, and whether this build includes them.
 const EXAMPLES: [(&str, bool); 9] = [
     ("quickstart", true),
     ("three_tiers", true),
@@ -19,14 +19,14 @@ const EXAMPLES: [(&str, bool); 9] = [
     ("outage_drill", cfg!(feature = "server")),
 ];
 
-/// Takes long without optimisation: `.ci/run` compares it with its own `RESULTS.md`.
+/// Slow without optimisation: `.ci/run` compares it with its own `RESULTS.md`.
 const ELSEWHERE: &str = "policy_lab";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("expected")
 }
 
-/// Where Cargo puts the examples: beside the folder of this test.
+/// The path of an example: Cargo puts them next to this test's folder.
 fn program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -66,7 +66,7 @@ fn each_example_is_expected_to_print_something() {
     assert_eq!(named, known);
 }
 
-/// The tables in the page of the laboratory are those that the laboratory prints.
+/// The lab's HTML page contains the tables that the lab prints.
 #[test]
 fn the_page_of_the_laboratory_has_its_tables() {
     let lab = folder().with_file_name(ELSEWHERE);
@@ -74,7 +74,7 @@ fn the_page_of_the_laboratory_has_its_tables() {
     let (page, results) = (read("README.md"), read("RESULTS.md"));
     let results = tables(&results);
     let tables = tables(&page);
-    // The costs, and those and the false trips of the default's neighbours.
+    // The costs; the costs and the false trips of the default's neighbours.
     assert_eq!(tables.len(), 3);
     for table in tables {
         assert!(table.lines().count() > 10);

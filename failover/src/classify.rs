@@ -1,11 +1,11 @@
-//! A result becomes an outcome.
+//! Classifiers: from the result of a call to its outcome.
 
 use crate::outcome::Outcome;
 
-/// Decides what a result of the primary says about it.
+/// Decides the outcome of a call to the primary from its result.
 ///
 /// Every closure from `&Result<Response, Error>` to [`Outcome`] is a classifier. It is cloned for
-/// each call, so what it captures should be cheap to clone.
+/// each call, so its captures should be cheap to clone.
 ///
 /// ```
 /// use failover::{Classify, Outcome};
@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 /// assert_eq!(classify.classify(&Ok(404)), Outcome::Success);
 /// ```
 pub trait Classify<Response, Error> {
-    /// What the result says.
+    /// Returns the outcome of a call with this result.
     fn classify(&self, result: &Result<Response, Error>) -> Outcome;
 }
 
@@ -33,7 +33,7 @@ where
     }
 }
 
-/// Every error is a failure, everything else a success. The default.
+/// Every error is a failure, every response a success. The default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ErrorsAsFailures;
 

@@ -2,7 +2,7 @@
 
 // The words: no logic that needs another wing.
 pub mod classify;
-pub mod error;
+mod error;
 pub mod event;
 mod outcome;
 pub mod ratio;
@@ -26,6 +26,8 @@ pub mod http;
 pub mod prometheus;
 #[cfg(feature = "tracing")]
 pub mod trace;
+
+pub mod manual;
 
 pub use classify::Classify;
 pub use error::Error;

@@ -1,30 +1,29 @@
-//! What a finished call says about the primary.
+//! The outcome of a call, as evidence about the primary.
 
 use std::time::Duration;
 
-/// What a finished call says about the primary.
+/// The outcome of a call, as evidence about the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The primary did its work. An answer such as "not found" is one too.
+    /// The primary worked. "Not found" is a success too.
     Success,
-    /// The primary failed; this is what the failure rate counts.
+    /// The primary failed. Counts towards the failure rate.
     Failure,
-    /// The primary failed, and says itself how long it wants to be left alone, as by
-    /// `Retry-After`. A [`Failure`](Self::Failure) in all else; see
-    /// [`PolicyBuilder::hints`](crate::policy::PolicyBuilder::hints).
+    /// A [`Failure`](Self::Failure) that asks for a time without calls, as `Retry-After` does; see
+    /// [`PolicyBuilder::retry_after`](crate::policy::PolicyBuilder::retry_after).
     RetryAfter(Duration),
-    /// The call says nothing about the primary, and is not counted at all.
+    /// Not counted: says nothing about the primary.
     Ignored,
 }
 
 impl Outcome {
-    /// Whether the primary failed, with a hint or without.
+    /// Whether the primary failed, with or without a retry-after.
     #[must_use]
     pub const fn is_failure(self) -> bool {
         matches!(self, Self::Failure | Self::RetryAfter(_))
     }
 
-    /// The outcome in one word, for logs and metrics: `success`, `failure`, `ignored`.
+    /// A label for logs and metrics: `success`, `failure`, `ignored`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

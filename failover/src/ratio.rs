@@ -1,9 +1,9 @@
-//! An exact fraction. "Exceeds" is decided in integers, never by floats.
+//! An exact fraction: comparisons are in integers, never in floats.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A fraction of two integers in lowest terms: one third is one third.
+/// A fraction of two integers in lowest terms, so one third is exact.
 ///
 /// ```
 /// use failover::Ratio;
@@ -21,20 +21,20 @@ pub struct Ratio {
     denominator: u32,
 }
 
-/// A text that is no fraction, or a fraction with no meaning.
+/// Why a text or a pair of numbers is not a ratio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RatioError {
     /// The denominator is zero.
     ZeroDenominator,
-    /// Not of the form `1/3`, `0.5` or `50%`.
+    /// The text is not of the form `1/3`, `0.5` or `50%`.
     NotARatio,
-    /// More digits than two 32-bit integers hold.
+    /// The reduced fraction does not fit two 32-bit integers.
     TooLong,
 }
 
 impl Ratio {
-    /// All.
+    /// One: 100 %.
     pub const ONE: Self = Self { numerator: 1, denominator: 1 };
     /// One half.
     pub const HALF: Self = Self { numerator: 1, denominator: 2 };
@@ -64,28 +64,51 @@ impl Ratio {
         Ok(reduced)
     }
 
-    /// The upper part.
+    /// `percent / 100`, reduced.
+    ///
+    /// ```
+    /// use failover::Ratio;
+    /// assert_eq!(Ratio::percent(50), Ratio::HALF);
+    /// ```
+    #[must_use]
+    pub const fn percent(percent: u32) -> Self {
+        let (mut divisor, mut rest) = (100, percent);
+        while rest != 0 {
+            (divisor, rest) = (rest, divisor % rest);
+        }
+        Self { numerator: percent / divisor, denominator: 100 / divisor }
+    }
+
+    /// The numerator, in lowest terms.
     #[must_use]
     pub const fn numerator(self) -> u32 {
         self.numerator
     }
 
-    /// The lower part; never zero.
+    /// The denominator, in lowest terms; never zero.
     #[must_use]
     pub const fn denominator(self) -> u32 {
         self.denominator
     }
 
-    /// Whether no share can exceed it.
+    /// Whether no share can exceed this ratio.
     pub(crate) const fn is_one_or_more(self) -> bool {
         self.numerator >= self.denominator
     }
 
-    /// Whether `part / whole` is strictly greater than this ratio. Of no calls, nothing exceeds.
+    /// Whether `part / whole` is strictly greater than this ratio. With `whole` at 0, only a `part`
+    /// above 0 is.
     #[must_use]
     pub const fn is_exceeded_by(self, part: u64, whole: u64) -> bool {
-        // u32 × u64 fits a u128 without a doubt.
+        // A product of a u32 and a u64 fits a u128.
         part as u128 * self.denominator as u128 > whole as u128 * self.numerator as u128
+    }
+}
+
+/// `number / 1`.
+impl From<u32> for Ratio {
+    fn from(number: u32) -> Self {
+        Self { numerator: number, denominator: 1 }
     }
 }
 
@@ -95,7 +118,7 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// Takes `1/3`, a decimal such as `0.5`, or a percentage such as `50%`, all exactly.
+/// Parses `1/3`, a decimal such as `0.5`, or a percentage such as `50%`, exactly.
 impl FromStr for Ratio {
     type Err = RatioError;
 
@@ -115,7 +138,7 @@ impl FromStr for Ratio {
     }
 }
 
-/// Digits only: `u64::from_str` alone would take a sign.
+/// Digits only: `u64::from_str` alone would accept a sign.
 fn digits(text: &str) -> Result<u64, RatioError> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(RatioError::NotARatio);
@@ -158,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_parts_are_taken_and_one_more_is_refused_in_either() {
+    fn the_largest_parts_are_accepted_and_one_more_is_rejected_in_either() {
         let max = u64::from(u32::MAX);
         for (text, taken) in [
             (format!("{max}/1"), true),
@@ -174,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn is_not_exceeded_by_nothing() {
+    fn is_not_exceeded_without_calls() {
         assert!(!Ratio::new(0, 1).unwrap().is_exceeded_by(0, 0));
         assert!(Ratio::new(0, 1).unwrap().is_exceeded_by(1, 1));
     }
@@ -197,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_ratio() {
+    fn rejects_texts_that_are_not_ratios() {
         for text in ["", ".", "/", "1/", "-1/2", "+0.5", "0.5 ", "half", "%", "1/2/3"] {
             assert_eq!(text.parse::<Ratio>(), Err(RatioError::NotARatio), "{text:?}");
         }

@@ -1,16 +1,16 @@
-//! Which of the two services a call takes.
+//! The route of a call: one of two services.
 
-/// Which of the two services a call takes.
+/// The route of a call: one of two services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
-    /// The service that calls should go to.
+    /// The preferred service.
     Primary,
-    /// The service that calls go to while the primary fails too often.
+    /// The service for calls while the primary fails too often.
     Fallback,
 }
 
 impl Route {
-    /// The route in one word, for logs and metrics: `primary`, `fallback`.
+    /// A label for logs and metrics: `primary`, `fallback`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

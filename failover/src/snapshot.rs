@@ -1,4 +1,4 @@
-//! What was true of a failover at one moment.
+//! A failover's state at one moment.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use crate::route::Route;
 use crate::state::State;
 use crate::tally::Tally;
 
-/// What was true at one moment.
+/// A failover's state at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Where a call would go.
+    /// The route of a call made now.
     pub route: Route,
-    /// Where the policy would send a call. Other than the route only in a
+    /// The route by the policy. Differs from `route` only in a
     /// [dry run](crate::policy::PolicyBuilder::dry_run).
     pub advised: Route,
-    /// How calls are routed; in a [dry run](crate::policy::PolicyBuilder::dry_run), how they would be.
+    /// The state; in a [dry run](crate::policy::PolicyBuilder::dry_run), what it would be.
     pub state: State,
     /// Whether an operator forced the route.
     pub forced: bool,
-    /// Whether it only says what it would do.
+    /// Whether the policy is a [dry run](crate::policy::PolicyBuilder::dry_run), which diverts no
+    /// call.
     pub dry_run: bool,
     /// The primary's calls in the window. Empty on the fallback.
     pub tally: Tally,
-    /// How many of the primary's calls in a row have failed last. 0 unless the policy asks for
+    /// The primary's current streak of failures. 0 without
     /// [`consecutive_failures`](crate::policy::PolicyBuilder::consecutive_failures).
     pub consecutive_failures: u64,
-    /// How many of the primary's calls have been in flight for too long. 0 unless the policy asks
-    /// for [`stalled_calls`](crate::policy::PolicyBuilder::stalled_calls).
+    /// The primary's calls in flight for too long. 0 without
+    /// [`stalled_calls`](crate::policy::PolicyBuilder::stalled_calls).
     pub stalled_calls: u64,
-    /// How long until the revert; `None` where no timer runs.
+    /// How long until the revert; `None` if no timer runs.
     pub reverts_in: Option<Duration>,
-    /// The number of the running epoch, from 0 to 2^20 − 1. Each transition begins another one.
+    /// The current epoch, from 0 to 2^20 − 1. Each transition begins a new one.
     pub epoch: u32,
 }

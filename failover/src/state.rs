@@ -1,25 +1,24 @@
-//! How calls are routed, in words for operators.
+//! How calls are routed, as operators see it.
 
-use crate::engine::phase::Kind;
 use crate::route::Route;
 
 /// How calls are routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// All to the primary.
+    /// All calls go to the primary.
     Primary,
-    /// All to the fallback.
+    /// All calls go to the fallback.
     Fallback,
-    /// To the fallback, but for a few at once that [probe](crate::policy::PolicyBuilder::probing) the
-    /// primary.
+    /// A few calls at a time [probe](crate::policy::PolicyBuilder::probing) the primary; all others
+    /// go to the fallback.
     Probing,
-    /// A [growing share](crate::policy::PolicyBuilder::ramp_up) to the primary, the others to the
-    /// fallback.
+    /// A [growing share](crate::policy::PolicyBuilder::ramp_up) of calls goes to the primary, the
+    /// rest to the fallback.
     Ramping,
-    /// All to the primary, by an operator's order.
+    /// An operator forced all calls to the primary.
     ForcedPrimary,
-    /// All to the fallback, by an operator's order.
+    /// An operator forced all calls to the fallback.
     ForcedFallback,
 }
 
@@ -34,8 +33,8 @@ impl State {
         Self::ForcedFallback,
     ];
 
-    /// The state in one word, for logs and metrics: `primary`, `fallback`, `probing`, `ramping`,
-    /// `forced_primary`, `forced_fallback`.
+    /// A label for logs and metrics: `primary`, `fallback`, `probing`, `ramping`, `forced_primary`,
+    /// `forced_fallback`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,26 +47,13 @@ impl State {
         }
     }
 
-    /// Whether an operator forced it.
+    /// Whether an operator forced the route.
     #[must_use]
     pub const fn is_forced(self) -> bool {
         matches!(self, Self::ForcedPrimary | Self::ForcedFallback)
     }
 
-    /// The state of a phase whose time is not over.
-    pub(crate) const fn of(kind: Kind) -> Self {
-        match kind {
-            // Nobody is shown a phase that is frozen.
-            Kind::Primary | Kind::Retired | Kind::Frozen => Self::Primary,
-            Kind::Fallback => Self::Fallback,
-            Kind::Probing => Self::Probing,
-            Kind::Ramping => Self::Ramping,
-            Kind::ForcedPrimary => Self::ForcedPrimary,
-            Kind::ForcedFallback => Self::ForcedFallback,
-        }
-    }
-
-    /// Where calls go; while they return, that is the primary.
+    /// The route of calls in this state; the primary while ramping.
     pub(crate) const fn route(self) -> Route {
         match self {
             Self::Primary | Self::Ramping | Self::ForcedPrimary => Route::Primary,

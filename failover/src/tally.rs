@@ -1,4 +1,4 @@
-//! The counts read from a window.
+//! Counts read from a window.
 
 use crate::ratio::Ratio;
 
@@ -10,20 +10,19 @@ pub struct Tally {
     pub successes: u64,
     /// Calls that failed.
     pub failures: u64,
-    /// Those of the successes and of the failures that were slow. 0 unless the policy asks for
+    /// Successes and failures that were slow. 0 unless the policy sets
     /// [`slow_calls`](crate::policy::PolicyBuilder::slow_calls).
     pub slow: u64,
 }
 
 impl Tally {
-    /// Adds those of others.
     pub(crate) fn add(&mut self, other: &Self) {
         self.successes = self.successes.saturating_add(other.successes);
         self.failures = self.failures.saturating_add(other.failures);
         self.slow = self.slow.saturating_add(other.slow);
     }
 
-    /// All calls that count: successes and failures.
+    /// Successes and failures.
     #[must_use]
     pub const fn calls(&self) -> u64 {
         self.successes.saturating_add(self.failures)
@@ -35,17 +34,17 @@ impl Tally {
         ratio.is_exceeded_by(self.failures, self.calls())
     }
 
-    /// The share of failures, from 0 to 1; `None` without calls. For showing: decisions are made
-    /// in integers, by [`exceeds`](Self::exceeds).
+    /// The share of failures, from 0 to 1; `None` without calls. For display: decisions use
+    /// [`exceeds`](Self::exceeds), in integers.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn failure_rate(&self) -> Option<f64> {
         (self.calls() > 0).then(|| self.failures as f64 / self.calls() as f64)
     }
 
-    /// The share of slow calls, from 0 to 1; `None` without calls. For showing.
+    /// The share of slow calls, from 0 to 1; `None` without calls. For display.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn slow_rate(&self) -> Option<f64> {
         (self.calls() > 0).then(|| self.slow as f64 / self.calls() as f64)
     }
@@ -56,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_those_of_all_calls_and_there_are_none_of_no_calls() {
+    fn rates_are_shares_of_all_calls_and_absent_without_calls() {
         let tally = Tally { successes: 6, failures: 2, slow: 4 };
         assert_eq!(
             (tally.calls(), tally.failure_rate(), tally.slow_rate()),

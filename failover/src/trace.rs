@@ -1,23 +1,23 @@
-//! Feature `tracing`: transitions as events.
+//! Feature `tracing`: transitions as log events.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::event::{Cause, Event, Observe};
 
-/// Tells `tracing` of transitions, as events of the target `failover`: a trip as a warning,
-/// everything else as information.
+/// Logs transitions with the target `failover`: at WARN if calls go, stay or would go to the
+/// fallback, otherwise at INFO.
 ///
-/// | field | what |
+/// | field | value |
 /// |---|---|
 /// | `name` | the name given to [`new`](Self::new) |
-/// | `from`, `to` | the states: see [`State::as_str`](crate::state::State::as_str) |
+/// | `from`, `to` | the states' [`State::as_str`](crate::state::State::as_str) |
 /// | `cause` | [`Cause::as_str`] |
 /// | `epoch` | the number of the epoch that begins |
-/// | `failures`, `calls` | what the window held; only for a trip |
-/// | `revert_after_ms` | the time on the fallback in milliseconds; only for a trip |
+/// | `failures`, `calls` | the window's counts; only for a trip |
+/// | `revert_after_ms` | the time on the fallback in milliseconds; only at WARN |
 ///
-/// A call costs nothing for it: it is told of transitions alone, by the call that made one.
+/// Costs nothing per call: only transitions are logged.
 ///
 /// ```
 /// use failover::{FailoverLayer, Policy};
@@ -35,13 +35,13 @@ pub struct TracingObserver {
 }
 
 impl TracingObserver {
-    /// An observer of the failover of that name.
+    /// An observer that logs `name` in each event.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into() }
     }
 }
 
-/// All levels carry the same fields; a level is part of an event's static description.
+/// A macro, because `tracing` makes the level part of an event's static metadata.
 macro_rules! emit {
     ($level:ident, $observer:expr, $event:expr, $tally:expr, $revert_after:expr) => {
         tracing::event!(

@@ -190,7 +190,7 @@ impl Pair {
                 handle.restore(&saved, elapsed);
                 self.naive.restore(elapsed.as_nanos());
             }
-            Operation::Revert => assert_eq!(handle.revert(None), self.naive.revert()),
+            Operation::Revert => assert_eq!(handle.revert(), self.naive.revert()),
         }
     }
 

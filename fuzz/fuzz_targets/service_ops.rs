@@ -98,7 +98,7 @@ where
         }
         Operation::Reset => handle.reset(),
         Operation::Revert => {
-            handle.revert(None);
+            handle.revert();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The page in a real browser, narrow and wide. Chromium reads it from a file and resolves no name.
+//! Tests the page in a real browser, narrow and wide. Chromium reads it from a file and resolves no
+//! name.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::table::{Played, Results, Sweep};
 use crate::world::DAY;
 use crate::{HEALTHY, policies, scenarios};
 
-/// Runs in a page around: the pages are frames of it, so that each has the width that it should.
+/// Runs in an outer page. The tested pages are frames of it, so each gets its width.
 const MEASURE: &str = r#"
 const faults = [], seen = [];
 for (const frame of document.querySelectorAll("iframe")) {
@@ -52,7 +53,7 @@ document.getElementById("faults").textContent = faults.join("\n");
 
 const WIDTHS: [u32; 2] = [360, 1100];
 
-/// One that may read files in the folder for temporary ones: a snap may not.
+/// A Chromium that can read the temporary folder, which a snap can't.
 fn chromium() -> Option<PathBuf> {
     let folders: Vec<_> = env::split_paths(&env::var_os("PATH")?).collect();
     ["chromium", "google-chrome"]
@@ -63,8 +64,8 @@ fn chromium() -> Option<PathBuf> {
         })
 }
 
-/// The document as it stands after the page was loaded and its scripts have run. What the browser
-/// keeps is kept in `home`.
+/// The document after the page has loaded and its scripts have run. The browser keeps its files in
+/// `home`.
 fn document(chromium: &Path, page: &Path, home: &Path) -> String {
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
@@ -93,7 +94,7 @@ fn document(chromium: &Path, page: &Path, home: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What stands in the element of that id.
+/// The text of the element with this id.
 fn text<'a>(document: &'a str, id: &str) -> &'a str {
     let opened = format!("<pre id=\"{id}\">");
     let from = document.find(&opened).map(|at| at + opened.len());
@@ -101,7 +102,7 @@ fn text<'a>(document: &'a str, id: &str) -> &'a str {
     document[from..].split("</pre>").next().unwrap()
 }
 
-/// As crowded as pictures can be: each column unlike its neighbours, and long numbers.
+/// The most crowded charts: each column differs from its neighbours, and numbers are long.
 fn crowded(policies: Vec<Candidate>) -> Played {
     let column = |at: usize| {
         let at = u32::try_from(at).unwrap();
@@ -132,7 +133,7 @@ fn crowded(policies: Vec<Candidate>) -> Played {
 fn every_picture_can_be_read_on_a_telephone_and_on_a_desk() {
     let Some(chromium) = chromium() else {
         assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "no Chromium is on the PATH");
-        // Past the test harness, which shows nothing of a test that passes.
+        // Bypasses the test harness, which hides the output of passing tests.
         let _ = writeln!(io::stderr(), "skipped: no Chromium on the PATH to look at the page with");
         return;
     };

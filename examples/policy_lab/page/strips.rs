@@ -1,4 +1,4 @@
-//! A strip a policy: where calls went, and who saw an error, from left to right.
+//! A strip per policy, from left to right in time: the routes of calls, and errors.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::simulation::{COLUMNS, Column};
 use crate::table::{Results, duration};
 use crate::world::{HOUR, MINUTE, Millis};
 
-/// The picture's units: a strip begins at LEFT and is COLUMNS times WIDE.
+/// In units of the chart: a strip begins at LEFT and is COLUMNS × WIDE wide.
 const LEFT: usize = 170;
 const WIDE: usize = 3;
 const STEP: usize = 22;
@@ -57,7 +57,7 @@ pub(super) fn strips(policies: &[Candidate], result: &Results) -> String {
     svg + "</svg></div>"
 }
 
-/// The shares of a column, from the bottom: errors, the fallback, and the primary behind them.
+/// The shares of a column, from the bottom: errors, the fallback, and the primary behind both.
 fn strip(columns: &[Column], top: usize) -> String {
     let mut svg = String::new();
     let bar = |svg: &mut String, class, from, to, high: usize| {
@@ -69,11 +69,11 @@ fn strip(columns: &[Column], top: usize) -> String {
         );
     };
     bar(&mut svg, "p", 0, columns.len(), HIGH);
-    // Runs of equal columns are one rectangle.
+    // Adjacent equal columns become one rectangle.
     let heights = |column: &Column| {
         let part = |of: u32| match (of, column.calls) {
             (0, _) | (_, 0) => 0,
-            // What a well primary fails is not drawn, and what is drawn is seen.
+            // A healthy primary's failures are not drawn; every other share is visible.
             (of, all) if of * 60 < all => 0,
             (of, all) => ((of as usize * HIGH).div_ceil(all as usize)).max(2),
         };

@@ -1,6 +1,6 @@
-//! Colours for light and for dark, and the layout.
+//! Colours for light and dark mode, and the layout.
 
-/// The colours are told apart without red and green, and by their lightness as well.
+/// The colours differ without red and green, and in lightness.
 pub(super) const STYLE: &str = "\
 :root{color-scheme:light dark;--back:#fff;--text:#1b1f24;--faint:#6b7280;--line:#d5d9df;\
 --primary:#c9dff2;--fallback:#e8a33d;--error:#b3261e;--hot:#e8a33d;--ours:#1d5fa8}\

@@ -1,4 +1,5 @@
-//! False trips a day: a row a policy, a bar a share of failing calls, by the power of two.
+//! False trips per day: a row per policy, a bar per share of failing calls, on a binary logarithmic
+//! scale.
 
 use std::fmt::Write;
 
@@ -52,7 +53,7 @@ fn trips(policies: &[Candidate], sweep: &Sweep, traffic: &str) -> String {
     svg + "</svg></div>"
 }
 
-/// The length of a bar: 6 a binary digit, and within a doubling evenly.
+/// The length of a bar: 6 units per binary digit.
 fn bar(trips: u64) -> usize {
     let digits = (u64::BITS - trips.leading_zeros()) as usize;
     digits * 6

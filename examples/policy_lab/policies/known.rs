@@ -1,8 +1,8 @@
-//! Well-known policies with their defaults, written from their public documentation. Where a
-//! caller would be refused there, the call goes to the fallback here.
+//! Well-known policies with their defaults, from their public documentation. Calls that they would
+//! reject go to the fallback here.
 //!
-//! An outcome of a call that was admitted before a transition is dropped in all of them, which
-//! the documents leave open, and which is to their advantage.
+//! All of them discard the outcome of a call admitted before a transition. The documentation leaves
+//! this open, and it is in their favour.
 //!
 //! | name | documentation |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The policies that are tried.
+//! The policies under test.
 
 mod known;
 mod ours;
@@ -7,30 +7,30 @@ use failover::monitor::Ticket;
 
 use crate::world::Millis;
 
-/// The right to say how a call to the primary ended.
+/// Allows to record the outcome of a call to the primary.
 pub(crate) enum Pass {
-    /// A monitor's.
+    /// From a monitor of this library.
     Ours(Ticket),
-    /// A reimplementation's: the epoch that the call was admitted in.
+    /// From a reimplementation: the epoch of the call's admission.
     Theirs(u64),
 }
 
-/// Decides where calls go.
+/// Decides the route of calls.
 pub(crate) trait Policy {
-    /// A call begins: the pass of one that goes to the primary, or none for the fallback.
+    /// A call begins. Returns a pass if it goes to the primary, `None` for the fallback.
     fn admit(&mut self, now: Millis) -> Option<Pass>;
 
     /// A call to the primary ended.
     fn record(&mut self, now: Millis, pass: Pass, failed: bool);
 
-    /// Whether calls are kept from the primary, all or some of them.
+    /// Whether some or all calls are diverted from the primary.
     fn diverts(&self) -> bool;
 
-    /// How often it went from the primary to the fallback. A probe that fails is no trip.
+    /// How often it went from the primary to the fallback. A failed probe is not a trip.
     fn trips(&self) -> u64;
 }
 
-/// A policy by its name, and how to begin with it.
+/// A policy's name and constructor.
 pub(crate) struct Candidate {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
@@ -38,14 +38,14 @@ pub(crate) struct Candidate {
     pub(crate) begin: Box<dyn Fn() -> Box<dyn Policy>>,
 }
 
-/// All of them. The library's default is the first.
+/// All policies. The library's default is the first.
 pub(crate) fn all() -> Vec<Candidate> {
     let mut all = ours::all();
     all.extend(known::all());
     all
 }
 
-/// The default, and what it would be with one of its numbers changed.
+/// The default, and variants with one number changed.
 pub(crate) fn neighbours() -> Vec<Candidate> {
     ours::neighbours()
 }

@@ -1,5 +1,6 @@
-//! Policies of this library, played by its own monitor.
+//! Policies of this library, run by its own monitor.
 
+use failover::policy::Backoff;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ struct Ours {
     seen: Arc<Seen>,
 }
 
-/// What the monitor's events said.
+/// The state according to the monitor's events.
 #[derive(Default)]
 struct Seen {
     diverts: AtomicBool,
@@ -31,7 +32,7 @@ impl Ours {
         let monitor = Monitor::with_clock(policy, clock.clone());
         let seen: Arc<Seen> = Arc::default();
         let noted = Arc::clone(&seen);
-        // Ordering: one thread plays.
+        // Ordering: Relaxed, since all runs on one thread.
         monitor.observe(move |event: &Event| {
             noted.diverts.store(event.to != State::Primary, Ordering::Relaxed);
             if let Cause::Tripped { .. } = event.cause {
@@ -76,7 +77,9 @@ fn seconds(seconds: u64) -> Duration {
 pub(super) fn all() -> Vec<Candidate> {
     let half_minute = |policy: PolicyBuilder| {
         let factor = Ratio::new(2, 1).expect("the denominator is not 0");
-        policy.revert_after(seconds(30)).growing(factor, seconds(300), seconds(600))
+        policy
+            .revert_after(seconds(30))
+            .backoff(Backoff::new(factor).max(seconds(300)).reset_after(seconds(600)))
     };
     let third = Ratio::new(1, 3).expect("the denominator is not 0");
     let fifth = Ratio::new(1, 5).expect("the denominator is not 0");
@@ -128,7 +131,7 @@ fn default() -> Candidate {
     ours("default", "above 1/2 of at least 10 calls in 60 s; all return after 5 min", |p| p)
 }
 
-/// The default, and what it would be with one of its numbers changed.
+/// The default, and variants with one number changed.
 pub(super) fn neighbours() -> Vec<Candidate> {
     let third = Ratio::new(1, 3).expect("the denominator is not 0");
     let two_thirds = Ratio::new(2, 3).expect("the denominator is not 0");

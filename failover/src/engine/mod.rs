@@ -1,8 +1,10 @@
 //! The algorithm: window + phase + policy, with the time as an argument. What was counted is evaluated
 //! in `evaluate`.
 
+pub(crate) mod carried;
 mod evaluate;
 mod look;
+pub(crate) mod observers;
 mod orders;
 pub(crate) mod phase;
 pub(crate) mod pool;
@@ -26,18 +28,18 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::engine::carried::Carried;
+use crate::engine::observers::Observers;
 use crate::engine::phase::{Epoch, Kind, Phase};
-use crate::engine::reconfigure::Carried;
 use crate::engine::recovery::Recovery;
 use crate::engine::rules::{Options, Rules, nanos};
 use crate::engine::streak::Streak;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence, yield_now};
 use crate::engine::waiters::Waiters;
 use crate::engine::window::{Flights, Sample, Window, Windows};
-use crate::event::{Cause, Event, Observers};
+use crate::event::{Cause, Event};
 use crate::policy::Policy;
 use crate::route::Route;
-use crate::state::State;
 
 /// What every call reads, apart from all that is written often.
 #[derive(Debug)]
@@ -281,8 +283,8 @@ impl Engine {
 
     /// A call of that epoch failed, and the primary wants to be left alone for a while.
     #[inline(never)]
-    pub(crate) fn hint(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
-        self.recovery.intervals.hinted(epoch, self.at(now), retry_after);
+    pub(crate) fn note_retry_after(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
+        self.recovery.intervals.note_retry_after(epoch, self.at(now), retry_after);
     }
 
     /// How many failures in a row the call has made up; 0 after a success.
@@ -302,9 +304,9 @@ impl Engine {
             self.carried.forget();
         }
         self.waiters.wake_all();
-        let (from, to) = (State::of(from.kind()), State::of(phase.kind()));
+        let (from, to) = (from.kind().state(), phase.kind().state());
         let epoch = phase.epoch().number();
-        self.observers.tell(&Event { epoch, from, to, route: self.route(phase), cause });
+        self.observers.notify(&Event { epoch, from, to, route: self.route(phase), cause });
     }
 
     /// Ends its use: what is still under way will count for nothing, and nobody is told any more.

@@ -1,4 +1,4 @@
-//! What operators ask of a failover: to see it, and to send calls where they say.
+//! The commands of operators: snapshots, and forced routes.
 
 use crate::clock::Moment;
 use crate::engine::Engine;
@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::tally::Tally;
 
 impl Engine {
-    /// Sends all calls to one route until it is released. True if that changed anything.
+    /// Sends all calls to one route until it is released. Returns whether that changed anything.
     pub(crate) fn force(&self, route: Route) -> bool {
         let kind = match route {
             Route::Primary => Kind::ForcedPrimary,
@@ -19,7 +19,7 @@ impl Engine {
         self.transition(Cause::Forced, |phase| (phase.kind() != kind).then(|| phase.next(kind)))
     }
 
-    /// Ends a forced route. True if there was one.
+    /// Ends a forced route. Returns whether there was one.
     pub(crate) fn release(&self, now: Moment) -> bool {
         let released = self.transition(Cause::Released, |phase| {
             let forced = matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback);
@@ -31,8 +31,7 @@ impl Engine {
         released
     }
 
-    /// Back to the primary with an empty window, whatever the phase was. Repeated trips are
-    /// forgotten.
+    /// Returns to the primary with an empty window from any phase, and resets the backoff.
     pub(crate) fn reset(&self) {
         self.recovery.intervals.forget();
         self.transition(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
@@ -49,8 +48,6 @@ impl Engine {
         }
     }
 
-    /// What is true now. After the deadline that is the primary and an empty window, whether or
-    /// not a call has made the revert yet.
     pub(crate) fn snapshot(&self, now: Moment) -> Snapshot {
         loop {
             let (phase, at, options) = (self.settled(), self.at(now), self.options());
@@ -63,8 +60,9 @@ impl Engine {
                 Tally::default()
             };
             let stalled = self.flights().filter(|_| counting).map(|f| f.stalled(epoch, at));
-            let run = if counting && options.consecutive() { self.streak.length(epoch) } else { 0 };
-            // The counts belong to the phase only if it still is the same.
+            let streak =
+                if counting && options.consecutive() { self.streak.length(epoch) } else { 0 };
+            // The counts belong to this phase only if it has not changed meanwhile.
             if self.phase().with_armed(false) == phase.with_armed(false) {
                 return Snapshot {
                     route: if due { state.route() } else { route },
@@ -73,7 +71,7 @@ impl Engine {
                     forced: state.is_forced(),
                     dry_run: options.dry_run(),
                     tally,
-                    consecutive_failures: run,
+                    consecutive_failures: streak,
                     stalled_calls: stalled.map_or(0, |stalled| stalled.calls),
                     reverts_in: phase.reverts_in(at).filter(|_| !due),
                     epoch: epoch.number(),
@@ -82,8 +80,8 @@ impl Engine {
         }
     }
 
-    /// Whether the time of a phase is over, and the state that it is in, or that the next admission
-    /// will bring about.
+    /// Whether the phase's deadline has passed, and its state; after the deadline, the state that
+    /// the next admission brings about.
     fn state(&self, phase: Phase, at: u64) -> (bool, State) {
         let (rules, kind) = (self.recovery.rules(), phase.kind());
         let due = phase.is_due(at);
@@ -92,7 +90,7 @@ impl Engine {
             Kind::Fallback if due && rules.probing.is_some() => State::Probing,
             Kind::Fallback if due && rules.ramp.is_some() => State::Ramping,
             Kind::Fallback | Kind::Ramping if due => State::Primary,
-            _ => State::of(kind),
+            _ => kind.state(),
         };
         (due, state)
     }

@@ -1,4 +1,4 @@
-//! Which phase a monitor is in, packed so that one load reads it.
+//! The phase of a monitor, packed into one word so that one load reads it.
 //!
 //! ```text
 //!                                     trip
@@ -9,25 +9,25 @@
 //!      └───────────────────────────────┴───────────────────┘
 //!              failures                       trip
 //!
-//!   without probing and gradual return: Fallback ──time over──► Primary
+//!   without probing and ramp: Fallback ──time over──► Primary
 //!   any ──force(Fallback)──► ForcedFallback ──release──► Primary
 //!   any ──force(Primary)───► ForcedPrimary ───release──► Primary
-//!   any ──swap of policy───► Frozen ───► the same, or what the new policy makes of it
+//!   any ──swap of policy───► Frozen ───► the same, or its equivalent in the new policy
 //! ```
 //!
-//! Every arrow is one compare-and-swap and begins a new epoch, so that of all the threads that saw
-//! a transition coming one makes it, and what was admitted before it changes nothing after it.
+//! Every arrow is one compare-and-swap that begins a new epoch: one thread makes the transition,
+//! and calls admitted before it change nothing after it.
 
 use std::time::Duration;
 
 use crate::route::Route;
+use crate::state::State;
 
-/// One stretch between two transitions.
+/// The period between two transitions.
 ///
-/// 20 bits, so that the phase fits one word; kept in a whole one, so that a ticket that is written
-/// word by word is read so as well, which a processor does far faster than half of a word. A result that comes so late that a million
-/// transitions lie between, neither more nor fewer, would be taken for a result of the running
-/// epoch.
+/// 20 bits, so that the phase fits one word. Stored as a `u64`: loading half of a word that was
+/// just stored stalls store forwarding. A result that ends exactly 2^20 transitions late would be
+/// counted in the current epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Epoch(u64);
 
@@ -40,7 +40,7 @@ impl Epoch {
         self.0 as u32
     }
 
-    /// The epoch of that number, of which the lowest 20 bits count.
+    /// The epoch with this number; only the lowest 20 bits count.
     pub(crate) const fn from_number(number: u64) -> Self {
         Self(number & ((1 << Self::BITS) - 1))
     }
@@ -50,7 +50,7 @@ impl Epoch {
         Self::from_number(self.0.wrapping_sub(1))
     }
 
-    /// How many epochs later than that one it is, modulo all.
+    /// The distance from `earlier`, modulo 2^20.
     pub(crate) const fn epochs_after(self, earlier: Self) -> u32 {
         Self::from_number(self.0.wrapping_sub(earlier.0)).number()
     }
@@ -60,34 +60,48 @@ impl Epoch {
     }
 }
 
-/// The kinds of phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Calls go to the primary, and the window evaluates it.
+    /// Calls go to the primary, and the window is evaluated.
     Primary,
     /// Calls go to the fallback until the deadline.
     Fallback,
-    /// An operator sends calls to the primary. They are counted; nothing trips.
+    /// An operator forced calls to the primary. They are counted; nothing trips.
     ForcedPrimary,
-    /// An operator sends calls to the fallback. No timer ends it.
+    /// An operator forced calls to the fallback. No timer ends it.
     ForcedFallback,
     /// No service uses the monitor any more.
     Retired,
-    /// Calls go to the fallback, but for a few that probe the primary.
+    /// A few calls probe the primary; all others go to the fallback.
     Probing,
-    /// A share of the calls goes to the primary, and grows until the deadline. The window evaluates
-    /// it.
+    /// A share of the calls, growing until the deadline, goes to the primary. The window is
+    /// evaluated.
     Ramping,
-    /// Another policy is being put in force, or a state restored. Calls go where they went before (to
-    /// the fallback while they were returning), and are admitted in the epoch before.
+    /// The policy is being replaced, or a state restored. Calls keep their route (during a ramp:
+    /// the fallback) and are admitted in the previous epoch.
     Frozen,
 }
 
-/// A phase, as one word: from the lowest bit, 3 bits of kind, 1 of arming, 20 of epoch, 40 of
-/// deadline in milliseconds since the monitor's origin, which last 34 years.
+impl Kind {
+    /// The state shown before the deadline.
+    pub(crate) const fn state(self) -> State {
+        match self {
+            // Snapshots and events never show a frozen phase.
+            Self::Primary | Self::Retired | Self::Frozen => State::Primary,
+            Self::Fallback => State::Fallback,
+            Self::Probing => State::Probing,
+            Self::Ramping => State::Ramping,
+            Self::ForcedPrimary => State::ForcedPrimary,
+            Self::ForcedFallback => State::ForcedFallback,
+        }
+    }
+}
+
+/// From the lowest bit, 3 bits of kind, 1 of armed, 20 of epoch, and 40 of deadline in milliseconds
+/// since the monitor's origin, enough for 34 years.
 ///
-/// Armed is a primary phase in which the rate exceeds the threshold and only the minimum of calls
-/// is missing: then every call has to be evaluated, the successes too.
+/// Armed: the rate exceeds the threshold and only the minimum of calls is missing, so every call
+/// must be evaluated, successes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Phase(u64);
 
@@ -100,14 +114,14 @@ impl Phase {
     const DEADLINE_AT: u32 = 24;
     const LAST_DEADLINE: u64 = (1 << (64 - Self::DEADLINE_AT)) - 1;
 
-    /// The first epoch of a new monitor, on the primary.
+    /// The first phase of a new monitor, on the primary.
     pub(crate) const FIRST: Self = Self(0);
 
     pub(crate) const fn from_word(word: u64) -> Self {
         Self(word)
     }
 
-    /// On the primary, in the epoch of that number.
+    /// On the primary, in the epoch with this number.
     #[cfg(test)]
     pub(crate) const fn of_epoch(number: u64) -> Self {
         Self((Epoch::from_number(number).number() as u64) << Self::EPOCH_AT)
@@ -141,13 +155,13 @@ impl Phase {
         Epoch::from_number(self.0 >> Self::EPOCH_AT)
     }
 
-    /// The epoch that a call is admitted in: while the phase is frozen, one that is over, so
-    /// that the call counts for nothing.
+    /// The epoch in which a call is admitted; while frozen one that is over, so the call is not
+    /// counted.
     pub(crate) const fn admits_in(self) -> Epoch {
         if matches!(self.kind(), Kind::Frozen) { self.epoch().previous() } else { self.epoch() }
     }
 
-    /// The route of a call in this phase, as long as no deadline has passed.
+    /// The route of a call in this phase before its deadline.
     #[inline]
     pub(crate) const fn route(self) -> Route {
         match self.kind() {
@@ -158,7 +172,7 @@ impl Phase {
         }
     }
 
-    /// Whether calls go to the primary, whatever the time is: one test of two bits.
+    /// Whether calls go to the primary regardless of the time: a test of two bits.
     #[inline]
     pub(crate) const fn is_timeless_primary(self) -> bool {
         const TIMED_OR_FALLBACK: u64 = 0b101;
@@ -174,13 +188,13 @@ impl Phase {
         self.0 & TIMED_OR_FALLBACK == 0
     }
 
-    /// Whether the window evaluates the calls of this phase.
+    /// Whether the window is evaluated in this phase.
     #[inline]
     pub(crate) const fn is_evaluated(self) -> bool {
         matches!(self.kind(), Kind::Primary | Kind::Ramping)
     }
 
-    /// Whether the time of the phase is over. `at`: nanoseconds since the monitor's origin.
+    /// Whether the phase's deadline has passed. `at`: nanoseconds since the monitor's origin.
     #[inline]
     pub(crate) const fn is_due(self, at: u64) -> bool {
         self.has_deadline() && at >= self.deadline_nanos()
@@ -190,7 +204,7 @@ impl Phase {
         matches!(self.kind(), Kind::Fallback | Kind::Ramping)
     }
 
-    /// How long until the revert; `None` where no timer runs.
+    /// The time until the revert; `None` if no timer runs.
     pub(crate) fn reverts_in(self, at: u64) -> Option<Duration> {
         self.has_deadline().then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
     }
@@ -204,30 +218,31 @@ impl Phase {
         Self(if armed { self.0 | Self::ARMED } else { self.0 & !Self::ARMED })
     }
 
-    /// The phase after this one: of that kind, in the next epoch, without a deadline.
+    /// A phase of this kind in the next epoch, without a deadline.
     pub(crate) const fn next(self, kind: Kind) -> Self {
         Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
     }
 
-    /// Held still in the next epoch, with calls on that route. The place of the deadline says which.
+    /// Frozen in the next epoch. The lowest bit of the deadline stores the route.
     pub(crate) const fn frozen(self, route: Route) -> Self {
         let fallback = matches!(route, Route::Fallback) as u64;
         Self(self.next(Kind::Frozen).0 | fallback << Self::DEADLINE_AT)
     }
 
-    /// After a phase that was frozen: one of the kind, and with the deadline, of that one.
+    /// The phase after a frozen one, with the kind and the deadline of `before`.
     pub(crate) const fn thaw(self, before: Self) -> Self {
         let deadline = before.0 & (u64::MAX << Self::DEADLINE_AT);
         Self(self.next(before.kind()).0 | deadline)
     }
 
-    /// Of that kind, in the next epoch, with its time over at `at`.
+    /// A phase of this kind in the next epoch, until `at`.
     pub(crate) fn due(self, kind: Kind, at: u64) -> Self {
         let deadline = (at / NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
         Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
     }
 
-    /// Of that kind, in the next epoch, for `time` from `at` on, rounded up to the millisecond.
+    /// A phase of this kind in the next epoch, for `time` from `at` on, rounded up to the
+    /// millisecond.
     pub(crate) fn until(self, kind: Kind, at: u64, time: Duration) -> Self {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline = at.saturating_add(time).div_ceil(NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
@@ -240,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_the_word_do_not_touch() {
+    fn the_fields_of_the_word_do_not_overlap() {
         let tripped =
             Phase::FIRST.with_armed(true).until(Kind::Fallback, 1, Duration::from_millis(5));
         assert_eq!(tripped.kind(), Kind::Fallback);
@@ -255,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn unease_is_set_and_taken_away_however_often_it_was() {
+    fn arming_and_disarming_are_idempotent() {
         let armed = Phase::FIRST.with_armed(true);
         assert!(armed.is_armed());
         assert_eq!(armed.with_armed(true), armed);
@@ -264,20 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_frozen_keeps_the_route_and_admits_in_the_epoch_before() {
+    fn a_frozen_phase_keeps_the_route_and_admits_in_the_previous_epoch() {
         for (kind, route) in [(Kind::Primary, Route::Primary), (Kind::Fallback, Route::Fallback)] {
             let before = Phase::FIRST.until(kind, 0, Duration::from_millis(5));
-            let still = before.frozen(route);
-            assert_eq!((still.kind(), still.route()), (Kind::Frozen, route));
-            assert_eq!((still.epoch().number(), still.admits_in()), (2, before.epoch()));
-            assert!(!still.is_evaluated() && !still.is_timeless_primary());
-            assert_eq!((still.is_due(u64::MAX), still.reverts_in(0)), (false, None));
-            let resumed = still.thaw(before);
-            assert_eq!((resumed.kind(), resumed.epoch().number()), (kind, 3));
-            assert_eq!(
-                (resumed.admits_in(), resumed.deadline_nanos()),
-                (resumed.epoch(), 5_000_000)
-            );
+            let frozen = before.frozen(route);
+            assert_eq!((frozen.kind(), frozen.route()), (Kind::Frozen, route));
+            assert_eq!((frozen.epoch().number(), frozen.admits_in()), (2, before.epoch()));
+            assert!(!frozen.is_evaluated() && !frozen.is_timeless_primary());
+            assert_eq!((frozen.is_due(u64::MAX), frozen.reverts_in(0)), (false, None));
+            let thawed = frozen.thaw(before);
+            assert_eq!((thawed.kind(), thawed.epoch().number()), (kind, 3));
+            assert_eq!((thawed.admits_in(), thawed.deadline_nanos()), (thawed.epoch(), 5_000_000));
         }
     }
 
@@ -289,9 +301,9 @@ mod tests {
     }
 
     #[test]
-    fn the_epoch_comes_round_without_touching_the_rest() {
+    fn the_epoch_wraps_without_changing_other_fields() {
         let epochs = 1 << Epoch::BITS;
-        // Miri takes its time: there the last hundred of them.
+        // Miri is slow, so it runs only the last hundred.
         let begun = if cfg!(miri) { epochs - 100 } else { 0 };
         let mut phase = Phase::of_epoch(begun);
         for _ in begun..epochs {

@@ -183,9 +183,9 @@ impl Engine {
         }
         let rules = self.recovery.rules();
         if let Outcome::RetryAfter(retry_after) = outcome
-            && rules.interval.hints.is_some()
+            && rules.interval.retry_after.is_some()
         {
-            self.recovery.intervals.hinted(epoch, at, retry_after);
+            self.recovery.intervals.note_retry_after(epoch, at, retry_after);
         }
         // Nothing but a transition changes the phase while it is probing: who loses a swap below
         // has come too late.

@@ -1,8 +1,8 @@
-//! Saving a state, and going on from one.
+//! Saves a state, and restores it.
 //!
-//! Restoring holds the monitor still as a [swap](crate::engine::reconfigure) does, so that the counts that come
-//! back are there before the first call of the new epoch. Other than a swap it is a transition:
-//! what was under way before it is of another life, and counts for nothing.
+//! A restore freezes the monitor as a [swap](crate::engine::reconfigure) does, so that the counts
+//! are there before the new epoch's first call. Unlike a swap it is a transition: calls admitted
+//! before are not counted.
 
 use std::time::Duration;
 
@@ -37,19 +37,19 @@ impl Engine {
                 run,
                 remembered: self.recovery.intervals.remembered(is_back, at),
             };
-            // The counts belong to the phase only if it still is the same.
+            // The counts belong to this phase only if it has not changed meanwhile.
             if self.phase().with_armed(false) == phase.with_armed(false) {
                 return saved;
             }
         }
     }
 
-    /// Goes on from a saved state, `elapsed` after it was saved. For one caller at a time, and none
-    /// that swaps the policy.
+    /// Continues from a saved state, `elapsed` after it was saved. For one caller at a time, and
+    /// not during a swap of the policy.
     pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) -> Thawed {
         let at = self.at(now);
-        let (from, still) = self.freeze();
-        let to = self.phase_of(saved, elapsed, still, at);
+        let (from, frozen) = self.freeze();
+        let to = self.phase_of(saved, elapsed, frozen, at);
         let mut run = 0;
         if self.route(to) == Route::Primary {
             let kept = saved.window.kept(elapsed, at);
@@ -61,31 +61,31 @@ impl Engine {
         }
         let interval = self.recovery.rules().interval;
         self.recovery.intervals.recall(&interval, saved.remembered, elapsed, at);
-        // Nobody else changes a phase that is frozen.
-        self.swap(still, to);
+        // No other thread changes a frozen phase.
+        self.swap(frozen, to);
         Thawed { from, to, at, run, cause: Cause::Restored }
     }
 
-    /// What the policy in force makes of a saved phase.
-    fn phase_of(&self, saved: &Saved, elapsed: Duration, still: Phase, at: u64) -> Phase {
+    /// The phase that continues a saved one under the policy in force.
+    fn phase_of(&self, saved: &Saved, elapsed: Duration, frozen: Phase, at: u64) -> Phase {
         let (rules, dry_run) = (self.recovery.rules(), self.options().dry_run());
         let left = |left: Duration| left.saturating_sub(elapsed);
         match saved.phase {
-            SavedPhase::ForcedPrimary => still.next(Kind::ForcedPrimary),
-            SavedPhase::ForcedFallback => still.next(Kind::ForcedFallback),
-            // As with a swap: what was rehearsed diverts nobody afterwards.
-            _ if saved.dry_run && !dry_run => still.next(Kind::Primary),
+            SavedPhase::ForcedPrimary => frozen.next(Kind::ForcedPrimary),
+            SavedPhase::ForcedFallback => frozen.next(Kind::ForcedFallback),
+            // As with a swap, a dry run's trip diverts no calls afterwards.
+            _ if saved.dry_run && !dry_run => frozen.next(Kind::Primary),
             SavedPhase::Fallback { left: before } if before > elapsed => {
-                still.until(Kind::Fallback, at, left(before))
+                frozen.until(Kind::Fallback, at, left(before))
             }
             // The next admission begins the way back by the policy in force.
-            SavedPhase::Fallback { .. } | SavedPhase::Probing => still.due(Kind::Fallback, at),
+            SavedPhase::Fallback { .. } | SavedPhase::Probing => frozen.due(Kind::Fallback, at),
             SavedPhase::Ramping { left: before } if before > elapsed && !dry_run => {
-                rules.ramp.map_or(still.next(Kind::Primary), |ramp| {
-                    still.until(Kind::Ramping, at, left(before).min(ramp.over))
+                rules.ramp.map_or(frozen.next(Kind::Primary), |ramp| {
+                    frozen.until(Kind::Ramping, at, left(before).min(ramp.over))
                 })
             }
-            SavedPhase::Ramping { .. } | SavedPhase::Primary => still.next(Kind::Primary),
+            SavedPhase::Ramping { .. } | SavedPhase::Primary => frozen.next(Kind::Primary),
         }
     }
 }

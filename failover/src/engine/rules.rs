@@ -21,7 +21,7 @@ impl Options {
     const STALLS: u64 = 1 << 3;
     const DROPPED: u64 = 1 << 4;
     const DRY_RUN: u64 = 1 << 5;
-    const HINTS: u64 = 1 << 6;
+    const RETRY_AFTER: u64 = 1 << 6;
 
     const PLACE_AT: u32 = 8;
 
@@ -35,7 +35,7 @@ impl Options {
                 | option(policy.stalled_calls().is_some(), Self::STALLS)
                 | option(policy.dropped_after().is_some(), Self::DROPPED)
                 | option(policy.is_dry_run(), Self::DRY_RUN)
-                | option(policy.hints().is_some(), Self::HINTS)
+                | option(policy.retry_after().is_some(), Self::RETRY_AFTER)
                 | slot << Self::PLACE_AT,
         )
     }
@@ -87,8 +87,8 @@ impl Options {
         self.has(Self::SLOW | Self::STALLS | Self::DROPPED)
     }
 
-    pub(crate) const fn hints(self) -> bool {
-        self.has(Self::HINTS)
+    pub(crate) const fn follows_retry_after(self) -> bool {
+        self.has(Self::RETRY_AFTER)
     }
 
     pub(crate) const fn dry_run(self) -> bool {
@@ -213,11 +213,14 @@ impl Rules {
             None => (None, u64::MAX),
         };
         self.failures.set(policy.failure_rate(), minimum);
-        self.slow.set(policy.slow_calls().map(|(_, rate)| rate), policy.slow_minimum_calls());
+        self.slow.set(policy.slow_calls().map(|slow| slow.more_than), policy.slow_minimum_calls());
         self.stalls.set(share, minimum);
         store(&self.stalled_calls, calls);
         store(&self.consecutive, policy.consecutive_failures().map_or(u64::MAX, u64::from));
-        store(&self.slow_nanos, policy.slow_calls().map_or(u64::MAX, |(after, _)| nanos(after)));
+        store(
+            &self.slow_nanos,
+            policy.slow_calls().map_or(u64::MAX, |slow| nanos(slow.longer_than)),
+        );
         store(&self.dropped_nanos, policy.dropped_after().map_or(u64::MAX, nanos));
     }
 

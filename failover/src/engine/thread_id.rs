@@ -1,9 +1,8 @@
-//! A small number for each thread that counts calls.
+//! Small ids for threads that count calls.
 //!
-//! A number belongs to one living thread at a time, in the whole process: whoever holds it is the
-//! only writer of the shard with that number in every window, so that counting needs no
-//! read-modify-write instruction. Numbers are dealt lowest first and come back when their thread
-//! ends, so that they stay as small as the greatest number of counting threads alive at once.
+//! An id belongs to one living thread of the process: the only writer of the shard with that id in
+//! every window, so counting needs no read-modify-write. A thread gets the lowest free id and
+//! returns it when it ends, so ids stay below the maximum of threads alive at once.
 
 #[cfg(not(failover_loom))]
 pub(crate) use dealt::{number, with};
@@ -20,9 +19,9 @@ mod dealt {
     const NONE: usize = usize::MAX;
 
     thread_local! {
-        // Without a destructor, so that reading it is one load.
+        // Without a destructor, so reading it is one load.
         static MINE: Cell<usize> = const { Cell::new(NONE) };
-        // Gives the number back when the thread ends.
+        // Returns the id when the thread ends.
         static GUARD: Cell<Option<ThreadIdGuard>> = const { Cell::new(None) };
     }
 
@@ -36,7 +35,7 @@ mod dealt {
             Self { returned: BinaryHeap::new(), next: 0 }
         }
 
-        /// The lowest number that nobody holds.
+        /// Takes the lowest free id.
         fn deal(&mut self) -> usize {
             let returned = self.returned.pop().map(|Reverse(number)| number);
             returned.unwrap_or_else(|| {
@@ -48,8 +47,8 @@ mod dealt {
 
     static DECK: Mutex<Deck> = Mutex::new(Deck::new());
 
-    /// The right to one number. The deck's lock orders the old holder's last write before the new
-    /// holder's first.
+    /// Ownership of one id. The lock orders the old owner's last write before the new owner's
+    /// first.
     struct ThreadIdGuard(usize);
 
     impl ThreadIdGuard {
@@ -66,14 +65,14 @@ mod dealt {
         }
     }
 
-    /// This thread's number, if it has one already.
+    /// This thread's id, if it already has one.
     #[inline]
     pub(crate) fn number() -> Option<usize> {
         let mine = MINE.get();
         (mine != NONE).then_some(mine)
     }
 
-    /// Runs `f` with this thread's number.
+    /// Runs `f` with this thread's id.
     #[inline]
     pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
         match number() {
@@ -84,17 +83,17 @@ mod dealt {
 
     #[cold]
     fn first<T>(f: impl FnOnce(usize) -> T) -> T {
-        let lease = ThreadIdGuard::deal();
-        let number = lease.0;
-        let mut lease = Some(lease);
-        match GUARD.try_with(|held| held.set(lease.take())) {
+        let guard = ThreadIdGuard::deal();
+        let number = guard.0;
+        let mut guard = Some(guard);
+        match GUARD.try_with(|held| held.set(guard.take())) {
             Ok(()) => MINE.set(number),
-            // The thread is ending and its thread-locals are gone: `lease` still holds the number,
-            // for this one call, and gives it back below.
+            // The thread is ending and its thread-locals are gone: `guard` owns the id for this one
+            // call, and returns it below.
             Err(_) => MINE.set(NONE),
         }
         let result = f(number);
-        drop(lease);
+        drop(guard);
         result
     }
 
@@ -105,7 +104,7 @@ mod dealt {
         use std::thread;
 
         #[test]
-        fn the_lowest_number_that_nobody_holds_is_dealt() {
+        fn the_lowest_free_id_is_assigned() {
             let mut deck = Deck::new();
             assert_eq!([deck.deal(), deck.deal(), deck.deal()], [0, 1, 2]);
             deck.returned.extend([Reverse(1), Reverse(0)]);
@@ -113,7 +112,7 @@ mod dealt {
         }
 
         #[test]
-        fn no_two_living_threads_hold_one_number_and_numbers_come_back() {
+        fn living_threads_have_different_ids_and_ids_are_reused() {
             let together = |threads: usize| {
                 let barrier = Barrier::new(threads);
                 let mut numbers = thread::scope(|scope| {
@@ -135,17 +134,17 @@ mod dealt {
                 assert_eq!(held, numbers.len());
                 numbers.last().copied().unwrap_or(0)
             };
-            // Miri takes its time for each thread.
+            // Miri is slow per thread.
             let (threads, rounds) = if cfg!(miri) { (4, 3) } else { (32, 100) };
             together(threads);
-            // Other tests of this process hold numbers too, but never thousands.
+            // Other tests of this process own ids too, but never thousands.
             for _ in 0..rounds {
                 assert!(together(threads) < 1_000);
             }
         }
 
         #[test]
-        fn a_thread_that_is_ending_still_counts_under_a_number_of_its_own() {
+        fn a_thread_that_is_ending_still_counts_under_its_own_id() {
             struct Last;
             impl Drop for Last {
                 fn drop(&mut self) {
@@ -154,7 +153,7 @@ mod dealt {
             }
             thread_local!(static LAST: Last = const { Last });
             thread::spawn(|| {
-                // Registered before the lease, so that it may be dropped after it.
+                // Registered before the guard, so that it may be dropped after it.
                 LAST.with(|_| ());
                 with(|_| ());
             })
@@ -176,12 +175,12 @@ mod modelled {
         static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, loom::sync::atomic::Ordering::AcqRel));
     }
 
-    /// This thread's number.
+    /// This thread's id.
     pub(crate) fn number() -> Option<usize> {
         Some(MINE.with(Cell::get))
     }
 
-    /// Runs `f` with this thread's number.
+    /// Runs `f` with this thread's id.
     pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
         let mine = MINE.with(Cell::get);
         f(mine)

@@ -1,4 +1,4 @@
-//! The body that a caller gets, whichever service it came from.
+//! The response body of an HTTP failover, from either service.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::route::Route;
 
 pin_project! {
-    /// The body of an answer through an [`HttpFailover`](crate::http::HttpFailover): the primary's
-    /// own, which records the call when it ends, or the fallback's own. Not boxed.
+    /// The body of a response through an [`HttpFailover`](crate::http::HttpFailover): the
+    /// primary's, which records the call when it ends, or the fallback's. Not boxed.
     ///
     /// # Cancel safety
-    /// Dropping it drops the service's body. What that says about the primary is in the
-    /// [module's documentation](crate::http).
+    /// Dropping it drops the service's body. The [module's documentation](crate::http) lists the
+    /// outcome that is recorded.
     #[derive(Debug)]
-    #[must_use = "a body that is not read says nothing about its end"]
+    #[must_use = "the call is recorded when the body ends"]
     pub struct HttpBody<P, F, Clk = CoarseClock>
     where
         Clk: Clock,
@@ -43,12 +43,12 @@ pin_project! {
 }
 
 impl<P: Body, F, Clk: Clock> HttpBody<P, F, Clk> {
-    /// Records when it ends.
+    /// A body that records its call when it ends.
     pub(super) fn open(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
         Self { source: Source::Primary { body: ObservedBody::new(body, pending, eos) } }
     }
 
-    /// Of a call that is recorded, or is not to be.
+    /// A body whose call is already recorded, or not to be recorded.
     pub(super) fn over(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
         Self { source: Source::Primary { body: ObservedBody::over(body, pending, eos) } }
     }
@@ -59,7 +59,7 @@ impl<P: Body, F, Clk: Clock> HttpBody<P, F, Clk> {
 }
 
 impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
-    /// Whose body it is.
+    /// The service that the body comes from.
     #[must_use]
     pub fn route(&self) -> Route {
         match self.source {

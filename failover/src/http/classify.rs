@@ -1,4 +1,4 @@
-//! What an HTTP exchange says about the primary: first its head, then its end.
+//! Classifies an HTTP exchange: first by its head, then by its end.
 
 use http::{HeaderMap, Response, StatusCode};
 
@@ -8,13 +8,13 @@ use crate::outcome::Outcome;
 
 /// Errors, 5xx, 408 and 429 are failures; every other status is a success. The default.
 ///
-/// 408 and 429 are the two statuses below 500 by which a server says that it did not get to the
-/// request. All other 4xx are answers: the server is up, and the request was not good.
+/// 408 and 429 say that the server did not process the request. All other 4xx are a healthy
+/// server's responses to invalid requests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerErrorsAsFailures;
 
 impl ServerErrorsAsFailures {
-    /// What a status says.
+    /// The outcome of a status.
     #[must_use]
     pub fn outcome(status: StatusCode) -> Outcome {
         match status.as_u16() {
@@ -31,7 +31,7 @@ impl<B, E> Classify<Response<B>, E> for ServerErrorsAsFailures {
     }
 }
 
-/// Decides by the status alone; errors are failures. See [`HttpClassify::by_status`].
+/// Classifies by the status alone; errors are failures. See [`HttpClassify::by_status`].
 #[derive(Clone, Copy, Debug)]
 pub struct ByStatus<S>(S);
 
@@ -45,10 +45,10 @@ where
     }
 }
 
-/// Decides what an HTTP exchange says about the primary: `H` by its head, the rest by its end.
+/// Classifies an HTTP exchange: `H` by its head, the rest by its end.
 ///
-/// The table in the [module's documentation](crate::http) says what is recorded when. As a
-/// [`Classify`] of its own, for a plain [`Failover`](crate::service::Failover) or a
+/// The [module's documentation](crate::http) lists when each outcome is recorded. As a plain
+/// [`Classify`], for a [`Failover`](crate::service::Failover) or a
 /// [`Rescue`](crate::service::rescue::Rescue), it decides by the head alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassify<H = ServerErrorsAsFailures> {
@@ -56,7 +56,7 @@ pub struct HttpClassify<H = ServerErrorsAsFailures> {
     pub(super) eos: EosPolicy,
 }
 
-/// What the end of a body says. Small, since each body carries it.
+/// How the end of a body is classified. Small, since each body carries it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EosPolicy {
     pub(super) grpc: Option<GrpcErrorsAsFailures>,
@@ -64,7 +64,7 @@ pub(super) struct EosPolicy {
 }
 
 impl HttpClassify {
-    /// By [`ServerErrorsAsFailures`], without gRPC.
+    /// Classifies by [`ServerErrorsAsFailures`], without gRPC.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -72,7 +72,7 @@ impl HttpClassify {
 }
 
 impl<S: Fn(StatusCode) -> Outcome> HttpClassify<ByStatus<S>> {
-    /// Decides by the status, as you say. An error instead of an answer is a failure.
+    /// Classifies by the status. An error instead of a response is a failure.
     ///
     /// ```
     /// use failover::Outcome;
@@ -92,8 +92,7 @@ impl<S: Fn(StatusCode) -> Outcome> HttpClassify<ByStatus<S>> {
 }
 
 impl<H> HttpClassify<H> {
-    /// Decides heads by another classifier, which sees the whole head, or the error. What it calls
-    /// a success may still fail at its end.
+    /// Classifies heads by another classifier. Its successes may still fail at the end of the body.
     ///
     /// ```
     /// use failover::Outcome;
@@ -112,8 +111,8 @@ impl<H> HttpClassify<H> {
         Self { head, eos: EosPolicy::default() }
     }
 
-    /// The exchanges are gRPC: `grpc-status` decides, in the head where it stands there and
-    /// otherwise in the trailers. An answer that ends without it counts as `UNKNOWN`.
+    /// Classifies gRPC by `grpc-status`, in the head or the trailers. Without one, a response
+    /// counts as `UNKNOWN`.
     ///
     /// ```
     /// use failover::http::{GrpcErrorsAsFailures, HttpClassify};
@@ -126,9 +125,8 @@ impl<H> HttpClassify<H> {
         self
     }
 
-    /// What it says about the primary when a body is dropped while its reader waits for more. Not
-    /// set, that is a dropped call like any other. [`Outcome::Failure`] is for those whose
-    /// time-outs cut off a body that hangs, and who have no callers that go away by themselves.
+    /// The outcome of a body dropped while its reader waits for more: by default that of any
+    /// dropped call. [`Outcome::Failure`] suits callers that never disconnect except by time-out.
     ///
     /// ```
     /// use failover::Outcome;
@@ -142,7 +140,7 @@ impl<H> HttpClassify<H> {
         self
     }
 
-    /// What the head says, and whether that is final.
+    /// The outcome of the head, and whether it is final.
     #[inline]
     pub(super) fn head<B, E>(&self, result: &Result<Response<B>, E>) -> Head
     where
@@ -162,17 +160,17 @@ impl<H> HttpClassify<H> {
     }
 }
 
-/// What a head says.
+/// The outcome of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head {
-    /// All that will be said about the primary.
+    /// The outcome of the call, whatever follows.
     Final(Outcome),
-    /// Good so far: the end decides.
+    /// A success so far: the end of the body decides.
     Open,
 }
 
 impl EosPolicy {
-    /// The body ended as it should, with these trailers.
+    /// The body ended without an error, with these trailers.
     #[inline]
     pub(super) fn whole(self, trailers: Option<&HeaderMap>) -> Outcome {
         match self.grpc {
@@ -184,7 +182,7 @@ impl EosPolicy {
         }
     }
 
-    /// The reader had enough of it.
+    /// The body was dropped by a reader that did not wait for more.
     pub(super) fn left(self) -> Outcome {
         if self.grpc.is_none() { Outcome::Success } else { Outcome::Ignored }
     }

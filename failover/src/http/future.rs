@@ -1,4 +1,4 @@
-//! The future of an HTTP call: up to the head of the answer.
+//! The future of an HTTP call.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,10 +18,11 @@ use crate::route::Route;
 
 pin_project! {
     /// The future of a call through an [`HttpFailover`](crate::http::HttpFailover). It ends with
-    /// the head of the answer.
+    /// the head of the response.
     ///
     /// # Cancel safety
-    /// Dropping it drops the chosen service's future and records nothing.
+    /// Dropping it drops the chosen service's future. Nothing is recorded, unless the policy sets
+    /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct HttpFuture<P, F, H, Clk = CoarseClock>

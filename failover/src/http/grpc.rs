@@ -4,43 +4,43 @@ use http::HeaderMap;
 
 use crate::outcome::Outcome;
 
-/// The status codes of gRPC, as its specification numbers them.
+/// The status codes of gRPC, with the numbers of its specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum GrpcCode {
-    /// 0: the call went well.
+    /// 0: success.
     Ok = 0,
-    /// 1: given up, as a rule by the caller.
+    /// 1: cancelled, usually by the caller.
     Cancelled = 1,
-    /// 2: an error without a name; also an answer without a readable code.
+    /// 2: an unknown error; also a response without a readable code.
     Unknown = 2,
-    /// 3: the request can never work.
+    /// 3: the request is invalid in any state of the system.
     InvalidArgument = 3,
-    /// 4: not done in time.
+    /// 4: the deadline passed.
     DeadlineExceeded = 4,
-    /// 5: what was asked for does not exist.
+    /// 5: the entity does not exist.
     NotFound = 5,
-    /// 6: what was to be made exists.
+    /// 6: the entity already exists.
     AlreadyExists = 6,
-    /// 7: the caller may not.
+    /// 7: the caller lacks permission.
     PermissionDenied = 7,
-    /// 8: a quota or a resource is used up.
+    /// 8: a quota or a resource is exhausted.
     ResourceExhausted = 8,
-    /// 9: the state of the system does not allow it.
+    /// 9: the system is not in a state that allows the call.
     FailedPrecondition = 9,
     /// 10: a conflict with another call.
     Aborted = 10,
     /// 11: past the valid range.
     OutOfRange = 11,
-    /// 12: the server does not offer this method.
+    /// 12: the server does not implement this method.
     Unimplemented = 12,
     /// 13: an invariant of the server is broken.
     Internal = 13,
-    /// 14: the service can't be reached now.
+    /// 14: the service is unavailable for now.
     Unavailable = 14,
     /// 15: data is lost or corrupted.
     DataLoss = 15,
-    /// 16: the caller did not say who it is.
+    /// 16: the caller is not authenticated.
     Unauthenticated = 16,
 }
 
@@ -65,8 +65,8 @@ impl GrpcCode {
         Self::Unauthenticated,
     ];
 
-    /// The code in `grpc-status`, if there is that header. One that is no number, or a number
-    /// without a meaning, is [`Unknown`](Self::Unknown), as the specification wants it.
+    /// The code in `grpc-status`, if present. An invalid code is [`Unknown`](Self::Unknown), as the
+    /// specification requires.
     #[must_use]
     pub fn in_headers(headers: &HeaderMap) -> Option<Self> {
         let text = headers.get("grpc-status")?.as_bytes();
@@ -81,11 +81,10 @@ impl GrpcCode {
 
 /// Which codes of gRPC are failures of the primary.
 ///
-/// By default those that say that the server could not: `UNKNOWN`, `DEADLINE_EXCEEDED`,
-/// `RESOURCE_EXHAUSTED`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. They are what a 5xx or a 429 is
-/// to HTTP. The others are answers about the call (`NOT_FOUND`, `PERMISSION_DENIED`,
-/// `UNIMPLEMENTED`, …), and those are successes of the primary. `CANCELLED` is ignored: as a rule
-/// it is the caller who gave up.
+/// By default `UNKNOWN`, `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, `INTERNAL`, `UNAVAILABLE` and
+/// `DATA_LOSS`, which correspond to a 5xx or 429 of HTTP. `CANCELLED` is ignored, since usually the
+/// caller cancelled. The others (`NOT_FOUND`, `PERMISSION_DENIED`, `UNIMPLEMENTED`, …) are
+/// responses of a healthy server, and so successes.
 ///
 /// ```
 /// use failover::http::{GrpcCode, GrpcErrorsAsFailures};
@@ -102,7 +101,7 @@ impl GrpcCode {
 pub struct GrpcErrorsAsFailures(u32);
 
 impl GrpcErrorsAsFailures {
-    /// Counts this code as a failure, too.
+    /// Counts this code as a failure.
     #[must_use]
     pub const fn with(self, code: GrpcCode) -> Self {
         Self(self.0 | 1 << code as u32)
@@ -114,7 +113,7 @@ impl GrpcErrorsAsFailures {
         Self(self.0 & !(1 << code as u32))
     }
 
-    /// What a code says about the primary.
+    /// The outcome of a code.
     #[must_use]
     pub const fn outcome(self, code: GrpcCode) -> Outcome {
         if self.0 & 1 << code as u32 != 0 {
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_read_as_the_specification_numbers_them() {
+    fn codes_have_the_numbers_of_the_specification() {
         for (number, code) in GrpcCode::ALL.into_iter().enumerate() {
             assert_eq!(code as usize, number);
             let mut headers = HeaderMap::new();
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_unknown_and_no_header_is_none() {
+    fn an_invalid_code_is_unknown_and_a_missing_header_is_none() {
         for text in ["17", "99", "-1", "", "x", "00", "1 ", "140"] {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-status", text.parse().unwrap());

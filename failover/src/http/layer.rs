@@ -37,7 +37,7 @@ use crate::service::layer::FailoverLayer;
 ///
 /// let response = layer.layer(primary).oneshot(Request::new(())).await?;
 /// assert_eq!(response.extensions().get(), Some(&Route::Primary));
-/// // The head has come, and nothing is said yet about the primary.
+/// // The head has arrived; the call is not recorded yet.
 /// assert_eq!(handle.snapshot().tally.calls(), 0);
 ///
 /// assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
@@ -60,7 +60,7 @@ impl<F> HttpFailoverLayer<F> {
 }
 
 impl<F, Clk: Clock> HttpFailoverLayer<F, ServerErrorsAsFailures, Clk> {
-    /// Follows a monitor that exists: with a clock of your own, or shared with other calls.
+    /// Uses an existing monitor: with another clock, or shared with other calls.
     #[must_use]
     pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
         Self::from_parts(fallback, HttpClassify::new(), monitor, true)
@@ -82,7 +82,7 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
         (fallback, classify, monitor, self.mark)
     }
 
-    /// Decides by another [`HttpClassify`] what counts as a failure.
+    /// Replaces the [`HttpClassify`] that decides whether a call failed.
     ///
     /// ```
     /// use failover::Policy;
@@ -97,30 +97,29 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
         HttpFailoverLayer { layer: self.layer.classify(classify), mark: self.mark }
     }
 
-    /// Does not put the [`Route`](crate::route::Route) into the extensions of a response, which costs an
-    /// allocation or two where they were empty.
-    /// [`HttpBody::route`](crate::http::HttpBody::route) says it for nothing.
+    /// Does not store the [`Route`](crate::route::Route) in a response's extensions, which
+    /// allocates if they were empty. [`HttpBody::route`](crate::http::HttpBody::route) is free.
     #[must_use]
     pub fn without_route_extension(self) -> Self {
         Self { mark: false, ..self }
     }
 
-    /// Gives the failover a name: see [`FailoverLayer::named`].
+    /// Names the failover: see [`FailoverLayer::named`].
     ///
     /// # Panics
-    /// If it has another name already.
+    /// If it already has another name.
     #[must_use]
     pub fn named(self, name: impl Into<std::borrow::Cow<'static, str>>) -> Self {
         Self { layer: self.layer.named(name), ..self }
     }
 
-    /// Adds someone to be told of transitions.
+    /// Adds an observer of transitions.
     #[must_use]
     pub fn observe(self, observer: impl Observe) -> Self {
         Self { layer: self.layer.observe(observer), ..self }
     }
 
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()

@@ -1,4 +1,4 @@
-//! Features `http` and `metrics` together: calls counted and timed up to the end of the body.
+//! Features `http` and `prometheus` together: calls counted and timed up to the end of the body.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,11 +30,11 @@ impl<Clk: Clock> OnEos for Timing<Clk> {
     }
 }
 
-/// The primary or the fallback of an [`HttpFailover`](crate::http::HttpFailover), its calls
+/// The primary or the fallback of an [`HttpFailover`](crate::http::HttpFailover), with its calls
 /// counted and timed. Made by [`HttpFailoverLayer::metered`].
 ///
-/// A call lasts until the moment at which the [module's documentation](crate::http) says that it
-/// is recorded: as a rule the end of the body.
+/// A call lasts until it is recorded, as the [module's documentation](crate::http) lists: usually
+/// until the end of the body.
 #[derive(Clone, Debug)]
 pub struct HttpMetered<S, H = ServerErrorsAsFailures, Clk = FineClock> {
     service: S,
@@ -65,10 +65,10 @@ where
 }
 
 pin_project! {
-    /// The future of an [`HttpMetered`] call, up to the head of its answer.
+    /// The future of an [`HttpMetered`] call. It ends with the head of the response.
     ///
     /// # Cancel safety
-    /// Dropping it drops the service's future, and counts the call as dropped.
+    /// Dropping it drops the service's future and counts the call as dropped.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct HttpMeteredFuture<F, H, Clk = FineClock>
@@ -77,7 +77,7 @@ pin_project! {
     {
         #[pin]
         call: F,
-        // Goes over to the body when the head has come.
+        // Moves into the body when the head has arrived.
         timing: Option<Timing<Clk>>,
         classify: HttpClassify<H>,
     }
@@ -113,7 +113,7 @@ where
 }
 
 pin_project! {
-    /// The body of an [`HttpMetered`] service's answer, whose end is the end of the call.
+    /// The body of an [`HttpMetered`] service's response. Its end is the end of the call.
     #[derive(Debug)]
     pub struct MeteredBody<B, Clk = FineClock>
     where
@@ -167,7 +167,7 @@ where
 }
 
 impl<F, H, Clk: Clock, G, M> HttpMeteredLayer<HttpFailoverLayer<F, H, Clk>, G, M> {
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
@@ -175,9 +175,9 @@ impl<F, H, Clk: Clock, G, M> HttpMeteredLayer<HttpFailoverLayer<F, H, Clk>, G, M
 }
 
 impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
-    /// Shows the failover in [`Metrics`], its calls included. Everything else, such as the name
-    /// and the classifier, has to be said before. A classifier of heads of your own has to take
-    /// any type of body, as it sees the services' own and the metered one.
+    /// Exports the failover in [`Metrics`], including its calls. Call this last, after setting all
+    /// options. A custom classifier of heads must accept any body type, since it also sees the
+    /// metered body.
     ///
     /// ```
     /// use failover::Policy;
@@ -191,7 +191,7 @@ impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     ///     .metered(&metrics);
     /// ```
     #[must_use]
-    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,

@@ -1,36 +1,35 @@
 //! Feature `http`: outcomes by status and by the end of the body, for HTTP and gRPC.
 //!
-//! # Why the head is not the outcome
-//! An answer that begins with a 200 may still break off. [`Failover`](crate::service::Failover) knows the
-//! result of a call, and that is the head of the answer; [`HttpFailover`] wraps the body as well
-//! and records when it has ended. A head that is a failure already is recorded at once, since no
-//! body can make it good, and so is one without a body.
+//! # Why the head does not decide
+//! A response that begins with a 200 may still break off. The result of a call, which
+//! [`Failover`](crate::service::Failover) sees, is the head of the response; [`HttpFailover`] wraps
+//! the body and records the call at its end. A failure in the head is final and recorded at once,
+//! and so is a response without a body.
 //!
-//! | what happens | recorded |
+//! | event | recorded |
 //! |---|---|
-//! | no answer: the call ends with an error | by the head's classifier, as a rule a failure |
-//! | the status says failure, or ignored | at the head, as that |
+//! | the call ends with an error instead of a response | by the head's classifier, usually a failure |
+//! | the status is a failure, or ignored | at the head, as that |
 //! | `grpc-status` in the head (see [`HttpClassify::grpc`]) | at the head, by the code |
-//! | the body ends | success; with gRPC by the trailers' code, and `UNKNOWN` where none came |
+//! | the body ends | success; with gRPC by the trailers' code, or as `UNKNOWN` if they have none |
 //! | the body breaks off with an error | failure |
-//! | the body panics, also when it is asked for its end or its size | failure, when it is dropped |
-//! | the body is dropped by a reader that waited for more of it | nothing, as any dropped call; see [`HttpClassify::abandoned`] |
-//! | the body is dropped by a reader that had enough, or never read | success; with gRPC nothing, since the code has not come |
+//! | the body panics, in `poll_frame`, `is_end_stream` or `size_hint` | failure, when it is dropped |
+//! | the body is dropped by a reader that waits for more | neutral, like any dropped call; see [`HttpClassify::abandoned`] |
+//! | the body is dropped by a reader that does not wait, or never read | success; with gRPC neutral, since the code has not arrived |
 //!
-//! Each call is recorded at most once, whatever follows.
+//! Each call is recorded at most once.
 //!
-//! # What it costs
-//! No box and no lock: the body that the caller gets is the service's own with 96 bytes or less beside it,
-//! and each frame costs a few branches. Measured over a body of one frame, that is some 20 ns a
-//! call above a [`Failover`](crate::service::Failover) that decides by the head. The route in the
-//! response's extensions costs allocations, some 80 ns, where they were empty;
-//! [`HttpFailoverLayer::without_route_extension`] saves them, and [`HttpBody::route`] says it for
-//! nothing. gRPC costs a look-up in the head and one in the trailers.
+//! # Cost
+//! No box and no lock. The body is the service's own plus at most 96 bytes, and each frame costs a
+//! few branches: with one frame, about 20 ns per call more than a
+//! [`Failover`](crate::service::Failover) that classifies heads. Storing the route in empty
+//! extensions allocates, about 80 ns; see [`HttpFailoverLayer::without_route_extension`]. gRPC
+//! costs a lookup in the head and one in the trailers.
 //!
-//! # With the rest
-//! A [`Rescue`](crate::service::rescue::Rescue) has to decide before the caller sees a head. With
-//! [`HttpClassify`] as the classifier of a [`FailoverLayer`](crate::service::layer::FailoverLayer) it rescues by
-//! the head, and nothing watches the body.
+//! # With rescue
+//! A [`Rescue`](crate::service::rescue::Rescue) must decide before the caller sees a head. As the
+//! classifier of a [`FailoverLayer`](crate::service::layer::FailoverLayer), [`HttpClassify`]
+//! decides by the head alone.
 
 mod body;
 mod classify;

@@ -1,4 +1,4 @@
-//! Events to be taken by whoever subscribed, and observers that come and go.
+//! Subscriptions to events, and observers that can be removed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 use crate::engine::Engine;
 use crate::event::{Event, Observe};
 
-/// An observer's place among those who are told. Dropping it removes the observer.
+/// A guard that removes its observer when dropped.
 ///
-/// It may be dropped anywhere, by the observer itself as well. A transition that another thread is
-/// telling of at that moment may still be told. It does not keep the failover alive.
+/// The observer may drop its own guard. After the drop it may still see a transition that another
+/// thread is reporting. The guard does not keep the failover alive.
 #[must_use = "the observer is removed when this is dropped"]
 pub struct Attached {
     engine: &'static Engine,
@@ -29,8 +29,7 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // A name is given once only: if the failover is gone, and its memory serves another one,
-        // nobody there has it.
+        // Names are never reused: this is harmless if another failover has reused the memory.
         self.engine.observers.remove(self.name);
     }
 }
@@ -41,20 +40,20 @@ impl fmt::Debug for Attached {
     }
 }
 
-/// The events of a failover, in the order in which they were told. Made by
-/// [`FailoverHandle::subscribe`](crate::monitor::handle::FailoverHandle::subscribe); dropping it unsubscribes.
+/// The events of a failover, in the order in which they were reported. Made by
+/// [`FailoverHandle::subscribe`](crate::monitor::handle::FailoverHandle::subscribe); drop it to
+/// unsubscribe.
 ///
-/// A thread takes them by [`wait`](Self::wait), a task of any runtime by [`next`](Self::next), and
-/// either by [`try_next`](Self::try_next).
+/// Threads use [`wait`](Self::wait), tasks of any runtime [`next`](Self::next), and both
+/// [`try_next`](Self::try_next).
 ///
 /// # Overflow
-/// The call that makes a transition never waits for a subscriber. When as many events wait as the
-/// subscription has capacity for, the *oldest* makes way for the new one: what was told last says
-/// where calls go now. [`lost`](Self::lost) says how many were lost so.
+/// Transitions never wait for a subscriber. If the queue is full, the *oldest* event is dropped,
+/// since the newest has the current route. [`lost`](Self::lost) counts dropped events.
 ///
 /// # End
-/// It does not keep the failover alive. When the last service, handle and monitor are gone, what
-/// waits can still be taken, and then the events are over.
+/// A subscription does not keep the failover alive. After the last service, handle and monitor are
+/// dropped, queued events remain; then the stream ends.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -73,7 +72,7 @@ impl fmt::Debug for Attached {
 #[derive(Debug)]
 pub struct Events {
     queue: Arc<Queue>,
-    // Dropped with it: the queue's place among the observers.
+    // Removes the queue from the observers when dropped.
     _attached: Attached,
 }
 
@@ -100,22 +99,22 @@ impl Events {
         Self { queue, _attached: attached }
     }
 
-    /// The oldest event that waits; `None` if none does.
+    /// The oldest queued event; `None` if the queue is empty.
     pub fn try_next(&mut self) -> Option<Event> {
         self.queue.lock().events.pop_front()
     }
 
-    /// The next event, for which the thread waits; `None` when they are over.
+    /// Blocks the thread until the next event; `None` at the end.
     pub fn wait(&mut self) -> Option<Event> {
         let waiting = |state: &mut State| state.events.is_empty() && !state.over;
         let state = self.queue.changed.wait_while(self.queue.lock(), waiting);
         state.unwrap_or_else(PoisonError::into_inner).events.pop_front()
     }
 
-    /// The next event, for which the task waits; `None` when they are over.
+    /// Waits for the next event; `None` at the end.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, it has taken no event.
+    /// If dropped before it is ready, no event is lost.
     ///
     /// ```
     /// # use failover::{Monitor, Policy};
@@ -131,7 +130,7 @@ impl Events {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The next event, as a stream gives it: `Ready(None)` when they are over.
+    /// Polls for the next event, like a stream: `Ready(None)` at the end.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         let mut state = self.queue.lock();
         if let Some(event) = state.events.pop_front() {
@@ -147,7 +146,7 @@ impl Events {
         Poll::Pending
     }
 
-    /// How many events were lost since this was asked last.
+    /// How many events were dropped since the last call.
     pub fn lost(&mut self) -> u64 {
         mem::take(&mut self.queue.lock().lost)
     }
@@ -160,19 +159,19 @@ impl Queue {
         let waker = state.waker.take();
         drop(state);
         self.changed.notify_one();
-        // Outside the lock: a waker may do anything.
+        // Outside the lock: a waker may run any code.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    // A waker's `clone` that panics leaves the state whole: poison says nothing here.
+    // A panic in a waker's `clone` leaves the state consistent, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The observer behind a subscription. When it is dropped, nothing is told any more.
+/// The observer of a subscription. Dropping it ends the events.
 struct Sender(Arc<Queue>);
 
 impl Observe for Sender {

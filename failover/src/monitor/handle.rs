@@ -1,4 +1,4 @@
-//! The operator's side: see what is, and change it by hand.
+//! The operator's handle.
 
 use crate::snapshot::Snapshot;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::monitor::events::{Attached, Events};
 use crate::policy::Policy;
 use crate::route::Route;
 
-/// Sees and changes a failover by hand. Cheap to clone; outlives the services.
+/// Inspects a failover and changes it by hand. Cheap to clone; outlives the services.
 ///
 /// ```
 /// use failover::{FailoverLayer, Policy, Route};
@@ -39,7 +39,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         Self { lease, clock }
     }
 
-    /// A way to the state that does not keep it in use.
+    /// Does not keep the state in use.
     pub(crate) fn weak(&self) -> (std::sync::Weak<Lease>, Clk) {
         (Arc::downgrade(&self.lease), self.clock.clone())
     }
@@ -48,14 +48,14 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         &self.clock
     }
 
-    /// What is true now. After the deadline of a trip that is the primary and an empty window,
-    /// whether or not a call has made the revert yet. Changes nothing.
+    /// The current state, read-only. After a trip's deadline it shows the primary and an empty
+    /// window, even if no call has made the revert yet.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.lease.engine().snapshot(self.clock.now())
     }
 
-    /// The name that it was given by [`FailoverLayer::named`](crate::service::layer::FailoverLayer::named) or
+    /// The name set by [`FailoverLayer::named`](crate::service::layer::FailoverLayer::named) or
     /// [`Monitor::named`](crate::monitor::Monitor::named).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
@@ -68,39 +68,37 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         self.lease.policy()
     }
 
-    /// Puts another policy in force while calls go on, and returns the one that was. An equal one
-    /// changes nothing, and nobody is told.
+    /// Replaces the policy while calls go on, and returns the old one. An equal policy changes
+    /// nothing.
     ///
-    /// All of the policy changes at once, and nothing is evaluated by a mixture. A new epoch begins
-    /// (the number goes up by two), but, other than after a transition, calls under way count when
-    /// they end. Observers are told [`Cause::PolicySwapped`](crate::event::Cause::PolicySwapped); then
-    /// the window is evaluated by the new policy, and may trip.
+    /// The policy changes at once: nothing is evaluated by a mixture of both. A new epoch begins
+    /// (the number goes up by two), but unlike after a transition calls in flight still count.
+    /// Observers receive [`Cause::PolicySwapped`](crate::event::Cause::PolicySwapped); then the new
+    /// policy evaluates the window, and may trip.
     ///
-    /// # What stays
-    /// - The route, forced or not, and a time on the fallback that is running: the new one begins
-    ///   with the next trip. How it ends is the new policy's.
-    /// - What the window held at that moment, where the new one can hold it. The counts of each
-    ///   bucket go to the bucket of the new cut in which the old one began: a shorter window
-    ///   forgets the older ones, a longer one keeps all for longer. Of windows of the last so many
-    ///   calls, the latest calls stay, in their order.
-    /// - The run of consecutive failures, and which calls were slow by the old time, if both
-    ///   policies ask for it. How often it tripped, and a provider's hint.
+    /// # Kept
+    /// - The route, forced or not, and the current time on the fallback. How that ends is up to the
+    ///   new policy.
+    /// - The window's counts, as far as the new one can hold them: each bucket's go to the new
+    ///   bucket in which the old one began. Between windows of last calls, the latest calls, in
+    ///   order.
+    /// - The streak, and slow calls by the old time, if both policies use them; the number of
+    ///   repeated trips; the last `Retry-After`.
     ///
-    /// # What begins anew
-    /// - The window, where the one is over time and the other over the last so many calls.
-    /// - Looking for stalled calls: those that hang already are not seen any more.
-    /// - Probing: what the probes have said so far is forgotten, and the next admission begins the
-    ///   way back by the new policy. Probes that are still out do not take any of its places.
-    /// - A trip that was only rehearsed, where a [dry run](crate::policy::PolicyBuilder::dry_run) ends: what
-    ///   was counted since is evaluated instead. Where one begins, calls on the fallback come back.
-    /// - Where calls were returning gradually and the new policy knows no such thing, all go to the
-    ///   primary at once. Where it does, the share is what it says for the time that is left.
+    /// # Reset
+    /// - The window, if only one of the two is of last calls.
+    /// - Stalled calls: those that hang already are no longer seen.
+    /// - Probing: outcomes are discarded, and the next admission begins the way back by the new
+    ///   policy. Probes in flight do not hold its permits.
+    /// - The trip of a [dry run](crate::policy::PolicyBuilder::dry_run) that ends: the window since
+    ///   then is evaluated instead. If a dry run begins, calls return to the primary.
+    /// - A ramp, if the new policy has none: all calls go to the primary. Otherwise it continues
+    ///   with the new shares for the time left.
     ///
     /// # Cost
-    /// Calls pay nothing. Those that end during the swap, which takes microseconds, may count for
-    /// nothing; nothing waits for it but other orders by hand, and snapshots. Memory that the new
-    /// policy needs beside that of the first one is added by the swap, or for more buckets by each
-    /// thread's next call, and stays.
+    /// None per call, but calls that end during the swap, which takes microseconds, may not be
+    /// counted. Other commands and snapshots wait for it. Additional memory is allocated by the
+    /// swap, or for buckets by each thread's next call, and kept.
     ///
     /// ```
     /// use failover::{Monitor, Outcome, Policy, Route};
@@ -110,7 +108,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     ///     monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
     /// }
     /// assert_eq!(monitor.route(), Route::Primary);
-    /// // Five failures are enough for the new policy.
+    /// // Five failures trip the new policy.
     /// let old = monitor.handle().swap_policy(Policy::builder().minimum_calls(5).build()?);
     /// assert_eq!(old, Policy::default());
     /// assert_eq!(monitor.route(), Route::Fallback);
@@ -120,39 +118,36 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         self.lease.swap_policy(policy, self.clock.now())
     }
 
-    /// What another process, or this one after a restart, needs to go on from here: how calls are
-    /// routed, the time until the revert, what the window holds with its ages, the run of
-    /// consecutive failures, and how often it tripped. No moment in it depends on a clock. Changes
-    /// nothing.
+    /// The state from which another process, or this one after a restart, can continue: the route,
+    /// the time until the revert, the window's counts with their ages, the streak, and the number
+    /// of repeated trips. Contains no absolute time. Changes nothing.
     ///
-    /// With the feature `serde` it can be written down. What the probes have said so far, calls
-    /// under way, and a provider's hint for the next trip are not saved, nor is the policy, nor what
-    /// the primary's window held at the trip: a [watched fallback](crate::service::watched::FallbackFailing) that is
-    /// compared to it then stays.
+    /// Serializable with the feature `serde`. Not saved: the policy, outcomes of probes, calls in
+    /// flight, a `Retry-After`, and the primary's counts at the trip, so a
+    /// [watched fallback](crate::service::watched::FallbackFailing) that compares itself with them
+    /// stays.
     #[must_use]
     pub fn save(&self) -> Saved {
         self.lease.engine().save(self.clock.now())
     }
 
-    /// Goes on from a saved state, `elapsed` after it was saved, as well as the caller knows. With
-    /// zero, the time until the revert is what it was, or less than a millisecond longer.
+    /// Continues from a state saved `elapsed` ago, as far as the caller knows. The time until the
+    /// revert is rounded up by less than a millisecond.
     ///
-    /// - A forced route is forced again, until it is released.
-    /// - On the fallback, calls stay there for the time that is left. If none is left, or if the
-    ///   primary was being probed, the next admission begins the way back by the policy in force.
-    /// - While calls were returning, they go on to, if the policy in force knows it; else all go to
-    ///   the primary.
-    /// - On the primary, the counts come back that are young enough for the window in force, if it
-    ///   is of the same kind. A bucket's counts go to the one that it began in, so that they may
-    ///   leave up to a bucket's width before they would have. They are evaluated at once, and may trip.
-    /// - A trip that was only rehearsed diverts nobody if the policy in force is no
-    ///   [dry run](crate::policy::PolicyBuilder::dry_run).
-    /// - How far the time on the fallback [has grown](crate::policy::PolicyBuilder::growing) comes back,
-    ///   less what `elapsed` makes forgotten, to the whole step.
+    /// - A forced route stays forced until it is released.
+    /// - On the fallback, calls stay for the time left. If none is left, or if the primary was
+    ///   being probed, the next admission begins the way back by the policy in force.
+    /// - A ramp continues if the policy in force has one; otherwise all calls go to the primary.
+    /// - On the primary, counts that fit a window of the same kind are restored, each bucket's into
+    ///   the one in which it began, so they may expire up to one bucket's width early. They are
+    ///   evaluated at once, and may trip.
+    /// - The trip of a [dry run](crate::policy::PolicyBuilder::dry_run) diverts no call under a
+    ///   policy that is not one.
+    /// - The [backoff](crate::policy::PolicyBuilder::backoff) is restored, less the whole steps
+    ///   that `elapsed` takes back.
     ///
-    /// Whatever was before is over: this begins an epoch (the number goes up by two), so calls
-    /// under way change nothing afterwards. Observers are told
-    /// [`Cause::Restored`](crate::event::Cause::Restored).
+    /// A new epoch begins (the number goes up by two), and calls in flight are not counted.
+    /// Observers receive [`Cause::Restored`](crate::event::Cause::Restored).
     ///
     /// ```
     /// use std::time::Duration;
@@ -165,7 +160,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// }
     /// let saved = monitor.handle().save();
     ///
-    /// // … a restart, ten seconds later: the broken primary is not hammered …
+    /// // … a restart, ten seconds later: calls stay on the fallback …
     /// let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
     /// monitor.handle().restore(&saved, Duration::from_secs(10));
     /// assert_eq!(monitor.route(), Route::Fallback);
@@ -175,43 +170,47 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         self.lease.restore(saved, elapsed, self.clock.now());
     }
 
-    /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset): no
-    /// rate trips it and no timer ends it. Begins with an empty window; calls to a forced primary
-    /// are counted to be seen. True if the route was not forced so before.
+    /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset); no
+    /// trip or timer ends it. The window starts empty and counts for display. Returns false if the
+    /// route was already forced so.
     pub fn force(&self, route: Route) -> bool {
         self.lease.engine().force(route)
     }
 
-    /// Ends a forced route: calls go to the primary, and the window is empty. False, and nothing
-    /// changed, if no route was forced.
+    /// Ends a forced route: calls go to the primary, with an empty window. Returns false if no
+    /// route was forced.
     pub fn release(&self) -> bool {
         self.lease.engine().release(self.clock.now())
     }
 
-    /// Ends the time on the fallback now, or the probing, as if the one were over or the other had
-    /// succeeded. False, and nothing changed, in every other state. Given the number of an epoch,
-    /// it ends that epoch's and no other's.
-    pub fn revert(&self, epoch: Option<u32>) -> bool {
-        self.lease.engine().revert_now(epoch, None, self.clock.now())
+    /// Ends the time on the fallback, or the probing, as if the time were over or the probes had
+    /// succeeded. Returns false, and changes nothing, in other states.
+    pub fn revert(&self) -> bool {
+        self.lease.engine().revert_now(None, None, self.clock.now())
     }
 
-    /// As [`revert`](Self::revert) of any epoch, for a cause of its own.
+    /// As [`revert`](Self::revert), for a cause of its own.
     pub(crate) fn revert_for(&self, cause: Cause) -> bool {
         self.lease.engine().revert_now(None, Some(cause), self.clock.now())
     }
 
-    /// Back to the primary with an empty window, whatever was before: a trip, a forced route, or
-    /// just counts.
+    /// Like [`revert`](Self::revert), only if this is the current [epoch](Snapshot::epoch): a slow
+    /// decision cannot end a later stay on the fallback.
+    pub fn revert_if(&self, epoch: u32) -> bool {
+        self.lease.engine().revert_now(Some(epoch), None, self.clock.now())
+    }
+
+    /// Returns to the primary from any state, with an empty window and no forced route.
     pub fn reset(&self) {
         self.lease.engine().reset();
     }
 
-    /// Adds someone to be told of transitions, as long as the failover lives.
+    /// Adds an observer of transitions for the lifetime of the failover.
     pub fn observe(&self, observer: impl Observe) {
         self.lease.engine().observers.add(Arc::new(observer));
     }
 
-    /// Adds someone to be told of transitions until the returned value is dropped.
+    /// Adds an observer of transitions, until the returned guard is dropped.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -219,22 +218,22 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// use failover::{Event, Monitor, Policy, Route};
     ///
     /// let handle = Monitor::new(Policy::default()).handle();
-    /// let told = Arc::new(AtomicU32::new(0));
-    /// let count = Arc::clone(&told);
+    /// let seen = Arc::new(AtomicU32::new(0));
+    /// let count = Arc::clone(&seen);
     /// let attached = handle.attach(move |_: &Event| {
     ///     count.fetch_add(1, Ordering::Relaxed);
     /// });
     /// handle.force(Route::Fallback);
     /// drop(attached);
     /// handle.release();
-    /// assert_eq!(told.load(Ordering::Relaxed), 1);
+    /// assert_eq!(seen.load(Ordering::Relaxed), 1);
     /// ```
     pub fn attach(&self, observer: impl Observe) -> Attached {
         Attached::new(self.lease.engine(), Arc::new(observer))
     }
 
-    /// The events from now on, to be taken where and when it suits: by a thread or by a task. At
-    /// most `capacity` wait to be taken; see [`Events`] for what happens to more.
+    /// Subscribes to the events from now on, for a thread or a task. At most `capacity` events are
+    /// queued; see [`Events`] for overflow.
     #[must_use]
     pub fn subscribe(&self, capacity: NonZeroUsize) -> Events {
         Events::new(self.lease.engine(), capacity)

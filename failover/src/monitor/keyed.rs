@@ -10,13 +10,11 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::classify::ErrorsAsFailures;
 use crate::clock::{Clock, CoarseClock};
 use crate::event::Event;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
-use crate::service::keyed::KeyedLayer;
 
 /// One failover a key, all by one policy and never more than a given number. Clones share it.
 ///
@@ -224,12 +222,6 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
     #[must_use]
     pub fn unshared(&self) -> u64 {
         self.table.unshared.load(Ordering::Relaxed)
-    }
-
-    /// Wraps a primary into a [`KeyedFailover`](crate::service::keyed::KeyedFailover), which takes the key from
-    /// each request.
-    pub fn layer<F, S>(&self, fallback: F, key: S) -> KeyedLayer<F, S, K, ErrorsAsFailures, Clk> {
-        KeyedLayer::new(self.clone(), fallback, key)
     }
 
     fn part(&self, key: &K) -> &RwLock<Part<K, Clk>> {

@@ -304,10 +304,10 @@ impl<Clk: Clock> EngineRef<Clk> {
             return self.engine.record_probe(epoch, lease, outcome, now);
         }
         if let Outcome::RetryAfter(retry_after) = outcome
-            && self.engine.options().hints()
+            && self.engine.options().follows_retry_after()
             && let Some(epoch) = self.engine.counting(epoch)
         {
-            self.engine.hint(epoch, self.clock.now(), retry_after);
+            self.engine.note_retry_after(epoch, self.clock.now(), retry_after);
         }
         if outcome != Outcome::Ignored {
             self.count(epoch, began, outcome.is_failure());

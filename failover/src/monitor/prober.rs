@@ -8,11 +8,10 @@ use crate::clock::{Clock, CoarseClock};
 use crate::monitor::handle::FailoverHandle;
 use crate::state::State;
 
-/// Asks the primary by requests of its own while calls are on the fallback, and brings them back
-/// before their time is over when it answers. Optional, and off the request path: calls pay nothing
-/// for it, and none of them is risked.
+/// Probes the primary with its own requests while calls are on the fallback, and reverts early when
+/// they succeed. Optional: calls pay nothing and are never used as probes.
 ///
-/// It needs no runtime: whoever runs it brings the way to sleep, and the request.
+/// Independent of the runtime: the caller passes a sleep function and the request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,29 +38,28 @@ pub struct Prober<Clk = CoarseClock> {
 }
 
 impl<Clk: Clock> Prober<Clk> {
-    /// Looks once in every so often, and asks if calls are on the fallback. One success brings them
-    /// back, unless [`successes`](Self::successes) says otherwise.
+    /// Probes once per `every` while calls are on the fallback. One success reverts, unless
+    /// [`successes`](Self::successes) says otherwise.
     #[must_use]
     pub fn new(handle: FailoverHandle<Clk>, every: Duration) -> Self {
         Self { handle, every, successes: 1 }
     }
 
-    /// How many requests in a row must succeed. 0 is taken for 1.
+    /// How many requests in a row must succeed. 0 means 1.
     #[must_use]
     pub fn successes(mut self, successes: u32) -> Self {
         self.successes = successes.max(1);
         self
     }
 
-    /// Runs until it is dropped. `sleep` waits, as `tokio::time::sleep` does; `probe` asks the
-    /// primary and says whether it did well. Put a time-out into it: while one request hangs no
-    /// other is made.
+    /// Runs until dropped. `sleep` waits, like `tokio::time::sleep`; `probe` calls the primary and
+    /// returns whether it is healthy. Give `probe` a time-out, since probes do not overlap.
     ///
-    /// A route that an operator forced is left alone, and an answer that comes after another
-    /// transition changes nothing.
+    /// Does nothing while a route is forced, and ignores results that arrive after another
+    /// transition.
     ///
     /// # Cancel safety
-    /// Dropping it drops the request that is under way, and changes nothing.
+    /// Dropping it drops the request in flight, and changes nothing.
     pub async fn run<S, A, P, B>(self, mut sleep: S, mut probe: P) -> Infallible
     where
         S: FnMut(Duration) -> A,
@@ -70,17 +68,17 @@ impl<Clk: Clock> Prober<Clk> {
         B: Future<Output = bool>,
     {
         let mut done = 0;
-        let mut epoch = None;
+        let mut epoch = self.handle.snapshot().epoch;
         loop {
             sleep(self.every).await;
             let snapshot = self.handle.snapshot();
-            if epoch != Some(snapshot.epoch) {
-                (epoch, done) = (Some(snapshot.epoch), 0);
+            if epoch != snapshot.epoch {
+                (epoch, done) = (snapshot.epoch, 0);
             }
             if matches!(snapshot.state, State::Fallback | State::Probing) {
                 done = if probe().await { done + 1 } else { 0 };
                 if done >= self.successes {
-                    self.handle.revert(epoch);
+                    self.handle.revert_if(epoch);
                     done = 0;
                 }
             }

@@ -1,9 +1,9 @@
-//! What makes no sense about the conditions to trip.
+//! Validates the options of a policy.
 
 use std::time::Duration;
 
 use super::trip::Options;
-use super::{Policy, PolicyError, StallLimit};
+use super::{Policy, PolicyError, Probing, RetryAfter, SlowCalls, StallLimit, recovery};
 
 impl Policy {
     pub(super) fn check_trip(&self) -> Result<(), PolicyError> {
@@ -11,31 +11,29 @@ impl Policy {
         let time = |time, shortest, error: fn(Duration) -> PolicyError| {
             if time < shortest || time > Self::LONGEST { Err(error(time)) } else { Ok(()) }
         };
-        let counts = consecutive_failures.is_none() && stalled_calls.is_none();
-        if self.failure_rate.is_none() && slow_calls.is_none() && counts {
+        let no_counts = consecutive_failures.is_none() && stalled_calls.is_none();
+        if self.failure_rate.is_none() && slow_calls.is_none() && no_counts {
             return Err(PolicyError::NoCondition);
         }
         if consecutive_failures == Some(0) {
             return Err(PolicyError::ConsecutiveFailures);
         }
-        if let Some((after, rate)) = slow_calls {
-            time(after, Self::SHORTEST_BUCKET, PolicyError::SlowerThan)?;
-            if rate.is_one_or_more() {
-                return Err(PolicyError::SlowRate(rate));
+        if let Some(SlowCalls { longer_than, more_than, minimum_calls }) = slow_calls {
+            time(longer_than, Self::SHORTEST_BUCKET, PolicyError::SlowerThan)?;
+            if more_than.is_one_or_more() {
+                return Err(PolicyError::SlowRate(more_than));
             }
-        }
-        if let Some(minimum) = self.trip.slow_minimum_calls
-            && (minimum == 0 || slow_calls.is_none())
-        {
-            return Err(PolicyError::SlowMinimumCalls(minimum));
+            if minimum_calls == Some(0) {
+                return Err(PolicyError::SlowMinimumCalls);
+            }
         }
         if let Some((after, limit)) = stalled_calls {
             time(after, 4 * Self::SHORTEST_BUCKET, PolicyError::StalledAfter)?;
-            let senseless = match limit {
+            let invalid = match limit {
                 StallLimit::Calls(calls) => calls == 0,
                 StallLimit::Share(share) => share.is_one_or_more(),
             };
-            if senseless {
+            if invalid {
                 return Err(PolicyError::StallLimit(limit));
             }
         }
@@ -58,5 +56,44 @@ impl Policy {
             Some(minimum) => Err(PolicyError::MinimumAboveLastCalls { minimum, last_calls }),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn check_recovery(&self) -> Result<(), PolicyError> {
+        let times = Self::SHORTEST_BUCKET..=Self::LONGEST;
+        let recovery::Options { probing, ramp_up, backoff, jitter, retry_after } = &self.recovery;
+        if let Some(probing) = *probing {
+            let counts = 1..=1_000_000;
+            let valid = (1..=Probing::MOST).contains(&probing.max_in_flight)
+                && counts.contains(&probing.successes)
+                && counts.contains(&probing.failures)
+                && times.contains(&probing.lease);
+            if !valid {
+                return Err(PolicyError::Probing(probing));
+            }
+        }
+        if let Some((first, over)) = *ramp_up
+            && (first.is_one_or_more() || !times.contains(&over))
+        {
+            return Err(PolicyError::RampUp { first, over });
+        }
+        if let Some(backoff) = *backoff
+            && (backoff.factor.numerator() <= backoff.factor.denominator()
+                || backoff.max < self.revert_after
+                || backoff.max > Self::LONGEST
+                || !times.contains(&backoff.reset_after))
+        {
+            return Err(PolicyError::Backoff(backoff));
+        }
+        if let Some(super::Jitter { up_to, .. }) = *jitter
+            && (up_to.numerator() == 0 || up_to.numerator() > up_to.denominator())
+        {
+            return Err(PolicyError::Jitter(up_to));
+        }
+        if let Some(bounds @ RetryAfter { min, max }) = *retry_after
+            && (!times.contains(&min) || !times.contains(&max) || min > max)
+        {
+            return Err(PolicyError::RetryAfter(bounds));
+        }
+        Ok(())
     }
 }

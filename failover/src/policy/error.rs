@@ -1,85 +1,70 @@
-//! Why a policy is refused.
+//! Why a policy is invalid.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::{Policy, Probing, StallLimit};
+use super::{Backoff, Policy, Probing, RetryAfter, StallLimit};
 use crate::ratio::Ratio;
 
-/// A policy that makes no sense, by the field that makes none.
+/// An invalid policy, by its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// `failure_rate` is 1 or more, which no share of failures can exceed.
     FailureRate(Ratio),
-    /// `minimum_calls` is 0: one failure after silence would be a rate of 1.
+    /// `minimum_calls` is 0: one failure in an empty window would be a rate of 1.
     MinimumCalls,
-    /// The window has no bucket, or more than [`Policy::MOST_BUCKETS`].
+    /// The window has 0 buckets, or more than [`Policy::MOST_BUCKETS`].
     Buckets(u32),
-    /// The window is so short that a bucket is below [`Policy::SHORTEST_BUCKET`], or longer than
-    /// [`Policy::LONGEST`].
+    /// A bucket is below [`Policy::SHORTEST_BUCKET`], or the window above [`Policy::LONGEST`].
     Window {
-        /// The length that was asked for.
+        /// The length of the window.
         window: Duration,
-        /// The number of buckets that it was to be cut into.
+        /// The number of buckets.
         buckets: u32,
     },
     /// `revert_after` is below 1 ms or above [`Policy::LONGEST`].
     RevertAfter(Duration),
-    /// `failure_rate` is switched off and there is no other condition: it would never trip.
+    /// There is no condition: the policy would never trip.
     NoCondition,
     /// `consecutive_failures` is 0.
     ConsecutiveFailures,
     /// `slow_calls` has a time below 1 ms or above [`Policy::LONGEST`].
     SlowerThan(Duration),
-    /// `slow_calls` has a share of 1 or more, which no share of calls can exceed.
+    /// `slow_calls` has a share of 1 or more, which no share can exceed.
     SlowRate(Ratio),
-    /// `slow_minimum_calls` is 0, or is set without `slow_calls`.
-    SlowMinimumCalls(u64),
+    /// `slow_calls` has a minimum of 0 calls.
+    SlowMinimumCalls,
     /// `stalled_calls` has a time below 4 ms or above [`Policy::LONGEST`].
     StalledAfter(Duration),
     /// `stalled_calls` has a limit of 0 calls, or a share of 1 or more.
     StallLimit(StallLimit),
     /// `last_calls` is 0 or above [`Policy::MOST_LAST_CALLS`].
     LastCalls(u32),
-    /// `minimum_calls` or `slow_minimum_calls` is more than the window of `last_calls` can hold.
+    /// `minimum_calls`, or that of `slow_calls`, is above `last_calls`.
     MinimumAboveLastCalls {
         /// The minimum.
         minimum: u64,
-        /// What the window holds.
+        /// The size of the window.
         last_calls: u32,
     },
     /// `dropped_after` is below 1 ms or above [`Policy::LONGEST`].
     DroppedAfter(Duration),
-    /// `probing` has a number or a time that is out of its range.
+    /// `probing` has a number or a time out of range.
     Probing(Probing),
-    /// `ramp_up` has a first share of 1 or more, or a time below 1 ms or above
-    /// [`Policy::LONGEST`].
+    /// `ramp_up` has a share of 1 or more, or a time below 1 ms or above [`Policy::LONGEST`].
     RampUp {
         /// The first share.
         first: Ratio,
         /// The time.
         over: Duration,
     },
-    /// `growing` has a factor of 1 or less, a longest time below `revert_after`, or a time out of
-    /// range.
-    Growing {
-        /// The factor.
-        factor: Ratio,
-        /// The longest time.
-        longest: Duration,
-        /// The time after which a step is forgotten.
-        forget_after: Duration,
-    },
+    /// `backoff` has a factor of 1 or less, a `max` below `revert_after`, or a time out of range.
+    Backoff(Backoff),
     /// `jitter` has a share of 0, or above 1.
     Jitter(Ratio),
-    /// `hints` has a time out of range, or its shortest above its longest.
-    Hints {
-        /// The shortest time.
-        shortest: Duration,
-        /// The longest time.
-        longest: Duration,
-    },
+    /// `retry_after` has a time out of range, or `min` above `max`.
+    RetryAfter(RetryAfter),
 }
 
 impl fmt::Display for PolicyError {
@@ -111,32 +96,26 @@ impl fmt::Display for PolicyError {
                 f.write_str("consecutive_failures is 0: it must be at least 1")
             }
             Self::SlowerThan(after) => {
-                write!(f, "slow_calls counts from {after:?} on: it must be from 1 ms to 366 days")
+                write!(f, "slow_calls has the time {after:?}: it must be from 1 ms to 366 days")
             }
             Self::SlowRate(rate) => {
                 write!(
                     f,
-                    "slow_calls has the rate {rate}, which nothing can exceed: it must be below 1"
+                    "slow_calls has the rate {rate}, which no share can exceed: it must be below 1"
                 )
             }
-            Self::SlowMinimumCalls(0) => {
-                f.write_str("slow_minimum_calls is 0: it must be at least 1")
-            }
-            Self::SlowMinimumCalls(calls) => {
-                write!(f, "slow_minimum_calls is {calls}, but slow_calls is not set")
+            Self::SlowMinimumCalls => {
+                f.write_str("slow_calls has a minimum of 0 calls: it must be at least 1")
             }
             Self::StalledAfter(after) => {
-                write!(
-                    f,
-                    "stalled_calls counts from {after:?} on: it must be from 4 ms to 366 days"
-                )
+                write!(f, "stalled_calls has the time {after:?}: it must be from 4 ms to 366 days")
             }
             Self::StallLimit(StallLimit::Calls(calls)) => {
                 write!(f, "stalled_calls has a limit of {calls} calls: it must be at least 1")
             }
             Self::StallLimit(StallLimit::Share(rate)) => write!(
                 f,
-                "stalled_calls has the share {rate}, which nothing can exceed: it must be below 1"
+                "stalled_calls has the share {rate}, which no share can exceed: it must be below 1"
             ),
             Self::LastCalls(calls) => {
                 let most = Policy::MOST_LAST_CALLS;
@@ -151,8 +130,8 @@ impl fmt::Display for PolicyError {
             }
             Self::Probing(Probing { max_in_flight, successes, failures, lease, .. }) => write!(
                 f,
-                "probing has {max_in_flight} max_in_flight, {successes} successes, {failures} failures and a \
-                 lease of {lease:?}: it must have 1 to 1,000 max_in_flight, 1 to 1,000,000 of both, and 1 \
+                "probing has {max_in_flight} probes in flight, {successes} successes, {failures} failures and a \
+                 lease of {lease:?}: it must have 1 to 1,000 in flight, 1 to 1,000,000 of both, and 1 \
                  ms to 366 days"
             ),
             Self::RampUp { first, over } => write!(
@@ -160,19 +139,19 @@ impl fmt::Display for PolicyError {
                 "ramp_up begins with {first} and takes {over:?}: the share must be below 1, \
                  and the time from 1 ms to 366 days"
             ),
-            Self::Growing { factor, longest, forget_after } => write!(
+            Self::Backoff(Backoff { factor, max, reset_after }) => write!(
                 f,
-                "growing has the factor {factor}, up to {longest:?}, and forgets after \
-                 {forget_after:?}: the factor must be above 1, the longest time not below \
-                 revert_after, and times from 1 ms to 366 days"
+                "backoff has the factor {factor}, at most {max:?}, and resets after {reset_after:?}: \
+                 the factor must be above 1, max not below revert_after, and times from 1 ms to \
+                 366 days"
             ),
             Self::Jitter(up_to) => {
                 write!(f, "jitter is up to {up_to}: it must be above 0 and at most 1")
             }
-            Self::Hints { shortest, longest } => write!(
+            Self::RetryAfter(RetryAfter { min, max }) => write!(
                 f,
-                "hints are followed from {shortest:?} to {longest:?}: times must be from 1 ms to \
-                 366 days, and the shortest not above the longest"
+                "retry_after has the bounds {min:?} and {max:?}: times must be from 1 ms to 366 days, \
+                 and min not above max"
             ),
         }
     }

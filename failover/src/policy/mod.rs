@@ -10,10 +10,11 @@ mod recovery;
 mod trip;
 
 pub use error::PolicyError;
-pub use recovery::Probing;
-pub use trip::StallLimit;
+pub(crate) use recovery::Jitter;
+pub use recovery::{Backoff, Probing, RetryAfter};
+pub use trip::{SlowCalls, StallLimit};
 
-/// When to trip, and when to revert. Made by [`Policy::builder`], which refuses what makes no sense.
+/// When to trip, and when to revert. Made by [`Policy::builder`], which validates it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,22 +31,22 @@ pub use trip::StallLimit;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// `None` where it is switched off.
+    /// `None` if switched off.
     failure_rate: Option<Ratio>,
     minimum_calls: u64,
     window: Duration,
     buckets: u32,
     revert_after: Duration,
     trip: trip::Options,
-    back: recovery::Options,
+    recovery: recovery::Options,
 }
 
 impl Policy {
-    /// A bucket of the window is at least this wide.
+    /// The minimum width of a bucket of the window.
     pub const SHORTEST_BUCKET: Duration = Duration::from_millis(1);
-    /// The window, and the time until the revert, are at most this long: 366 days.
+    /// The maximum of the window and of the time until the revert: 366 days.
     pub const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-    /// The window has at most this many buckets: they are memory, and a trip reads them all.
+    /// The maximum number of buckets: each takes memory, and a trip reads them all.
     pub const MOST_BUCKETS: u32 = 3_600;
 
     /// Starts from the defaults: trips when more than 1/2 of at least 10 calls failed in a window
@@ -54,27 +55,25 @@ impl Policy {
         PolicyBuilder(Self::default())
     }
 
-    /// The failure rate that must be exceeded for a trip; `None` where it is switched off.
+    /// The failure rate that must be exceeded to trip; `None` if switched off.
     #[must_use]
     pub fn failure_rate(&self) -> Option<Ratio> {
         self.failure_rate
     }
 
-    /// How many calls the window must hold before the rate means anything.
+    /// How many calls the window must hold before the rate is evaluated.
     #[must_use]
     pub fn minimum_calls(&self) -> u64 {
         self.minimum_calls
     }
 
-    /// How far back the window reaches. Without meaning where it holds the
-    /// [`last_calls`](Self::last_calls).
+    /// How far back the window reaches. Unused with [`last_calls`](Self::last_calls).
     #[must_use]
     pub fn window(&self) -> Duration {
         self.window
     }
 
-    /// In how many steps the window slides. Without meaning where it holds the
-    /// [`last_calls`](Self::last_calls).
+    /// The number of buckets of the window. Unused with [`last_calls`](Self::last_calls).
     #[must_use]
     pub fn buckets(&self) -> u32 {
         self.buckets
@@ -96,7 +95,7 @@ impl Default for Policy {
             buckets: 10,
             revert_after: Duration::from_secs(5 * 60),
             trip: trip::Options::default(),
-            back: recovery::Options::default(),
+            recovery: recovery::Options::default(),
         }
     }
 }
@@ -107,8 +106,8 @@ impl Default for Policy {
 pub struct PolicyBuilder(Policy);
 
 impl PolicyBuilder {
-    /// The failure rate that must be *exceeded* for a trip: exactly half failing does not trip a
-    /// rate of one half. Below 1. A rate of 0 trips at any failure among the minimum of calls.
+    /// The failure rate that must be *exceeded* to trip: exactly half failing does not trip a rate
+    /// of one half. Below 1. A rate of 0 trips at any failure once the minimum of calls is reached.
     ///
     /// ```
     /// # use failover::{Monitor, Outcome, Policy, Ratio, Route};
@@ -127,8 +126,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// How many calls the window must hold before its rate means anything. At least 1. Fewer than
-    /// this many calls a window never trip by their rate, however many fail.
+    /// How many calls the window must hold before its rate is evaluated. At least 1. Fewer calls
+    /// never trip by rate.
     ///
     /// ```
     /// # use failover::{Monitor, Outcome, Policy, Route};
@@ -144,13 +143,12 @@ impl PolicyBuilder {
         self
     }
 
-    /// How far back the window reaches, and in how many buckets. The window slides by a bucket at
-    /// a time: it holds the running bucket and the ones before it, `buckets` in all, and so
-    /// between `length − length/buckets` and `length` of the past.
+    /// The length of the window, and its number of buckets. It slides by one bucket at a time: the
+    /// current bucket and the `buckets − 1` before it hold between `length − length/buckets` and
+    /// `length` of the past.
     ///
-    /// A bucket is at least [`Policy::SHORTEST_BUCKET`] wide; the boundaries are exact even where
-    /// `length` does not divide by `buckets`. Note the resolution of the clock:
-    /// [`CoarseClock`](crate::clock::CoarseClock) ticks every 1 to 10 ms.
+    /// A bucket is at least [`Policy::SHORTEST_BUCKET`] wide; boundaries are exact for every
+    /// `length`. [`CoarseClock`](crate::clock::CoarseClock) ticks every 1 to 10 ms.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -173,7 +171,7 @@ impl PolicyBuilder {
         self
     }
 
-    /// How long calls stay on the fallback after a trip. Kept to the millisecond, rounded up.
+    /// How long calls stay on the fallback after a trip. Rounded up to the millisecond.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -196,10 +194,10 @@ impl PolicyBuilder {
         self
     }
 
-    /// The policy, if it makes sense.
+    /// Validates and returns the policy.
     ///
     /// # Errors
-    /// [`PolicyError`] names the field that does not, and what would.
+    /// [`PolicyError`] names the invalid field and its valid range.
     pub fn build(self) -> Result<Policy, PolicyError> {
         let Policy { failure_rate, minimum_calls, window, buckets, revert_after, .. } = self.0;
         if let Some(rate) = failure_rate.filter(|rate| rate.is_one_or_more()) {
@@ -218,7 +216,7 @@ impl PolicyBuilder {
             return Err(PolicyError::RevertAfter(revert_after));
         }
         self.0.check_trip()?;
-        self.0.check_back()?;
+        self.0.check_recovery()?;
         Ok(self.0)
     }
 }

@@ -1,19 +1,18 @@
-//! When and how to come back.
+//! When and how calls return to the primary.
 
 use std::time::Duration;
 
-use super::{Policy, PolicyBuilder, PolicyError};
-use crate::engine::recovery::{Growth, Hints, Jitter, Probes};
+use super::{Policy, PolicyBuilder};
 use crate::ratio::Ratio;
 
-/// All of it that is off unless asked for.
+/// Options that are off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
-    probing: Option<Probing>,
-    ramp_up: Option<(Ratio, Duration)>,
-    growth: Option<Growth>,
-    jitter: Option<Jitter>,
-    hints: Option<Hints>,
+    pub(super) probing: Option<Probing>,
+    pub(super) ramp_up: Option<(Ratio, Duration)>,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) jitter: Option<Jitter>,
+    pub(super) retry_after: Option<RetryAfter>,
 }
 
 /// How a primary is probed: see [`PolicyBuilder::probing`].
@@ -21,19 +20,22 @@ pub(super) struct Options {
 #[must_use = "it is for `PolicyBuilder::probing`"]
 #[non_exhaustive]
 pub struct Probing {
-    /// How many probes are out at once, over all clones and threads.
+    /// The maximum number of probes in flight, over all clones and threads.
     pub max_in_flight: u32,
-    /// How many must succeed before calls return.
+    /// How many probes must succeed before calls return.
     pub successes: u32,
-    /// How many failures send calls back to the fallback for another while.
+    /// How many failed probes begin another time on the fallback.
     pub failures: u32,
-    /// How long a probe may take before its permit goes to another.
+    /// How long a probe may take before its permit is reused.
     pub lease: Duration,
 }
 
 impl Probing {
-    /// At most so many probes at once, over all clones and threads: from 1 to 1,000. Three must
-    /// succeed, one failure is too many, and a lease is 30 s, unless said otherwise.
+    /// The upper limit of `max_in_flight`.
+    pub const MOST: u32 = 1_000;
+
+    /// At most `max_in_flight` probes at a time, over all clones and threads: from 1 to 1,000. By
+    /// default three must succeed, one failure is too many, and a lease is 30 s.
     pub fn new(max_in_flight: u32) -> Self {
         Self { max_in_flight, successes: 3, failures: 1, lease: Duration::from_secs(30) }
     }
@@ -44,129 +46,147 @@ impl Probing {
         self
     }
 
-    /// How many failed probes send calls back to the fallback for another while: from 1 to
-    /// 1,000,000.
+    /// How many failed probes begin another time on the fallback: from 1 to 1,000,000.
     pub fn failures(mut self, failures: u32) -> Self {
         self.failures = failures;
         self
     }
 
-    /// How long a probe may take before its permit goes to another, to the millisecond. What it
-    /// says afterwards is not heard. At least 1 ms; longer than the primary's own time-out, or
-    /// probes that time out are not heard either.
+    /// How long a probe may take before its permit is reused: at least 1 ms, in whole milliseconds.
+    /// Later outcomes are discarded, so choose a lease longer than the primary's own time-out.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 }
 
-impl Policy {
-    /// How the primary is probed; `None` where it is not.
-    #[must_use]
-    pub fn probing(&self) -> Option<Probing> {
-        self.back.probing
+/// How the time on the fallback grows with repeated trips: see [`PolicyBuilder::backoff`].
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::policy::Backoff;
+///
+/// let backoff = Backoff::new(2).max(Duration::from_secs(1_800));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is for `PolicyBuilder::backoff`"]
+#[non_exhaustive]
+pub struct Backoff {
+    /// Each repeated trip multiplies the time by this.
+    pub factor: Ratio,
+    /// The maximum time.
+    pub max: Duration,
+    /// Each such time on the primary without a trip takes back one step.
+    pub reset_after: Duration,
+}
+
+impl Backoff {
+    /// Multiplies the time by `factor` with each repeated trip. By default `max` is an hour, and
+    /// `reset_after` is ten minutes.
+    pub fn new(factor: impl Into<Ratio>) -> Self {
+        let (max, reset_after) = (Duration::from_secs(3_600), Duration::from_secs(600));
+        Self { factor: factor.into(), max, reset_after }
     }
 
-    /// The first share of calls that returns, and how long until all have; `None` where all return
-    /// at once.
-    #[must_use]
-    pub fn ramp_up(&self) -> Option<(Ratio, Duration)> {
-        self.back.ramp_up
+    /// The maximum time. Not below [`revert_after`](PolicyBuilder::revert_after), and at most
+    /// [`Policy::LONGEST`].
+    pub fn max(mut self, max: Duration) -> Self {
+        self.max = max;
+        self
     }
 
-    /// The factor by which the time on the fallback grows, its longest, and the healthy time after
-    /// which a step is forgotten; `None` where it does not grow.
-    #[must_use]
-    pub fn growing(&self) -> Option<(Ratio, Duration, Duration)> {
-        self.growth()
-            .map(|Growth { factor, longest, forget_after }| (factor, longest, forget_after))
-    }
-
-    /// The share by which the time on the fallback is lengthened at most, and the seed of the
-    /// draws; `None` where it is not drawn.
-    #[must_use]
-    pub fn jitter(&self) -> Option<(Ratio, u64)> {
-        self.drawn().map(|Jitter { up_to, seed }| (up_to, seed))
-    }
-
-    /// Within which times a hint is followed; `None` where none is.
-    #[must_use]
-    pub fn hints(&self) -> Option<(Duration, Duration)> {
-        self.hinted().map(|Hints { shortest, longest }| (shortest, longest))
-    }
-
-    pub(crate) fn growth(&self) -> Option<Growth> {
-        self.back.growth
-    }
-
-    pub(crate) fn drawn(&self) -> Option<Jitter> {
-        self.back.jitter
-    }
-
-    pub(crate) fn hinted(&self) -> Option<Hints> {
-        self.back.hints
-    }
-
-    pub(super) fn check_back(&self) -> Result<(), PolicyError> {
-        let times = Self::SHORTEST_BUCKET..=Self::LONGEST;
-        let Options { probing, ramp_up, growth, jitter, hints } = &self.back;
-        if let Some(probing) = *probing {
-            let counts = 1..=1_000_000;
-            let sound = (1..=Probes::MOST).contains(&probing.max_in_flight)
-                && counts.contains(&probing.successes)
-                && counts.contains(&probing.failures)
-                && times.contains(&probing.lease);
-            if !sound {
-                return Err(PolicyError::Probing(probing));
-            }
-        }
-        if let Some((first, over)) = *ramp_up
-            && (first.is_one_or_more() || !times.contains(&over))
-        {
-            return Err(PolicyError::RampUp { first, over });
-        }
-        if let Some(Growth { factor, longest, forget_after }) = *growth
-            && (factor.numerator() <= factor.denominator()
-                || longest < self.revert_after
-                || longest > Self::LONGEST
-                || !times.contains(&forget_after))
-        {
-            return Err(PolicyError::Growing { factor, longest, forget_after });
-        }
-        if let Some(Jitter { up_to, .. }) = *jitter
-            && (up_to.numerator() == 0 || up_to.numerator() > up_to.denominator())
-        {
-            return Err(PolicyError::Jitter(up_to));
-        }
-        if let Some(Hints { shortest, longest }) = *hints
-            && (!times.contains(&shortest) || !times.contains(&longest) || shortest > longest)
-        {
-            return Err(PolicyError::Hints { shortest, longest });
-        }
-        Ok(())
+    /// The time on the primary without a trip that takes back one step. From 1 ms to
+    /// [`Policy::LONGEST`].
+    pub fn reset_after(mut self, time: Duration) -> Self {
+        self.reset_after = time;
+        self
     }
 }
 
-/// # When and how to come back
-/// By default all calls return to the primary when [`revert_after`](Self::revert_after) is over.
-/// The options below change that time, or the way back; they may be combined. Probing comes before
-/// a gradual return.
+/// The bounds within which the primary's `Retry-After` is followed: see
+/// [`PolicyBuilder::retry_after`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is for `PolicyBuilder::retry_after`"]
+#[non_exhaustive]
+pub struct RetryAfter {
+    /// Shorter times are raised to this.
+    pub min: Duration,
+    /// Longer times are cut to this.
+    pub max: Duration,
+}
+
+impl RetryAfter {
+    /// From `min` to `max`, both from 1 ms to [`Policy::LONGEST`].
+    pub fn between(min: Duration, max: Duration) -> Self {
+        Self { min, max }
+    }
+}
+
+/// A random extension of the time on the fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jitter {
+    pub(crate) up_to: Ratio,
+    pub(crate) seed: u64,
+}
+
+impl Policy {
+    /// How the primary is probed; `None` if switched off.
+    #[must_use]
+    pub fn probing(&self) -> Option<Probing> {
+        self.recovery.probing
+    }
+
+    /// The share of calls with which a ramp begins, and its length; `None` if all calls return at
+    /// once.
+    #[must_use]
+    pub fn ramp_up(&self) -> Option<(Ratio, Duration)> {
+        self.recovery.ramp_up
+    }
+
+    /// How the time on the fallback grows; `None` if it does not.
+    #[must_use]
+    pub fn backoff(&self) -> Option<Backoff> {
+        self.recovery.backoff
+    }
+
+    /// The maximum extension of the time on the fallback, as a share of it, and the random seed;
+    /// `None` if switched off.
+    #[must_use]
+    pub fn jitter(&self) -> Option<(Ratio, u64)> {
+        self.recovery.jitter.map(|Jitter { up_to, seed }| (up_to, seed))
+    }
+
+    pub(crate) fn drawn(&self) -> Option<Jitter> {
+        self.recovery.jitter
+    }
+
+    /// The bounds within which the primary's `Retry-After` is followed; `None` if it is ignored.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<RetryAfter> {
+        self.recovery.retry_after
+    }
+}
+
+/// # When and how calls return
+/// By default all calls return to the primary after [`revert_after`](Self::revert_after). The
+/// options below change that time or the way back, and can be combined. Probing comes before a
+/// ramp.
 impl PolicyBuilder {
-    /// Probes the primary when the time on the fallback is over: at most so many calls at once go
-    /// to it, all others stay on the fallback. Enough successes bring all calls back; too many
-    /// failures mean another while on the fallback.
+    /// When the time on the fallback is over, sends a few calls at a time to the primary as probes;
+    /// all others stay. Enough successes bring all calls back; too many failures begin another time
+    /// on the fallback.
     ///
-    /// A probe's permit comes free when it ends, is dropped, or is ignored by the classifier, and
-    /// when its lease is over. Only successes are taken for recovery. Probes are not in the window,
-    /// and there is no time in which they have to come: rare calls lead back as well.
+    /// A permit is released when its probe ends, is dropped or ignored, or when its lease is over.
+    /// Only successes count as recovery. Probes are not in the window and have no deadline, so rare
+    /// calls lead back as well.
     ///
-    /// A probe waits for a primary that is busy, until its lease is over; then it goes to the fallback,
-    /// and says nothing. The lease begins anew with the call. A service that was made ready for a probe
-    /// and is called only when its lease is over [takes another permit, or the
+    /// A probe waits for a busy primary until its lease is over; then its call goes to the fallback and
+    /// is not recorded. The lease restarts with the call. A service that was made ready for a probe and
+    /// is called after its lease [takes another permit, or the
     /// fallback](crate::service::Failover#readiness).
     ///
-    /// Cost: nothing until the primary is probed; then an admission reads the clock and the permits.
-    /// Memory: 8 bytes a permit.
+    /// Cost: while probing, an admission reads the clock and the permits. Memory: 8 bytes per
+    /// permit.
     ///
     /// ```
     /// use std::time::Duration;
@@ -189,18 +209,18 @@ impl PolicyBuilder {
     /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn probing(mut self, probing: Probing) -> Self {
-        self.0.back.probing = Some(probing);
+        self.0.recovery.probing = Some(probing);
         self
     }
 
-    /// Brings calls back gradually: from the share `first`, below 1, to all of them after `over`,
-    /// growing evenly. At a constant share `s`, of any `n` calls in a row `s·n` go to the primary, to
-    /// within 2·log2(n) + 2 calls, in an order without a period: callers who take turns get the same
-    /// share. They are counted and evaluated, and a trip sends all to the fallback again. At the end
-    /// the window begins anew.
+    /// Ramps up calls on the primary, linearly from the share `first`, below 1, to all after
+    /// `over`. At a constant share `s`, of any `n` calls in a row `s·n` go to the primary, to within
+    /// 2·log2(n) + 2 calls, in an order without a period: callers that take turns get the same share.
+    /// They are counted and evaluated, and a trip sends all to the fallback again. At the end the
+    /// window starts empty.
     ///
-    /// Cost: nothing until calls return; while they do, an admission reads the clock and adds to a
-    /// number that all threads share.
+    /// Cost: during a ramp, an admission reads the clock and adds to a counter that all threads
+    /// share.
     ///
     /// ```
     /// use std::time::Duration;
@@ -220,26 +240,27 @@ impl PolicyBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ramp_up(mut self, first: Ratio, over: Duration) -> Self {
-        self.0.back.ramp_up = Some((first, over));
+        self.0.recovery.ramp_up = Some((first, over));
         self
     }
 
-    /// Makes the time on the fallback grow with repeated trips: the first trip takes
-    /// [`revert_after`](Self::revert_after), each further one `factor` times as long, up to
-    /// `longest`. It shrinks by a step for each `forget_after` that passes without a trip after
-    /// calls came back. `factor` is above 1, `longest` not below `revert_after`.
+    /// Increases the time on the fallback with repeated trips: the first takes
+    /// [`revert_after`](Self::revert_after), each further one [`factor`](Backoff::new) times as
+    /// long, up to [`max`](Backoff::max). Each [`reset_after`](Backoff::reset_after) on the primary
+    /// without a trip takes back one step.
     ///
-    /// Cost: nothing but at transitions.
+    /// Cost: only at transitions.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{Monitor, Outcome, Policy, Ratio};
     /// use failover::clock::ManualClock;
+    /// use failover::policy::Backoff;
+    /// use failover::{Monitor, Outcome, Policy};
     ///
     /// let minutes = |n: u64| Duration::from_secs(60 * n);
     /// let policy = Policy::builder()
     ///     .revert_after(minutes(1))
-    ///     .growing(Ratio::new(2, 1)?, minutes(30), minutes(10))
+    ///     .backoff(Backoff::new(2).max(minutes(30)).reset_after(minutes(10)))
     ///     .build()?;
     /// let clock = ManualClock::new();
     /// let monitor = Monitor::with_clock(policy, clock.clone());
@@ -250,18 +271,18 @@ impl PolicyBuilder {
     ///     assert_eq!(monitor.handle().snapshot().reverts_in, Some(minutes(expected)));
     ///     clock.advance(minutes(expected));
     /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
-    pub fn growing(mut self, factor: Ratio, longest: Duration, forget_after: Duration) -> Self {
-        self.0.back.growth = Some(Growth { factor, longest, forget_after });
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.0.recovery.backoff = Some(backoff);
         self
     }
 
-    /// Lengthens each time on the fallback by a share that is drawn evenly between nothing and
-    /// `up_to`, so that many processes do not come back at the same moment. `up_to` is above 0 and
-    /// at most 1. The draws follow from the seed alone: give each process one of its own.
+    /// Extends each time on the fallback by a random share, uniform from 0 to `up_to`, so that many
+    /// processes do not return at once. `up_to` is above 0 and at most 1. The random numbers depend
+    /// only on the seed: give each process its own.
     ///
-    /// Cost: nothing but at transitions.
+    /// Cost: only at transitions.
     ///
     /// ```
     /// use failover::{Policy, Ratio};
@@ -272,35 +293,35 @@ impl PolicyBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn jitter(mut self, up_to: Ratio, seed: u64) -> Self {
-        self.0.back.jitter = Some(Jitter { up_to, seed });
+        self.0.recovery.jitter = Some(Jitter { up_to, seed });
         self
     }
 
-    /// Follows the primary's own hint, such as `Retry-After`: where a call of the running epoch
-    /// ended as [`Outcome::RetryAfter`](crate::outcome::Outcome::RetryAfter), a trip takes as long
-    /// as the hint that reaches furthest still says, but from `shortest` to `longest`. It takes the
-    /// permit of the policy's time, grown and drawn or not. Without this option hints are failures
-    /// like others.
+    /// Follows the primary's `Retry-After`: the next trip lasts until the latest time asked for by
+    /// an [`Outcome::RetryAfter`](crate::outcome::Outcome::RetryAfter) of the current epoch, within
+    /// the bounds. That replaces the policy's time, backoff and jitter. Without this option it is
+    /// an ordinary failure.
     ///
-    /// Cost: a failure with a hint writes one shared word.
+    /// Cost: each such failure writes one shared word.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{Monitor, Outcome, Policy};
     /// use failover::clock::ManualClock;
+    /// use failover::policy::RetryAfter;
+    /// use failover::{Monitor, Outcome, Policy};
     ///
     /// let seconds = Duration::from_secs;
-    /// let policy = Policy::builder().hints(seconds(1), seconds(600)).build()?;
+    /// let bounds = RetryAfter::between(seconds(1), seconds(600));
+    /// let policy = Policy::builder().retry_after(bounds).build()?;
     /// let monitor = Monitor::with_clock(policy, ManualClock::new());
-    /// let busy = Outcome::RetryAfter(seconds(42));
     /// while let Some(ticket) = monitor.admit().ticket() {
-    ///     monitor.record(ticket, busy);
+    ///     monitor.record(ticket, Outcome::RetryAfter(seconds(42)));
     /// }
     /// assert_eq!(monitor.handle().snapshot().reverts_in, Some(seconds(42)));
     /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
-    pub fn hints(mut self, shortest: Duration, longest: Duration) -> Self {
-        self.0.back.hints = Some(Hints { shortest, longest });
+    pub fn retry_after(mut self, bounds: RetryAfter) -> Self {
+        self.0.recovery.retry_after = Some(bounds);
         self
     }
 }

@@ -1,20 +1,53 @@
-//! When to trip: the conditions beside the failure rate, and what counts.
+//! When to trip: conditions in addition to the failure rate.
 
 use std::time::Duration;
 
 use super::{Policy, PolicyBuilder};
 use crate::ratio::Ratio;
 
-/// All of it that is off unless asked for.
+/// Options that are off by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) consecutive_failures: Option<u32>,
-    pub(super) slow_calls: Option<(Duration, Ratio)>,
-    pub(super) slow_minimum_calls: Option<u64>,
+    pub(super) slow_calls: Option<SlowCalls>,
     pub(super) stalled_calls: Option<(Duration, StallLimit)>,
     pub(super) last_calls: Option<u32>,
     pub(super) dropped_after: Option<Duration>,
     dry_run: bool,
+}
+
+/// Which calls are slow, and how many slow calls are too many: see [`PolicyBuilder::slow_calls`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it is for `PolicyBuilder::slow_calls`"]
+#[non_exhaustive]
+pub struct SlowCalls {
+    /// A call that takes longer is slow.
+    pub longer_than: Duration,
+    /// The share of slow calls that must be exceeded to trip.
+    pub more_than: Ratio,
+    /// The minimum of calls in the window for this condition; the policy's
+    /// [`minimum_calls`](Policy::minimum_calls) if `None`.
+    pub minimum_calls: Option<u64>,
+}
+
+impl SlowCalls {
+    /// Calls longer than `time`, from 1 ms to [`Policy::LONGEST`], are slow. By default a share of
+    /// more than one half trips.
+    pub fn longer_than(time: Duration) -> Self {
+        Self { longer_than: time, more_than: Ratio::HALF, minimum_calls: None }
+    }
+
+    /// The share that must be exceeded to trip: below 1.
+    pub fn more_than(mut self, rate: Ratio) -> Self {
+        self.more_than = rate;
+        self
+    }
+
+    /// The minimum of calls in the window for this condition: at least 1.
+    pub fn minimum_calls(mut self, calls: u64) -> Self {
+        self.minimum_calls = Some(calls);
+        self
+    }
 }
 
 /// How many stalled calls are too many: see [`PolicyBuilder::stalled_calls`].
@@ -22,53 +55,52 @@ pub(super) struct Options {
 pub enum StallLimit {
     /// This many calls in flight for longer than the time, however long ago they began. At least 1.
     Calls(u64),
-    /// More than this share of the calls that were admitted in a stretch as long as the time, and
-    /// that ended as long ago. Below 1. The stretch must hold the minimum of calls.
+    /// More than this share of the calls admitted in a period as long as the time, which ended that
+    /// same time ago. Below 1; the period must hold the minimum of calls.
     Share(Ratio),
 }
 
 impl Policy {
-    /// The window holds at most this many calls.
+    /// The maximum size of a window of last calls.
     pub const MOST_LAST_CALLS: u32 = 4_096;
 
-    /// So many failures in a row trip.
+    /// How many failures in a row trip; `None` if switched off.
     #[must_use]
     pub fn consecutive_failures(&self) -> Option<u32> {
         self.trip.consecutive_failures
     }
 
-    /// How long a call may take before it is slow, and the share of slow calls that must be
-    /// exceeded for a trip.
+    /// Which calls are slow, and how many are too many; `None` if switched off.
     #[must_use]
-    pub fn slow_calls(&self) -> Option<(Duration, Ratio)> {
+    pub fn slow_calls(&self) -> Option<SlowCalls> {
         self.trip.slow_calls
     }
 
-    /// How many calls the window must hold before the share of slow calls means anything.
-    #[must_use]
-    pub fn slow_minimum_calls(&self) -> u64 {
-        self.trip.slow_minimum_calls.unwrap_or(self.minimum_calls)
+    /// How many calls the window must hold before the share of slow calls is evaluated.
+    pub(crate) fn slow_minimum_calls(&self) -> u64 {
+        self.trip.slow_calls.and_then(|slow| slow.minimum_calls).unwrap_or(self.minimum_calls)
     }
 
-    /// After how long a call in flight is stalled, and how many are too many.
+    /// After how long a call in flight is stalled, and how many are too many; `None` if switched
+    /// off.
     #[must_use]
     pub fn stalled_calls(&self) -> Option<(Duration, StallLimit)> {
         self.trip.stalled_calls
     }
 
-    /// How many calls the window holds; `None` where it is a window of time.
+    /// How many calls the window holds; `None` for a window of time.
     #[must_use]
     pub fn last_calls(&self) -> Option<u32> {
         self.trip.last_calls
     }
 
-    /// After how long a call that is dropped is a failure; `None` where it never is.
+    /// After how long a dropped call is a failure; `None` if it never is.
     #[must_use]
     pub fn dropped_after(&self) -> Option<Duration> {
         self.trip.dropped_after
     }
 
-    /// Whether it only says what it would do.
+    /// Whether the policy is a dry run, which diverts no call.
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.trip.dry_run
@@ -76,13 +108,11 @@ impl Policy {
 }
 
 /// # When to trip
-/// A policy trips when *any* of its conditions holds: the failure rate, which is there from the
-/// start, and those below. Where several hold at once, the event names the first of: failure rate,
-/// consecutive failures, slow calls. Stalled calls are evaluated at admissions, the others when a call
-/// ends.
+/// *Any* condition trips: the failure rate, which is on by default, and those below. If several are
+/// met at once, the event names the first of failure rate, consecutive failures, slow calls.
+/// Stalled calls are evaluated at admissions, the others when a call ends.
 impl PolicyBuilder {
-    /// Switches the failure rate off. Another condition must be there then. Calls are counted all
-    /// the same.
+    /// Switches the failure rate off; another condition is then required. Calls are still counted.
     ///
     /// ```
     /// use failover::Policy;
@@ -97,11 +127,11 @@ impl PolicyBuilder {
         self
     }
 
-    /// Trips at so many failures in a row, of whatever threads and in the order in which the calls
-    /// end. A success begins again; ignored and dropped calls change nothing. No minimum of calls
-    /// and no window applies: the failures may be days apart. At least 1.
+    /// Trips at this many failures in a row, across all threads, in the order in which calls end. A
+    /// success ends the streak, ignored and dropped calls do not; neither the minimum of calls nor
+    /// the window applies. At least 1.
     ///
-    /// Cost: a success reads one word that healthy calls only read; a failure writes it.
+    /// Cost: a success reads one word that only failures and the success after them write.
     ///
     /// ```
     /// use failover::{Monitor, Outcome, Policy, Route};
@@ -118,26 +148,25 @@ impl PolicyBuilder {
         self
     }
 
-    /// Trips when more than the share `rate` of the calls in the window took longer than `after`.
-    /// Strictly more and strictly longer. A slow success is a success for the failure rate, and a
-    /// slow failure is slow as well. The minimum is [`minimum_calls`](Self::minimum_calls), unless
-    /// [`slow_minimum_calls`](Self::slow_minimum_calls) sets another.
+    /// Trips when too many calls in the window were slow: strictly more than the share, each
+    /// strictly longer than the time. A slow call also counts as the success or failure that it is.
     ///
-    /// A call takes from its admission (through tower: from `call`, so that waiting for readiness
-    /// is not counted) until it is recorded. `after` is from 1 ms to [`Policy::LONGEST`], and the
-    /// measure is as fine as the monitor's clock: off by up to a tick, which is 1 to 10 ms with the
-    /// default [`CoarseClock`](crate::clock::CoarseClock). Below some 50 ms take
+    /// A call is timed from its admission (through tower: from `call`, without waiting for
+    /// readiness) until it is recorded. The error is up to one tick of the clock, 1 to 10 ms for
+    /// the default [`CoarseClock`](crate::clock::CoarseClock); below about 50 ms use
     /// [`FineClock`](crate::clock::FineClock).
     ///
-    /// Cost: the clock is read at the admission as well, and evaluating a failure or a slow call reads
-    /// the window three times rather than twice.
+    /// Cost: a read of the clock at admission; evaluating a failure or a slow call reads the window
+    /// three times instead of twice.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use failover::{Monitor, Outcome, Policy, Ratio, Route};
     /// use failover::clock::ManualClock;
+    /// use failover::policy::SlowCalls;
+    /// use failover::{Monitor, Outcome, Policy, Ratio, Route};
     ///
-    /// let policy = Policy::builder().slow_calls(Duration::from_secs(1), Ratio::HALF).build()?;
+    /// let slow = SlowCalls::longer_than(Duration::from_secs(1)).more_than(Ratio::percent(50));
+    /// let policy = Policy::builder().slow_calls(slow).build()?;
     /// let clock = ManualClock::new();
     /// let monitor = Monitor::with_clock(policy, clock.clone());
     /// let tickets: Vec<_> = (0..10).filter_map(|_| monitor.admit().ticket()).collect();
@@ -148,49 +177,26 @@ impl PolicyBuilder {
     /// assert_eq!(monitor.route(), Route::Fallback);
     /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
-    pub fn slow_calls(mut self, after: Duration, rate: Ratio) -> Self {
-        self.0.trip.slow_calls = Some((after, rate));
+    pub fn slow_calls(mut self, slow: SlowCalls) -> Self {
+        self.0.trip.slow_calls = Some(slow);
         self
     }
 
-    /// How many calls the window must hold before the share of slow ones means anything, where it
-    /// is not [`minimum_calls`](Self::minimum_calls). At least 1; needs
-    /// [`slow_calls`](Self::slow_calls).
+    /// Trips when too many calls are in flight for longer than `after`, before they time out. From
+    /// 4 ms to [`Policy::LONGEST`].
     ///
-    /// ```
-    /// use std::time::Duration;
-    /// use failover::{Policy, Ratio};
+    /// There is no timer per call. A call is known by the quarter of `after` in which it was
+    /// admitted, and begins to count as stalled between `after` and `5/4 after` later, never
+    /// earlier. Each thread's first admission in each quarter evaluates: a trip needs a new call,
+    /// but no call to end, and a call of [`Monitor::admit`](crate::monitor::Monitor::admit) that
+    /// trips goes to the fallback itself. Calls admitted before the last transition do not count.
     ///
-    /// let policy = Policy::builder()
-    ///     .slow_calls(Duration::from_secs(1), Ratio::new(9, 10)?)
-    ///     .slow_minimum_calls(100)
-    ///     .build()?;
-    /// assert_eq!((policy.minimum_calls(), policy.slow_minimum_calls()), (10, 100));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn slow_minimum_calls(mut self, calls: u64) -> Self {
-        self.0.trip.slow_minimum_calls = Some(calls);
-        self
-    }
-
-    /// Trips when too many calls hang: when they are still in flight for longer than `after`,
-    /// before they time out. From 4 ms to [`Policy::LONGEST`].
+    /// A dropped call or ticket is not in flight; a leaked one (`mem::forget`) is until the next
+    /// transition. Through tower a call is in flight from `call` on.
     ///
-    /// No call has a timer. Time is cut into quarters of `after`, and calls are known by the
-    /// quarter in which they were admitted: one is stalled from `after` to `5/4 after` after its
-    /// admission on, depending on where in its quarter it began, and never earlier. The first
-    /// admission of each thread in each quarter evaluates; so a trip needs no call to end, only one to
-    /// be made. A call of [`Monitor::admit`](crate::monitor::Monitor::admit) that trips goes to the fallback
-    /// itself. Calls admitted before the last transition do not count.
-    ///
-    /// A dropped call, or ticket, is gone and no longer in flight. One that is leaked
-    /// (`mem::forget`) is in flight until the next transition. Through tower a call is in flight
-    /// from `call` on, so that a service that is made ready and kept is none.
-    ///
-    /// Cost: the clock is read twice at the admission as well (through tower in `poll_ready` and in
-    /// `call`); an admission and an end each cost two loads and stores in lines of the thread's
-    /// own and a division or two; once a quarter each thread reads all shards. Memory: 384 bytes a
-    /// thread.
+    /// Cost: two reads of the clock at admission (through tower in `poll_ready` and `call`); per
+    /// admission and per end two loads and stores in the thread's cache lines, and one or two
+    /// divisions; once a quarter each thread reads all shards. Memory: 384 bytes per thread.
     ///
     /// ```
     /// use std::time::Duration;
@@ -214,16 +220,14 @@ impl PolicyBuilder {
         self
     }
 
-    /// Makes the window that of the last so many calls, from 1 to [`Policy::MOST_LAST_CALLS`],
-    /// instead of a stretch of time. It slides call by call. Takes the place of
-    /// [`window`](Self::window), which takes its place in turn.
+    /// Makes the window hold the last `calls` calls, from 1 to [`Policy::MOST_LAST_CALLS`], instead
+    /// of a period of time. This and [`window`](Self::window) replace each other.
     ///
-    /// A window of calls forgets nothing while it is quiet: the failures of last week are in it
-    /// still if few calls were made since.
+    /// Only newer calls displace older ones: after a quiet week, last week's failures still count.
     ///
-    /// Cost: two atomic read-modify-writes a call, one of them in a line that all threads write: on
-    /// one thread little, on many far more than the window of time. Memory: 8 bytes a call of the
-    /// next power of two.
+    /// Cost: two atomic read-modify-writes per call, one in a cache line that all threads write:
+    /// little on one thread, on many far more than a window of time. Memory: 8 bytes per call, for
+    /// `calls` rounded up to a power of two.
     ///
     /// ```
     /// use failover::{Monitor, Outcome, Policy, Route};
@@ -240,15 +244,14 @@ impl PolicyBuilder {
         self
     }
 
-    /// Makes a call a failure that is dropped after it has run for longer than `time`, as by a
-    /// time-out outside the layer; take a `time` a little below that time-out, by more than the
-    /// clock's tick. From 1 ms to [`Policy::LONGEST`]. One that is dropped earlier is neutral, as
-    /// all are by default.
+    /// Counts a dropped call as a failure if it ran for longer than `time`, as with a time-out
+    /// outside the layer; set `time` below that time-out by more than the clock's tick. From 1 ms
+    /// to [`Policy::LONGEST`]. Other dropped calls are neutral.
     ///
-    /// This is about futures of the services. A ticket that is dropped is neutral always, since it
-    /// holds no clock: [`Monitor::abandon`](crate::monitor::Monitor::abandon) takes it instead.
+    /// Applies to the services' futures. A dropped ticket is always neutral, since it holds no
+    /// clock: use [`Monitor::abandon`](crate::monitor::Monitor::abandon) instead.
     ///
-    /// Cost: the clock is read at the admission as well.
+    /// Cost: a read of the clock at admission.
     ///
     /// ```
     /// use std::time::Duration;
@@ -269,13 +272,12 @@ impl PolicyBuilder {
         self
     }
 
-    /// Diverts no call: everything is evaluated, counted and told, and all calls go to the primary.
+    /// Evaluates, counts and reports everything, but diverts no call.
     ///
     /// Events are [`Cause::WouldTrip`](crate::event::Cause::WouldTrip) and
-    /// [`Cause::WouldRevert`](crate::event::Cause::WouldRevert), and
-    /// [`Snapshot::advised`](crate::snapshot::Snapshot::advised) says where calls would go. Between the two
-    /// the window begins anew and counts the primary's calls to be seen; they are not evaluated, as
-    /// there would be none. A route that an operator forces is taken.
+    /// [`Cause::WouldRevert`](crate::event::Cause::WouldRevert);
+    /// [`Snapshot::advised`](crate::snapshot::Snapshot::advised) is the policy's route. Between the
+    /// two events the window starts empty and counts for display only. A forced route is followed.
     ///
     /// ```
     /// use failover::{Monitor, Outcome, Policy, Route};

@@ -1,7 +1,7 @@
-//! The numbers of one name: calls by route, outcome and duration.
+//! The counters of one name: calls by route, outcome and duration.
 //!
-//! Each thread writes numbers of its own, as in the window, so that a call adds by a load and a
-//! store. What is read is therefore never ahead of what happened, and no call is lost.
+//! Each thread writes its own counters, so counting is a load and a store. A reader never sees more
+//! calls than happened, and no call is lost.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -33,7 +33,7 @@ impl Ended {
         }
     }
 
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         match self {
             Self::With(Outcome::Success) => 0,
             Self::With(Outcome::Failure | Outcome::RetryAfter(_)) => 1,
@@ -45,17 +45,16 @@ impl Ended {
 
 pub(super) const ROUTES: [Route; 2] = [Route::Primary, Route::Fallback];
 
-/// Where each number stands in a shard: for each route its calls by outcome and duration, and
-/// then the sum of its durations.
+/// The layout of a shard: per route, calls by outcome and range, then the sum of durations.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
-    /// How many ranges of durations there are.
+    /// The number of ranges of durations.
     ranges: usize,
 }
 
 impl Plan {
     fn calls(self, route: Route, ended: Ended, range: usize) -> usize {
-        self.route(route) + ended.place() * self.ranges + range
+        self.route(route) + ended.index() * self.ranges + range
     }
 
     fn nanos(self, route: Route) -> usize {
@@ -74,12 +73,12 @@ impl Plan {
     }
 }
 
-/// A cache line of numbers, so that no line has two owners.
+/// A cache line of counters: no line has two writers.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line([AtomicU64; 8]);
 
-/// One thread's numbers.
+/// One thread's counters.
 #[derive(Debug)]
 struct Shard(Box<[Line]>);
 
@@ -88,61 +87,63 @@ impl Shard {
         Self((0..plan.len().div_ceil(8)).map(|_| Line::default()).collect())
     }
 
-    fn number(&self, place: usize) -> &AtomicU64 {
-        &self.0[place / 8].0[place % 8]
+    fn number(&self, index: usize) -> &AtomicU64 {
+        &self.0[index / 8].0[index % 8]
     }
 }
 
-/// As many threads write numbers of their own; those beyond share a set.
+/// This many threads have their own counters; all others share one shard.
 const OWNERS: usize = 64;
 
-/// The numbers of one name.
+/// The counters of one name.
 pub(crate) struct Cells {
-    /// The upper ends of the ranges of durations but the last, which has none. In nanoseconds.
+    /// The upper bounds of the ranges of durations, in nanoseconds. The last range has none.
     bounds: Box<[u64]>,
     plan: Plan,
     owned: [OnceLock<Shard>; OWNERS],
-    engine: Shard,
+    shared: Shard,
 }
 
 impl Cells {
     pub(super) fn new(bounds: &[u64]) -> Self {
         let plan = Plan { ranges: bounds.len() + 1 };
         let owned = std::array::from_fn(|_| OnceLock::new());
-        Self { bounds: bounds.into(), plan, owned, engine: Shard::new(plan) }
+        Self { bounds: bounds.into(), plan, owned, shared: Shard::new(plan) }
     }
 
     /// Counts a call that took `nanos` nanoseconds.
     #[inline]
     pub(crate) fn count(&self, route: Route, ended: Ended, nanos: u64) {
-        // A range includes its upper end.
+        // A range includes its upper bound.
         let range = self.bounds.partition_point(|&bound| bound < nanos);
-        let places = [(self.plan.calls(route, ended, range), 1), (self.plan.nanos(route), nanos)];
+        let indices = [(self.plan.calls(route, ended, range), 1), (self.plan.nanos(route), nanos)];
         thread_id::with(|thread| match self.owned.get(thread) {
             Some(shard) => {
                 let shard = shard.get_or_init(|| Shard::new(self.plan));
-                for (place, more) in places {
-                    let number = shard.number(place);
-                    // Ordering: Relaxed. This thread alone writes; each number is true by itself.
+                for (index, more) in indices {
+                    let number = shard.number(index);
+                    // Ordering: Relaxed. Only this thread writes, and each counter is read on its
+                    // own.
                     let sum = number.load(Ordering::Relaxed).wrapping_add(more);
                     number.store(sum, Ordering::Relaxed);
                 }
             }
             None => {
-                for (place, more) in places {
-                    // Ordering: Relaxed, as above; an addition, since others write here too.
-                    self.engine.number(place).fetch_add(more, Ordering::Relaxed);
+                for (index, more) in indices {
+                    // Ordering: Relaxed, as above. A read-modify-write, since several threads
+                    // write.
+                    self.shared.number(index).fetch_add(more, Ordering::Relaxed);
                 }
             }
         });
     }
 
-    /// All numbers, each read once, so that what is derived from them agrees.
+    /// All counters, each read once, so values derived from them agree.
     pub(super) fn read(&self) -> Reading {
-        let shards = || self.owned.iter().filter_map(OnceLock::get).chain([&self.engine]);
+        let shards = || self.owned.iter().filter_map(OnceLock::get).chain([&self.shared]);
         // Ordering: Relaxed, see `count`.
-        let sum = |place| {
-            let numbers = shards().map(|shard| shard.number(place).load(Ordering::Relaxed));
+        let sum = |index| {
+            let numbers = shards().map(|shard| shard.number(index).load(Ordering::Relaxed));
             numbers.fold(0, u64::wrapping_add)
         };
         Reading { plan: self.plan, numbers: (0..self.plan.len()).map(sum).collect() }
@@ -155,7 +156,7 @@ impl fmt::Debug for Cells {
     }
 }
 
-/// The numbers of one name at one time.
+/// The counters of one name at one time.
 #[derive(Debug)]
 pub(super) struct Reading {
     plan: Plan,
@@ -163,7 +164,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// All calls of a route that ended so.
+    /// All calls of a route that ended in this way.
     pub(super) fn calls(&self, route: Route, ended: Ended) -> u64 {
         (0..self.plan.ranges).map(|range| self.numbers[self.plan.calls(route, ended, range)]).sum()
     }
@@ -176,7 +177,7 @@ impl Reading {
         })
     }
 
-    /// How long a route's calls took together.
+    /// The total duration of a route's calls.
     pub(super) fn nanos(&self, route: Route) -> u64 {
         self.numbers[self.plan.nanos(route)]
     }
@@ -188,7 +189,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn each_number_has_a_place_of_its_own() {
+    fn each_counter_has_its_own_index() {
         let cells = Cells::new(&[10, 20]);
         let mut nanos = 0;
         for route in ROUTES {
@@ -208,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn no_call_is_lost_by_more_threads_than_have_numbers_of_their_own() {
+    fn no_call_is_lost_with_more_threads_than_have_their_own_counters() {
         let cells = Cells::new(&[10]);
         let barrier = std::sync::Barrier::new(OWNERS + 16);
         thread::scope(|scope| {
             for _ in 0..OWNERS + 16 {
                 scope.spawn(|| {
-                    // All alive at once, so that their slots differ.
+                    // All alive at once, so that their thread ids differ.
                     thread_id::with(|_| ());
                     barrier.wait();
                     (0..1_000).for_each(|_| cells.count(Route::Primary, Ended::ALL[0], 7));

@@ -1,4 +1,4 @@
-//! Wraps a primary whose calls are to be counted and timed, with a fallback of that kind.
+//! Wraps a primary and its fallback so that their calls are counted and timed.
 
 use tower_layer::Layer;
 
@@ -33,13 +33,12 @@ where
 }
 
 impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
-    /// Shows the failover in [`Metrics`], its calls included: both services are wrapped so that
-    /// each call is counted and timed. What that costs is in the documentation of
-    /// [`metrics`](crate::prometheus).
+    /// Exports the failover in [`Metrics`], including its calls: both services are wrapped. The
+    /// [module's documentation](crate::prometheus) lists the cost.
     ///
-    /// Everything else, such as the name and the classifier, has to be said before.
+    /// Call this last, after setting all options.
     #[must_use]
-    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
@@ -57,8 +56,8 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
 }
 
 impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
-    /// Shows the failover in [`Metrics`]: see [`FailoverLayer::metered`]. A rescued call is two
-    /// calls, one on each route.
+    /// Exports the failover in [`Metrics`]: see [`FailoverLayer::metered`]. A rescued call counts
+    /// as two calls, one on each route.
     ///
     /// ```
     /// use failover::prometheus::Metrics;
@@ -72,7 +71,7 @@ impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
     ///     .metered(&Metrics::new());
     /// ```
     #[must_use]
-    #[expect(clippy::type_complexity, reason = "it says what is wrapped in what")]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
@@ -84,7 +83,7 @@ impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
 }
 
 impl<F, C, Clk: Clock, D, M> MeteredLayer<FailoverLayer<F, C, Clk>, D, M> {
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
@@ -92,7 +91,7 @@ impl<F, C, Clk: Clock, D, M> MeteredLayer<FailoverLayer<F, C, Clk>, D, M> {
 }
 
 impl<F, S, C, Clk: Clock, D, M> MeteredLayer<RescueLayer<F, S, C, Clk>, D, M> {
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()

@@ -1,4 +1,4 @@
-//! One of the two services, its calls counted and timed.
+//! One of the two services, with its calls counted and timed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::clock::{Clock, FineClock, Moment};
 use crate::outcome::Outcome;
 use crate::route::Route;
 
-/// Where the calls of one route are counted.
+/// Counts the calls of one route.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter<Clk> {
     pub(crate) cells: &'static Cells,
@@ -22,13 +22,13 @@ pub(crate) struct Meter<Clk> {
 }
 
 impl<Clk: Clock> Meter<Clk> {
-    /// A call that starts now.
+    /// Starts timing a call.
     pub(crate) fn start(&self) -> Timing<Clk> {
         Timing { since: self.clock.now(), meter: self.clone(), stage: Stage::Outside }
     }
 }
 
-/// A call under way. Counted once: when it ends, or when it is dropped.
+/// A call in flight. It is counted once: when it ends, or when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Timing<Clk: Clock> {
     meter: Meter<Clk>,
@@ -38,9 +38,9 @@ pub(crate) struct Timing<Clk: Clock> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The service's code does not run.
+    /// The service's code is not running.
     Outside,
-    /// It runs; seen when dropped, it has panicked.
+    /// The service's code is running; if dropped in this stage, it has panicked.
     Inside,
     Over,
 }
@@ -72,11 +72,11 @@ impl<Clk: Clock> Drop for Timing<Clk> {
     }
 }
 
-/// The primary or the fallback of a failover, its calls counted and timed. Made by
+/// The primary or the fallback of a failover, with its calls counted and timed. Made by
 /// [`FailoverLayer::metered`](crate::service::layer::FailoverLayer::metered).
 ///
-/// A call lasts from `call` to the end of its future; waiting for readiness is not part of it. One
-/// that panics is a failure. A primary that fails to become ready was not called, and is no call.
+/// A call lasts from `call` to the end of its future, without readiness. A panic is a failure. A
+/// primary that fails to become ready is not counted.
 #[derive(Clone, Debug)]
 pub struct Metered<S, C, Clk = FineClock> {
     service: S,
@@ -117,7 +117,7 @@ pin_project! {
     /// The future of a [`Metered`] call.
     ///
     /// # Cancel safety
-    /// Dropping it drops the service's future, and counts the call as dropped.
+    /// Dropping it drops the service's future and counts the call as dropped.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct MeteredFuture<F, C, Clk = FineClock>

@@ -1,32 +1,30 @@
-//! Feature `metrics`: what Prometheus and OpenMetrics scrape, through `prometheus-client`.
+//! Feature `prometheus`: metrics for Prometheus and OpenMetrics, through `prometheus-client`.
 //!
-//! | metric | labels | what |
+//! | metric | labels | value |
 //! |---|---|---|
-//! | `failover_state` | `name`, `state` | 1 for the state that it is in, 0 for the others |
-//! | `failover_failure_ratio` | `name` | failures among the calls in the window; absent without calls |
-//! | `failover_window_calls` | `name`, `outcome` | the calls in the window |
-//! | `failover_revert_in_seconds` | `name` | until the revert; absent where no timer runs |
+//! | `failover_state` | `name`, `state` | 1 for the current state, 0 for the others |
+//! | `failover_failure_ratio` | `name` | share of failures in the window; absent without calls |
+//! | `failover_window_calls` | `name`, `outcome` | calls in the window |
+//! | `failover_revert_in_seconds` | `name` | time until the revert; absent if no timer runs |
 //! | `failover_transitions_total` | `name`, `from`, `to`, `cause` | transitions |
 //! | `failover_calls_total` | `name`, `route`, `outcome` | calls; outcomes are `success`, `failure`, `ignored` and `dropped` |
-//! | `failover_call_duration_seconds` | `name`, `route` | how long they took, as a histogram |
+//! | `failover_call_duration_seconds` | `name`, `route` | duration of calls, as a histogram |
 //!
 //! # Why a collector
-//! State, ratio and window are read when someone scrapes, from one snapshot of the failover, and
-//! nothing is written down in between. So a call pays nothing for them, and no scrape sees two
-//! states at once, or a state beside the window of another. Gauges that are set at each transition
-//! could promise neither.
+//! State, ratio and window are read at each scrape from one snapshot. So calls pay nothing for
+//! them, and no scrape sees two states, or a state with another's window. Gauges set at transitions
+//! could not guarantee that.
 //!
-//! # What it costs
-//! [`Metrics::watch`] gives the first five for nothing a call. The last two need a look at each
-//! call: [`metered`](crate::service::layer::FailoverLayer::metered) wraps the two services, and a failover without
-//! it is not touched. Without any metered failover the two are not on the page. A metered call reads the clock twice, classifies its result once more, and
-//! adds to two numbers that its thread alone writes: no lock, no look-up, no shared cache line.
-//! Measured, that is the price of the two reads (twice 20 to 30 ns on the
-//! [`FineClock`](crate::clock::FineClock), twice 4 on the [`CoarseClock`](crate::clock::CoarseClock)) and some
-//! 10 ns more.
+//! # Cost
+//! [`Metrics::watch`] exports the first five metrics at no cost per call. The last two need
+//! [`metered`](crate::service::layer::FailoverLayer::metered), which wraps both services; without a
+//! metered failover these two families are not exported. A metered
+//! call reads the clock twice (20 to 30 ns each on the [`FineClock`](crate::clock::FineClock), 4 ns
+//! on the [`CoarseClock`](crate::clock::CoarseClock)), classifies its result once more, and adds to
+//! two counters that only its thread writes: no lock, no lookup, no shared cache line, about 10 ns.
 //!
-//! A thread's first call allocates its numbers, about 1 KiB for each name. They are never freed: a
-//! time series, once begun, lasts as long as the process, and so do names.
+//! A thread's first call allocates about 1 KiB of counters per name. Neither they nor names are
+//! ever freed, since a time series lasts as long as the process.
 
 mod cells;
 mod collect;

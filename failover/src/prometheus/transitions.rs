@@ -1,4 +1,4 @@
-//! Transitions, counted as they are told.
+//! Counts transitions as they happen.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,30 +9,29 @@ use crate::state::State;
 /// A transition's labels: from, to, cause.
 pub(super) type Labels = (&'static str, &'static str, &'static str);
 
-/// The transitions of one name. Locked at transitions and scrapes alone.
+/// The transitions of one name. Locked only at transitions and scrapes.
 #[derive(Debug)]
 pub(super) struct Transitions(Mutex<BTreeMap<Labels, u64>>);
 
 impl Transitions {
-    /// The two that everybody waits for are there from the start, so that the first one is seen
-    /// as a rise from zero.
+    /// Trips and reverts start at zero, so that the first one is scraped as a rise.
     pub(super) fn new() -> Self {
         let (primary, fallback) = (State::Primary.as_str(), State::Fallback.as_str());
-        let awaited = [(primary, fallback, "tripped"), (fallback, primary, "reverted")];
-        Self(Mutex::new(awaited.into_iter().map(|labels| (labels, 0)).collect()))
+        let expected = [(primary, fallback, "tripped"), (fallback, primary, "reverted")];
+        Self(Mutex::new(expected.into_iter().map(|labels| (labels, 0)).collect()))
     }
 
     pub(super) fn read(&self) -> BTreeMap<Labels, u64> {
         self.lock().clone()
     }
 
-    // Adding can't panic half-way: poison says nothing here.
+    // Adding can't panic half-way, so poisoning is ignored.
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Labels, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Counts for a failover; holds nothing of it, so that it keeps no failover alive.
+/// The observer that counts. Does not keep the failover alive.
 #[derive(Debug)]
 pub(super) struct Counting(pub(super) Arc<Transitions>);
 

@@ -1,4 +1,4 @@
-//! A failover that takes its key from each request.
+//! A failover per key, the key taken from each request.
 
 use std::fmt;
 use std::future::Future;
@@ -27,14 +27,15 @@ pub struct KeyedLayer<F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
     registry: KeyedMonitors<K, Clk>,
 }
 
-impl<F, S, K, Clk> KeyedLayer<F, S, K, ErrorsAsFailures, Clk> {
-    pub(crate) fn new(registry: KeyedMonitors<K, Clk>, fallback: F, key: S) -> Self {
-        Self { fallback, key, classify: ErrorsAsFailures, registry }
+impl<K, Clk: Clock> KeyedMonitors<K, Clk> {
+    /// Wraps a primary into a [`KeyedFailover`] with the key that `key` returns for each request.
+    pub fn layer<F, S>(&self, fallback: F, key: S) -> KeyedLayer<F, S, K, ErrorsAsFailures, Clk> {
+        KeyedLayer { fallback, key, classify: ErrorsAsFailures, registry: self.clone() }
     }
 }
 
 impl<F, S, K, C, Clk> KeyedLayer<F, S, K, C, Clk> {
-    /// Decides by another [`Classify`] what counts as a failure.
+    /// Replaces the [`Classify`] that decides whether a call failed.
     #[must_use]
     pub fn classify<D>(self, classify: D) -> KeyedLayer<F, S, K, D, Clk> {
         KeyedLayer { fallback: self.fallback, key: self.key, classify, registry: self.registry }
@@ -55,29 +56,27 @@ impl<P, F: Clone, S: Clone, K, Clk, C: Clone> Layer<P> for KeyedLayer<F, S, K, C
     }
 }
 
-/// A [`Failover`] a key, the key taken from each request: one host's trouble sends that host's
-/// calls to the fallback, and nobody else's.
+/// A [`Failover`] per key, the key taken from each request: a failing host sends only its own calls
+/// to the fallback.
 ///
 /// # Readiness
-/// Tower asks whether a service is ready before it shows the request, and here the request alone
-/// says which route counts. To make both services ready for every call would take permits that no
-/// call uses. So `poll_ready` is always ready, and each call takes clones of the two services,
-/// chooses the route by its key, and waits in its own future until that service is ready. Three
-/// things follow:
+/// Tower polls readiness before it passes the request, but the request decides the route, and
+/// making both services ready would take permits that no call uses. So `poll_ready` is always
+/// ready; each call clones the two services, chooses the route by its key, and waits in its future
+/// until that service is ready. Therefore:
 ///
-/// - Back-pressure does not reach the caller: calls wait in their futures, as many as there are.
-///   Where the number must be bounded, put a concurrency limit around this.
-/// - Services whose permits belong to a clone that is kept, such as a rate limit, have to share
-///   them among clones (tower's `Buffer` makes any service so).
-/// - An error of the fallback's readiness comes as the call's result.
+/// - Back-pressure does not reach the caller: any number of calls wait. Bound them with a
+///   concurrency limit around this service.
+/// - Services whose permits belong to one clone, such as a rate limit, must share them (tower's
+///   `Buffer` does).
+/// - An error of the fallback's readiness is returned as the call's result.
 ///
-/// Otherwise each call is one through a [`Failover`], with the same contract. For rescue as well,
-/// or for other options, make the service per key: `FailoverLayer::with_monitor(fallback,
-/// registry.monitor(&key))`.
+/// Otherwise the contract is that of a [`Failover`]. For rescue or other options, build one service
+/// per key: `FailoverLayer::with_monitor(fallback, registry.monitor(&key))`.
 ///
 /// # Cost
-/// Beside the call itself, a look-up in the [`KeyedMonitors`], a clone of the two services and the
-/// classifier, and two more reference counts.
+/// Per call: a lookup in the [`KeyedMonitors`], clones of both services and the classifier, and two
+/// reference counts.
 ///
 /// ```
 /// use failover::{Policy, Route};
@@ -112,7 +111,7 @@ pub struct KeyedFailover<P, F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
 }
 
 impl<P, F, S, K, C, Clk> KeyedFailover<P, F, S, K, C, Clk> {
-    /// The registry of all keys.
+    /// The monitors of all keys.
     #[must_use]
     pub fn registry(&self) -> &KeyedMonitors<K, Clk> {
         &self.registry
@@ -145,10 +144,10 @@ where
 }
 
 pin_project! {
-    /// The future of a call through a [`KeyedFailover`]. Its key is not forgotten while it lives.
+    /// The future of a call through a [`KeyedFailover`]. Its key is not evicted while it lives.
     ///
     /// # Cancel safety
-    /// That of a [`Failover`].
+    /// The same as for a [`Failover`].
     #[must_use = "futures do nothing unless polled"]
     pub struct KeyedFuture<R, P, F, C, Clk>
     where

@@ -11,12 +11,11 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::Failover;
-use crate::service::rescue::{Rescue, RescueLayer};
 
 /// Wraps a primary into a [`Failover`].
 ///
-/// The state belongs to the layer: **all services that one layer makes, and all their clones,
-/// share one window and one route.** For primaries of their own, use a layer each.
+/// The state belongs to the layer: **all services that one layer makes, and all their clones, share
+/// one window and one route.** Use one layer per primary.
 ///
 /// ```
 /// use failover::{FailoverLayer, Policy};
@@ -36,7 +35,7 @@ pub struct FailoverLayer<F, C = ErrorsAsFailures, Clk = CoarseClock> {
 }
 
 impl<F> FailoverLayer<F> {
-    /// Every error of the primary counts as a failure, and the clock is the [`CoarseClock`].
+    /// Counts every error of the primary as a failure, and uses the [`CoarseClock`].
     #[must_use]
     pub fn new(fallback: F, policy: Policy) -> Self {
         Self::with_monitor(fallback, Monitor::new(policy))
@@ -44,8 +43,8 @@ impl<F> FailoverLayer<F> {
 }
 
 impl<F, Clk: Clock> FailoverLayer<F, ErrorsAsFailures, Clk> {
-    /// Follows a monitor that exists: with a clock of your own, or shared with calls that don't go
-    /// through tower.
+    /// Uses an existing monitor: with another clock, or shared with calls that don't go through
+    /// tower.
     #[must_use]
     pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
         Self { fallback, classify: ErrorsAsFailures, monitor }
@@ -53,20 +52,13 @@ impl<F, Clk: Clock> FailoverLayer<F, ErrorsAsFailures, Clk> {
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
-    /// Decides by another [`Classify`](crate::classify::Classify) what counts as a failure.
+    /// Replaces the classifier, which decides whether a call failed.
     #[must_use]
     pub fn classify<D>(self, classify: D) -> FailoverLayer<F, D, Clk> {
         FailoverLayer { fallback: self.fallback, classify, monitor: self.monitor }
     }
 
-    /// Rescues single calls as well: see [`Rescue`].
-    #[must_use]
-    pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, Clk> {
-        RescueLayer::new(self, rescue)
-    }
-
-    /// Gives the failover a name, by which operators, logs and metrics tell it from others. Calls
-    /// do not touch the name.
+    /// Names the failover, for operators, logs and metrics. Costs calls nothing.
     ///
     /// ```
     /// use failover::{FailoverLayer, Policy};
@@ -78,14 +70,14 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// ```
     ///
     /// # Panics
-    /// If it has another name already: two names for one state are a mistake.
+    /// If it already has another name: two names for one state are a mistake.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.monitor = self.monitor.named(name);
         self
     }
 
-    /// Adds someone to be told of transitions.
+    /// Adds an observer of transitions.
     #[must_use]
     pub fn observe(self, observer: impl Observe) -> Self {
         self.monitor.observe(observer);
@@ -100,7 +92,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         (self.fallback, self.classify, self.monitor)
     }
 
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.monitor.handle()

@@ -1,4 +1,4 @@
-//! One call of a service of its own, its being made ready included.
+//! One call of an owned service, including readiness.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 pin_project! {
-    /// Waits until a service of its own is ready, and calls it once.
+    /// Waits until the service is ready, then calls it once.
     #[project = OneshotProjection]
     pub(crate) enum Oneshot<S, R>
     where
@@ -33,7 +33,7 @@ impl<S: Service<R>, R> Future for Oneshot<S, R> {
             match self.as_mut().project() {
                 OneshotProjection::Waiting { service, request } => {
                     ready!(service.poll_ready(context))?;
-                    let request = request.take().expect("taken once, as the stage ends here");
+                    let request = request.take().expect("taken once: `Waiting` ends here");
                     let call = service.call(request);
                     self.set(Self::Calling { call });
                 }

@@ -1,9 +1,8 @@
-//! When the fallback is failing too.
+//! Reverts early if the fallback is failing too.
 //!
-//! The fallback has a window of its own: a second monitor, which sends no call anywhere. When a
-//! condition of its policy holds, the time on the fallback ends before it is over, and the event's cause
-//! is [`Cause::FallbackFailing`]. The first monitor's transitions empty the second's window,
-//! so that each stay on the fallback is evaluated by itself.
+//! The fallback has its own monitor, which routes no calls. When its policy's condition is met, the
+//! time on the fallback ends early, for the cause [`Cause::FallbackFailing`]. Each transition of the first
+//! monitor empties the second one's window.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,29 +24,28 @@ use crate::service::future::Attempt;
 use crate::service::layer::FailoverLayer;
 use crate::tally::Tally;
 
-/// What happens when the fallback is failing too: see [`FailoverLayer::watch_fallback`]. Without
+/// The reaction to a fallback that is failing too: see [`FailoverLayer::watch_fallback`]. Without
 /// it, calls stay on the fallback until their time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FallbackFailing {
-    /// Calls go back to the primary: gradually where the policy says so, and without probing.
+    /// Calls return to the primary: with a ramp if the policy has one, and without probing.
     GoBack,
-    /// Calls go back if the fallback's share of failures is greater than the primary's was at the
-    /// trip, and stay otherwise: they are where less fails, as far as is known. Compared in
-    /// integers.
+    /// Calls return only if the fallback's share of failures exceeds the primary's at the trip.
+    /// Compared in integers.
     TakeLesser,
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
-    /// Watches the fallback as well, with a window and conditions of its own, and says what happens
-    /// when one of them holds. Every error of the fallback is a failure; see
+    /// Watches the fallback too, with its own window and conditions; `then` is the reaction when
+    /// one of them is met. Every error of the fallback is a failure; see
     /// [`watch_fallback_by`](Self::watch_fallback_by) for another classifier.
     ///
-    /// Of `policy` the conditions and the window count; its ways back do not. The window is empty at
-    /// the beginning of each stay on the fallback, and when one of its conditions held. Rescues by
-    /// the fallback are in it too while calls are on the primary, and change nothing there.
+    /// Only the conditions and the window of `policy` apply. The window is empty at the beginning
+    /// of each stay on the fallback, and after a condition was met. Rescues by the fallback are
+    /// counted too, but change no route while calls are on the primary.
     ///
-    /// Cost: a call to the fallback is counted as one to the primary is.
+    /// Cost: a call to the fallback is counted like one to the primary.
     ///
     /// ```
     /// use failover::{FailoverLayer, Policy, Route};
@@ -79,8 +77,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         self.watch_fallback_by(policy, then, ErrorsAsFailures)
     }
 
-    /// As [`watch_fallback`](Self::watch_fallback), with a classifier of its own for what counts as
-    /// a failure of the fallback.
+    /// The same as [`watch_fallback`](Self::watch_fallback), with a classifier for the fallback.
     #[must_use]
     pub fn watch_fallback_by<D>(
         self,
@@ -97,15 +94,14 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
 }
 
 impl<F, D, C, Clk: Clock> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
-    /// The operator's side of the fallback's own window: its policy, which can be swapped, and its
-    /// counts. Under a [dry run](crate::policy::PolicyBuilder::dry_run) it ends no time on the fallback.
+    /// The handle of the fallback's own window: its policy, which can be swapped, and its counts. In a [dry run](crate::policy::PolicyBuilder::dry_run) it does not end the time on the fallback.
     #[must_use]
     pub fn fallback_handle(&self) -> FailoverHandle<Clk> {
         self.fallback().monitor.handle()
     }
 }
 
-/// The fallback's monitor, tied to the failover's.
+/// Makes the fallback's monitor and connects it to the failover's.
 fn watch<Clk: Clock>(
     monitor: &Monitor<Clk>,
     policy: Policy,
@@ -113,15 +109,15 @@ fn watch<Clk: Clock>(
 ) -> Monitor<Clk> {
     let handle = monitor.handle();
     let watched = Monitor::with_clock(policy, handle.clock().clone());
-    // What the primary's window held at the last trip.
+    // The primary's window at the last trip.
     let at_trip = Arc::new(Mutex::new(Tally::default()));
-    // The failover keeps the fallback's monitor alive, and not the other way round.
+    // The failover keeps the fallback's monitor alive, not the reverse.
     let (seen, own) = (Arc::clone(&at_trip), watched.handle());
     monitor.observe(move |event: &Event| {
         if let Cause::Tripped { tally, .. } = event.cause {
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = tally;
         }
-        // Another policy says nothing of either.
+        // A swap of the policy says nothing about either service.
         if event.cause != Cause::PolicySwapped {
             own.reset();
         }
@@ -139,7 +135,7 @@ fn watch<Clk: Clock>(
         if goes_back && let Some(lease) = failover.upgrade() {
             handle(lease).revert_for(Cause::FallbackFailing { condition, tally });
         }
-        // Where calls stay, or were not on the fallback, it is evaluated anew.
+        // Start over, even if calls stay or were not on the fallback.
         if let Some(lease) = own.0.upgrade() {
             handle(lease).reset();
         }
@@ -147,14 +143,13 @@ fn watch<Clk: Clock>(
     watched
 }
 
-/// Whether the one's share of failures is greater than the other's.
+/// Whether `one` has a greater share of failures than `other`.
 fn fails_more(one: Tally, other: Tally) -> bool {
     u128::from(one.failures) * u128::from(other.calls())
         > u128::from(other.failures) * u128::from(one.calls())
 }
 
-/// A fallback whose calls are counted in a window of its own. Made by
-/// [`FailoverLayer::watch_fallback`].
+/// A fallback whose calls are counted in its own window. Made by [`FailoverLayer::watch_fallback`].
 #[derive(Clone, Debug)]
 pub struct WatchedFallback<F, D = ErrorsAsFailures, Clk = CoarseClock> {
     inner: F,
@@ -200,8 +195,8 @@ pin_project! {
     /// The future of a call to a [`WatchedFallback`].
     ///
     /// # Cancel safety
-    /// Dropping it drops the fallback's own future, and counts for nothing, unless the fallback's
-    /// policy says [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+    /// Dropping it drops the fallback's future. The call is not counted, unless the fallback's
+    /// policy sets [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct WatchedFuture<F, D, Clk>

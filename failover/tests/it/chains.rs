@@ -1,4 +1,4 @@
-//! A fallback that is a failover itself: each tier with its own window, handle and readiness.
+//! A fallback that is itself a failover: each tier has its own window, handle and readiness.
 
 use std::future::{Ready, poll_fn, ready};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use crate::common::{SECOND, counts};
 
-/// A service that can be broken, and counts what it was asked.
+/// A service that can be broken, and that counts its polls.
 #[derive(Clone)]
 struct Tier {
     name: &'static str,
@@ -96,7 +96,7 @@ impl<S: Service<(), Response = &'static str>> Chain<S> {
 }
 
 #[tokio::test]
-async fn each_tier_has_a_window_and_a_handle_of_its_own() {
+async fn each_tier_has_its_own_window_and_handle() {
     let mut chain = chain();
     chain.break_down([true, true, false]);
     chain.calls(9).await;
@@ -126,7 +126,7 @@ async fn only_the_service_of_the_tier_that_is_reached_is_made_ready() {
 }
 
 #[tokio::test]
-async fn an_error_says_from_which_tier_it_came_and_flattens_to_the_error_itself() {
+async fn an_error_names_its_tier_and_is_unwrapped_tier_by_tier() {
     let mut chain = chain();
     chain.break_down([true, true, true]);
     assert_eq!(chain.call().await, Err(Error::Primary("first")));
@@ -137,53 +137,43 @@ async fn an_error_says_from_which_tier_it_came_and_flattens_to_the_error_itself(
     chain.lower.force(Route::Fallback);
     let third = chain.call().await.unwrap_err();
     assert_eq!(third, Error::Fallback(Error::Fallback("third")));
-    let (one, other): (&str, &str) = (second.flatten(), third.flatten());
-    assert_eq!((one, other), ("second", "third"));
+    assert_eq!(second.map_fallback(Error::into_inner).into_inner(), "second");
     assert_eq!(third.map_fallback(Error::into_inner).into_inner(), "third");
 }
 
 #[test]
-fn errors_of_any_depth_flatten_and_of_two_it_is_the_fallbacks() {
-    type Four = Error<u8, Error<u8, Error<u8, u8>>>;
-    let four: Four = Error::Fallback(Error::Fallback(Error::Both { primary: 3, fallback: 4 }));
-    let inner: u8 = four.flatten();
-    assert_eq!(inner, 4);
+fn of_two_errors_the_inner_one_is_the_fallbacks() {
     let both: Error<u8, Error<u8, u8>> = Error::Both { primary: 1, fallback: Error::Primary(2) };
-    let inner: u8 = both.flatten();
-    assert_eq!(inner, 2);
+    assert_eq!(both.map_fallback(Error::into_inner).into_inner(), 2);
     let sides: Error<Error<u8, u8>, Error<u8, u8>> = Error::Primary(Error::Fallback(7));
-    let inner: u8 = sides.flatten();
-    assert_eq!(inner, 7);
-    let bare: u8 = Error::<u8, u8>::Primary(9).flatten();
-    assert_eq!(bare, 9);
     assert_eq!(sides.map_primary(|_| ()), Error::Primary(()));
 }
 
 #[tokio::test]
 async fn a_chain_of_three_reverts_tier_by_tier() {
     let mut chain = chain();
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
     for (tier, handle) in [("upper", &chain.upper), ("lower", &chain.lower)] {
-        let told = Arc::clone(&told);
-        handle.observe(move |event: &Event| told.lock().unwrap().push((tier, event.cause)));
+        let seen = Arc::clone(&seen);
+        handle.observe(move |event: &Event| seen.lock().unwrap().push((tier, event.cause)));
     }
     chain.break_down([true, true, false]);
     chain.calls(14).await;
     chain.break_down([false, false, false]);
     assert_eq!(chain.call().await, Ok("third"));
-    // The lower tier comes back first, and calls are then the second's.
+    // The lower tier reverts first: calls then go to the second service.
     chain.clock.advance(100 * SECOND);
     assert_eq!(chain.call().await, Ok("second"));
     assert_eq!(chain.routes(), (Route::Fallback, Route::Primary));
     chain.clock.advance(200 * SECOND);
     assert_eq!(chain.call().await, Ok("first"));
     let reverts: Vec<_> =
-        told.lock().unwrap().iter().map(|(tier, cause)| (*tier, *cause)).collect();
+        seen.lock().unwrap().iter().map(|(tier, cause)| (*tier, *cause)).collect();
     assert_eq!(reverts[2..], [("lower", Cause::Reverted), ("upper", Cause::Reverted)]);
 }
 
-/// While nobody asks the lower tier its time runs out all the same; its revert is made by the
-/// first call that reaches it again.
+/// While no call reaches the lower tier its time still runs; the next call that reaches it makes
+/// the revert.
 #[tokio::test]
 async fn the_lower_tiers_time_runs_while_calls_go_to_the_upper_one() {
     let mut chain = chain();
@@ -225,6 +215,5 @@ async fn a_rescue_goes_down_the_whole_chain_and_each_failure_counts_in_its_tier(
     let all = chain.call().await.unwrap_err();
     let lower = Error::Both { primary: "second", fallback: "third" };
     assert_eq!(all, Error::Both { primary: "first", fallback: lower });
-    let inner: &str = all.flatten();
-    assert_eq!(inner, "third");
+    assert_eq!(all.map_fallback(Error::into_inner).into_inner(), "third");
 }

@@ -1,5 +1,6 @@
 //! Gradual return, growing and drawn times on the fallback, and hints.
 
+use failover::policy::{Backoff, RetryAfter};
 use std::time::Duration;
 
 use failover::event::Cause;
@@ -118,8 +119,10 @@ fn time_of_a_trip(watched: &Watched) -> Duration {
 
 #[test]
 fn the_time_grows_with_repeated_trips_up_to_its_cap_and_shrinks_after_healthy_time() {
-    let watched =
-        watched(|p| p.revert_after(60 * SECOND).growing(ratio(2, 1), 300 * SECOND, 600 * SECOND));
+    let watched = watched(|p| {
+        p.revert_after(60 * SECOND)
+            .backoff(Backoff::new(ratio(2, 1)).max(300 * SECOND).reset_after(600 * SECOND))
+    });
     for expected in [60, 120, 240, 300, 300] {
         let time = time_of_a_trip(&watched);
         assert_eq!(time, expected * SECOND);
@@ -140,7 +143,7 @@ fn the_time_grows_with_repeated_trips_up_to_its_cap_and_shrinks_after_healthy_ti
 fn failed_probes_are_repeated_trips_and_time_on_the_fallback_is_not_healthy_time() {
     let watched = watched(|p| {
         p.revert_after(60 * SECOND)
-            .growing(ratio(2, 1), 3_600 * SECOND, SECOND)
+            .backoff(Backoff::new(ratio(2, 1)).max(3_600 * SECOND).reset_after(SECOND))
             .probing(Probing::new(1).failures(1))
     });
     for expected in [60, 120, 240, 480] {
@@ -153,7 +156,9 @@ fn failed_probes_are_repeated_trips_and_time_on_the_fallback_is_not_healthy_time
 
 #[test]
 fn a_reset_forgets_repeated_trips() {
-    let watched = watched(|p| p.growing(ratio(3, 1), 3_600 * SECOND, 3_600 * SECOND));
+    let watched = watched(|p| {
+        p.backoff(Backoff::new(ratio(3, 1)).max(3_600 * SECOND).reset_after(3_600 * SECOND))
+    });
     for _ in 0..2 {
         assert_eq!(time_of_a_trip(&watched), 300 * SECOND);
         watched.handle().reset();
@@ -196,7 +201,7 @@ fn fail_with(watched: &Watched, outcomes: impl IntoIterator<Item = Outcome>) -> 
 
 #[test]
 fn a_hint_sets_the_time_and_the_one_that_reaches_furthest_counts() {
-    let watched = watched(|p| p.hints(SECOND, 600 * SECOND));
+    let watched = watched(|p| p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&watched, [hint(40), hint(70), hint(20)]), 70 * SECOND);
     watched.clock.advance(70 * SECOND);
     // It was of an earlier epoch.
@@ -205,7 +210,7 @@ fn a_hint_sets_the_time_and_the_one_that_reaches_furthest_counts() {
 
 #[test]
 fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
-    let watched = watched(|p| p.hints(SECOND, 600 * SECOND));
+    let watched = watched(|p| p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)));
     watched.call(hint(40));
     watched.clock.advance(30 * SECOND);
     assert_eq!(fail_with(&watched, []), 10 * SECOND);
@@ -217,7 +222,7 @@ fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
 
 #[test]
 fn a_hint_is_kept_within_the_policys_bounds_and_without_the_option_is_a_failure_like_others() {
-    let bounded = watched(|p| p.hints(10 * SECOND, 600 * SECOND));
+    let bounded = watched(|p| p.retry_after(RetryAfter::between(10 * SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&bounded, [hint(1)]), 10 * SECOND);
     bounded.handle().reset();
     assert_eq!(fail_with(&bounded, [hint(u64::MAX)]), 600 * SECOND);
@@ -227,7 +232,9 @@ fn a_hint_is_kept_within_the_policys_bounds_and_without_the_option_is_a_failure_
 
 #[test]
 fn a_probes_hint_sets_the_next_time_on_the_fallback() {
-    let watched = watched(|p| p.hints(SECOND, 600 * SECOND).probing(Probing::new(1)));
+    let watched = watched(|p| {
+        p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)).probing(Probing::new(1))
+    });
     watched.trip();
     watched.clock.advance(300 * SECOND);
     watched.monitor.record(watched.monitor.admit().ticket().unwrap(), hint(17));
@@ -276,13 +283,19 @@ fn senseless_ways_back_are_refused_by_their_name() {
     }
     refused(&|p| p.ramp_up(ratio(1, 1), SECOND), "ramp_up");
     refused(&|p| p.ramp_up(ratio(1, 2), Duration::ZERO), "ramp_up");
-    refused(&|p| p.growing(ratio(1, 1), 600 * SECOND, SECOND), "growing");
-    refused(&|p| p.growing(ratio(2, 1), SECOND, SECOND), "growing");
+    refused(
+        &|p| p.backoff(Backoff::new(ratio(1, 1)).max(600 * SECOND).reset_after(SECOND)),
+        "backoff",
+    );
+    refused(&|p| p.backoff(Backoff::new(ratio(2, 1)).max(SECOND).reset_after(SECOND)), "backoff");
     let too_long = Policy::LONGEST + Duration::from_nanos(1);
-    refused(&|p| p.growing(ratio(2, 1), too_long, SECOND), "growing");
-    refused(&|p| p.growing(ratio(2, 1), 600 * SECOND, Duration::ZERO), "growing");
+    refused(&|p| p.backoff(Backoff::new(ratio(2, 1)).max(too_long).reset_after(SECOND)), "backoff");
+    refused(
+        &|p| p.backoff(Backoff::new(ratio(2, 1)).max(600 * SECOND).reset_after(Duration::ZERO)),
+        "backoff",
+    );
     refused(&|p| p.jitter(ratio(0, 1), 1), "jitter");
     refused(&|p| p.jitter(ratio(3, 2), 1), "jitter");
-    refused(&|p| p.hints(Duration::ZERO, SECOND), "hints");
-    refused(&|p| p.hints(2 * SECOND, SECOND), "hints");
+    refused(&|p| p.retry_after(RetryAfter::between(Duration::ZERO, SECOND)), "retry_after");
+    refused(&|p| p.retry_after(RetryAfter::between(2 * SECOND, SECOND)), "retry_after");
 }

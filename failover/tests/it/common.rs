@@ -1,4 +1,4 @@
-//! A monitor on a manual clock, and words to drive it with.
+//! A monitor on a manual clock, and helpers to drive it.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Watched {
         self.snapshot().tally
     }
 
-    /// Where calls go, by the snapshot and by the monitor, which must agree.
+    /// The route, by the snapshot and by the monitor, which must agree.
     pub(crate) fn route(&self) -> Route {
         assert_eq!(self.snapshot().route, self.monitor.route());
         self.monitor.route()
@@ -58,7 +58,7 @@ impl Watched {
         (0..calls).for_each(|_| self.call(Outcome::Failure));
     }
 
-    /// Fails until it trips, or so often.
+    /// Records up to `calls` failures, until a trip.
     pub(crate) fn trip_or(&self, calls: usize) {
         for _ in 0..calls {
             if let Some(ticket) = self.monitor.admit().ticket() {
@@ -67,7 +67,7 @@ impl Watched {
         }
     }
 
-    /// Fails until it trips, which it has to.
+    /// Records failures until a trip, which must come.
     pub(crate) fn trip(&self) {
         for _ in 0..10_000 {
             let Some(ticket) = self.monitor.admit().ticket() else { return };

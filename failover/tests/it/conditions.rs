@@ -1,5 +1,6 @@
 //! Several conditions together, and consecutive failures.
 
+use failover::policy::SlowCalls;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use failover::monitor::Tally;
 use failover::policy::PolicyBuilder;
 use failover::{Event, Outcome, Policy, Route};
 
-use crate::common::{SECOND, Watched, counts, ratio};
+use crate::common::{SECOND, Watched, counts};
 
-/// A monitor that tells why it tripped last.
-fn told(builder: PolicyBuilder) -> (Watched, impl Fn() -> Option<(Condition, Tally)>) {
+/// A monitor, and its last trip.
+fn with_last_trip(builder: PolicyBuilder) -> (Watched, impl Fn() -> Option<(Condition, Tally)>) {
     let watched = Watched::new(builder.build().unwrap());
     let last = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&last);
@@ -24,21 +25,20 @@ fn told(builder: PolicyBuilder) -> (Watched, impl Fn() -> Option<(Condition, Tal
 }
 
 #[test]
-fn a_policy_trips_by_whichever_condition_holds_first_and_says_which() {
+fn a_policy_trips_by_the_first_condition_met_and_names_it() {
     let builder = || {
         Policy::builder()
             .consecutive_failures(3)
-            .slow_calls(SECOND, ratio(1, 2))
-            .slow_minimum_calls(4)
+            .slow_calls(SlowCalls::longer_than(SECOND).minimum_calls(4))
     };
 
-    let (watched, last) = told(builder());
+    let (watched, last) = with_last_trip(builder());
     watched.fail(3);
     let (condition, tally) = last().unwrap();
     assert_eq!(condition, Condition::ConsecutiveFailures { failures: 3 });
     assert_eq!(counts(tally), (3, 0));
 
-    let (watched, last) = told(builder());
+    let (watched, last) = with_last_trip(builder());
     for call in 0..10 {
         watched.call(if call % 3 == 0 { Outcome::Success } else { Outcome::Failure });
     }
@@ -47,15 +47,15 @@ fn a_policy_trips_by_whichever_condition_holds_first_and_says_which() {
 }
 
 #[test]
-fn where_several_conditions_hold_at_once_the_failure_rate_is_named() {
+fn if_several_conditions_are_met_at_once_the_failure_rate_is_named() {
     let builder = Policy::builder().minimum_calls(3).consecutive_failures(3);
-    let (watched, last) = told(builder);
+    let (watched, last) = with_last_trip(builder);
     watched.fail(3);
     assert_eq!(last().unwrap().0, Condition::FailureRate);
 }
 
 #[test]
-fn without_the_failure_rate_no_share_of_failures_trips_and_calls_are_counted_all_the_same() {
+fn without_the_failure_rate_no_share_of_failures_trips_and_calls_are_still_counted() {
     let builder = Policy::builder().without_failure_rate().consecutive_failures(3);
     let watched = Watched::new(builder.build().unwrap());
     for _ in 0..1_000 {
@@ -86,7 +86,7 @@ fn failures_in_a_row_trip_however_far_apart_they_are() {
 }
 
 #[test]
-fn a_row_of_failures_is_in_the_order_in_which_calls_end() {
+fn a_streak_is_in_the_order_in_which_calls_end() {
     let watched = five_in_a_row();
     let early = watched.ticket();
     watched.fail(4);
@@ -98,7 +98,7 @@ fn a_row_of_failures_is_in_the_order_in_which_calls_end() {
 }
 
 #[test]
-fn ignored_and_dropped_calls_neither_lengthen_a_row_of_failures_nor_end_it() {
+fn ignored_and_dropped_calls_neither_extend_a_streak_nor_end_it() {
     let watched = five_in_a_row();
     watched.fail(4);
     watched.call(Outcome::Ignored);
@@ -111,7 +111,7 @@ fn ignored_and_dropped_calls_neither_lengthen_a_row_of_failures_nor_end_it() {
 
 /// HARD-WON 11.
 #[test]
-fn a_row_of_failures_begins_anew_after_a_transition_and_late_failures_are_not_in_it() {
+fn a_streak_starts_over_after_a_transition_and_late_failures_are_not_counted() {
     let watched = five_in_a_row();
     let late: Vec<_> = (0..10).map(|_| watched.ticket()).collect();
     watched.fail(4);
@@ -128,7 +128,7 @@ fn a_row_of_failures_begins_anew_after_a_transition_and_late_failures_are_not_in
 }
 
 #[test]
-fn a_row_of_failures_on_a_forced_primary_trips_nothing_after_the_release() {
+fn a_streak_on_a_forced_primary_trips_nothing_after_the_release() {
     let watched = five_in_a_row();
     watched.handle().force(Route::Primary);
     watched.fail(100);
@@ -138,9 +138,8 @@ fn a_row_of_failures_on_a_forced_primary_trips_nothing_after_the_release() {
     assert_eq!(watched.route(), Route::Primary);
 }
 
-/// A recycled state keeps nothing of the policy before.
 #[test]
-fn monitors_of_different_policies_that_follow_one_another_do_not_mix() {
+fn a_reused_state_keeps_nothing_of_the_previous_policy() {
     for round in 0..50 {
         let policies = [
             Policy::builder().build(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use failover::clock::{Clock, Moment};
-use failover::policy::{Probing, StallLimit};
+use failover::policy::{Backoff, Probing, RetryAfter, SlowCalls, StallLimit};
 use failover::{FailoverLayer, Monitor, Outcome, Policy, Route, State};
 use tower::{Layer, Service, service_fn};
 
@@ -127,16 +127,19 @@ fn no_phase_allocates_for_a_call() {
         plain().probing(probing).ramp_up(ratio(1, 10), 60 * SECOND)
     };
     let all = || {
-        let growing = ways_back().growing(ratio(2, 1), 600 * SECOND, 60 * SECOND);
-        let rated = growing.consecutive_failures(50).slow_calls(SECOND, ratio(9, 10));
+        let growing =
+            ways_back().backoff(Backoff::new(2).max(600 * SECOND).reset_after(60 * SECOND));
+        let rated = growing
+            .consecutive_failures(50)
+            .slow_calls(SlowCalls::longer_than(SECOND).more_than(ratio(9, 10)));
         let flying = rated.stalled_calls(SECOND, StallLimit::Calls(100)).dropped_after(SECOND);
-        flying.jitter(ratio(1, 10), 7).hints(SECOND, 600 * SECOND)
+        flying.jitter(ratio(1, 10), 7).retry_after(RetryAfter::between(SECOND, 600 * SECOND))
     };
     for (name, policy) in [
         ("default", plain()),
         ("ways back", ways_back()),
-        ("conditions", plain().consecutive_failures(8).slow_calls(SECOND, ratio(1, 2))),
-        ("last calls", plain().last_calls(100).slow_calls(SECOND, ratio(1, 2))),
+        ("conditions", plain().consecutive_failures(8).slow_calls(SlowCalls::longer_than(SECOND))),
+        ("last calls", plain().last_calls(100).slow_calls(SlowCalls::longer_than(SECOND))),
         ("all", all()),
     ] {
         lifetimes(name, policy.build().unwrap());

@@ -1,5 +1,6 @@
-//! Calls that are dropped after having run for a given time: HARD-WON 28.
+//! Calls dropped after running for a given time: HARD-WON 28.
 
+use failover::policy::SlowCalls;
 use std::future::{Future, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -22,11 +23,11 @@ fn fallback() -> impl Service<(), Response = &'static str, Error = &'static str>
     service_fn(|()| ready(Ok::<_, &str>("fallback")))
 }
 
-/// Runs a call for a time, and drops it.
+/// Runs a call for `time`, and drops it.
 fn run_and_drop<S: Service<()>>(service: &mut S, watched: &Watched, time: Duration) {
     let mut context = Context::from_waker(Waker::noop());
     assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
-    // Readiness takes time too, which is not the call's.
+    // Waiting for readiness is not part of the call.
     watched.clock.advance(10 * SECOND);
     let mut call = Box::pin(service.call(()));
     assert!(call.as_mut().poll(&mut context).is_pending());
@@ -59,7 +60,7 @@ fn five_calls_that_hang_and_are_dropped_trip() {
 }
 
 #[test]
-fn a_call_that_is_dropped_after_just_the_time_or_earlier_is_neutral() {
+fn a_call_dropped_after_exactly_the_time_or_earlier_is_neutral() {
     let watched = Watched::new(builder().build().unwrap());
     let layer = FailoverLayer::with_monitor(fallback(), watched.monitor.clone());
     let mut service = layer.layer(service_fn(|()| pending::<Answer>()));
@@ -69,7 +70,7 @@ fn a_call_that_is_dropped_after_just_the_time_or_earlier_is_neutral() {
     assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
 }
 
-/// A call that ended is not dropped, whenever its future is.
+/// A call that ended is not a dropped one, whenever its future is dropped.
 #[test]
 fn a_call_that_ended_counts_once() {
     let watched = Watched::new(builder().build().unwrap());
@@ -94,7 +95,7 @@ impl Future for Panicking {
     }
 }
 
-/// HARD-WON 29, where the future that panicked is dropped late.
+/// HARD-WON 29, if the future that panicked is dropped later.
 #[test]
 fn a_call_that_panics_and_is_dropped_is_one_failure() {
     let watched = Watched::new(builder().build().unwrap());
@@ -113,7 +114,7 @@ fn a_call_that_panics_and_is_dropped_is_one_failure() {
 
 /// HARD-WON 11.
 #[test]
-fn a_call_of_before_a_transition_that_is_dropped_after_it_is_nothing() {
+fn a_call_admitted_before_a_transition_and_dropped_after_it_is_not_counted() {
     let watched = Watched::new(builder().build().unwrap());
     let ticket = watched.ticket();
     watched.handle().reset();
@@ -124,7 +125,10 @@ fn a_call_of_before_a_transition_that_is_dropped_after_it_is_nothing() {
 
 #[test]
 fn a_dropped_call_that_failed_may_be_slow_as_well() {
-    let policy = builder().slow_calls(SECOND, crate::common::ratio(1, 2)).build().unwrap();
+    let policy = builder()
+        .slow_calls(SlowCalls::longer_than(SECOND).more_than(crate::common::ratio(1, 2)))
+        .build()
+        .unwrap();
     let watched = Watched::new(policy);
     let ticket = watched.ticket();
     watched.clock.advance(3 * SECOND);
@@ -133,7 +137,7 @@ fn a_dropped_call_that_failed_may_be_slow_as_well() {
 }
 
 #[test]
-fn abandoning_is_neutral_where_the_policy_does_not_ask() {
+fn abandoning_is_neutral_by_default() {
     let monitor = Monitor::new(Policy::default());
     monitor.abandon(monitor.admit().ticket().unwrap());
     assert_eq!(monitor.handle().snapshot().tally.calls(), 0);

@@ -169,7 +169,7 @@ fn each_stay_on_the_fallback_is_judged_by_itself() {
 #[test]
 fn a_stay_on_the_fallback_begins_with_an_empty_window_at_once() {
     for leave in [
-        |rig: &Rig| assert!(rig.watched.handle().revert(None)),
+        |rig: &Rig| assert!(rig.watched.handle().revert()),
         |rig: &Rig| {
             rig.watched.handle().reset();
         },

@@ -36,7 +36,7 @@ fn rounded(number: f64) -> String {
 
 #[test]
 fn the_page_says_how_often_a_window_exceeds_one_half_by_chance() {
-    let page = include_str!("../../README.md");
+    let page = include_str!("../../src/manual/choosing.md");
     for calls in [5, 10, 20, 50] {
         let mut row = format!("| {calls} |");
         for percent in [1.0, 5.0, 10.0, 20.0, 30.0] {

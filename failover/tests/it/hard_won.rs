@@ -18,6 +18,7 @@ fn each_hard_won_line_has_tests_that_exist() {
                 format!("tests/it/{module}.rs"),
                 format!("tests/it/{module}/mod.rs"),
                 format!("src/{module}.rs"),
+                format!("src/{module}/mod.rs"),
             ];
             let sources =
                 places.iter().filter_map(|place| fs::read_to_string(root.join(place)).ok());

@@ -1,4 +1,4 @@
-//! A service that takes the key of its failover from the request.
+//! A service that takes its failover's key from the request.
 
 use std::future::{Ready, pending, poll_fn, ready};
 use std::pin::pin;
@@ -11,7 +11,7 @@ use failover::monitor::KeyedMonitors;
 use failover::{Error, Outcome, Policy, Route};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-/// A request: the key, and whether the primary fails.
+/// The key, and whether the primary fails.
 type Request = (u32, bool);
 
 fn registry(capacity: usize) -> KeyedMonitors<u32, ManualClock> {
@@ -60,7 +60,7 @@ impl Service<Request> for Mock {
 }
 
 #[tokio::test]
-async fn one_keys_failures_send_that_keys_calls_to_the_fallback_and_no_others() {
+async fn the_failures_of_one_key_divert_only_its_calls() {
     let registry = registry(8);
     let (primary, fallback) = (Mock::new("primary"), Mock::new("fallback"));
     let service = registry.layer(fallback, key).layer(primary);
@@ -73,7 +73,7 @@ async fn one_keys_failures_send_that_keys_calls_to_the_fallback_and_no_others() 
     assert_eq!(service.registry().handle(&1).unwrap().snapshot().route, Route::Fallback);
 }
 
-/// HARD-WON 23: of each call's clones, only the one that is called is made ready.
+/// HARD-WON 23: of each call's clones, only the called one is made ready.
 #[tokio::test]
 async fn only_the_service_of_the_keys_route_is_made_ready() {
     let registry = registry(8);
@@ -105,7 +105,7 @@ async fn a_call_that_waits_for_a_busy_primary_follows_its_keys_route() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_call_under_way_is_not_forgotten() {
+async fn the_key_of_a_call_in_flight_is_not_evicted() {
     let registry = registry(1);
     let primary = service_fn(|_: Request| pending::<Result<(), &str>>());
     let fallback = service_fn(|_: Request| ready(Ok::<_, &str>(())));
@@ -121,7 +121,7 @@ async fn the_key_of_a_call_under_way_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn a_classifier_of_ones_own_decides_for_every_key() {
+async fn a_custom_classifier_applies_to_every_key() {
     let registry = registry(8);
     let layer = registry.layer(Mock::new("fallback"), key);
     let layer = layer.classify(|_: &Result<&str, &str>| Outcome::Ignored);

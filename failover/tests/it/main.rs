@@ -19,6 +19,7 @@ mod hard_won;
 mod http;
 mod keyed;
 mod last_calls;
+mod layering;
 #[cfg(feature = "prometheus")]
 mod metrics;
 mod model;

@@ -2,6 +2,7 @@
 //!
 //! `PROPTEST_CASES=100000 cargo test --release -p failover --test it model` runs it at length.
 
+use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -120,10 +121,12 @@ fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
             policy = policy.ramp_up(first, over);
         }
         if let Some((factor, forget_after)) = growing {
-            policy = policy.growing(factor, Duration::from_secs(1), forget_after);
+            policy = policy.backoff(
+                Backoff::new(factor).max(Duration::from_secs(1)).reset_after(forget_after),
+            );
         }
         if let Some((one, other)) = hints {
-            policy = policy.hints(one.min(other), one.max(other));
+            policy = policy.retry_after(RetryAfter::between(one.min(other), one.max(other)));
         }
         policy
     })
@@ -160,10 +163,11 @@ fn policy() -> impl Strategy<Value = Policy> {
             policy = policy.consecutive_failures(failures);
         }
         if let Some((after, rate, minimum)) = slow {
-            policy = policy.slow_calls(after, rate);
-            if let Some(minimum) = minimum {
-                policy = policy.slow_minimum_calls(minimum.min(most));
-            }
+            let slow = SlowCalls::longer_than(after).more_than(rate);
+            policy = policy.slow_calls(match minimum {
+                Some(minimum) => slow.minimum_calls(minimum.min(most)),
+                None => slow,
+            });
         }
         if let Some((after, limit)) = stalled {
             policy = policy.stalled_calls(after, limit);
@@ -282,7 +286,7 @@ impl Pair {
             }
             Operation::Revert => {
                 let reverts = self.naive.revert();
-                prop_assert_eq!(self.monitor.handle().revert(None), reverts);
+                prop_assert_eq!(self.monitor.handle().revert(), reverts);
             }
             Operation::Restore(elapsed) => {
                 let saved = self.monitor.handle().save();

@@ -1,4 +1,4 @@
-//! Names: given once, shown by the handle and told apart in events.
+//! Names: set once, shown by the handle, and present in events.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use tower::{Layer, Service, service_fn};
 use crate::common::{SECOND, Watched};
 
 #[test]
-fn a_name_is_shown_by_every_handle_also_by_those_made_before_it_was_given() {
+fn a_name_is_shown_by_every_handle_even_those_made_before_it() {
     let monitor = Monitor::new(Policy::default());
     let before = monitor.handle();
     assert_eq!(before.name(), None);
@@ -18,7 +18,7 @@ fn a_name_is_shown_by_every_handle_also_by_those_made_before_it_was_given() {
     assert_eq!(layer.clone().rescue(Rescue::cloning()).handle().name(), Some("valuations"));
     assert_eq!(layer.layer(()).handle().name(), Some("valuations"));
     drop(layer);
-    // The memory is used again, the name is not.
+    // The memory is reused, the name is not.
     assert_eq!(before.name(), Some("valuations"));
     assert_eq!(Monitor::new(Policy::default()).handle().name(), None);
 }
@@ -30,14 +30,14 @@ fn a_name_may_be_made_at_run_time() {
 }
 
 #[test]
-fn the_same_name_once_more_changes_nothing() {
+fn the_same_name_again_changes_nothing() {
     let layer = FailoverLayer::new((), Policy::default()).named("one").named("one");
     assert_eq!(layer.handle().name(), Some("one"));
 }
 
 #[test]
 #[should_panic(expected = "can't be \"other\" as well")]
-fn another_name_for_the_same_state_is_refused() {
+fn another_name_for_the_same_state_panics() {
     let layer = FailoverLayer::new((), Policy::default()).named("one");
     let _ = layer.clone().named("other");
 }

@@ -1,4 +1,4 @@
-//! Who is told of transitions: HARD-WON 16.
+//! Observers of transitions: HARD-WON 16.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use failover::{Event, Policy, Route};
 use crate::common::{SECOND, Watched};
 
 #[test]
-fn each_transition_is_told_once_with_its_cause_and_a_growing_epoch() {
+fn each_transition_is_observed_once_with_its_cause_and_a_growing_epoch() {
     let watched = Watched::new(Policy::default());
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -21,10 +21,10 @@ fn each_transition_is_told_once_with_its_cause_and_a_growing_epoch() {
     watched.handle().release();
     let events = events.lock().unwrap();
     assert!(events.windows(2).all(|pair| pair[0].epoch + 1 == pair[1].epoch));
-    let told: Vec<_> = events.iter().map(|event| (event.route, event.cause)).collect();
-    let [(Route::Fallback, Cause::Tripped { tally, revert_after, .. }), rest @ ..] = &told[..]
+    let seen: Vec<_> = events.iter().map(|event| (event.route, event.cause)).collect();
+    let [(Route::Fallback, Cause::Tripped { tally, revert_after, .. }), rest @ ..] = &seen[..]
     else {
-        panic!("{told:?}");
+        panic!("{seen:?}");
     };
     assert_eq!((tally.failures, tally.successes, *revert_after), (7, 3, 300 * SECOND));
     assert_eq!(
@@ -60,15 +60,15 @@ fn an_observer_may_read_the_state_and_change_it() {
 #[test]
 fn an_observer_that_panics_neither_wedges_nor_poisons_anything() {
     let watched = Watched::new(Policy::default());
-    let told = Arc::new(Mutex::new(0));
-    let count = Arc::clone(&told);
+    let seen = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&seen);
     watched.monitor.observe(|_: &Event| panic!("a faulty observer"));
     watched.monitor.observe(move |_: &Event| *count.lock().unwrap() += 1);
     for round in 1..=3 {
         watched.trip();
-        assert_eq!(*told.lock().unwrap(), 2 * round - 1);
+        assert_eq!(*seen.lock().unwrap(), 2 * round - 1);
         watched.clock.advance(300 * SECOND);
         watched.succeed(1);
-        assert_eq!(*told.lock().unwrap(), 2 * round);
+        assert_eq!(*seen.lock().unwrap(), 2 * round);
     }
 }

@@ -11,11 +11,11 @@ use failover::{Policy, Route, State};
 
 use crate::common::{SECOND, Watched};
 
-/// Runs a prober over the answers that its requests get, one each second, until they run out; gives
-/// the number of requests.
-fn run(watched: &Watched, successes: u32, answers: &[bool], each_second: impl Fn(u32)) -> usize {
-    let (seconds, asked) = (Cell::new(0), Cell::new(0));
-    let left = RefCell::new(VecDeque::from_iter(answers.iter().copied()));
+/// Runs a prober whose probes, one per second, return `results` until they run out. Returns the
+/// number of probes.
+fn run(watched: &Watched, successes: u32, results: &[bool], each_second: impl Fn(u32)) -> usize {
+    let (seconds, probes) = (Cell::new(0), Cell::new(0));
+    let left = RefCell::new(VecDeque::from_iter(results.iter().copied()));
     let sleep = |time| {
         assert_eq!(time, SECOND);
         watched.clock.advance(time);
@@ -29,17 +29,17 @@ fn run(watched: &Watched, successes: u32, answers: &[bool], each_second: impl Fn
         }
     };
     let probe = || {
-        asked.set(asked.get() + 1);
+        probes.set(probes.get() + 1);
         ready(left.borrow_mut().pop_front().unwrap())
     };
     let prober = Prober::new(watched.handle(), SECOND).successes(successes);
     let mut running = pin!(prober.run(sleep, probe));
     assert!(running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    asked.get()
+    probes.get()
 }
 
 #[test]
-fn an_answer_brings_calls_back_before_their_time_is_over() {
+fn a_success_reverts_before_the_time_is_over() {
     let watched = Watched::new(Policy::default());
     watched.trip();
     assert_eq!(run(&watched, 1, &[false, false, true], |_| ()), 3);
@@ -47,7 +47,7 @@ fn an_answer_brings_calls_back_before_their_time_is_over() {
 }
 
 #[test]
-fn the_answers_must_come_in_a_row() {
+fn the_successes_must_be_consecutive() {
     let watched = Watched::new(Policy::default());
     watched.trip();
     run(&watched, 2, &[true, false, true, false], |_| ());
@@ -57,7 +57,7 @@ fn the_answers_must_come_in_a_row() {
 }
 
 #[test]
-fn nobody_is_asked_on_the_primary_or_while_the_route_is_forced() {
+fn nothing_is_probed_on_the_primary_or_while_the_route_is_forced() {
     let watched = Watched::new(Policy::default());
     assert_eq!(run(&watched, 1, &[true], |_| ()), 0);
     watched.handle().force(Route::Fallback);
@@ -66,7 +66,7 @@ fn nobody_is_asked_on_the_primary_or_while_the_route_is_forced() {
 }
 
 #[test]
-fn answers_of_one_stay_on_the_fallback_do_not_count_in_the_next() {
+fn successes_of_one_stay_on_the_fallback_do_not_count_in_the_next() {
     let watched = Watched::new(Policy::default());
     watched.trip();
     run(&watched, 2, &[true, true], |second| {

@@ -472,19 +472,19 @@ fn probing_allocates_nothing() {
 #[test]
 fn an_operator_may_end_the_time_on_the_fallback_and_the_probing() {
     let watched = Watched::new(Policy::builder().probing(Probing::new(1)).build().unwrap());
-    assert!(!watched.handle().revert(None), "there is nothing to revert");
+    assert!(!watched.handle().revert(), "there is nothing to revert");
     watched.trip();
     let Snapshot { epoch, .. } = watched.snapshot();
-    assert!(!watched.handle().revert(Some(epoch + 1)));
-    assert!(watched.handle().revert(Some(epoch)));
+    assert!(!watched.handle().revert_if(epoch + 1));
+    assert!(watched.handle().revert_if(epoch));
     assert_eq!(state(&watched), State::Primary);
     watched.trip();
     watched.clock.advance(300 * SECOND);
     drop(probe(&watched));
-    assert!(watched.handle().revert(None));
+    assert!(watched.handle().revert());
     assert_eq!(state(&watched), State::Primary);
     watched.handle().force(Route::Fallback);
-    assert!(!watched.handle().revert(None), "a forced route is released, not reverted");
+    assert!(!watched.handle().revert(), "a forced route is released, not reverted");
 }
 
 #[test]

@@ -263,7 +263,7 @@ async fn a_task_that_waits_for_a_busy_fallback_is_woken_by_the_revert() {
     rig.watched.trip();
     rig.fallback.script().lock().unwrap().push_back(Poll::Pending);
     assert!(rig.poll_ready().is_pending());
-    assert!(rig.watched.handle().revert(None));
+    assert!(rig.watched.handle().revert());
     assert_eq!(rig.wakes(), 1);
     assert_eq!(rig.poll_ready(), READY);
     assert_eq!(rig.call().await, "primary");

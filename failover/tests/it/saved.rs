@@ -1,5 +1,6 @@
 //! Saved before a restart and restored after it. A restart is another monitor on another clock.
 
+use failover::policy::{Backoff, SlowCalls};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -240,7 +241,11 @@ fn a_run_of_failures_goes_on_after_a_restart() {
 
 #[test]
 fn slow_calls_come_back_slow() {
-    let slow = || policy(|p| p.slow_calls(SECOND, ratio(1, 2)).minimum_calls(4));
+    let slow = || {
+        policy(|p| {
+            p.slow_calls(SlowCalls::longer_than(SECOND).more_than(ratio(1, 2))).minimum_calls(4)
+        })
+    };
     let old = Watched::new(slow());
     for _ in 0..3 {
         let ticket = old.ticket();
@@ -255,7 +260,11 @@ fn slow_calls_come_back_slow() {
 
 #[test]
 fn a_longer_time_on_the_fallback_is_remembered_over_a_restart_until_healthy_time_shrinks_it() {
-    let growing = || policy(|p| p.growing(ratio(2, 1), 86_400 * SECOND, 600 * SECOND));
+    let growing = || {
+        policy(|p| {
+            p.backoff(Backoff::new(ratio(2, 1)).max(86_400 * SECOND).reset_after(600 * SECOND))
+        })
+    };
     let old = Watched::new(growing());
     for _ in 0..3 {
         old.trip();
@@ -303,7 +312,8 @@ mod written {
     #[test]
     fn what_was_written_is_read_again() {
         let old = Watched::new(policy(|p| {
-            p.growing(ratio(2, 1), 3_600 * SECOND, 60 * SECOND).consecutive_failures(100)
+            p.backoff(Backoff::new(ratio(2, 1)).max(3_600 * SECOND).reset_after(60 * SECOND))
+                .consecutive_failures(100)
         }));
         assert_eq!(written(&old), r#"{"version":1,"state":"primary"}"#);
         old.succeed(3);
@@ -331,7 +341,7 @@ mod written {
     fn the_last_calls_are_written_a_letter_each() {
         let old = Watched::new(policy(|p| {
             p.last_calls(5)
-                .slow_calls(SECOND, ratio(9, 10))
+                .slow_calls(SlowCalls::longer_than(SECOND).more_than(ratio(9, 10)))
                 .failure_rate(ratio(9, 10))
                 .minimum_calls(5)
         }));
@@ -370,7 +380,7 @@ mod written {
 
     #[test]
     fn a_bucket_of_slow_failures_comes_back_slow_and_failed() {
-        let slow = || policy(|p| p.slow_calls(SECOND, ratio(1, 2)).minimum_calls(4));
+        let slow = || policy(|p| p.slow_calls(SlowCalls::longer_than(SECOND)).minimum_calls(4));
         let old = Watched::new(slow());
         for _ in 0..3 {
             let ticket = old.ticket();

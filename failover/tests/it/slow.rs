@@ -1,5 +1,6 @@
 //! Slow calls.
 
+use failover::policy::SlowCalls;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use failover::event::{Cause, Condition};
 use failover::policy::PolicyBuilder;
 use failover::{Event, Outcome, Policy, Route};
 
-use crate::common::{SECOND, Watched, counts, ratio};
+use crate::common::{SECOND, Watched, counts};
 
 const LIMIT: Duration = Duration::from_millis(500);
 
 fn builder() -> PolicyBuilder {
-    Policy::builder().slow_calls(LIMIT, ratio(1, 2))
+    Policy::builder().slow_calls(SlowCalls::longer_than(LIMIT))
 }
 
 impl Watched {
@@ -41,7 +42,7 @@ fn more_than_the_share_of_slow_calls_trips_and_the_event_shows_them() {
 }
 
 #[test]
-fn a_call_that_takes_just_the_time_is_not_slow() {
+fn a_call_that_takes_exactly_the_time_is_not_slow() {
     let watched = Watched::new(builder().build().unwrap());
     (0..20).for_each(|_| watched.take(LIMIT, Outcome::Success));
     assert_eq!((watched.route(), watched.tally().slow), (Route::Primary, 0));
@@ -59,15 +60,20 @@ fn a_slow_success_is_a_success_for_the_failure_rate_and_a_slow_failure_counts_fo
 }
 
 #[test]
-fn slow_calls_have_a_minimum_of_their_own_if_asked_for() {
-    let watched = Watched::new(builder().slow_minimum_calls(3).build().unwrap());
+fn slow_calls_can_have_their_own_minimum() {
+    let watched = Watched::new(
+        Policy::builder()
+            .slow_calls(SlowCalls::longer_than(LIMIT).minimum_calls(3))
+            .build()
+            .unwrap(),
+    );
     (0..2).for_each(|_| watched.take(SECOND, Outcome::Success));
     assert_eq!(watched.route(), Route::Primary);
     watched.succeed(1);
     assert_eq!(watched.route(), Route::Fallback);
 }
 
-/// HARD-WON 3, for slow calls: the one that makes up the minimum is fast and fine.
+/// HARD-WON 3, for slow calls: the call that completes the minimum is fast and succeeds.
 #[test]
 fn a_fast_success_that_makes_up_the_minimum_is_evaluated_for_slow_calls() {
     let watched = Watched::new(builder().build().unwrap());
@@ -93,7 +99,7 @@ fn slow_calls_leave_the_window_of_the_last_calls_one_by_one() {
 }
 
 #[test]
-fn a_policy_that_does_not_ask_for_slow_calls_counts_none() {
+fn slow_calls_are_not_counted_by_default() {
     let watched = Watched::new(Policy::default());
     (0..9).for_each(|_| watched.take(3_600 * SECOND, Outcome::Success));
     assert_eq!(watched.tally().slow, 0);

@@ -1,5 +1,6 @@
 //! Another policy while calls go on: HARD-WON 34, with 10, 11, 12 and 13 as far as a swap goes.
 
+use failover::policy::{Backoff, SlowCalls};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -343,7 +344,7 @@ fn a_run_of_failures_goes_on_where_both_policies_count_it() {
 
 #[test]
 fn calls_stay_slow_by_the_time_that_they_were_measured_with() {
-    let slow = |after| policy(|p| p.slow_calls(after, ratio(1, 2)).slow_minimum_calls(1_000));
+    let slow = |after| policy(|p| p.slow_calls(SlowCalls::longer_than(after).minimum_calls(1_000)));
     let watched = Watched::new(slow(SECOND));
     let ticket = watched.ticket();
     watched.clock.advance(2 * SECOND);
@@ -423,7 +424,10 @@ fn calls_that_return_gradually_go_on_by_the_new_share_or_are_all_back() {
 fn a_longer_time_on_the_fallback_is_remembered_over_a_swap() {
     let growing = |after| {
         let two = ratio(2, 1);
-        policy(|p| p.revert_after(after).growing(two, 3_600 * SECOND, 3_600 * SECOND))
+        policy(|p| {
+            p.revert_after(after)
+                .backoff(Backoff::new(two).max(3_600 * SECOND).reset_after(3_600 * SECOND))
+        })
     };
     let watched = Watched::new(growing(100 * SECOND));
     watched.trip();

@@ -1,4 +1,4 @@
-//! Trip, revert, forced routes, and results that come late: HARD-WON 11, 14 and 15.
+//! Trip, revert, forced routes, and late results: HARD-WON 11, 14 and 15.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn watched() -> Watched {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_documentation() {
+fn the_defaults_match_the_documentation() {
     let policy = Policy::default();
     assert_eq!(policy.failure_rate().unwrap().to_string(), "1/2");
     assert_eq!(policy.minimum_calls(), 10);
@@ -54,7 +54,7 @@ fn a_policy_trips_again_after_each_revert() {
     }
 }
 
-/// HARD-WON 11: not even ten failures of before the trip do anything after the revert.
+/// HARD-WON 11: ten failures admitted before the trip do nothing after the revert.
 #[test]
 fn failures_admitted_before_a_transition_do_not_trip_after_it() {
     let watched = watched();
@@ -81,9 +81,9 @@ fn late_failures_do_not_extend_the_time_on_the_fallback() {
     assert_eq!(watched.snapshot().reverts_in, Some(100 * SECOND));
 }
 
-/// HARD-WON 14: there is nothing to record them with; `Admission::Fallback` has no ticket.
+/// HARD-WON 14: `Admission::Fallback` has no ticket to record.
 #[test]
-fn calls_to_the_fallback_are_no_outcomes_of_the_primary() {
+fn calls_to_the_fallback_are_not_outcomes_of_the_primary() {
     let watched = watched();
     watched.trip();
     for _ in 0..100 {
@@ -108,7 +108,7 @@ fn a_forced_fallback_outlives_the_revert_time_until_it_is_released() {
 
 /// HARD-WON 15.
 #[test]
-fn a_forced_primary_does_not_trip_and_its_calls_are_counted_to_be_seen() {
+fn a_forced_primary_does_not_trip_and_its_calls_are_counted_for_display() {
     let watched = watched();
     watched.handle().force(Route::Primary);
     watched.fail(1_000);
@@ -163,7 +163,7 @@ fn a_ticket_that_outlives_every_service_changes_nothing_for_the_next_monitor() {
     drop(old);
     assert_eq!(handle.snapshot().route, Route::Primary);
     drop(handle);
-    // Whether or not this one uses the other's memory again.
+    // Whether or not this monitor reuses the other's memory.
     let new = watched();
     let watch = new.monitor.clone();
     for ticket in late {

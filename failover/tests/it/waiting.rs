@@ -254,7 +254,7 @@ fn a_diverted_call_that_waits_is_woken_by_a_release_and_by_a_revert() {
     rig.watched.trip();
     assert!(!rig.is_ready());
     rig.wakes.take();
-    rig.watched.handle().revert(None);
+    rig.watched.handle().revert();
     assert_eq!(rig.wakes.take(), 1);
     rig.primary.set(READY);
     assert!(rig.is_ready());

@@ -1,5 +1,6 @@
 //! Policies out of bytes: every condition, and every way back.
 
+use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
@@ -36,10 +37,11 @@ fn conditions(bytes: &mut Unstructured<'_>, mut policy: PolicyBuilder) -> Result
         policy = policy.consecutive_failures(bytes.int_in_range(1..=8)?);
     }
     if bytes.arbitrary()? {
-        policy = policy.slow_calls(time(bytes, 1)?, ratio(bytes)?);
+        let mut slow = SlowCalls::longer_than(time(bytes, 1)?).more_than(ratio(bytes)?);
         if bytes.arbitrary()? {
-            policy = policy.slow_minimum_calls(bytes.int_in_range(1..=16)?);
+            slow = slow.minimum_calls(bytes.int_in_range(1..=16)?);
         }
+        policy = policy.slow_calls(slow);
     }
     if bytes.arbitrary()? {
         let limit = match bytes.arbitrary()? {
@@ -71,11 +73,11 @@ fn ways_back(bytes: &mut Unstructured<'_>, mut policy: PolicyBuilder) -> Result<
     if bytes.arbitrary()? {
         let (above, denominator) = (bytes.int_in_range(1..=4)?, bytes.int_in_range(1..=4)?);
         let factor = Ratio::new(above + denominator, denominator).expect("a denominator above 0");
-        policy = policy.growing(factor, Duration::from_secs(1), time(bytes, 1)?);
+        policy = policy.backoff(Backoff::new(factor).max(Duration::from_secs(1)).reset_after(time(bytes, 1)?));
     }
     if bytes.arbitrary()? {
         let (one, other) = (time(bytes, 1)?, time(bytes, 1)?);
-        policy = policy.hints(one.min(other), one.max(other));
+        policy = policy.retry_after(RetryAfter::between(one.min(other), one.max(other)));
     }
     Ok(policy)
 }

@@ -1,5 +1,6 @@
 //! The two providers and the failover between them.
 
+use failover::policy::{RetryAfter, SlowCalls};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -251,11 +252,11 @@ fn policy(config: &Config) -> Result<Policy, PolicyError> {
         policy = policy.ramp_up(FIRST_SHARE, over);
     }
     if let Some(after) = config.slow_call {
-        policy = policy.slow_calls(after, config.slow_rate);
+        policy = policy.slow_calls(SlowCalls::longer_than(after).more_than(config.slow_rate));
     }
     if config.follow_retry_after {
         let (shortest, longest) = HINTS;
-        policy = policy.hints(shortest, longest);
+        policy = policy.retry_after(RetryAfter::between(shortest, longest));
     }
     policy.build()
 }
@@ -313,7 +314,7 @@ fn field(error: &PolicyError) -> &'static str {
         PolicyError::RampUp { .. } => "ramp-up",
         PolicyError::SlowerThan(_) => "slow-call",
         PolicyError::SlowRate(_) => "slow-rate",
-        PolicyError::Hints { .. } => "follow-retry-after",
+        PolicyError::RetryAfter(_) => "follow-retry-after",
         PolicyError::StalledAfter(_) => "stalled-calls",
         PolicyError::StallLimit(_) => "stalled-limit",
         _ => "the failover settings",

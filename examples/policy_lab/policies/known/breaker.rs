@@ -1,4 +1,4 @@
-//! What all of them share: a state, the time of its end, and an epoch.
+//! The common part: a state, its deadline, and an epoch.
 
 use super::super::Pass;
 use crate::world::Millis;
@@ -10,7 +10,7 @@ pub(super) enum State {
     Fallback {
         until: Millis,
     },
-    /// So many probes may still begin.
+    /// `max_in_flight` more probes may begin.
     Probing {
         max_in_flight: u32,
     },
@@ -39,7 +39,7 @@ impl Breaker {
         matches!(self.state, State::Fallback { until } if now >= until)
     }
 
-    /// A pass where calls go to the primary, or a probe's while there is a place.
+    /// A pass if calls go to the primary, or if a probe's permit is free.
     pub(super) fn pass(&mut self) -> Option<Pass> {
         match &mut self.state {
             State::Primary => {}
@@ -59,7 +59,7 @@ impl Breaker {
     }
 }
 
-/// The two answers that are the same in all of them.
+/// The two methods that are the same for all.
 macro_rules! told_by_the_breaker {
     () => {
         fn diverts(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Libraries that count within one process, and the two plainest counters.
+//! Libraries that count within one process, and the two simplest counters.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use crate::world::{MINUTE, Millis, SECOND};
 
 /// `slidingWindowType` COUNT_BASED of 100, `minimumNumberOfCalls` 100, `failureRateThreshold` 50
 /// (reached is enough), `waitDurationInOpenState` 60 s, `permittedNumberOfCallsInHalfOpenState` 10.
-/// Its slow calls are those above 60 s, which the time-out of the lab excludes.
+/// Its slow calls are those above 60 s, which the lab's time-out excludes.
 #[derive(Default)]
 pub(super) struct Resilience4j {
     breaker: Breaker,
@@ -64,8 +64,9 @@ impl Policy for Resilience4j {
 }
 
 /// `FailureRatio` 0.1, `MinimumThroughput` 100, `SamplingDuration` 30 s, `BreakDuration` 5 s. One
-/// probe after the break; a failure is judged, a success is not. The documents say both that the
-/// ratio breaks the circuit and that it must be exceeded; reaching it is enough here.
+/// probe after the break; a failure is evaluated, a success is not. The documentation says both
+/// that reaching the ratio breaks the circuit and that it must be exceeded; reaching it is enough
+/// here.
 #[derive(Default)]
 pub(super) struct Polly {
     breaker: Breaker,
@@ -119,7 +120,7 @@ impl Policy for Polly {
     told_by_the_breaker!();
 }
 
-/// Five failures in a row, and the library's default way back.
+/// Five failures in a row, with the library's default recovery.
 #[derive(Default)]
 pub(super) struct FiveInARow {
     breaker: Breaker,
@@ -150,8 +151,8 @@ impl Policy for FiveInARow {
     told_by_the_breaker!();
 }
 
-/// What the brief's first reading asks for: the share of failures since the process started,
-/// without a window, without a minimum, and never emptied.
+/// The naive reading of the requirement: the share of failures since the process started, without a
+/// window, without a minimum, and never reset.
 #[derive(Default)]
 pub(super) struct SinceStart {
     breaker: Breaker,

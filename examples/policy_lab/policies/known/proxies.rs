@@ -1,4 +1,4 @@
-//! Proxies, which watch one endpoint at a time. The primary is one endpoint here.
+//! Proxies, which observe each endpoint separately. The primary is one endpoint here.
 
 use super::breaker::{Breaker, State, told_by_the_breaker};
 use crate::policies::{Pass, Policy};
@@ -16,7 +16,7 @@ pub(super) struct Linkerd {
 
 impl Default for Linkerd {
     fn default() -> Self {
-        // Every run draws the same jitter.
+        // Every run has the same jitter.
         let random = Random::new(7);
         Self { breaker: Breaker::default(), run: 0, doublings: 0, random }
     }
@@ -67,13 +67,14 @@ impl Policy for Linkerd {
     told_by_the_breaker!();
 }
 
-/// `consecutive_5xx` 5, where time-outs count as 504; `interval` 10 s, `base_ejection_time` 30 s,
-/// `max_ejection_time` 300 s. A host is ejected for the base time as often as it was ejected in a
-/// row, returns with the next sweep, and each sweep that finds it in place forgets one ejection.
+/// `consecutive_5xx` 5, with time-outs counted as 504; `interval` 10 s, `base_ejection_time` 30 s,
+/// `max_ejection_time` 300 s. A host is ejected for the base time multiplied by its consecutive
+/// ejections, and returns with the next sweep; each sweep that finds it in service forgets one
+/// ejection.
 ///
-/// A primary that is one host alone is never ejected where `max_ejection_percent` has its default
-/// and `always_eject_one_host` is off: here it is on, and panic mode, which would send calls to
-/// ejected hosts, is not.
+/// With the default of `max_ejection_percent` and `always_eject_one_host` off, a single host is
+/// never ejected. Here `always_eject_one_host` is on, and panic mode, which would send calls to
+/// ejected hosts, is off.
 #[derive(Default)]
 pub(super) struct Envoy {
     breaker: Breaker,
@@ -85,7 +86,7 @@ pub(super) struct Envoy {
 impl Envoy {
     const INTERVAL: Millis = 10 * SECOND;
 
-    /// Makes the sweeps that are due.
+    /// Runs the sweeps that are due.
     fn sweep(&mut self, now: Millis) {
         while self.swept + Self::INTERVAL <= now {
             self.swept += Self::INTERVAL;
@@ -164,7 +165,7 @@ mod tests {
         (0..5).for_each(|n| assert!(call(&mut policy, 40_000 + n, true)));
         assert!(!call(&mut policy, 109_999, false), "60 s the second time");
         assert!(call(&mut policy, 110_000, false));
-        // Two good sweeps later both are forgotten.
+        // Two sweeps without an ejection forget both.
         assert!(call(&mut policy, 130_000, false));
         (0..5).for_each(|n| assert!(call(&mut policy, 130_001 + n, true)));
         assert!(!call(&mut policy, 169_999, false) && call(&mut policy, 170_000, false));

@@ -1,5 +1,6 @@
 //! Each option by itself, on top of the default policy.
 
+use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
 
 use failover::prometheus::Metrics;
@@ -33,7 +34,7 @@ pub(super) fn last_calls() -> impl Tested {
 }
 
 fn slow(policy: PolicyBuilder) -> PolicyBuilder {
-    policy.slow_calls(SECOND, ratio(1, 2))
+    policy.slow_calls(SlowCalls::longer_than(SECOND).more_than(ratio(1, 2)))
 }
 
 fn stalled(policy: PolicyBuilder) -> PolicyBuilder {
@@ -46,9 +47,9 @@ fn dropped(policy: PolicyBuilder) -> PolicyBuilder {
 
 fn recovering(policy: PolicyBuilder) -> PolicyBuilder {
     policy
-        .growing(ratio(2, 1), HOUR, HOUR)
+        .backoff(Backoff::new(ratio(2, 1)).max(HOUR).reset_after(HOUR))
         .jitter(ratio(1, 10), 1)
-        .hints(SECOND, HOUR)
+        .retry_after(RetryAfter::between(SECOND, HOUR))
         .probing(Probing::new(3))
         .ramp_up(ratio(1, 10), MINUTE)
 }
@@ -68,7 +69,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             of(dropped(stalled(slow(policy()))))
         }),
         row("`dry_run`", way, || of(policy().dry_run())),
-        row("`growing`, `jitter`, `hints`, `probing`, `ramp_up`", way, || {
+        row("`backoff`, `jitter`, `retry_after`, `probing`, `ramp_up`", way, || {
             of(recovering(policy()))
         }),
         row("`classify` by a closure", way, || {
@@ -92,7 +93,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             let monitor = Monitor::with_clock(built(policy()), TokioClock::default());
             FailoverLayer::with_monitor(fallback(), monitor).layer(primary())
         }),
-        row("feature `metrics`: `metered`", way, || {
+        row("feature `prometheus`: `metered`", way, || {
             layer(fallback()).named("cost").metered(&Metrics::new()).layer(primary())
         }),
         row("the same, on the `CoarseClock`", way, || {
@@ -120,13 +121,13 @@ pub(super) fn where_calls_fail() -> Vec<Row> {
         row("`consecutive_failures`, far away", way, || of(never().consecutive_failures(u32::MAX))),
         row("`slow_calls`", way, || of(slow(never()))),
         row("`stalled_calls`", way, || of(stalled(never()))),
-        row("`hints`, none given", way, || of(never().hints(SECOND, HOUR))),
+        row("`retry_after`, none given", way, || of(never().retry_after(RetryAfter::between(SECOND, HOUR)))),
         row("`rescue` by the fallback", rescued, || {
             FailoverLayer::new(fallback(), built(never()))
                 .rescue(Rescue::cloning())
                 .layer(primary())
         }),
-        row("feature `metrics`: `metered`", way, || {
+        row("feature `prometheus`: `metered`", way, || {
             let layer = FailoverLayer::new(fallback(), built(never())).named("cost");
             layer.metered(&Metrics::new()).layer(primary())
         }),
@@ -149,7 +150,7 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
             layer(failing_fallback()).rescue(rescue).layer(rescuing_primary())
         }),
         // Ignored, so that no number of calls ends the probing.
-        row("`probing`: every call finds its place, and is ignored", returned, move || {
+        row("`probing`: every call gets a permit, and is ignored", returned, move || {
             let policy = built(forever().probing(Probing::new(1_000)));
             let layer = FailoverLayer::new(fallback(), policy);
             let ignored = |result: &Result<_, _>| match result {
@@ -158,7 +159,7 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
             };
             layer.classify(ignored).layer(primary())
         }),
-        row("`ramp_up`: half of the calls return", returned, move || {
+        row("`ramp_up`: half of the calls to the primary", returned, move || {
             of(forever().ramp_up(ratio(1, 2), 365 * DAY))
         }),
     ]

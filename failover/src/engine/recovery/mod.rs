@@ -1,6 +1,6 @@
-//! Coming back: how long the fallback keeps the calls, and how they return to the primary.
+//! Recovery: how long calls stay on the fallback, and how they return to the primary.
 //!
-//! What is remembered for that beside the phase. `recover` makes the transitions.
+//! The state for that in addition to the phase. `recover` makes the transitions.
 
 mod admitted;
 mod interval;
@@ -16,20 +16,20 @@ use ramp::Dealer;
 use rules::Board;
 
 pub(crate) use admitted::{Admitted, Place};
-pub(crate) use interval::{Growth, Hints, IntervalRules, Jitter, Remembered};
+pub(crate) use interval::{IntervalRules, Remembered};
 pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;
 pub(crate) use rules::RecoveryRules;
 
-/// What a monitor keeps for coming back.
+/// A monitor's state for its recovery.
 #[derive(Debug)]
 pub(crate) struct Recovery {
     board: Board,
     pub(crate) intervals: Intervals,
     pub(crate) dealer: Dealer,
-    /// Only where the policy probes.
+    /// Empty unless a policy probes.
     probes: OnceLock<Probes>,
-    /// Only where a policy that was swapped in has more permits than there was room for.
+    /// Empty unless a new policy has more permits than `probes`.
     more_probes: OnceLock<Probes>,
 }
 
@@ -46,14 +46,14 @@ impl Recovery {
         recovery
     }
 
-    /// Begins anew, for a policy with as many permits of probes as it was made for.
+    /// Resets the state, for a policy with as many permits as it was made for.
     pub(crate) fn renew(&self, policy: &Policy) {
         self.adopt(policy);
         self.intervals.forget();
         self.dealer.forget();
     }
 
-    /// Goes on by another policy, with all that is remembered.
+    /// Continues by another policy, with the state unchanged.
     pub(crate) fn adopt(&self, policy: &Policy) {
         let rules = RecoveryRules::new(policy);
         if let Some(ProbeRules { permits, .. }) = rules.probing
@@ -68,7 +68,7 @@ impl Recovery {
         self.board.read()
     }
 
-    /// The rules of probing, if the policy probes, and the permits of probes by those rules.
+    /// The rules of probing and its permits, if the policy probes.
     pub(crate) fn probing(&self) -> Option<(ProbeRules, &Probes)> {
         let rules = self.board.read_probing()?;
         let probes = self.probes.get().filter(|probes| probes.room() >= rules.permits as usize);
@@ -93,10 +93,11 @@ mod tests {
     use crate::policy::Probing;
 
     #[test]
-    fn its_memory_is_that_of_the_places_and_of_more_once_a_policy_asks_for_more() {
+    fn its_memory_is_that_of_its_permits_and_of_more_once_a_policy_asks_for_more() {
         let of = |permits| Policy::builder().probing(Probing::new(permits)).build().unwrap();
         let (recovery, none) = (Recovery::new(&of(4)), Recovery::new(&Policy::default()));
         assert_eq!((recovery.bytes(), none.bytes()), (4 * 8, 0));
+        // Permits for a larger policy are added once.
         recovery.adopt(&of(5));
         assert_eq!(recovery.bytes(), (4 + Probes::MOST as usize) * 8);
     }

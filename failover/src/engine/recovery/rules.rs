@@ -1,13 +1,13 @@
-//! The policy's numbers for coming back, as words that a state can be used again with.
+//! The policy's numbers for the recovery, as words, so that a state can be reused.
 
 use std::time::Duration;
 
-use super::{Growth, Hints, IntervalRules, Jitter, ProbeRules, Ramp};
+use super::{IntervalRules, ProbeRules, Ramp};
 use crate::engine::sync::{Ordering, Setting};
-use crate::policy::Policy;
+use crate::policy::{Backoff, Jitter, Policy, RetryAfter};
 use crate::ratio::Ratio;
 
-/// The numbers of one policy.
+/// The recovery numbers of one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecoveryRules {
     pub(crate) interval: IntervalRules,
@@ -20,9 +20,9 @@ impl RecoveryRules {
         Self {
             interval: IntervalRules {
                 time: policy.revert_after(),
-                growth: policy.growth(),
+                backoff: policy.backoff(),
                 jitter: policy.drawn(),
-                hints: policy.hinted(),
+                retry_after: policy.retry_after(),
             },
             probing: policy.probing().map(|probing| ProbeRules {
                 permits: probing.max_in_flight,
@@ -34,20 +34,21 @@ impl RecoveryRules {
         }
     }
 
-    /// An option that is off is 0 in its first word, which no option that is on can be.
+    /// An option that is off has 0 as its first word, which an option that is on never has.
     fn to_words(self) -> [u64; WORDS] {
         let Self { interval, probing, ramp } = self;
-        let growth = interval
-            .growth
-            .map_or([0; 3], |g| [ratio_word(g.factor), nanos(g.longest), nanos(g.forget_after)]);
+        let backoff = interval
+            .backoff
+            .map_or([0; 3], |g| [ratio_word(g.factor), nanos(g.max), nanos(g.reset_after)]);
         let jitter = interval.jitter.map_or([0; 2], |j| [ratio_word(j.up_to), j.seed]);
-        let hints = interval.hints.map_or([0; 2], |h| [nanos(h.shortest), nanos(h.longest)]);
+        let retry_after = interval.retry_after.map_or([0; 2], |h| [nanos(h.min), nanos(h.max)]);
         let probing = probing.map_or([0; 4], |p| {
             [p.permits.into(), p.successes.into(), p.failures.into(), nanos(p.lease)]
         });
         let ramp = ramp.map_or([0; 2], |r| [ratio_word(r.first), nanos(r.over)]);
         let mut words = [0; WORDS];
-        let all = [nanos(interval.time)].into_iter().chain(growth).chain(jitter).chain(hints);
+        let all =
+            [nanos(interval.time)].into_iter().chain(backoff).chain(jitter).chain(retry_after);
         for (word, value) in words.iter_mut().zip(all.chain(probing).chain(ramp)) {
             *word = value;
         }
@@ -61,14 +62,14 @@ impl RecoveryRules {
         Self {
             interval: IntervalRules {
                 time: time_of(time),
-                growth: on(g0).then(|| Growth {
+                backoff: on(g0).then(|| Backoff {
                     factor: word_ratio(g0),
-                    longest: time_of(g1),
-                    forget_after: time_of(g2),
+                    max: time_of(g1),
+                    reset_after: time_of(g2),
                 }),
                 jitter: on(j0).then(|| Jitter { up_to: word_ratio(j0), seed: j1 }),
-                hints: on(h0)
-                    .then(|| Hints { shortest: time_of(h0), longest: time_of(h1.max(h0)) }),
+                retry_after: on(h0)
+                    .then(|| RetryAfter { min: time_of(h0), max: time_of(h1.max(h0)) }),
             },
             probing: probing([p0, p1, p2, p3]),
             ramp: on(r0).then(|| Ramp { first: word_ratio(r0), over: time_of(r1) }),
@@ -90,17 +91,17 @@ const WORDS: usize = 14;
 /// Where the words of probing begin.
 const PROBING: usize = 8;
 
-/// Where the numbers stand for all threads. One that reads a mixture of two policies is of an epoch
-/// that has passed, and changes nothing.
+/// Shared by all threads. A thread that reads a mixture of two policies belongs to an epoch that is
+/// over, and changes nothing.
 #[derive(Debug, Default)]
 pub(super) struct Board([Setting; WORDS]);
 
 impl Board {
     pub(super) fn write(&self, rules: &RecoveryRules) {
-        for (permit, word) in self.0.iter().zip(rules.to_words()) {
-            // Ordering: Release pairs with the Acquire in `read`: whoever sees a new number also
-            // sees that the old epoch is over.
-            permit.store(word, Ordering::Release);
+        for (setting, word) in self.0.iter().zip(rules.to_words()) {
+            // Ordering: Release pairs with the Acquire in `read`. A thread that sees a new number
+            // also sees that the old epoch is over.
+            setting.store(word, Ordering::Release);
         }
     }
 
@@ -114,7 +115,7 @@ impl Board {
     }
 }
 
-/// Numerator above, denominator below: never 0.
+/// Numerator in the upper half, denominator in the lower: never 0.
 fn ratio_word(ratio: Ratio) -> u64 {
     u64::from(ratio.numerator()) << 32 | u64::from(ratio.denominator())
 }
@@ -135,12 +136,16 @@ mod tests {
     use crate::policy::Probing;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_rules_are_read_back() {
         let plain = Policy::default();
         let all = Policy::builder()
-            .growing(Ratio::new(3, 2).unwrap(), Duration::from_secs(3_600), Duration::from_secs(60))
+            .backoff(
+                Backoff::new(Ratio::new(3, 2).unwrap())
+                    .max(Duration::from_secs(3_600))
+                    .reset_after(Duration::from_secs(60)),
+            )
             .jitter(Ratio::HALF, 0)
-            .hints(Duration::from_secs(1), Duration::from_secs(60))
+            .retry_after(RetryAfter::between(Duration::from_secs(1), Duration::from_secs(60)))
             .probing(Probing::new(3).successes(4).failures(2).lease(Duration::from_secs(7)))
             .ramp_up(Ratio::new(0, 1).unwrap(), Duration::from_secs(30))
             .build()

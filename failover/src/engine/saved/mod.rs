@@ -1,4 +1,4 @@
-//! A state that outlives its process.
+//! A saved state, which outlives its process.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,12 @@ use crate::engine::window::{Kept, Sample};
 use crate::state::State;
 use crate::tally::Tally;
 
-/// What [`FailoverHandle::save`](crate::monitor::handle::FailoverHandle::save) took, and
-/// [`restore`](crate::monitor::handle::FailoverHandle::restore) goes on from. All its times are ages and remaining
-/// times, so that it means the same on every clock.
+/// A state saved by [`FailoverHandle::save`](crate::monitor::handle::FailoverHandle::save), for
+/// [`restore`](crate::monitor::handle::FailoverHandle::restore). Its times are ages and remaining
+/// times, so it has the same meaning on every clock.
 ///
-/// With the feature `serde` it can be written down and read again. It carries a version: a text of
-/// another one is refused, and so is one with an unknown field or one that makes no sense, with an
-/// error that names the field.
+/// Serializable with the feature `serde`. It carries a version: another version is rejected, and so
+/// are unknown fields and invalid values, with an error that names the field.
 #[cfg_attr(
     feature = "serde",
     doc = "
@@ -40,10 +39,10 @@ assert!(error.to_string().starts_with(\"a saved failover of version 2\"));
 #[cfg_attr(feature = "serde", serde(into = "wire::Text", try_from = "wire::Text"))]
 pub struct Saved {
     pub(crate) phase: SavedPhase,
-    /// Whether the fallback was only rehearsed.
+    /// Whether the policy was a dry run.
     pub(crate) dry_run: bool,
     pub(crate) window: SavedWindow,
-    /// How many calls in a row had failed.
+    /// The streak of consecutive failures.
     pub(crate) run: u64,
     pub(crate) remembered: Remembered,
 }
@@ -58,7 +57,7 @@ pub(crate) enum SavedPhase {
     ForcedFallback,
 }
 
-/// What a window held.
+/// The contents of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SavedWindow {
     /// The counts of each bucket and how long ago it began, the oldest first.
@@ -83,7 +82,7 @@ impl SavedPhase {
 impl SavedWindow {
     pub(crate) const EMPTY: Self = Self::Buckets(Vec::new());
 
-    /// What was kept of a window at `at`.
+    /// The counts kept from a window at `at`.
     pub(crate) fn new(kept: Kept, at: u64) -> Self {
         match kept {
             Kept::Buckets(buckets) => {
@@ -95,7 +94,7 @@ impl SavedWindow {
         }
     }
 
-    /// The same at `at`, so long afterwards.
+    /// The counts at `at`, `elapsed` after they were saved.
     pub(crate) fn kept(&self, elapsed: Duration, at: u64) -> Kept {
         match self {
             Self::Buckets(buckets) => {
@@ -113,8 +112,8 @@ impl SavedWindow {
 }
 
 impl Saved {
-    /// How calls were routed; in a [dry run](crate::policy::PolicyBuilder::dry_run), how they would have
-    /// been. A time that had run out without a call to see it is a time of zero.
+    /// How calls were routed; in a [dry run](crate::policy::PolicyBuilder::dry_run), how they would
+    /// have been. A deadline that passed before the save is a remaining time of zero.
     #[must_use]
     pub fn state(&self) -> State {
         match self.phase {
@@ -127,7 +126,7 @@ impl Saved {
         }
     }
 
-    /// How long it was until the revert; `None` where no timer ran.
+    /// How long it was until the revert; `None` if no timer ran.
     #[must_use]
     pub fn reverts_in(&self) -> Option<Duration> {
         match self.phase {

@@ -24,8 +24,8 @@
 //! less those in the younger buckets, of which it reads all first, and the ends up to it are all
 //! ends less the younger ones', of which it reads all last. The writers write the other way round.
 
-use super::shard::Stamp;
 use super::shards::Shards;
+use super::span::Stamp;
 use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
 

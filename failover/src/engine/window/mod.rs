@@ -41,12 +41,14 @@ mod ring;
 mod shard;
 mod shards;
 mod slots;
+mod span;
 mod time;
 
 pub(crate) use count::CountWindow;
 pub(crate) use flight::{Flights, Stalled};
 pub(crate) use slots::Windows;
-pub(crate) use time::{Span, TimeWindow};
+pub(crate) use span::Span;
+pub(crate) use time::TimeWindow;
 
 use crate::tally::Tally;
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@ use crate::tally::Tally;
 use std::iter;
 use std::sync::OnceLock;
 
-use super::shard::Stamp;
+use super::span::Stamp;
 use crate::engine::sync::{AtomicU64, Ordering};
 
-/// Numbers of calls. Written by the shard's owner alone.
+/// Counts of calls. Written only by the shard's owner.
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) successes: AtomicU64,
@@ -15,7 +15,7 @@ pub(super) struct Counts {
     pub(super) slow: AtomicU64,
 }
 
-/// Which of the numbers is meant.
+/// Selects one of the counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Which {
     Successes,
@@ -38,7 +38,7 @@ impl Counts {
         Self { successes: zero(), failures: zero(), slow: zero() }
     }
 
-    /// For the owner: what it has written.
+    /// The owner's own counts.
     pub(super) fn own(&self) -> Tally {
         let own = |number: &AtomicU64| number.load(Ordering::Relaxed);
         Tally {
@@ -48,7 +48,7 @@ impl Counts {
         }
     }
 
-    /// For the owner: other numbers. What publishes them is the caller's.
+    /// Replaces the owner's counts. The caller publishes them.
     pub(super) fn set(&self, tally: &Tally) {
         self.successes.store(tally.successes, Ordering::Relaxed);
         self.failures.store(tally.failures, Ordering::Relaxed);
@@ -63,17 +63,16 @@ pub(super) struct Bucket {
     pub(super) counts: Counts,
 }
 
-/// Two buckets fill a cache line, and no line has two owners.
+/// Two buckets fill a cache line, so no line has two writers.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Pair([Bucket; 2]);
 
-/// Room for buckets. It grows where a policy is swapped for one that cuts the window otherwise,
-/// and never shrinks.
+/// The buckets of one shard. Grows if a new policy has more buckets, and never shrinks.
 #[derive(Debug)]
 pub(super) struct Ring {
     pairs: Box<[Pair]>,
-    /// What was added since.
+    /// Buckets added since.
     more: OnceLock<Box<Ring>>,
 }
 
@@ -89,7 +88,7 @@ impl Ring {
         self.first(slot).or_else(|| self.beyond(slot))
     }
 
-    /// A bucket of those that were there from the start.
+    /// One of the initial buckets.
     #[inline]
     pub(super) fn first(&self, slot: u64) -> Option<&Bucket> {
         let slot = usize::try_from(slot).ok()?;
@@ -117,19 +116,19 @@ impl Ring {
         iter::successors(Some(self), |part| part.more.get().map(Box::as_ref))
     }
 
-    /// Makes room for that many buckets in all.
+    /// Grows to at least `buckets` buckets in total.
     pub(super) fn grow(&self, buckets: usize) {
         let mut room = 0;
         for part in self.parts() {
             room += 2 * part.pairs.len();
             if room < buckets {
-                // Whoever comes first adds it; the loop then meets what was added.
+                // The first thread adds it; the loop then continues with the added part.
                 part.more.get_or_init(|| Box::new(Self::new(buckets - room)));
             }
         }
     }
 
-    /// The memory behind it, in bytes, itself not included.
+    /// The allocated memory in bytes, without `self`.
     pub(super) fn bytes(&self) -> usize {
         let parts = self.parts().map(|part| size_of_val(&*part.pairs)).sum::<usize>();
         parts + (self.parts().count() - 1) * size_of::<Self>()
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_by_what_is_missing_and_keeps_its_places() {
+    fn it_grows_by_the_missing_buckets_and_moves_none() {
         let ring = Ring::new(3);
         let first = std::ptr::from_ref(ring.get(3).unwrap());
         assert!(ring.get(4).is_none());

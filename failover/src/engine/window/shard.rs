@@ -3,69 +3,11 @@
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 
+use super::Sample;
 use super::ring::{Bucket, Counts, Ring, Which};
-use super::{Sample, Span};
+use super::span::{Span, Stamp, Ticks};
 use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
-
-/// Which stretch of time a bucket is for: an epoch and a tick, in one word.
-///
-/// Ticks number the buckets since the window's origin. 44 bits of ticks of at least 1 ms last 557
-/// years. The epoch's 20 bits come round after a million transitions: a thread that has counted
-/// nothing since then shows its counts of the epoch of that name again, if their ticks are still in
-/// the window. So it takes a million transitions within the length of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp(pub(super) u64);
-
-impl Stamp {
-    const TICK_BITS: u32 = 64 - Epoch::BITS;
-    const TICKS: u64 = (1 << Self::TICK_BITS) - 1;
-    /// No stretch of time at all: the last tick of the last epoch is never reached.
-    pub(super) const NONE: Self = Self(u64::MAX);
-
-    pub(super) fn new(epoch: Epoch, tick: u64) -> Self {
-        Self((u64::from(epoch.number()) << Self::TICK_BITS) | (tick & Self::TICKS))
-    }
-
-    /// Whether it is of that epoch, if it is one at all.
-    #[inline]
-    fn is_of(self, epoch: Epoch) -> bool {
-        self.0 >> Self::TICK_BITS == u64::from(epoch.number())
-    }
-
-    /// The tick, if the stamp is of that epoch.
-    pub(super) fn tick_in(self, epoch: Epoch) -> Option<u64> {
-        (self.is_of(epoch) && self != Self::NONE).then_some(self.0 & Self::TICKS)
-    }
-}
-
-/// The ticks of a window.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ticks {
-    oldest: u64,
-    newest: u64,
-    /// How many slots a ring has.
-    buckets: u64,
-    /// Where in a ring the newest is.
-    slot: u64,
-}
-
-impl Ticks {
-    /// Of the window that ends with the tick `newest`.
-    pub(super) fn new(newest: u64, span: &Span) -> Self {
-        let buckets = u64::from(span.buckets());
-        let oldest = newest.saturating_sub(buckets - 1);
-        Self { oldest, newest, buckets, slot: newest % buckets }
-    }
-
-    pub(super) fn oldest(&self) -> u64 {
-        self.oldest
-    }
-
-    fn slot_of(&self, tick: u64) -> u64 {
-        if tick == self.newest { self.slot } else { tick % self.buckets }
-    }
-}
 
 /// One thread's part of a window: a ring of buckets. One thread at a time may call
 /// [`count`](Self::count), any thread may read.
@@ -207,7 +149,7 @@ impl Shard {
         // Where the clock went back, the bucket that is open stays open.
         let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
         let stamp = Stamp::new(epoch, tick);
-        let slot = tick % u64::from(span.buckets());
+        let slot = tick % u64::from(span.buckets);
         // The version first: a reader that meets anything of what follows sees it too, by the
         // fence below, and reads again.
         self.opened.store(self.opened.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -215,7 +157,7 @@ impl Shard {
         self.end.store(span.end(tick), Ordering::Relaxed);
         self.slot.store(slot, Ordering::Relaxed);
         // Where the window was cut anew there may be more of them.
-        self.ring.grow(span.buckets() as usize);
+        self.ring.grow(span.buckets as usize);
         let Some(bucket) = self.ring.get(slot) else { return };
         let was = bucket.stamp.load(Ordering::Relaxed);
         bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
@@ -237,7 +179,7 @@ impl Shard {
 
     /// What the buckets of the window before that one hold.
     fn sum_before(&self, epoch: Epoch, tick: u64, span: &Span) -> Tally {
-        let oldest = tick.saturating_sub(u64::from(span.buckets()) - 1);
+        let oldest = tick.saturating_sub(u64::from(span.buckets) - 1);
         let mut tally = Tally::default();
         for Bucket { counts, .. } in self.within(epoch, oldest, tick) {
             tally.add(&counts.own());

@@ -4,64 +4,12 @@ use crate::tally::Tally;
 use std::collections::BTreeMap;
 
 use super::ring::Which;
-use super::shard::{Shard, Ticks};
+use super::shard::Shard;
 use super::shards::Shards;
+use super::span::{Span, Ticks};
 use super::{Reading, Sample};
 use crate::engine::phase::Epoch;
 use crate::engine::sync::{Ordering, Setting, fence};
-use crate::policy::Policy;
-
-/// How a window is cut into buckets: its length in nanoseconds and their number.
-///
-/// Bucket `k` is the stretch of time `t` with `floor(t × buckets / length) = k - buckets`: exact for
-/// any pair of the two, since nothing is rounded but `t` itself. So the first that a new monitor
-/// counts in has the number of buckets as its own: counts that were saved elsewhere, before the
-/// monitor's time began, have slots before it, as far back as a window reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    nanos: u64,
-    buckets: u32,
-}
-
-impl Span {
-    pub(crate) fn new(policy: &Policy) -> Self {
-        // A policy's window is at most 366 days, which is far below 2^64 ns.
-        let nanos = u64::try_from(policy.window().as_nanos()).unwrap_or(u64::MAX);
-        Self { nanos, buckets: policy.buckets() }
-    }
-
-    pub(super) fn buckets(&self) -> u32 {
-        self.buckets
-    }
-
-    /// The number of the bucket that a moment falls into.
-    pub(crate) fn tick(&self, at: u64) -> u64 {
-        let tick = u128::from(at) * u128::from(self.buckets) / u128::from(self.nanos);
-        // A bucket is at least a nanosecond wide, so there are no more ticks than nanoseconds.
-        u64::try_from(tick).unwrap_or(u64::MAX).saturating_add(u64::from(self.buckets))
-    }
-
-    /// The same for a moment that may lie before the monitor's time; none if no window reaches back
-    /// so far.
-    fn tick_of(&self, moment: i128) -> Option<u64> {
-        let moment = moment.clamp(-i128::from(u64::MAX), i128::from(u64::MAX));
-        let tick = (moment * i128::from(self.buckets)).div_euclid(i128::from(self.nanos));
-        u64::try_from(tick + i128::from(self.buckets)).ok()
-    }
-
-    /// The first moment of a bucket.
-    fn start(&self, tick: u64) -> i128 {
-        let ticks = i128::from(tick) - i128::from(self.buckets);
-        // Rounded up.
-        -(-ticks * i128::from(self.nanos)).div_euclid(i128::from(self.buckets))
-    }
-
-    /// The first moment after a bucket.
-    pub(super) fn end(&self, tick: u64) -> u64 {
-        let end = self.start(tick.saturating_add(1));
-        u64::try_from(end.max(0)).unwrap_or(u64::MAX)
-    }
-}
 
 /// A window over the calls of the last so many seconds, sliding by a bucket at a time.
 ///
@@ -165,10 +113,10 @@ impl TimeWindow {
             // Ordering: SeqCst. Of two threads that open buckets at the same time at least one sees
             // the other's: it takes that one, or closes it.
             fence(Ordering::SeqCst);
-            let oldest = Ticks::new(tick, &span).oldest();
+            let oldest = Ticks::new(tick, &span).oldest;
             let others = self.shards.iter().filter_map(|other| other.leave_behind(epoch, oldest));
             newest = others.fold(0, u64::max);
-            if Ticks::new(newest, &span).oldest() <= tick {
+            if Ticks::new(newest, &span).oldest <= tick {
                 return;
             }
         }
@@ -302,6 +250,7 @@ fn add_up<'a>(
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
 
     const EPOCH: Epoch = Epoch::from_number(5);
     const SUCCESS: Sample = Sample { failed: false, slow: false };

@@ -108,11 +108,15 @@ pub struct RescueLayer<F, S, C = ErrorsAsFailures, Clk = CoarseClock> {
     rescue: Rescue<S>,
 }
 
-impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
-    pub(crate) fn new(layer: FailoverLayer<F, C, Clk>, rescue: Rescue<S>) -> Self {
-        Self { layer, rescue }
+impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
+    /// Rescues single calls as well: see [`Rescue`].
+    #[must_use]
+    pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, Clk> {
+        RescueLayer { layer: self, rescue }
     }
+}
 
+impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
     #[cfg(feature = "prometheus")]
     pub(crate) fn into_parts(self) -> (FailoverLayer<F, C, Clk>, Rescue<S>) {
         (self.layer, self.rescue)

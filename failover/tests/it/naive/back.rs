@@ -1,5 +1,6 @@
 //! The way back to the primary, said as simply as can be.
 
+use failover::policy::Backoff;
 use std::time::Duration;
 
 use failover::Outcome;
@@ -70,7 +71,7 @@ impl Naive {
             true => now.saturating_sub(self.back.back_at) + elapsed / MILLI,
             false => 0,
         };
-        let step = self.policy.growing().map_or(u128::MAX, |(_, _, after)| after.as_millis());
+        let step = self.policy.backoff().map_or(u128::MAX, |b| b.reset_after.as_millis());
         self.back.steps = self.back.steps.saturating_sub(healthy / step);
         self.back.back_at = now.saturating_sub(healthy % step);
         self.back.hint = None;
@@ -172,7 +173,7 @@ impl Naive {
 
     pub(super) fn hint(&mut self, outcome: Outcome) {
         if let Outcome::RetryAfter(retry_after) = outcome
-            && self.policy.hints().is_some()
+            && self.policy.retry_after().is_some()
         {
             let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);
             let epoch = self.epoch;
@@ -184,24 +185,22 @@ impl Naive {
     /// The time of the trip that is made now, which is then remembered.
     pub(super) fn next_interval(&mut self, was_back: bool) -> Duration {
         let mut time = self.policy.revert_after();
-        if let Some((factor, longest, forget_after)) = self.policy.growing() {
+        if let Some(Backoff { factor, max, reset_after, .. }) = self.policy.backoff() {
             let healthy = (self.now / MILLI).saturating_sub(self.back.back_at);
-            let forgotten = if was_back { healthy / forget_after.as_millis() } else { 0 };
+            let forgotten = if was_back { healthy / reset_after.as_millis() } else { 0 };
             let steps = self.back.steps.saturating_sub(forgotten);
             for _ in 0..steps {
                 let grown = time.as_nanos() * u128::from(factor.numerator())
                     / u128::from(factor.denominator());
-                time = Duration::from_nanos(u64::try_from(grown).unwrap()).min(longest);
+                time = Duration::from_nanos(u64::try_from(grown).unwrap()).min(max);
             }
             self.back.tripped = true;
             self.back.steps = (steps + 1).min(255);
         }
-        match self.back.hint.zip(self.policy.hints()) {
-            Some(((epoch, until), (shortest, longest)))
-                if epoch == self.epoch && until * MILLI > self.now =>
-            {
+        match self.back.hint.zip(self.policy.retry_after()) {
+            Some(((epoch, until), bounds)) if epoch == self.epoch && until * MILLI > self.now => {
                 let left = u64::try_from(until * MILLI - self.now).unwrap();
-                Duration::from_nanos(left).clamp(shortest, longest)
+                Duration::from_nanos(left).clamp(bounds.min, bounds.max)
             }
             _ => time,
         }

@@ -382,7 +382,7 @@ impl Naive {
         }
         self.hint(outcome);
         let failed = outcome.is_failure();
-        let slow = self.policy.slow_calls().is_some_and(|(time, _)| took > time.as_nanos());
+        let slow = self.policy.slow_calls().is_some_and(|slow| took > slow.longer_than.as_nanos());
         self.ended.push(Ended { tick: self.tick(), failed, slow });
         if let Some(condition) = self.condition(failed) {
             self.trip(condition);
@@ -406,8 +406,9 @@ impl Naive {
         if failed && self.policy.consecutive_failures().is_some_and(|k| run >= u64::from(k)) {
             return Some(Condition::ConsecutiveFailures { failures: run });
         }
-        let (_, rate) = self.policy.slow_calls()?;
-        let slow = exceeds(rate, tally.slow, calls) && calls >= self.policy.slow_minimum_calls();
+        let slow = self.policy.slow_calls()?;
+        let minimum = slow.minimum_calls.unwrap_or(self.policy.minimum_calls());
+        let slow = exceeds(slow.more_than, tally.slow, calls) && calls >= minimum;
         slow.then_some(Condition::SlowCalls)
     }
 
