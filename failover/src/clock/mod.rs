@@ -50,7 +50,7 @@ impl Moment {
 ///
 /// # Waking calls that wait
 /// A call that waits in `poll_ready` for a busy service is woken by that service, and by each change
-/// of the route. But a change that is due with the time (the revert, the end of a gradual return or
+/// of the route. But a change that is due with the time (the revert, the end of a ramp or
 /// of a probe's lease, a trip by stalled calls) is made by the call that looks at the clock. Calls
 /// that wait look when they are woken; if all calls wait and no new one comes, a clock that can
 /// [sleep](Self::sleep_until) wakes them in time. With a clock that can't, they wait until their

@@ -1,4 +1,4 @@
-//! Gradual return, growing and drawn times on the fallback, and hints.
+//! Ramp-up, growing and drawn times on the fallback, and hints.
 
 use failover::policy::{Backoff, RetryAfter};
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn calls_that_return_are_counted_and_the_window_begins_anew_when_all_have() {
 }
 
 #[test]
-fn probing_comes_before_a_gradual_return() {
+fn probing_comes_before_a_ramp() {
     let watched =
         watched(|p| p.probing(Probing::new(1).successes(1)).ramp_up(ratio(0, 1), 60 * SECOND));
     watched.trip();
@@ -242,7 +242,7 @@ fn a_probes_hint_sets_the_next_time_on_the_fallback() {
 }
 
 #[test]
-fn a_gradual_return_is_told_at_its_beginning_and_at_its_end() {
+fn a_ramp_is_told_at_its_beginning_and_at_its_end() {
     let watched = watched(|p| p.ramp_up(ratio(1, 2), 30 * SECOND));
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&told);

@@ -196,7 +196,7 @@ fn probing_begins_anew_after_a_restart_and_what_the_probes_said_is_forgotten() {
 }
 
 #[test]
-fn a_gradual_return_goes_on_with_the_share_of_then() {
+fn a_ramp_goes_on_with_the_share_of_then() {
     let gradual = || policy(|p| p.ramp_up(ratio(0, 1), 100 * SECOND));
     let old = Watched::new(gradual());
     old.trip();

@@ -29,7 +29,7 @@ use crate::valuer::Quotes;
 const PROBE_GRACE: Duration = Duration::from_secs(1);
 /// How many probes must succeed before the other calls return.
 const SUCCESSES: u32 = 3;
-/// The share of calls that a gradual return begins with.
+/// The share of calls that a ramp begins with.
 const FIRST_SHARE: Ratio = match Ratio::new(1, 10) {
     Ok(tenth) => tenth,
     Err(_) => panic!("ten is not zero"),
@@ -73,7 +73,7 @@ pub enum ProvidersError {
 pub struct RouteStatus {
     /// Who is asked first; SuperCar while calls return to it gradually.
     pub provider: Provider,
-    /// How calls are routed, where that is finer: probing and a gradual return are states as well.
+    /// How calls are routed, where that is finer: probing and a ramp are states as well.
     pub state: State,
     /// Calls to SuperCar in the window.
     pub calls: u64,

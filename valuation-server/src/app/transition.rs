@@ -89,7 +89,7 @@ fn held(condition: Condition, tally: Tally) -> String {
 fn over_now(before: State) -> &'static str {
     match before {
         State::Probing => "its probes succeeded",
-        State::Ramping => "the gradual return is over",
+        State::Ramping => "the ramp is over",
         _ => "the time on the fallback is over",
     }
 }

@@ -1,4 +1,4 @@
-//! What is off unless a setting asks for it: probing, a gradual return, slow calls, `Retry-After`.
+//! What is off unless a setting asks for it: probing, a ramp, slow calls, `Retry-After`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,7 +83,7 @@ async fn a_probe_that_fails_is_rescued_and_the_fallback_keeps_the_calls() {
 }
 
 #[tokio::test]
-async fn a_gradual_return_spreads_a_growing_share_until_all_calls_are_back() {
+async fn a_ramp_spreads_a_growing_share_until_all_calls_are_back() {
     let app = after_an_outage(&[(Setting::RampUp, "100s")]).await;
     let heard = listen(&app.providers);
     app.supercar.set_fault(Fault::NONE);
@@ -105,7 +105,7 @@ async fn a_gradual_return_spreads_a_growing_share_until_all_calls_are_back() {
     let status = app.providers.status();
     assert_eq!((status.state, status.calls, status.reverts_in), (State::Primary, 20, None));
     let returning = "the time on the fallback is over; all calls in 1m 40s; counts start from zero";
-    let back = "the gradual return is over; counts start from zero";
+    let back = "the ramp is over; counts start from zero";
     let expected = [(State::Ramping, returning.to_owned()), (State::Primary, back.to_owned())];
     assert_eq!(told(&heard), expected);
 }

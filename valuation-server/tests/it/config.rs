@@ -186,7 +186,7 @@ fn numbers_and_booleans_in_the_file_need_no_quotes_and_stay_exact() {
 
 #[test]
 fn a_flag_switches_off_what_the_file_asks_for() {
-    let file = "probes = 3\ngradual-return = '1m'\nslow-call = '1s'\nfollow-retry-after = true\n";
+    let file = "probes = 3\nramp-up = '1m'\nslow-call = '1s'\nfollow-retry-after = true\n";
     let off = ["--probes", "0", "--ramp-up", "off", "--slow-call", "off"];
     let flags = [&URLS[..], &off, &["--follow-retry-after", "off"]].concat();
     let config = serve_with_file(file, &flags).unwrap();

@@ -1,4 +1,4 @@
-//! Probing and gradual return.
+//! Probing and ramp.
 
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};

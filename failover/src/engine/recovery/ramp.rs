@@ -1,4 +1,4 @@
-//! Gradual return: a growing share of the calls goes to the primary, spread evenly and without a
+//! Ramp-up: a growing share of the calls goes to the primary, spread evenly and without a
 //! period.
 
 use std::time::Duration;
