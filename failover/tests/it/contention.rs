@@ -1,5 +1,5 @@
 //! Many threads on one monitor: HARD-WON 10, 12 and 13 with real threads. Loom checks the same with
-//! every interleaving of a few calls (`src/interleavings.rs`).
+//! every interleaving of a few calls (`src/engine/loom`).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};

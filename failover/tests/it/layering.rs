@@ -20,6 +20,9 @@ const ROOMS: &[&[&str]] = &[
     &["http", "manual", "prometheus", "trace"],
 ];
 
+/// The last room of the algorithm.
+const ENGINE: usize = 3;
+
 /// A module's path below the crate's root, or an item's.
 type Name = Vec<String>;
 
@@ -220,6 +223,38 @@ fn rooms_import_only_from_those_above_them() {
         for to in to {
             let (own, other) = (room(&from), room(&to));
             assert!(other <= own, "{} imports from {}", from.join("::"), to.join("::"));
+        }
+    }
+}
+
+#[test]
+fn the_algorithm_knows_no_tower_no_future_no_runtime_and_no_io() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for path in modules().into_keys().filter(|path| !path.is_empty() && room(path) <= ENGINE) {
+        let file = path.join("/");
+        let files = [format!("{file}.rs"), format!("{file}/mod.rs")];
+        let text = files.iter().find_map(|file| fs::read_to_string(root.join(file)).ok()).unwrap();
+        // The clock of feature `tokio` is the one door to that runtime's time.
+        let is_clock = path[0] == "clock";
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let foreign = ["tower_service", "tower_layer", "tokio::", "std::net", "std::io"];
+            let foreign = foreign.into_iter().chain(["std::future", "pin_project"]);
+            let named = foreign.filter(|_| !is_clock).find(|name| line.contains(name));
+            assert_eq!(named, None, "{file}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_windows_know_nothing_of_transitions_events_and_clocks() {
+    let known = ["engine::window", "engine::phase", "engine::sync", "policy", "ratio", "tally"];
+    let windows = arrows(&modules())
+        .into_iter()
+        .filter(|(path, _)| path.starts_with(&["engine".to_owned(), "window".to_owned()]));
+    for (from, to) in windows {
+        for to in to.iter().map(|to| to.join("::")) {
+            let is_known = known.iter().any(|name| to.starts_with(name));
+            assert!(is_known, "{} imports from {to}", from.join("::"));
         }
     }
 }
