@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_stop_lasts_longer_than_a_commit_that_waits_for_another_programs_lock() {
         let store = StoreConfig::new("v.sqlite");
-        assert!(store.lock_wait >= Duration::from_secs(5), "as the README promises");
+        assert!(store.lock_wait >= Duration::from_secs(5), "as docs/database.md promises");
         assert!(GRACE > store.lock_wait + Duration::from_secs(1));
         assert!(CLOSING > store.lock_wait + store.last_tries);
     }

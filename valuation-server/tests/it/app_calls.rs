@@ -8,7 +8,7 @@ use crate::app_harness::{TestApp, broken};
 const SUPERCAR: &str = "SuperCar Valuations";
 const PREMIUM: &str = "Premium Car Valuations";
 
-/// The query in the README: by provider, its calls and its failures.
+/// The query in docs/database.md: by provider, its calls and its failures.
 const FAILURES: &str = "SELECT providerName, substr(requestedAt, 1, 7) AS month,
   count(*) AS calls, sum(outcome = 'failure') AS failures
 FROM ProviderLogs WHERE outcome <> 'ignored' GROUP BY providerName, month";
@@ -70,7 +70,7 @@ async fn the_rows_of_first_attempts_at_supercar_are_what_the_failover_counted() 
 
 #[tokio::test]
 async fn the_readmes_query_gives_each_providers_failures() {
-    assert!(include_str!("../../../README.md").contains(FAILURES));
+    assert!(include_str!("../../docs/database.md").contains(FAILURES));
     let app = TestApp::start().await;
     app.supercar.set_fault(Fault::always(Mode::Status(404)));
     app.put_many("A", 4).await;

@@ -3,7 +3,7 @@
 use crate::app_harness::TestApp;
 use crate::store_support::{count, in_time};
 
-/// The statement that the README tells operators to repeat.
+/// The statement that docs/database.md tells operators to repeat.
 const RETENTION: &str = "DELETE FROM ProviderLogs WHERE id IN (
   SELECT id FROM ProviderLogs
   WHERE providerName IN ('SuperCar Valuations', 'Premium Car Valuations')
@@ -11,7 +11,7 @@ const RETENTION: &str = "DELETE FROM ProviderLogs WHERE id IN (
 
 #[tokio::test]
 async fn rows_that_are_deleted_by_the_thousand_keep_no_valuation_from_being_stored() {
-    assert!(include_str!("../../../README.md").contains(RETENTION));
+    assert!(include_str!("../../docs/database.md").contains(RETENTION));
     let app = TestApp::start().await;
     let neighbour =
         rusqlite::Connection::open(app.folder.path().join("valuations.sqlite")).unwrap();
