@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{Event, Monitor, Outcome, Policy, Route};
 use failover::clock::{ManualClock, Moment};
 use failover::event::Cause;
 use failover::monitor::Ticket;
+use failover::{Event, Monitor, Outcome, Policy, Route};
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, reason = "the model knows more than is tried here")]
@@ -40,9 +40,7 @@ impl From<End> for Outcome {
             End::Success => Self::Success,
             End::Failure => Self::Failure,
             End::Ignored => Self::Ignored,
-            End::Hint(units) => {
-                Self::RetryAfter(Duration::from_micros(u64::from(units) * 5))
-            }
+            End::Hint(units) => Self::RetryAfter(Duration::from_micros(u64::from(units) * 5)),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::str;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{Monitor, Outcome, Policy, Route, State};
 use failover::clock::{ManualClock, Moment};
 use failover::monitor::Saved;
+use failover::{Monitor, Outcome, Policy, Route, State};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "support/policy.rs"]

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use failover::{FailoverLayer, Monitor, Policy, Ratio, Rescue, Route, State};
 use failover::classify::ErrorsAsFailures;
 use failover::clock::ManualClock;
 use failover::monitor::Tally;
 use failover::policy::Probing;
+use failover::{FailoverLayer, Monitor, Policy, Ratio, Rescue, Route, State};
 use libfuzzer_sys::fuzz_target;
 use tower::{Layer, Service};
 

@@ -9,7 +9,7 @@ use failover::clock::ManualClock;
 use failover::policy::{PolicyBuilder, StallLimit};
 use failover::{Failover, FailoverLayer, Policy, Route};
 use tower::limit::ConcurrencyLimit;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched, ratio};
 
@@ -374,7 +374,7 @@ fn a_service_goes_and_is_shared_between_threads_if_its_parts_are() {
 async fn all_workers_wait_in_tokio_and_go_on_when_time_says_so() {
     use failover::Monitor;
     use failover::clock::TokioClock;
-    use tower::Service as _;
+    use tower::ServiceExt as _;
 
     let stalls = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(2));
     let monitor = Monitor::with_clock(stalls.build().unwrap(), TokioClock::new());

@@ -4,8 +4,8 @@ use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use failover::{Policy, Ratio};
 use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::{Policy, Ratio};
 
 /// A policy, or the one that is there by default where the bytes make a contradictory one.
 pub(crate) fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
@@ -73,7 +73,8 @@ fn ways_back(bytes: &mut Unstructured<'_>, mut policy: PolicyBuilder) -> Result<
     if bytes.arbitrary()? {
         let (above, denominator) = (bytes.int_in_range(1..=4)?, bytes.int_in_range(1..=4)?);
         let factor = Ratio::new(above + denominator, denominator).expect("a denominator above 0");
-        policy = policy.backoff(Backoff::new(factor).max(Duration::from_secs(1)).reset_after(time(bytes, 1)?));
+        policy = policy
+            .backoff(Backoff::new(factor).max(Duration::from_secs(1)).reset_after(time(bytes, 1)?));
     }
     if bytes.arbitrary()? {
         let (one, other) = (time(bytes, 1)?, time(bytes, 1)?);

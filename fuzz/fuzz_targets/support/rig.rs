@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use failover::{Error, Monitor, Policy, Route, State};
 use failover::clock::ManualClock;
 use failover::monitor::Tally;
+use failover::{Error, Monitor, Policy, Route, State};
 use tower::Service;
 
 use crate::mock::{End, Stage};

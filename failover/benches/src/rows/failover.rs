@@ -2,9 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use failover::{FailoverLayer, Monitor, Policy, Ratio};
 use failover::clock::ManualClock;
 use failover::policy::PolicyBuilder;
+use failover::{FailoverLayer, Monitor, Policy, Ratio};
 use tower::{Layer, Service};
 
 use crate::peers::HOUR;

@@ -3,13 +3,13 @@
 use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
 
-use failover::prometheus::Metrics;
-use failover::{FailoverLayer, Monitor, Outcome, Policy, Rescue};
 use failover::clock::{CoarseClock, FineClock, TokioClock};
 use failover::monitor::KeyedMonitors;
 use failover::policy::{PolicyBuilder, Probing, StallLimit};
+use failover::prometheus::Metrics;
 use failover::trace::TracingObserver;
 use failover::watched::FallbackFailing;
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Rescue};
 use tower::Layer;
 
 use super::failover::{built, never, of, ratio};
@@ -121,7 +121,9 @@ pub(super) fn where_calls_fail() -> Vec<Row> {
         row("`consecutive_failures`, far away", way, || of(never().consecutive_failures(u32::MAX))),
         row("`slow_calls`", way, || of(slow(never()))),
         row("`stalled_calls`", way, || of(stalled(never()))),
-        row("`retry_after`, none given", way, || of(never().retry_after(RetryAfter::between(SECOND, HOUR)))),
+        row("`retry_after`, none given", way, || {
+            of(never().retry_after(RetryAfter::between(SECOND, HOUR)))
+        }),
         row("`rescue` by the fallback", rescued, || {
             FailoverLayer::new(fallback(), built(never()))
                 .rescue(Rescue::cloning())
