@@ -12,10 +12,10 @@ use failover::clock::Clock;
 use failover::monitor::{Saved, Tally};
 use failover::{FailoverHandle, State};
 use humantime::format_duration;
-use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-use super::switch::provider;
+use super::transition::provider;
 use crate::store::Store;
 
 /// The failover's name among what is saved.
@@ -76,15 +76,14 @@ impl<Clk: Clock> Memory<Clk> {
         );
     }
 
-    /// Saves until it is told to stop, and then a last time.
-    pub(super) async fn keep(mut self, stop: oneshot::Receiver<()>) {
+    /// Saves until `stop`, and then a last time.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
         let mut events = self.handle.subscribe(WAITING);
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(stop);
         loop {
             let stopping = tokio::select! {
-                _ = &mut stop => true,
+                () = stop.cancelled() => true,
                 event = events.next() => event.is_none(),
                 _ = ticks.tick() => false,
             };

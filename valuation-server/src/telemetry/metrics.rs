@@ -14,9 +14,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::client_errors::Streak;
+use super::calls::ProviderCalls;
+use super::client_errors::{ClientErrors, Streak};
 use super::process::Process;
-use super::{ClientErrors, ProviderCalls};
 use crate::domain::Provider;
 use crate::http::Traffic;
 use crate::store::Store;

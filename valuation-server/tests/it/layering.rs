@@ -140,3 +140,26 @@ fn the_wall_clock_is_read_for_log_rows_for_events_and_over_a_restart_alone() {
     let known = ["admin/journal.rs", "app/memory.rs", "audit/entry.rs"];
     assert_eq!(readers, known.map(Path::new));
 }
+
+/// Below `mod.rs`, which may name all of them.
+#[test]
+fn the_files_of_a_folder_form_no_circle() {
+    let sources = sources("src");
+    for folder in ["app", "audit", "config", "providers", "store", "telemetry", "valuer"] {
+        let mut left: Vec<(&str, &str)> = module(&sources, folder)
+            .map(|(path, code)| (path.file_stem().unwrap().to_str().unwrap(), code.as_str()))
+            .filter(|(stem, _)| *stem != "mod")
+            .collect();
+        // A file that names none of those left is in no circle with them.
+        loop {
+            let stems: Vec<_> = left.iter().map(|(stem, _)| *stem).collect();
+            let names_one =
+                |code| stems.iter().any(|other| names(code, &format!("super::{other}")));
+            left.retain(|(_, code)| names_one(code));
+            if left.len() == stems.len() {
+                assert!(stems.is_empty(), "a circle in {folder}: {stems:?}");
+                break;
+            }
+        }
+    }
+}
