@@ -15,7 +15,7 @@ use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// All that operators reach.
+/// What the operators' listener shows and does.
 #[derive(Debug)]
 pub(super) struct Backstage<Clk: Clock> {
     pub(super) store: Store,

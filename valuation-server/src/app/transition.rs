@@ -26,10 +26,10 @@ impl Transition {
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let same = event.cause == Cause::PolicySwapped && event.from == event.to;
-        (!same).then(|| Self::told(event))
+        (!same).then(|| Self::from_event(event))
     }
 
-    fn told(event: &Event) -> Self {
+    fn from_event(event: &Event) -> Self {
         let because = match &event.cause {
             Cause::Tripped { condition, tally, revert_after } => {
                 tripped(*condition, *tally, *revert_after)
