@@ -31,7 +31,6 @@ pub mod store;
 pub mod telemetry;
 pub mod valuer;
 
-pub mod histogram;
 #[cfg(unix)]
 mod system;
 

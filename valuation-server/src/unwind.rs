@@ -2,13 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::panic::AssertUnwindSafe;
 
-use pin_project_lite::pin_project;
+use futures_util::{FutureExt, TryFutureExt};
 
-/// What a panic said, for the log alone.
+/// The message of a panic, for the log only.
 #[derive(Debug)]
 pub(crate) struct Panicked(String);
 
@@ -29,32 +27,12 @@ impl Panicked {
     }
 }
 
-/// Drives `future`, and stops at a panic inside it.
+/// Drives `future`, and returns a panic inside it as an error.
 ///
-/// The caller asserts unwind safety: what the future shares with others must stand a panic at any
-/// point of it. The future itself must not be polled again, like any that is ready.
-pub(crate) fn caught<F: Future>(future: F) -> Caught<F> {
-    Caught { future }
-}
-
-pin_project! {
-    /// The future of [`caught`]. No `async fn`, which would take its argument's size twice.
-    pub(crate) struct Caught<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future> Future for Caught<F> {
-    type Output = Result<F::Output, Panicked>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(payload) => Poll::Ready(Err(Panicked::from_payload(&*payload))),
-        }
-    }
+/// The caller asserts unwind safety: state that the future shares with others must stay valid if it
+/// panics at any point.
+pub(crate) fn caught<F: Future>(future: F) -> impl Future<Output = Result<F::Output, Panicked>> {
+    AssertUnwindSafe(future).catch_unwind().map_err(|payload| Panicked::from_payload(&*payload))
 }
 
 #[cfg(test)]

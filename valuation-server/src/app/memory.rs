@@ -1,9 +1,9 @@
 //! The route over a restart.
 //!
-//! A server that comes back from a crash must not ask a broken primary again until it has counted
-//! ten new failures: a crash loop would hammer it. So where the failover stands is saved with each
-//! transition, at the stop, and every few seconds in which calls were counted; the next start goes
-//! on from there. What is saved is small, and saving fails without harm: the next time comes.
+//! After a crash the server must not ask a failing primary until ten new failures are counted: a
+//! crash loop would flood it. So the failover's state is saved with each transition, at the stop, and
+//! every few seconds if calls were counted; the next start restores it. A failed save does no harm:
+//! the next one follows.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
@@ -12,26 +12,25 @@ use failover::clock::Clock;
 use failover::monitor::{Saved, Tally};
 use failover::{FailoverHandle, State};
 use humantime::format_duration;
-use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-use super::switch::provider;
+use super::transition::provider;
 use crate::store::Store;
 
-/// The failover's name among what is saved.
+/// The key of the saved state.
 const NAME: &str = "valuations";
-/// How often the counts are saved, where they changed. After a crash, what was counted since the
-/// last time is missing from the window.
+/// How often changed counts are saved. After a crash the window lacks the calls since the last save.
 const EVERY: Duration = Duration::from_secs(10);
-/// Each transition is saved as it is told; more than this many at once are saved as one.
+/// Each transition is saved at its event; more events than this at once lead to one save.
 const WAITING: NonZeroUsize = NonZeroUsize::MIN;
 
-/// Saves where a failover stands.
+/// Saves and restores the state of a failover.
 #[derive(Debug)]
 pub(super) struct Memory<Clk: Clock> {
     handle: FailoverHandle<Clk>,
     store: Store,
-    /// The epoch and the counts that were saved last.
+    /// The epoch and the counts of the last save.
     last: Option<(u32, Tally)>,
 }
 
@@ -40,7 +39,7 @@ impl<Clk: Clock> Memory<Clk> {
         Self { handle, store, last: None }
     }
 
-    /// Goes on from what was saved, if there is something and it can be understood.
+    /// Restores the saved state, if there is one that can be read.
     pub(super) fn recall(&self) {
         let note = match self.store.noted(NAME) {
             Ok(Some(note)) => note,
@@ -50,10 +49,10 @@ impl<Clk: Clock> Memory<Clk> {
             }
         };
         match serde_json::from_str::<Saved>(&note.text) {
-            // Nothing that a new failover would not know.
+            // The state of a new failover.
             Ok(saved) if saved.state() == State::Primary && saved.tally().calls() == 0 => {}
             Ok(saved) => {
-                // A wall clock that went back since says nothing of how long ago it was.
+                // After a step back of the wall clock the elapsed time is unknown.
                 let elapsed = note.at.and_then(|at| SystemTime::now().duration_since(at).ok());
                 self.go_on(&saved, elapsed.unwrap_or_default());
             }
@@ -76,15 +75,14 @@ impl<Clk: Clock> Memory<Clk> {
         );
     }
 
-    /// Saves until it is told to stop, and then a last time.
-    pub(super) async fn keep(mut self, stop: oneshot::Receiver<()>) {
+    /// Saves until `stop`, and then a last time.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
         let mut events = self.handle.subscribe(WAITING);
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(stop);
         loop {
             let stopping = tokio::select! {
-                _ = &mut stop => true,
+                () = stop.cancelled() => true,
                 event = events.next() => event.is_none(),
                 _ = ticks.tick() => false,
             };
@@ -114,7 +112,7 @@ impl<Clk: Clock> Memory<Clk> {
         };
         match self.store.note(NAME, text, at).await {
             Ok(()) => self.last = Some(current),
-            // The database's trouble is in the log already.
+            // The store has logged its cause.
             Err(error) => tracing::debug!(%error, "the route cannot be saved now"),
         }
     }

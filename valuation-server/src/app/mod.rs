@@ -6,17 +6,17 @@
 //!                 quote + log of the calls → Store, one transaction → answer
 //! ```
 //!
-//! It stops from the outside in: connections first, then the work that goes on without its
-//! clients, then the database, and the operators' side last. The first two have one deadline, counted
-//! from the order to stop: as long as the longest question to the providers, and a little. A body
-//! that has not come shortly after the order is given up, so that no question begins too late for it.
-//! What remains at the deadline is cut off: its clients lose their connections, and the calls of a
-//! question that was given up are logged as cancelled. The database has a deadline of its own after
-//! that.
+//! The order of a stop is that of [`App::run`], from the outside in: connections, valuations under
+//! way, the route, the database, the operators' side. Connections and valuations share one deadline,
+//! counted from the signal: the longest question to the providers plus some grace. A body that has
+//! not come shortly after the signal is given up, so that no question begins too late for the
+//! deadline. After the deadline connections are closed, and the calls of unfinished questions are
+//! logged as cancelled.
 
 mod client_errors;
 mod memory;
 mod operator;
+mod policy;
 mod records;
 mod switch;
 mod transition;
@@ -26,15 +26,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use failover::clock::{Clock, CoarseClock};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Guard};
 use crate::config::{Capacity, Config, Secret};
@@ -50,13 +49,12 @@ pub use records::Stored;
 pub use switch::{Providers, ProvidersError, RouteStatus};
 pub use transition::Transition;
 
-/// How much longer than the longest question a stop may take: the last body may come a second after
-/// the order, and a commit may wait for another program's lock ([`StoreConfig::lock_wait`]).
+/// How much longer than the longest question the stop's deadline is: the last body may come a second
+/// after the signal, and a commit may wait for another program's lock ([`StoreConfig::lock_wait`]).
 const GRACE: Duration = Duration::from_secs(7);
-/// How many requests over HTTP/2 there may be at once beside the PUTs of new ones.
+/// How many requests over HTTP/2 there may be at once, in addition to PUTs of new vehicles.
 const OTHER_STREAMS: usize = 1_000;
-/// How long the route may take to be saved: a database that does not answer must not hold up the
-/// stop for the route's sake.
+/// How long saving the route may take: a database that does not answer must not delay the stop.
 const SAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close: longer than
 /// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
@@ -125,15 +123,14 @@ impl Admin {
     }
 }
 
-/// How a stop went: the worst of what holds.
+/// How a stop went: the worst that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// All requests were answered, and all they led to is stored.
+    /// All requests were answered, and all their calls are stored.
     Whole,
     /// Something was cut off at its deadline.
     CutOff,
-    /// Since the start, so many calls to providers could not be stored, and are in the server's log
-    /// alone.
+    /// This many calls to providers could not be stored since the start; they are only in the log.
     Lost(u64),
 }
 
@@ -171,7 +168,7 @@ impl<Clk: Clock> App<Clk> {
         let capacity = room_for(config.capacity);
         let store = Store::open(&StoreConfig {
             readers,
-            // A place for every question that may be under way: none waits for one.
+            // A permit for every question that may be under way, so that none waits for one.
             queue: capacity.max_puts,
             durability: capacity.durability,
             ..StoreConfig::new(&config.database)
@@ -196,7 +193,7 @@ impl<Clk: Clock> App<Clk> {
         self.address
     }
 
-    /// Where operators find it; `None` where they have no side of their own.
+    /// The operators' address, if they have a listener.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
@@ -214,36 +211,65 @@ impl<Clk: Clock> App<Clk> {
         &self.store
     }
 
-    /// Serves until `shutdown` is ready, then stops in order: no new connections, running requests
-    /// answered, work under way seen through, everything committed. Operators are answered until
-    /// the end, and told that it is near.
+    /// Serves until `shutdown` is ready, then stops in order. Operators are answered until the end,
+    /// and see in `/readyz` that the server is stopping.
     ///
     /// # Cancel safety
-    /// Dropping the future cuts everything off. What was answered is stored.
+    /// Dropping the future cuts everything off. Valuations that were answered are stored.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended
     where
         Clk: fmt::Debug,
     {
-        let draining = Arc::new(AtomicBool::new(false));
-        let (stopped, stop) = oneshot::channel::<()>();
-        // Dropped with this future, it takes the task with it.
-        let mut operators = JoinSet::new();
-        if let Some(Admin { listener, guard, .. }) = self.admin.take() {
-            let backstage = Arc::new(self.backstage(Arc::clone(&draining)));
-            operators.spawn(admin::serve(listener, backstage, guard, async { drop(stop.await) }));
-        }
+        let stopping = CancellationToken::new();
+        let (save_last, end) = (CancellationToken::new(), CancellationToken::new());
+        // Both sets abort their task if this future is dropped.
+        let mut operators = self.operators(stopping.clone(), end.clone());
+        let memory = Memory::new(self.providers.handle(), self.store.clone());
+        let mut memory = JoinSet::from_iter([memory.keep(save_last.clone())]);
+        let Self { listener, valuer, limits, watch, store, .. } = self;
+        let mut signalled = None;
         let shutdown = async {
             shutdown.await;
-            // Ordering: Relaxed. The flag stands for nothing but itself.
-            draining.store(true, Ordering::Relaxed);
+            signalled = Some(Instant::now());
+            stopping.cancel();
         };
-        let ended = self.serve(shutdown).await;
-        drop(stopped);
+
+        // 1. Connections: no new ones, running requests are answered.
+        let connections = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
+        // 2. Valuations that go on without their clients.
+        let deadline = signalled.unwrap_or_else(Instant::now) + limits.drain_timeout;
+        let valuations = timeout_at(deadline, valuer.idle()).await;
+        if valuations.is_err() {
+            tracing::error!(left = valuer.in_flight(), "questions were cut off");
+        }
+        // 3. The route, for the next start.
+        save_last.cancel();
+        if timeout(SAVING, memory.join_next()).await.is_err() {
+            tracing::warn!("the route could not be saved in time");
+        }
+        // 4. The database: commits what waits.
+        let database = timeout(CLOSING, store.shutdown()).await;
+        if database.is_err() {
+            tracing::error!("the database did not close in time");
+        }
+        // 5. The operators' side.
+        end.cancel();
         while operators.join_next().await.is_some() {}
-        ended
+
+        let whole = connections == Stopped::Drained && valuations.is_ok() && database.is_ok();
+        match store.lost_calls() {
+            0 if whole => Ended::Whole,
+            0 => Ended::CutOff,
+            lost => Ended::Lost(lost),
+        }
     }
 
-    fn backstage(&self, draining: Arc<AtomicBool>) -> Backstage<Clk> {
+    /// The task that answers operators until `end`.
+    fn operators(&mut self, stopping: CancellationToken, end: CancellationToken) -> JoinSet<()>
+    where
+        Clk: fmt::Debug,
+    {
+        let Some(Admin { listener, guard, .. }) = self.admin.take() else { return JoinSet::new() };
         let failovers = failover::prometheus::Metrics::new();
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
@@ -255,44 +281,13 @@ impl<Clk: Clock> App<Clk> {
             valuer: self.valuer.clone(),
         });
         let providers = Arc::new(self.providers.clone());
-        Backstage { store: self.store.clone(), draining, metrics, providers }
-    }
-
-    async fn serve(self, shutdown: impl Future<Output = ()>) -> Ended {
-        let Self { listener, valuer, limits, watch, store, providers, .. } = self;
-        let (stop_saving, stopping) = oneshot::channel();
-        let saving = Memory::new(providers.handle(), store.clone()).keep(stopping);
-        // Dropped with this future, it takes the task with it.
-        let mut saving = JoinSet::from_iter([saving]);
-        let mut ordered = None;
-        let shutdown = async {
-            shutdown.await;
-            ordered = Some(Instant::now());
-        };
-        let stopped = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
-        let deadline = ordered.unwrap_or_else(Instant::now) + limits.drain_timeout;
-        let idle = timeout_at(deadline, valuer.idle()).await;
-        if idle.is_err() {
-            tracing::error!(left = valuer.in_flight(), "questions were cut off");
-        }
-        // Its end is what tells the task to save a last time, for the next start.
-        drop(stop_saving);
-        if timeout(SAVING, saving.join_next()).await.is_err() {
-            tracing::warn!("the route could not be saved in time");
-        }
-        let closed = timeout(CLOSING, store.shutdown()).await;
-        if closed.is_err() {
-            tracing::error!("the database did not close in time");
-        }
-        match store.lost_calls() {
-            lost @ 1.. => Ended::Lost(lost),
-            0 if stopped == Stopped::Drained && idle.is_ok() && closed.is_ok() => Ended::Whole,
-            0 => Ended::CutOff,
-        }
+        let backstage = Backstage { store: self.store.clone(), stopping, metrics, providers };
+        let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
+        JoinSet::from_iter([serving])
     }
 }
 
-/// What is wanted, as far as the system has files for it.
+/// The wanted capacity, bounded by the file descriptors that the system allows.
 fn room_for(wanted: Capacity) -> Capacity {
     #[cfg(unix)]
     {

@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use failover::Route;
 use failover::clock::Clock;
+use tokio_util::sync::CancellationToken;
 
-use super::switch::{Providers, provider};
+use super::switch::Providers;
+use super::transition::provider;
 use crate::admin::{Check, Failover, Journal, Operated, Order, Refusal, View, Window};
 use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// All that operators reach.
+/// What the operators' listener shows and does.
 #[derive(Debug)]
 pub(super) struct Backstage<Clk: Clock> {
     pub(super) store: Store,
-    pub(super) draining: Arc<AtomicBool>,
+    pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
     pub(super) providers: Arc<Providers<Clk>>,
 }
@@ -26,8 +27,7 @@ pub(super) struct Backstage<Clk: Clock> {
 impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
     fn readiness(&self) -> Vec<Check> {
         let database = self.store.trouble().map(|trouble| trouble.to_string());
-        // Ordering: Relaxed. The flag stands for nothing but itself.
-        let stopping = self.draining.load(Ordering::Relaxed);
+        let stopping = self.stopping.is_cancelled();
         vec![
             Check { name: "database", trouble: database },
             Check { name: "accepting", trouble: stopping.then(|| "the server is stopping".into()) },

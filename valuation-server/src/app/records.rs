@@ -41,7 +41,7 @@ impl Place for Reservation {
 
 fn records_error(error: StoreError) -> RecordsError {
     match error {
-        // A row that makes no sense, or that the database refuses, does so tomorrow as well.
+        // Permanent: a retry would read or write the same row.
         StoreError::Corrupt { .. } | StoreError::Rejected(_) => RecordsError::corrupt(error),
         _ => RecordsError::unavailable(error),
     }

@@ -7,14 +7,13 @@ use failover::monitor::Tally;
 use failover::{Event, Route, State};
 use humantime::format_duration;
 
-use super::switch::provider;
 use crate::admin::{Journal, Kind};
 use crate::domain::Provider;
 
-/// A change of how calls are routed.
+/// A change of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Who is asked first from now on; SuperCar while calls return to it gradually.
+    /// The provider that is asked first from now on; SuperCar during a ramp.
     pub to: Provider,
     /// How calls are routed from now on.
     pub state: State,
@@ -23,15 +22,14 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// The change that an event tells of; `None` where calls are routed as before, by another
-    /// policy.
+    /// The change that an event reports; `None` for a new policy that leaves the state as it was.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         let same = event.cause == Cause::PolicySwapped && event.from == event.to;
-        (!same).then(|| Self::told(event))
+        (!same).then(|| Self::from_event(event))
     }
 
-    fn told(event: &Event) -> Self {
+    fn from_event(event: &Event) -> Self {
         let because = match &event.cause {
             Cause::Tripped { condition, tally, revert_after } => {
                 tripped(*condition, *tally, *revert_after)
@@ -63,6 +61,13 @@ impl Transition {
     }
 }
 
+pub(super) fn provider(route: Route) -> Provider {
+    match route {
+        Route::Primary => Provider::SuperCar,
+        Route::Fallback => Provider::Premium,
+    }
+}
+
 /// The condition that held, and for how long calls go to the fallback.
 fn tripped(condition: Condition, tally: Tally, revert_after: Duration) -> String {
     format!("{}; back in {}", held(condition, tally), format_duration(revert_after))
@@ -85,7 +90,7 @@ fn held(condition: Condition, tally: Tally) -> String {
     }
 }
 
-/// What is over when calls go to SuperCar, by what was before.
+/// What has ended when calls go to SuperCar, by the state before.
 fn over_now(before: State) -> &'static str {
     match before {
         State::Probing => "its probes succeeded",
@@ -94,7 +99,7 @@ fn over_now(before: State) -> &'static str {
     }
 }
 
-/// Writes an event into the log: as a warning where it is for the worse.
+/// Logs an event: as a warning if it is a trip.
 pub(super) fn log(event: &Event) {
     let message = message(event);
     let is_worse = event.route == Route::Fallback && event.from != event.to;
@@ -105,7 +110,7 @@ pub(super) fn log(event: &Event) {
     }
 }
 
-/// Keeps an event for those who ask later.
+/// Keeps an event in the journal.
 pub(super) fn note(events: &Journal, event: &Event) {
     let kind = Kind::Transition {
         from: event.from.as_str(),
@@ -117,7 +122,7 @@ pub(super) fn note(events: &Journal, event: &Event) {
     events.note(kind, message(event));
 }
 
-/// What happened, what it means, and what there is to do.
+/// What happened, what it means and what to do.
 fn message(event: &Event) -> String {
     let Some(Transition { to, state, because }) = Transition::of(event) else {
         return "policy: another one is in force, by an operator's order".to_owned();

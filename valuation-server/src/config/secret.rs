@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// What is shown instead.
-pub(super) const REDACTED: &str = "REDACTED";
+pub(super) use crate::providers::REDACTED;
 
 /// A text that its `Debug` does not show. It has no `Display`.
 #[derive(Clone, PartialEq, Eq)]

@@ -104,7 +104,7 @@ where
                     tracing::warn!(limit = limits.max_connections, "too many connections: \
                         new ones are refused");
                 }
-                traffic.connection_refused();
+                traffic.refused_connections.inc();
                 if turned_away.len() < TOLD_AT_ONCE {
                     turned_away.spawn(turn_away(accepted.0, limits.retry_after));
                 }
@@ -116,7 +116,7 @@ where
         if connections.len() < limits.max_connections {
             take(accepted, &mut connections);
         } else {
-            traffic.connection_refused();
+            traffic.refused_connections.inc();
         }
     }
     stop.send_replace(());

@@ -37,7 +37,7 @@ use http_body_util::Full;
 use hyper::Response;
 
 pub use accept::{Stopped, serve};
-pub use traffic::{Series, Traffic};
+pub use traffic::{Labels, Traffic};
 
 /// What is kept and told of requests.
 #[derive(Clone, Debug, Default)]

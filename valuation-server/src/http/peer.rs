@@ -124,12 +124,12 @@ impl Peer {
 
     /// Notes that the connection is closed since there are too many of its kind.
     pub(super) fn turned_away(&self) {
-        self.0.places.traffic.connection_refused();
+        self.0.places.traffic.refused_connections.inc();
     }
 
     /// Notes that a request was refused which no handler has seen.
     pub(super) fn refused(&self) {
-        self.0.places.traffic.request_refused();
+        self.0.places.traffic.refused_requests.inc();
     }
 
     /// Notes that an answer over HTTP/2 waits to be taken, and gives the era.

@@ -1,66 +1,55 @@
-//! What became of requests, counted: by route, method and status.
+//! Counts of requests and connections on the public side, and durations by method, route and status.
 //!
-//! A request costs two readings of the clock and four additions; its place in the table is
-//! computed, not looked up. The path is never part of it: a label has few values, and a
-//! registration mark is nobody's business in a metric.
+//! A request costs two readings of the clock and about 0.2 µs for the family's lookup and the
+//! histogram's lock: 2 to 3 % of a GET from memory. The path is never a label: labels have few values,
+//! and a registration mark does not belong in a metric.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::router::Resource;
-use crate::histogram::{Histogram, Reading};
 
-/// The ends of the ranges of durations, in nanoseconds: from an answer out of memory to a PUT that
-/// has waited for both providers.
-const BOUNDS: [u64; 14] = [
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    100_000_000,
-    500_000_000,
-    1_000_000_000,
-    5_000_000_000,
-    10_000_000_000,
-];
+/// The buckets' upper bounds in seconds: from an answer out of memory to a PUT that has waited for
+/// both providers.
+const BOUNDS: [f64; 14] =
+    [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-const ROUTES: [&str; 4] = ["/", "/valuations/{vrm}", "*", "unmatched"];
-/// The last one stands for all others.
-const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "OPTIONS", "POST", "_OTHER"];
-/// The last one stands for all others.
-const STATUSES: [u16; 18] =
-    [200, 204, 304, 400, 404, 405, 408, 411, 413, 414, 415, 421, 429, 431, 500, 502, 503, 0];
-
-/// The counts of all requests of a server.
+/// The metrics of the public side.
 #[derive(Debug)]
 pub struct Traffic {
-    connections: AtomicU64,
-    refused_connections: AtomicU64,
-    refused_requests: AtomicU64,
-    active: AtomicU64,
-    abandoned: AtomicU64,
-    durations: Box<[Histogram<14>]>,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Connections rejected because the limit of their kind was reached: of all, of those over
+    /// HTTP/2, or of those with a large head.
+    pub refused_connections: Counter,
+    /// Requests rejected before a handler: not HTTP/1.1, ambiguous, too large a head, or over the
+    /// limit of streams. They are not part of the durations. Requests that the HTTP/2 protocol
+    /// itself rejects are not counted.
+    pub refused_requests: Counter,
+    /// Requests being answered.
+    pub active: Gauge,
+    /// Requests whose client went away before the answer.
+    pub abandoned: Counter,
+    /// Time to answer, in seconds.
+    pub durations: Family<Labels, Histogram>,
 }
 
-/// One series of the counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Series {
-    /// The route's template, or `unmatched`.
-    pub route: &'static str,
+/// The labels of a request's duration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Labels {
     /// The method, or `_OTHER`.
-    pub method: &'static str,
-    /// The status; 0 stands for all that are not told apart.
-    pub status: u16,
-    /// How long the answers took, in nanoseconds.
-    pub durations: Reading,
+    pub http_request_method: &'static str,
+    /// The route's template, or `unmatched`.
+    pub http_route: &'static str,
+    /// The status.
+    pub http_response_status_code: u16,
 }
 
 /// A connection that is open.
@@ -69,7 +58,7 @@ pub(super) struct Connected(Arc<Traffic>);
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections.dec();
     }
 }
 
@@ -83,171 +72,132 @@ pub(super) struct Exchange<'a> {
 
 impl Default for Traffic {
     fn default() -> Self {
-        let series = ROUTES.len() * METHODS.len() * STATUSES.len();
         Self {
-            connections: AtomicU64::new(0),
-            refused_connections: AtomicU64::new(0),
-            refused_requests: AtomicU64::new(0),
-            active: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-            durations: (0..series).map(|_| Histogram::new(&BOUNDS)).collect(),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
+            refused_requests: Counter::default(),
+            active: Gauge::default(),
+            abandoned: Counter::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
         }
     }
 }
 
 impl Traffic {
-    /// How many connections are open.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        // Ordering: Relaxed, here and below. Each counter stands for itself.
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// How many connections were turned away, since as many were open as may be, or as many of their
-    /// kind: over HTTP/2, or with a large head on its way.
-    #[must_use]
-    pub fn refused_connections(&self) -> u64 {
-        self.refused_connections.load(Ordering::Relaxed)
-    }
-
-    /// How many requests were refused that no handler has seen: what was sent is not HTTP/1.1, or
-    /// can be read in more than one way, or has too large a head, or there was no place for it over
-    /// HTTP/2. They are part
-    /// of no series. What the HTTP/2 protocol itself refuses is not among them.
-    #[must_use]
-    pub fn refused_requests(&self) -> u64 {
-        self.refused_requests.load(Ordering::Relaxed)
-    }
-
-    /// How many requests are being answered.
-    #[must_use]
-    pub fn active(&self) -> u64 {
-        self.active.load(Ordering::Relaxed)
-    }
-
-    /// How many requests were given up by their clients before they were answered.
-    #[must_use]
-    pub fn abandoned(&self) -> u64 {
-        self.abandoned.load(Ordering::Relaxed)
-    }
-
-    /// Every series that has counted something.
-    #[must_use]
-    pub fn series(&self) -> Vec<Series> {
-        let mut all = self.durations.iter();
-        let mut seen = Vec::new();
-        for route in ROUTES {
-            for method in METHODS {
-                for (status, histogram) in STATUSES.into_iter().zip(&mut all) {
-                    let durations = histogram.read();
-                    if durations.count() > 0 {
-                        seen.push(Series { route, method, status, durations });
-                    }
-                }
-            }
-        }
-        seen
-    }
-
     /// Counts a connection as open until it is dropped.
     pub(super) fn connected(self: &Arc<Self>) -> Connected {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.inc();
         Connected(Arc::clone(self))
     }
 
-    pub(super) fn connection_refused(&self) {
-        self.refused_connections.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn request_refused(&self) {
-        self.refused_requests.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(super) fn begin(&self) -> Exchange<'_> {
-        self.active.fetch_add(1, Ordering::Relaxed);
+        self.active.inc();
         Exchange { traffic: self, started: Instant::now(), answered: false }
     }
 }
 
 impl Exchange<'_> {
-    /// Notes the answer, and gives the time that it took.
+    /// Counts the answer, and returns the time that it took.
     pub(super) fn end(
         mut self,
         resource: Option<Resource<'_>>,
         method: &Method,
         status: StatusCode,
-    ) -> std::time::Duration {
+    ) -> Duration {
         self.answered = true;
         let took = self.started.elapsed();
-        let place = (route(resource) * METHODS.len() + position(method)) * STATUSES.len();
-        let status = status.as_u16();
-        let at = STATUSES.iter().position(|&known| known == status).unwrap_or(STATUSES.len() - 1);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.traffic.durations[place + at].add(nanos);
+        let labels = Labels {
+            http_request_method: name(method),
+            http_route: template(resource),
+            http_response_status_code: status.as_u16(),
+        };
+        self.traffic.durations.get_or_create(&labels).observe(took.as_secs_f64());
         took
     }
 }
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
-        self.traffic.active.fetch_sub(1, Ordering::Relaxed);
+        self.traffic.active.dec();
         if !self.answered {
-            self.traffic.abandoned.fetch_add(1, Ordering::Relaxed);
+            self.traffic.abandoned.inc();
         }
     }
 }
 
-/// The place in [`ROUTES`].
-fn route(resource: Option<Resource<'_>>) -> usize {
+fn template(resource: Option<Resource<'_>>) -> &'static str {
     match resource {
-        Some(Resource::Home) => 0,
-        Some(Resource::Valuation(_)) => 1,
-        Some(Resource::Server) => 2,
-        None => 3,
+        Some(Resource::Home) => "/",
+        Some(Resource::Valuation(_)) => "/valuations/{vrm}",
+        Some(Resource::Server) => "*",
+        None => "unmatched",
     }
 }
 
-/// The place in [`METHODS`].
-fn position(method: &Method) -> usize {
+/// A client chooses the method: only known ones are labels.
+fn name(method: &Method) -> &'static str {
     match *method {
-        Method::GET => 0,
-        Method::HEAD => 1,
-        Method::PUT => 2,
-        Method::OPTIONS => 3,
-        Method::POST => 4,
-        _ => 5,
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::OPTIONS => "OPTIONS",
+        Method::POST => "POST",
+        _ => "_OTHER",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    /// The labels and count of each series.
+    fn series(traffic: &Traffic) -> Vec<String> {
+        let mut registry = Registry::default();
+        registry.register("took", "", traffic.durations.clone());
+        let mut page = String::new();
+        encode(&mut page, &registry).unwrap();
+        let counts = page.lines().filter_map(|line| line.strip_prefix("took_count"));
+        let mut counts: Vec<_> = counts.map(str::to_owned).collect();
+        counts.sort();
+        counts
+    }
 
     #[test]
     fn a_request_is_counted_where_it_belongs() {
         let traffic = Traffic::default();
-        let cases = [
-            (Some(Resource::Home), Method::GET, 200, ("/", "GET", 200)),
-            (Some(Resource::Valuation("A")), Method::PUT, 503, ("/valuations/{vrm}", "PUT", 503)),
-            (Some(Resource::Server), Method::OPTIONS, 204, ("*", "OPTIONS", 204)),
-            (None, Method::TRACE, 418, ("unmatched", "_OTHER", 0)),
-        ];
-        for (resource, method, status, _) in &cases {
-            traffic.begin().end(*resource, method, StatusCode::from_u16(*status).unwrap());
+        for (resource, method, status) in [
+            (Some(Resource::Home), Method::GET, 200),
+            (Some(Resource::Valuation("A")), Method::PUT, 503),
+            (Some(Resource::Server), Method::OPTIONS, 204),
+            (None, Method::TRACE, 418),
+        ] {
+            traffic.begin().end(resource, &method, StatusCode::from_u16(status).unwrap());
         }
-        let seen: Vec<_> = traffic.series().iter().map(|s| (s.route, s.method, s.status)).collect();
-        assert_eq!(seen, cases.map(|(.., expected)| expected));
-        assert!(traffic.series().iter().all(|series| series.durations.count() == 1));
-        assert_eq!((traffic.active(), traffic.abandoned()), (0, 0));
+        let expected = [
+            ("GET", "/", 200),
+            ("OPTIONS", "*", 204),
+            ("PUT", "/valuations/{vrm}", 503),
+            ("_OTHER", "unmatched", 418),
+        ];
+        let expected = expected.map(|(method, route, status)| {
+            format!(
+                "{{http_request_method=\"{method}\",http_route=\"{route}\",\
+                 http_response_status_code=\"{status}\"}} 1"
+            )
+        });
+        assert_eq!(series(&traffic), expected);
+        assert_eq!((traffic.active.get(), traffic.abandoned.get()), (0, 0));
     }
 
     #[test]
     fn a_request_that_is_dropped_unanswered_is_abandoned() {
         let traffic = Traffic::default();
         let exchange = traffic.begin();
-        assert_eq!(traffic.active(), 1);
+        assert_eq!(traffic.active.get(), 1);
         drop(exchange);
-        assert_eq!((traffic.active(), traffic.abandoned()), (0, 1));
-        assert_eq!(traffic.series(), []);
+        assert_eq!((traffic.active.get(), traffic.abandoned.get()), (0, 1));
+        assert_eq!(series(&traffic), [""; 0]);
     }
 }

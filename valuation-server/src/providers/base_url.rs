@@ -8,7 +8,7 @@ use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-const REDACTED: &str = "REDACTED";
+pub(crate) const REDACTED: &str = "REDACTED";
 
 /// The URL under which a provider's paths begin: `http` or `https`, perhaps with a path prefix,
 /// credentials before the host, and parameters that every request carries, such as a key.

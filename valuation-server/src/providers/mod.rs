@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use crate::domain::{Answer, ErrorCode, Failure, Quote, QuoteError, Trace};
 
+pub(crate) use base_url::REDACTED;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use fetch::{ClientError, MAX_BODY};
 pub use premium::{Premium, PremiumRange, parse as parse_premium};

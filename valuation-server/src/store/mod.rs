@@ -219,10 +219,10 @@ impl Store {
         self.shared.health.trouble().map(StoreError::Unavailable)
     }
 
-    /// What the committed transactions were like.
+    /// The metrics of the committed transactions.
     #[must_use]
     pub fn commits(&self) -> Commits {
-        self.shared.commits()
+        self.shared.commits.clone()
     }
 
     /// What the writer has done and has to do.

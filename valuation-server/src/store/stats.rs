@@ -3,29 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::metrics::histogram::Histogram;
+
 use super::error::StoreError;
 use super::health::Health;
 use super::{Entry, logs};
-use crate::histogram::{Histogram, Reading};
 
-/// The ends of the ranges of a commit's duration, in nanoseconds: from a write that no disk waits
-/// for to one that another program's lock has held up.
-const DURATIONS: [u64; 12] = [
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    100_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-];
-/// The ends of the ranges of a commit's rows.
-const ROWS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 256, 1_024];
+/// The upper bounds of a commit's duration, in seconds: from a write that does not wait for the disk
+/// to one that another program's lock has held up.
+const DURATIONS: [f64; 12] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0, 2.5];
+/// The upper bounds of a commit's rows.
+const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0];
 
 /// What the writer has done and has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +33,23 @@ pub struct StoreStats {
     pub capacity: usize,
 }
 
-/// What committed transactions were like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The metrics of committed transactions. A clone counts into the same ones.
+#[derive(Clone, Debug)]
 pub struct Commits {
-    /// How long they took, the wait for the disk included, in nanoseconds.
-    pub durations: Reading,
-    /// How many rows each had.
-    pub rows: Reading,
+    /// Their durations in seconds, including the wait for the disk.
+    pub durations: Histogram,
+    /// Their numbers of rows.
+    pub rows: Histogram,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self { durations: Histogram::new(DURATIONS), rows: Histogram::new(ROWS) }
+    }
 }
 
 /// What the writer shows of itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) health: Health,
     transactions: AtomicU64,
@@ -63,31 +58,10 @@ pub(super) struct Shared {
     failed: AtomicU64,
     lost: AtomicU64,
     foreign: AtomicU64,
-    commit_durations: Histogram<12>,
-    commit_rows: Histogram<9>,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self {
-            health: Health::default(),
-            transactions: AtomicU64::default(),
-            entries: AtomicU64::default(),
-            rows: AtomicU64::default(),
-            failed: AtomicU64::default(),
-            lost: AtomicU64::default(),
-            foreign: AtomicU64::default(),
-            commit_durations: Histogram::new(&DURATIONS),
-            commit_rows: Histogram::new(&ROWS),
-        }
-    }
+    pub(super) commits: Commits,
 }
 
 impl Shared {
-    pub(super) fn commits(&self) -> Commits {
-        Commits { durations: self.commit_durations.read(), rows: self.commit_rows.read() }
-    }
-
     /// The counts, beside the queue's state.
     pub(super) fn stats(&self, waiting: usize, capacity: usize) -> StoreStats {
         // Ordering: Relaxed. Each counter is only ever read for itself.
@@ -132,9 +106,10 @@ impl Shared {
         self.foreign.load(Ordering::Relaxed)
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^53")]
     pub(super) fn count_committed(&self, entries: usize, rows: u64, took: Duration) {
-        self.commit_durations.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        self.commit_rows.add(rows);
+        self.commits.durations.observe(took.as_secs_f64());
+        self.commits.rows.observe(rows as f64);
         // Ordering: Relaxed, as above. An answer is sent after its counts, and the channel orders
         // them: whoever has the answer sees them.
         self.transactions.fetch_add(1, Ordering::Relaxed);

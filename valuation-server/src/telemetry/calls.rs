@@ -1,93 +1,67 @@
-//! Calls to the providers: counted and timed by result, and each failure told in words.
+//! Calls to the providers: durations by result, and a log line for each failure.
+
+use std::borrow::Cow;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::domain::{ErrorCode, Provider, ProviderCall, Trace};
-use crate::histogram::{Histogram, Reading};
 
-/// The ends of the ranges of a call's duration, in nanoseconds.
-const BOUNDS: [u64; 13] = [
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-];
+/// The upper bounds of a call's duration, in seconds.
+const BOUNDS: [f64; 13] =
+    [1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-const PROVIDERS: [Provider; 2] = [Provider::SuperCar, Provider::Premium];
-/// A usable answer, a vehicle that is not known, another refusal, and then the errors' names.
-const RESULTS: usize = 3 + ErrorCode::ALL.len();
-
-/// The counts of all calls to the providers.
+/// The durations of all calls to the providers.
 #[derive(Debug)]
-pub struct ProviderCalls(Box<[Histogram<13>]>);
+pub struct ProviderCalls(pub(super) Family<Labels, Histogram>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Labels {
+    provider: &'static str,
+    result: Cow<'static, str>,
+}
 
 impl Default for ProviderCalls {
     fn default() -> Self {
-        Self((0..PROVIDERS.len() * RESULTS).map(|_| Histogram::new(&BOUNDS)).collect())
+        let durations: Family<_, _> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
+        // Exported from the start, so that the first call is scraped as an increase.
+        for provider in [Provider::SuperCar, Provider::Premium] {
+            let labels = Labels { provider: provider.name(), result: OK };
+            drop(durations.get_or_create(&labels));
+        }
+        Self(durations)
     }
 }
 
 impl ProviderCalls {
-    /// Counts an attempt, and writes its failure into the log.
+    /// Counts a call, and logs its failure.
     pub fn note(&self, call: &ProviderCall, trace: &Trace) {
-        let provider = usize::from(call.provider == Provider::Premium);
-        let nanos = u64::try_from(call.duration.as_nanos()).unwrap_or(u64::MAX);
-        self.0[provider * RESULTS + result(call)].add(nanos);
+        let labels = Labels { provider: call.provider.name(), result: result(call) };
+        self.0.get_or_create(&labels).observe(call.duration.as_secs_f64());
         if let Some((code, message)) = &call.error {
             log(call, *code, message, trace);
         }
     }
-
-    /// Each provider's name and the result's, beside the durations in nanoseconds; of the results
-    /// that came about, and of the good one.
-    pub(super) fn series(&self) -> Vec<(&'static str, String, Reading)> {
-        let mut all = self.0.iter();
-        let mut seen = Vec::new();
-        for provider in PROVIDERS {
-            for (at, histogram) in (0..RESULTS).zip(&mut all) {
-                let durations = histogram.read();
-                if at == 0 || durations.count() > 0 {
-                    seen.push((provider.name(), name(at), durations));
-                }
-            }
-        }
-        seen
-    }
 }
 
-fn result(call: &ProviderCall) -> usize {
+const OK: Cow<'static, str> = Cow::Borrowed("ok");
+
+fn result(call: &ProviderCall) -> Cow<'static, str> {
     match (&call.error, call.response_code) {
-        (None, _) => 0,
-        (Some((ErrorCode::Status, _)), Some(404)) => 1,
-        (Some((ErrorCode::Status, _)), Some(status)) if is_refusal(status) => 2,
-        (Some((code, _)), _) => {
-            3 + ErrorCode::ALL.iter().position(|known| known == code).unwrap_or(0)
-        }
+        (None, _) => OK,
+        (Some((ErrorCode::Status, _)), Some(404)) => "not_found".into(),
+        (Some((ErrorCode::Status, _)), Some(status)) if is_refusal(status) => "refused".into(),
+        (Some((code, _)), _) => code.as_str().to_ascii_lowercase().into(),
     }
 }
 
-fn name(result: usize) -> String {
-    match result {
-        0 => "ok".to_owned(),
-        1 => "not_found".to_owned(),
-        2 => "refused".to_owned(),
-        code => ErrorCode::ALL[code - 3].as_str().to_ascii_lowercase(),
-    }
-}
-
-/// Whether the provider is up and says no: the same statuses that do not count against it.
+/// Whether the provider answers and rejects our request: these statuses are not failures.
 fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) && status != 408 && status != 429
 }
 
-/// What happened, what it means, and what there is to do.
+/// Logs what happened, what it means and what to do.
 fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
     let ProviderCall { vrm, provider, duration, response_code, .. } = call;
     // As a `u64`: the log would write an `u128` as a text.
@@ -160,7 +134,7 @@ mod tests {
             (call(Some(200), Some(ErrorCode::BodyTooLarge)), "body_too_large"),
             (call(None, Some(ErrorCode::Panic)), "panic"),
         ] {
-            assert_eq!(name(result(&call)), expected);
+            assert_eq!(result(&call), expected);
         }
     }
 }

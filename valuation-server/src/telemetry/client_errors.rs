@@ -11,7 +11,7 @@
 //! Failures, such as time-outs, are not answers: they neither end a streak nor add to it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use failover::clock::Moment;
@@ -31,10 +31,10 @@ pub struct ClientErrors {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Streak {
-    length: u64,
+pub(super) struct Streak {
+    pub(super) length: u64,
     last_valuation: Option<Moment>,
-    reported: bool,
+    pub(super) reported: bool,
 }
 
 /// What an answer changed.
@@ -68,7 +68,7 @@ impl ClientErrors {
         now: Moment,
         answer: Result<(), u16>,
     ) -> Option<Change> {
-        let mut streak = self.streak(provider).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut streak = self.lock(provider);
         let Err(status) = answer else {
             let Streak { length, reported, .. } = *streak;
             *streak = Streak { last_valuation: Some(now), ..Streak::default() };
@@ -86,7 +86,7 @@ impl ClientErrors {
     /// Whether a client error of this provider is a failure now: in a reported streak, by the setting.
     #[must_use]
     pub fn are_failures(&self, provider: Provider) -> bool {
-        self.as_failures() && self.read(provider).reported
+        self.as_failures() && self.streak(provider).reported
     }
 
     /// Whether the setting makes failures of reported streaks.
@@ -102,21 +102,15 @@ impl ClientErrors {
         self.as_failures.store(as_failures, Ordering::Relaxed);
     }
 
-    /// The length of each provider's streak, and whether it is reported.
-    pub(super) fn series(&self) -> [(Provider, u64, bool); 2] {
-        [Provider::SuperCar, Provider::Premium].map(|provider| {
-            let Streak { length, reported, .. } = self.read(provider);
-            (provider, length, reported)
-        })
+    /// The present streak of a provider.
+    pub(super) fn streak(&self, provider: Provider) -> Streak {
+        *self.lock(provider)
     }
 
-    fn streak(&self, provider: Provider) -> &Mutex<Streak> {
-        &self.streaks[usize::from(provider == Provider::Premium)]
-    }
-
-    // It is replaced as a whole or counted up: poison says nothing here.
-    fn read(&self, provider: Provider) -> Streak {
-        *self.streak(provider).lock().unwrap_or_else(PoisonError::into_inner)
+    // Every update is a whole assignment or an increment, so poisoning is ignored.
+    fn lock(&self, provider: Provider) -> MutexGuard<'_, Streak> {
+        let streak = &self.streaks[usize::from(provider == Provider::Premium)];
+        streak.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

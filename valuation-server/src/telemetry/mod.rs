@@ -1,4 +1,4 @@
-//! What the server tells of itself: the log, and the metrics.
+//! The log and the metrics.
 
 mod calls;
 mod client_errors;
@@ -16,22 +16,21 @@ pub use calls::ProviderCalls;
 pub use client_errors::{ANSWERS, Change, ClientErrors, QUIET};
 pub use metrics::{Metrics, Sources};
 
-/// Starts the log: lines on standard error. `RUST_LOG` chooses what is in it, as `info` (the
-/// default), `debug` or `valuation_server=debug,info` do. A second call does nothing.
+/// Starts the log: lines on standard error, filtered by `RUST_LOG`, for example `info` (the default),
+/// `debug` or `valuation_server=debug,info`. A second call does nothing.
 ///
-/// A directive in `RUST_LOG` that makes no sense is left out, and said so.
+/// An invalid directive in `RUST_LOG` is ignored and reported.
 pub fn start(format: LogFormat) {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // A line that can't be written would be reported on standard error, which is what can't be
-        // written to: and that panics.
+        // A failed write would be reported on standard error, which is what failed: that panics.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
-    // Each fails where a log has been started already, which is then as good.
+    // Fails if a log has been started already, which is then used.
     let _ = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::{Inner, Place, RecordsError, ValueError};
@@ -33,6 +34,8 @@ pub(super) struct Flight {
     /// Kept in the records from before the first attempt until the commit.
     place: Option<Box<dyn Place>>,
     outcome: Option<Outcome>,
+    /// Dropped after the destructor has run, so that `idle` means that the records have everything.
+    _running: TaskTrackerToken,
 }
 
 /// A flight in the hands of its first caller. Dropped before it has landed, it flies on in a task of
@@ -74,8 +77,9 @@ impl Drop for Piloted {
 impl Flight {
     /// A flight that its caller has entered into the map already.
     pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, trace: Trace) -> Self {
-        inner.running.began();
-        Self { inner, vrm, trace, trail: CallTrail::default(), place: None, outcome: None }
+        let _running = inner.running.token();
+        let trail = CallTrail::default();
+        Self { inner, vrm, trace, trail, place: None, outcome: None, _running }
     }
 
     /// Flies, and lands, whatever panics.
@@ -185,7 +189,5 @@ impl Drop for Flight {
                 None => self.inner.records.submit(entry),
             }
         }
-        // Last, so that `idle` means that the records have all there is.
-        self.inner.running.ended();
     }
 }

@@ -8,7 +8,6 @@
 mod cache;
 mod flight;
 mod records;
-mod running;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,13 +15,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use crate::sparing::Sparing;
 use cache::Cache;
 use flight::{Flight, Outcome, Piloted};
-use running::Running;
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
 
@@ -44,8 +43,8 @@ struct Inner {
     crowded: AtomicBool,
     turned_away: AtomicU64,
     flights: Mutex<Flights>,
-    /// The flights whose last word has not reached the records.
-    running: Running,
+    /// Counts the flights whose last entry has not reached the records.
+    running: TaskTracker,
     /// For what the log says of records that can't be read or written.
     sparing: Sparing,
 }
@@ -127,7 +126,7 @@ impl Valuer {
             crowded: AtomicBool::new(false),
             turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
-            running: Running::default(),
+            running: TaskTracker::new(),
             sparing: Sparing::new(),
         }))
     }
@@ -210,13 +209,15 @@ impl Valuer {
     /// The number of flights that are still running, with or without somebody who waits.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.0.running.count()
+        self.0.running.len()
     }
 
     /// Waits until no flight is running. For an orderly stop: call it when no new requests come,
     /// with a deadline around it, and before the records are closed.
     pub async fn idle(&self) {
-        self.0.running.none().await;
+        // It stays closed, which only means that waiting can end: later flights are tracked as well.
+        self.0.running.close();
+        self.0.running.wait().await;
     }
 }
 

@@ -40,7 +40,10 @@ async fn above_the_limit_connections_are_told_503_and_a_place_that_comes_free_is
         assert!(answer.header("retry-after").is_some());
         refused.closed().await;
     }
-    assert_eq!((server.traffic.connections(), server.traffic.refused_connections()), (2, 3));
+    assert_eq!(
+        (server.traffic.connections.get(), server.traffic.refused_connections.get()),
+        (2, 3)
+    );
     kept[1].send(get("/")).await;
     assert_eq!(kept[1].answer().await.status, 200, "who is connected is served");
     kept.pop();

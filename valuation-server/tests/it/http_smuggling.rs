@@ -76,7 +76,7 @@ async fn a_head_that_could_be_read_otherwise_is_400_and_nothing_behind_it_is_ans
         client.closed().await;
     }
     assert_eq!(server.get("/valuations/AB1").await.status, 404, "nothing was stored");
-    assert_eq!(server.traffic.refused_requests(), all);
+    assert_eq!(server.traffic.refused_requests.get(), all);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn above_the_limit_requests_are_told_503_and_a_place_that_comes_free_is_ta
     assert_eq!(refused["status"], 503);
     assert_eq!(refused["detail"], "Too many requests are under way over HTTP/2; try again later");
     assert_eq!(server.get("/").await.status, 200, "over HTTP/1.1 there are places");
-    assert_eq!(server.traffic.refused_requests(), 1);
+    assert_eq!(server.traffic.refused_requests.get(), 1);
 
     let reset = http2::frame(RST_STREAM, 0, 1, &CANCEL);
     other.write_all(&reset).await.unwrap();
@@ -130,7 +130,7 @@ async fn a_connection_over_http2_too_many_is_told_to_go_away_and_one_that_ends_m
     let told = http2::next_of(&mut refused, GOAWAY, 0).await.unwrap();
     assert_eq!(told.payload, [0, 0, 0, 0, 0, 0, 0, 0x0b]);
     assert!(http2::next(&mut refused).await.is_none());
-    assert_eq!(server.traffic.refused_connections(), 1);
+    assert_eq!(server.traffic.refused_connections.get(), 1);
     assert_eq!(server.get("/").await.status, 200, "over HTTP/1.1 there is room");
     clients.pop();
     // Until the server has seen that one leave.
@@ -158,7 +158,7 @@ async fn large_heads_on_their_way_are_bounded_and_small_ones_are_not_concerned()
     let mut refused = server.client().await;
     refused.send(&half).await;
     refused.closed().await;
-    assert_eq!(server.traffic.refused_connections(), 1);
+    assert_eq!(server.traffic.refused_connections.get(), 1);
     clients[0].send("\r\n\r\n").await;
     assert_eq!(clients[0].answer().await.status, 200);
     assert_eq!(server.ask(&format!("{half}\r\n\r\n")).await.status, 200, "there is room again");

@@ -1,4 +1,4 @@
-//! The layers of the two crates, held against their sources.
+//! The layers of the server, held against its sources. The library tests its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ fn http_sees_the_valuer_and_the_domain_alone() {
     for (path, code) in module(&sources, "http") {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
-            let tools = ["unwind", "histogram", "sparing", "write_deadline"];
+            let tools = ["unwind", "sparing", "write_deadline"];
             let allowed = [&["domain", "valuer", "http"][..], &tools].concat();
             assert!(
                 allowed.iter().any(|module| rest.starts_with(module)),
@@ -139,4 +139,27 @@ fn the_wall_clock_is_read_for_log_rows_for_events_and_over_a_restart_alone() {
     readers.sort();
     let known = ["admin/journal.rs", "app/memory.rs", "audit/entry.rs"];
     assert_eq!(readers, known.map(Path::new));
+}
+
+/// Below `mod.rs`, which may name all of them.
+#[test]
+fn the_files_of_a_folder_form_no_circle() {
+    let sources = sources("src");
+    for folder in ["app", "audit", "config", "providers", "store", "telemetry", "valuer"] {
+        let mut left: Vec<(&str, &str)> = module(&sources, folder)
+            .map(|(path, code)| (path.file_stem().unwrap().to_str().unwrap(), code.as_str()))
+            .filter(|(stem, _)| *stem != "mod")
+            .collect();
+        // A file that names none of those left is in no circle with them.
+        loop {
+            let stems: Vec<_> = left.iter().map(|(stem, _)| *stem).collect();
+            let names_one =
+                |code| stems.iter().any(|other| names(code, &format!("super::{other}")));
+            left.retain(|(_, code)| names_one(code));
+            if left.len() == stems.len() {
+                assert!(stems.is_empty(), "a circle in {folder}: {stems:?}");
+                break;
+            }
+        }
+    }
 }
