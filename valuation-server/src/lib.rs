@@ -35,9 +35,9 @@ pub mod histogram;
 #[cfg(unix)]
 mod system;
 
+mod log_throttle;
 mod run;
 mod signals;
-mod sparing;
 mod unwind;
 mod write_deadline;
 

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::handlers::Desk;
 use super::{Guard, Operated};
-use crate::sparing::Sparing;
+use crate::log_throttle::LogThrottle;
 use crate::write_deadline::WriteDeadline;
 
 /// How many connections are served at once.
@@ -58,13 +58,13 @@ pub async fn serve(
     let desk = Desk { operated, guard };
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
-    let sparing = Sparing::new();
+    let throttle = LogThrottle::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = accept(&listener, &sparing) => {
+            (stream, peer) = accept(&listener, &throttle) => {
                 by_age.retain(|connection| !connection.is_finished());
                 if by_age.len() >= CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                     oldest.abort();
@@ -83,12 +83,12 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener, sparing: &Sparing) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                if let Some(withheld) = sparing.admit() {
+                if let Some(withheld) = throttle.admit() {
                     tracing::warn!(%error, withheld, "accepting an operator's connection failed; pausing");
                 }
                 sleep(PAUSE).await;

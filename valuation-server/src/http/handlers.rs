@@ -8,13 +8,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
+use tracing::Instrument;
 
-use super::peer::{Peer, close_after};
-use super::problem::Problem;
+use super::problem::{Answer, Problem};
 use super::router::{Resource, decode_vrm};
+use super::strict::ConnectionState;
 use super::trace::{Identity, X_REQUEST_ID};
-use super::{Answer, Limits, Watch, body, etag, wire};
+use super::{Limits, Watch, body, etag, wire};
 use crate::domain::{Valuation, Vrm};
 use crate::unwind;
 use crate::valuer::{ValueError, Valuer};
@@ -28,12 +29,17 @@ pub(super) struct Session {
     valuer: Valuer,
     limits: Limits,
     watch: Watch,
-    peer: Peer,
+    connection: ConnectionState,
 }
 
 impl Session {
-    pub(super) fn new(valuer: Valuer, limits: Limits, watch: Watch, peer: Peer) -> Self {
-        Self { valuer, limits, watch, peer }
+    pub(super) fn new(
+        valuer: Valuer,
+        limits: Limits,
+        watch: Watch,
+        connection: ConnectionState,
+    ) -> Self {
+        Self { valuer, limits, watch, connection }
     }
 
     /// Answers a request, whatever happens.
@@ -44,19 +50,19 @@ impl Session {
         // Taken apart here, so that the future holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
-        async move {
+        let identity = Identity::of(&headers);
+        let span = identity.span();
+        let answering = async move {
             let exchange = self.watch.traffic.begin();
-            let identity = Identity::of(&headers);
             let resource = Resource::at(parts.uri.path());
             let handled = self.handle(resource, &parts, headers, body, &identity);
             let mut answer = match unwind::caught(handled).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(problem)) => refuse(problem, &parts),
+                Ok(Err(problem)) => problem.into_response(&parts.uri, parts.version),
                 Err(panicked) => {
                     tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
-                        request_id = identity.request_id(), trace_id = %identity.trace_id(),
                         "a handler panicked: a fault of this program; the client gets a 500");
-                    refuse(Problem::fault(), &parts)
+                    Problem::fault().into_response(&parts.uri, parts.version)
                 }
             };
             if parts.method == Method::HEAD {
@@ -66,14 +72,14 @@ impl Session {
             if self.watch.access_log {
                 // As a `u64`: the log would write an `u128` as a text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                tracing::info!(target: "access", client = %self.peer.address(),
+                tracing::info!(target: "access", client = %self.connection.address(),
                     method = %parts.method, path = parts.uri.path(),
-                    status = answer.status().as_u16(), duration_us,
-                    request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
+                    status = answer.status().as_u16(), duration_us, "answered");
             }
             answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
             answer
-        }
+        };
+        answering.instrument(span)
     }
 
     async fn handle(
@@ -85,7 +91,7 @@ impl Session {
         identity: &Identity,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
-        self.peer.set_unread(!no_body);
+        self.connection.set_unread(!no_body);
         let method = &parts.method;
         let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
@@ -99,8 +105,8 @@ impl Session {
                 }
                 // Nothing of them is needed while the body is awaited.
                 drop(headers);
-                let json = body::read(&mut body, &self.limits, &self.peer).await?;
-                self.peer.set_unread(false);
+                let json = body::read(&mut body, &self.limits, &self.connection).await?;
+                self.connection.set_unread(false);
                 self.value(vrm, &json, identity).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
@@ -175,16 +181,6 @@ fn options(resource: Resource<'_>) -> Answer {
     let mut answer = Response::default();
     *answer.status_mut() = StatusCode::NO_CONTENT;
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(resource.allow()));
-    answer
-}
-
-fn refuse(problem: Problem, parts: &Parts) -> Answer {
-    // HTTP/2 has no such header, and streams need none.
-    let close = problem.ends_the_connection() && parts.version < Version::HTTP_2;
-    let mut answer = problem.into_response(&parts.uri);
-    if close {
-        close_after(&mut answer);
-    }
     answer
 }
 

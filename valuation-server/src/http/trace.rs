@@ -6,6 +6,7 @@
 use std::num::NonZeroU128;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tracing::Span;
 
 use crate::domain::{Trace, TraceId};
 
@@ -52,11 +53,21 @@ impl Identity {
         Trace::new(self.trace, self.flags, self.request_id())
     }
 
-    pub(super) fn trace_id(&self) -> TraceId {
+    /// The span of the request: each log line inside it shows both ids. Of the highest level, so that
+    /// no filter on levels hides them.
+    pub(super) fn span(&self) -> Span {
+        tracing::error_span!(
+            "request",
+            request_id = self.request_id(),
+            trace_id = %self.trace_id()
+        )
+    }
+
+    fn trace_id(&self) -> TraceId {
         TraceId(self.trace)
     }
 
-    pub(super) fn request_id(&self) -> &str {
+    fn request_id(&self) -> &str {
         // Checked to be ASCII, or made of digits.
         self.request.to_str().unwrap_or_default()
     }

@@ -39,6 +39,15 @@ const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "OPTIONS", "POST", "_OTHER"];
 const STATUSES: [u16; 18] =
     [200, 204, 304, 400, 404, 405, 408, 411, 413, 414, 415, 421, 429, 431, 500, 502, 503, 0];
 
+/// What is recorded about requests.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// The counts.
+    pub traffic: Arc<Traffic>,
+    /// Whether each request leaves a line in the log, with the target `access`.
+    pub access_log: bool,
+}
+
 /// The counts of all requests of a server.
 #[derive(Debug)]
 pub struct Traffic {
@@ -103,17 +112,16 @@ impl Traffic {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many connections were turned away, since as many were open as may be, or as many of their
-    /// kind: over HTTP/2, or with a large head on its way.
+    /// How many connections were rejected because a limit was reached: of connections, of HTTP/2
+    /// connections, or of incomplete large heads.
     #[must_use]
     pub fn refused_connections(&self) -> u64 {
         self.refused_connections.load(Ordering::Relaxed)
     }
 
-    /// How many requests were refused that no handler has seen: what was sent is not HTTP/1.1, or
-    /// can be read in more than one way, or has too large a head, or there was no place for it over
-    /// HTTP/2. They are part
-    /// of no series. What the HTTP/2 protocol itself refuses is not among them.
+    /// How many requests were rejected before any handler: not HTTP/1.1, ambiguous, too large a head,
+    /// or over the limit of streams. They are part of no series. Breaches of the HTTP/2 protocol are
+    /// not counted.
     #[must_use]
     pub fn refused_requests(&self) -> u64 {
         self.refused_requests.load(Ordering::Relaxed)

@@ -1,6 +1,6 @@
 //! Calls to the providers: counted and timed by result, and each failure told in words.
 
-use crate::domain::{ErrorCode, Provider, ProviderCall, Trace};
+use crate::domain::{ErrorCode, Provider, ProviderCall};
 use crate::histogram::{Histogram, Reading};
 
 /// The ends of the ranges of a call's duration, in nanoseconds.
@@ -36,12 +36,12 @@ impl Default for ProviderCalls {
 
 impl ProviderCalls {
     /// Counts an attempt, and writes its failure into the log.
-    pub fn note(&self, call: &ProviderCall, trace: &Trace) {
+    pub fn note(&self, call: &ProviderCall) {
         let provider = usize::from(call.provider == Provider::Premium);
         let nanos = u64::try_from(call.duration.as_nanos()).unwrap_or(u64::MAX);
         self.0[provider * RESULTS + result(call)].add(nanos);
         if let Some((code, message)) = &call.error {
-            log(call, *code, message, trace);
+            log(call, *code, message);
         }
     }
 
@@ -88,14 +88,13 @@ fn is_refusal(status: u16) -> bool {
 }
 
 /// What happened, what it means, and what there is to do.
-fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
+fn log(call: &ProviderCall, code: ErrorCode, message: &str) {
     let ProviderCall { vrm, provider, duration, response_code, .. } = call;
     // As a `u64`: the log would write an `u128` as a text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (request_id, trace_id) = (trace.request_id(), trace.id());
     macro_rules! tell {
         ($level:ident, $means:expr) => {
-            tracing::$level!(%vrm, status = response_code, duration_ms, request_id, %trace_id,
+            tracing::$level!(%vrm, status = response_code, duration_ms,
                 "{provider}: {code}: {message}; {}", $means)
         };
     }

@@ -34,6 +34,6 @@ pub fn start(format: LogFormat) {
     // Each fails where a log has been started already, which is then as good.
     let _ = match format {
         LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }

@@ -15,6 +15,7 @@ use std::thread;
 
 use tokio::runtime::Handle;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 use super::{Inner, Place, RecordsError, ValueError};
 use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
@@ -47,7 +48,10 @@ impl Piloted {
     /// # Panics
     /// Outside a tokio runtime.
     pub(super) fn new(flight: Flight, mileage: Mileage) -> Self {
-        Self { flight: Some(Box::pin(flight.run_caught(mileage))), runtime: Handle::current() }
+        Self {
+            flight: Some(Box::pin(flight.run_caught(mileage).in_current_span())),
+            runtime: Handle::current(),
+        }
     }
 }
 
@@ -80,11 +84,10 @@ impl Flight {
 
     /// Flies, and lands, whatever panics.
     async fn run_caught(self, mileage: Mileage) -> Outcome {
-        let (vrm, trace) = (self.vrm.clone(), self.trace.clone());
+        let vrm = self.vrm.clone();
         unwind::caught(self.run(mileage)).await.unwrap_or_else(|panicked| {
             tracing::error!(
-                %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
-                "a valuation panicked: a fault of this program; the client gets a 500"
+                %vrm, %panicked, "a valuation panicked: a fault of this program; the client gets a 500"
             );
             Err(ValueError::Panicked)
         })
@@ -128,13 +131,12 @@ impl Flight {
         match unwind::caught(self.inner.quotes.clone().oneshot(request)).await {
             Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
             Ok(Err(error)) => {
-                let (request_id, trace_id) = (trace.request_id(), trace.id());
                 // An unknown mark is an everyday matter, and a refusal has its own line.
                 if error.is_provider_failure() {
-                    tracing::warn!(%vrm, %error, request_id, %trace_id,
+                    tracing::warn!(%vrm, %error,
                         "no valuation: no provider gave a usable answer; the client gets 503");
                 } else {
-                    tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation");
+                    tracing::debug!(%vrm, %error, "no valuation");
                 }
                 Err(match error {
                     QuoteError::Unavailable { .. } => ValueError::Unavailable,
@@ -144,8 +146,7 @@ impl Flight {
             }
             Err(panicked) => {
                 tracing::error!(
-                    %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
-                    "asking for a quote panicked: a fault of this program; the client gets a 500"
+                    %vrm, %panicked, "asking for a quote panicked: a fault of this program; the client gets a 500"
                 );
                 Err(ValueError::Panicked)
             }
@@ -153,13 +154,13 @@ impl Flight {
     }
 
     fn records_failed(&self, error: RecordsError) -> ValueError {
-        let (vrm, request_id, trace_id) = (&self.vrm, self.trace.request_id(), self.trace.id());
-        match self.inner.sparing.admit() {
+        let vrm = &self.vrm;
+        match self.inner.throttle.admit() {
             Some(withheld) => tracing::error!(
-                %vrm, %error, request_id, %trace_id, withheld,
+                %vrm, %error, withheld,
                 "no valuation, because of the database; the client is told to try again later"
             ),
-            None => tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation"),
+            None => tracing::debug!(%vrm, %error, "no valuation"),
         }
         error.into()
     }

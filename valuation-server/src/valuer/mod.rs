@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
-use crate::sparing::Sparing;
+use crate::log_throttle::LogThrottle;
 use cache::Cache;
 use flight::{Flight, Outcome, Piloted};
 use running::Running;
@@ -47,7 +47,7 @@ struct Inner {
     /// The flights whose last word has not reached the records.
     running: Running,
     /// For what the log says of records that can't be read or written.
-    sparing: Sparing,
+    throttle: LogThrottle,
 }
 
 /// One entry for each vehicle whose flight has not landed, with what tells those who wait beside its
@@ -128,7 +128,7 @@ impl Valuer {
             turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
             running: Running::default(),
-            sparing: Sparing::new(),
+            throttle: LogThrottle::new(),
         }))
     }
 
@@ -142,7 +142,7 @@ impl Valuer {
             return Ok(Some(known));
         }
         let found = self.0.records.find(vrm).map_err(|error| {
-            match self.0.sparing.admit() {
+            match self.0.throttle.admit() {
                 Some(withheld) => {
                     tracing::error!(%vrm, %error, withheld, "a valuation could not be read");
                 }
