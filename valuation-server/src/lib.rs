@@ -36,9 +36,9 @@ pub mod histogram;
 mod system;
 
 mod log_throttle;
+mod panics;
 mod run;
 mod signals;
-mod unwind;
 mod write_deadline;
 
 pub use run::run;

@@ -1,39 +1,37 @@
-//! How much of a client's time and bytes are taken.
+//! The limits of a connection and of a listener.
 
 use std::time::Duration;
 
-/// How much of a client's time and bytes are taken before it is turned away.
+/// The limits on clients. One that exceeds a limit is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the head of a request, counted from when it may begin: it is the longest idle time of
-    /// a kept connection as well.
+    /// For the head of a request, counted from the end of the one before: also the longest idle time
+    /// of a connection.
     pub header_timeout: Duration,
     /// For the whole body of a request.
     pub body_timeout: Duration,
     /// The largest body that is read, in bytes.
     pub body_bytes: usize,
-    /// How many bodies of more than 1 KiB are read at once; a request with one more is told 503.
-    /// No valid one is that large, so this bounds the memory that slow clients can take and nothing
-    /// else.
+    /// How many bodies of more than 1 KiB are read at once; further ones are answered 503. No valid
+    /// body is that large, so this bounds the memory that slow clients can take, and nothing else.
     pub large_bodies: usize,
-    /// How many heads of more than 4 KiB may be on their way over HTTP/1.1 at once. One more has its
-    /// connection closed.
+    /// How many incomplete heads of more than 4 KiB there are at once over HTTP/1.1. The connection of
+    /// a further one is closed.
     pub large_heads: usize,
-    /// How many connections speak HTTP/2 at once: each may take some 60 KiB. More are told to go away.
+    /// How many connections speak HTTP/2 at once: each may take some 60 KiB. Further ones get GOAWAY.
     pub http2_connections: usize,
-    /// How many requests over HTTP/2 are under way at once, over all connections, each until its
-    /// answer was taken; one more is told 503. A connection over HTTP/1.1 has one at a time.
+    /// How many HTTP/2 streams are open at once over all connections, each until the client has read
+    /// the answer; further ones are answered 503. A connection over HTTP/1.1 has one request at a time.
     pub streams: usize,
-    /// How many connections there are at once. More are told 503 and closed.
+    /// How many connections are open at once. Further ones are answered 503 and closed.
     pub max_connections: usize,
-    /// For a client to take the next byte of an answer.
+    /// For a client to read the next byte of an answer.
     pub write_timeout: Duration,
-    /// From the order to stop until connections without a request are closed, and until a body that
-    /// is still on its way is given up.
+    /// From the stop until idle connections are closed, and until an incomplete body is answered 503.
     pub stop_grace: Duration,
-    /// From the order to stop until running requests are cut off.
+    /// From the stop until running requests are cut off.
     pub drain_timeout: Duration,
-    /// What a 503 asks a client to wait; sent in whole seconds.
+    /// The `Retry-After` of a 503, in whole seconds.
     pub retry_after: Duration,
 }
 

@@ -1,8 +1,7 @@
-//! What became of requests, counted: by route, method and status.
+//! Counts requests by route, method and status.
 //!
-//! A request costs two readings of the clock and four additions; its place in the table is
-//! computed, not looked up. The path is never part of it: a label has few values, and a
-//! registration mark is nobody's business in a metric.
+//! A request costs two clock readings and four additions; its series is computed, not looked up. The
+//! path is not a label: its values are unbounded, and a VRM is personal data.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +12,8 @@ use hyper::{Method, StatusCode};
 use super::router::Resource;
 use crate::histogram::{Histogram, Reading};
 
-/// The ends of the ranges of durations, in nanoseconds: from an answer out of memory to a PUT that
-/// has waited for both providers.
+/// The upper bounds of the buckets, in nanoseconds: from an answer out of memory to a PUT that waited
+/// for both providers.
 const BOUNDS: [u64; 14] = [
     50_000,
     100_000,
@@ -66,7 +65,7 @@ pub struct Series {
     pub route: &'static str,
     /// The method, or `_OTHER`.
     pub method: &'static str,
-    /// The status; 0 stands for all that are not told apart.
+    /// The status; 0 stands for all others.
     pub status: u16,
     /// How long the answers took, in nanoseconds.
     pub durations: Reading,
@@ -133,7 +132,7 @@ impl Traffic {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// How many requests were given up by their clients before they were answered.
+    /// How many requests were dropped by their clients before the answer.
     #[must_use]
     pub fn abandoned(&self) -> u64 {
         self.abandoned.load(Ordering::Relaxed)
@@ -178,7 +177,7 @@ impl Traffic {
 }
 
 impl Exchange<'_> {
-    /// Notes the answer, and gives the time that it took.
+    /// Counts the answer, and returns the time it took.
     pub(super) fn end(
         mut self,
         resource: Option<Resource<'_>>,

@@ -8,18 +8,29 @@
 //! A flight is flown by its first caller's task ([`Piloted`]), which is spared a task and a way from
 //! one to the other; it needs one of its own only where that caller goes before it has landed.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tower::ServiceExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{Inner, Place, RecordsError, ValueError};
 use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
-use crate::unwind;
+use crate::panics;
+
+/// The span of a request: each log line inside it shows both ids. Of the highest level, so that no
+/// filter on levels hides them.
+///
+/// It costs 1.1 µs of CPU, a seventh of a GET from memory. So it is opened where a log line may come:
+/// here, for the access log and for a panic.
+pub(crate) fn request_span(trace: &Trace) -> Span {
+    tracing::error_span!("request", request_id = trace.request_id(), trace_id = %trace.id())
+}
 
 /// What a flight gives to everybody who waits for it.
 pub(super) type Outcome = Result<Valuation, ValueError>;
@@ -48,8 +59,9 @@ impl Piloted {
     /// # Panics
     /// Outside a tokio runtime.
     pub(super) fn new(flight: Flight, mileage: Mileage) -> Self {
+        let span = request_span(&flight.trace);
         Self {
-            flight: Some(Box::pin(flight.run_caught(mileage).in_current_span())),
+            flight: Some(Box::pin(flight.run_caught(mileage).instrument(span))),
             runtime: Handle::current(),
         }
     }
@@ -85,9 +97,10 @@ impl Flight {
     /// Flies, and lands, whatever panics.
     async fn run_caught(self, mileage: Mileage) -> Outcome {
         let vrm = self.vrm.clone();
-        unwind::caught(self.run(mileage)).await.unwrap_or_else(|panicked| {
+        let caught = AssertUnwindSafe(self.run(mileage)).catch_unwind().await;
+        caught.unwrap_or_else(|payload| {
             tracing::error!(
-                %vrm, %panicked, "a valuation panicked: a fault of this program; the client gets a 500"
+                %vrm, panicked = panics::text(&*payload), "a valuation panicked: a fault of this program; the client gets a 500"
             );
             Err(ValueError::Panicked)
         })
@@ -128,7 +141,8 @@ impl Flight {
             trail: self.trail.clone(),
             trace: trace.clone(),
         };
-        match unwind::caught(self.inner.quotes.clone().oneshot(request)).await {
+        let quoting = self.inner.quotes.clone().oneshot(request);
+        match AssertUnwindSafe(quoting).catch_unwind().await {
             Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
             Ok(Err(error)) => {
                 // An unknown mark is an everyday matter, and a refusal has its own line.
@@ -144,9 +158,9 @@ impl Flight {
                     QuoteError::Refused(_) => ValueError::Refused,
                 })
             }
-            Err(panicked) => {
+            Err(payload) => {
                 tracing::error!(
-                    %vrm, %panicked, "asking for a quote panicked: a fault of this program; the client gets a 500"
+                    %vrm, panicked = panics::text(&*payload), "asking for a quote panicked: a fault of this program; the client gets a 500"
                 );
                 Err(ValueError::Panicked)
             }

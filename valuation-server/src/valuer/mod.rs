@@ -21,6 +21,7 @@ use tower::util::BoxCloneSyncService;
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use crate::log_throttle::LogThrottle;
 use cache::Cache;
+pub(crate) use flight::request_span;
 use flight::{Flight, Outcome, Piloted};
 use running::Running;
 
