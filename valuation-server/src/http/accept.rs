@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::handlers::Session;
-use super::problem::Answer;
+use super::problem::{Answer, Problem};
 use super::strict::{self, ConnectionState, Quotas};
 use super::{Limits, Traffic, Watch};
 use crate::log_throttle::LogThrottle;
@@ -55,7 +55,7 @@ pub async fn serve(
 ) -> Stopped {
     let admit = |connection: ConnectionState| {
         let session = Arc::new(Session::new(valuer.clone(), limits, watch.clone(), connection));
-        move |request| Arc::clone(&session).answer(request)
+        move |request, rejection| Arc::clone(&session).answer(request, rejection)
     };
     listen(listener, limits, &watch.traffic, shutdown, admit).await
 }
@@ -70,7 +70,7 @@ pub(super) async fn listen<A, S, F>(
 ) -> Stopped
 where
     A: Fn(ConnectionState) -> S,
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let protocol = Arc::new(strict::protocol(&limits));

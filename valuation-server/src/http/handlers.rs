@@ -43,17 +43,23 @@ impl Session {
         Self { valuer, limits, watch, connection }
     }
 
-    /// Answers a request. A panic is answered 500.
+    /// Answers a request, a rejected one with its error. A panic is answered 500.
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        rejection: Option<Box<Problem>>,
     ) -> impl Future<Output = Answer> + Send {
         // Taken apart outside the future, which then holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
-            let exchange = self.watch.traffic.begin();
             let identity = Identity::of(&headers);
+            if let Some(problem) = rejection {
+                let mut answer = problem.into_response(&parts.uri, parts.version);
+                answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
+                return answer;
+            }
+            let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
             let handled = self.handle(resource, &parts, headers, body, &identity);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {

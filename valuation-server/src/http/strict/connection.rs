@@ -21,7 +21,6 @@ use super::state::ConnectionState;
 use super::streams::{GuardedBody, Stream};
 use crate::http::limits::Limits;
 use crate::http::problem::{Answer, Problem};
-use crate::http::trace::{Identity, X_REQUEST_ID};
 
 /// The longest head of a request, in bytes, over either protocol: 431 above it.
 pub(super) const HEAD_BYTES: u16 = 16 * 1024;
@@ -69,7 +68,8 @@ pub(in crate::http) fn protocol(limits: &Limits) -> Protocol {
     protocol
 }
 
-/// Serves one connection to its end, each request by `answer`.
+/// Serves one connection to its end, each request by `answer`, to which a rejected one comes with its
+/// error.
 pub(in crate::http) async fn serve<S, F>(
     stream: TcpStream,
     limits: Limits,
@@ -78,7 +78,7 @@ pub(in crate::http) async fn serve<S, F>(
     state: ConnectionState,
     answer: S,
 ) where
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     // Answers are written whole: Nagle's algorithm would only delay them.
@@ -149,33 +149,27 @@ impl<S> Drop for Running<S> {
     }
 }
 
-/// Answers one request, if its head is acceptable and there is a permit for it.
+/// Answers one request. The one that has no permit, or no acceptable head, comes with its rejection.
 fn exchange<S, F>(
     running: Running<S>,
     request: Request<Incoming>,
     stream: Option<Stream>,
 ) -> Exchange<S, F>
 where
-    S: Fn(Request<Incoming>) -> F,
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F,
 {
     let Service { answer, state, retry_after } = &*running.0;
     let version = request.version();
-    let rejected = match &stream {
+    let rejection = match &stream {
         Some(stream) => stream.rejection(*retry_after),
         // Where the next request begins is unknown.
         None => state.check(&request).err().map(Problem::closing),
     };
-    let answering = match rejected {
-        Some(problem) => {
-            state.request_rejected();
-            let mut answer = problem.into_response(request.uri(), version);
-            let id = Identity::of(request.headers()).into_header();
-            answer.headers_mut().insert(X_REQUEST_ID, id);
-            Answering::Rejected { answer: Some(Box::new(answer)) }
-        }
-        None => Answering::Accepted { answer: answer(request) },
-    };
-    Exchange { answering, running, stream, version }
+    if rejection.is_some() {
+        state.request_rejected();
+    }
+    let answer = answer(request, rejection.map(Box::new));
+    Exchange { answer, running, stream, version }
 }
 
 pin_project! {
@@ -183,19 +177,11 @@ pin_project! {
     /// connection reserves the room for one.
     struct Exchange<S, F> {
         #[pin]
-        answering: Answering<F>,
-        // Dropped after `answering`.
+        answer: F,
+        // Dropped after `answer`.
         running: Running<S>,
         stream: Option<Stream>,
         version: Version,
-    }
-}
-
-pin_project! {
-    #[project = AnsweringProjected]
-    enum Answering<F> {
-        Accepted { #[pin] answer: F },
-        Rejected { answer: Option<Box<Answer>> },
     }
 }
 
@@ -204,14 +190,9 @@ impl<S, F: Future<Output = Answer>> Future for Exchange<S, F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answered = match this.answering.project() {
-            AnsweringProjected::Accepted { answer } => ready!(answer.poll(cx)),
-            AnsweringProjected::Rejected { answer } => {
-                *answer.take().expect("not polled after it was answered")
-            }
-        };
-        this.running.0.state.finish(&mut answered, *this.version);
-        Poll::Ready(Ok(GuardedBody::wrap(answered, this.stream.take())))
+        let mut answer = ready!(this.answer.poll(cx));
+        this.running.0.state.finish(&mut answer, *this.version);
+        Poll::Ready(Ok(GuardedBody::wrap(answer, this.stream.take())))
     }
 }
 
