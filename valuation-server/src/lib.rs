@@ -34,10 +34,10 @@ pub mod valuer;
 #[cfg(unix)]
 mod system;
 
+mod log_throttle;
+mod panics;
 mod run;
 mod signals;
-mod sparing;
-mod unwind;
 mod write_deadline;
 
 pub use run::run;

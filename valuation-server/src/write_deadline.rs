@@ -1,7 +1,6 @@
-//! A stream whose writing has a deadline that begins anew with every byte.
+//! A stream with a deadline for writing, which restarts with every byte.
 //!
-//! A client that reads nothing would otherwise keep its connection, and what is written to it, for as
-//! long as it likes.
+//! Without it a client that reads nothing keeps its connection and its answers forever.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +16,7 @@ pub(crate) struct WriteDeadline<T> {
     stream: T,
     /// How long writing may make no progress.
     within: Duration,
-    /// Set while it makes none.
+    /// Set while writing makes no progress.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

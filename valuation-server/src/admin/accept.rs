@@ -1,23 +1,21 @@
 //! The operators' listener.
 //!
-//! It has its own way to accept, apart from the public one: what is tuned there for many clients,
-//! and cut off under overload or at a stop, must not be in the way of those who come to look.
+//! Separate from the public accept loop: its overload limits and its stop must not keep operators
+//! out.
 //!
-//! Who comes is always taken in. Where there are too many, the oldest connection makes room for the
-//! newest, so that no crowd of clients that send or read nothing can keep operators out for longer
-//! than it takes to ask again. And each of them has deadlines: for a head, for a body and its answer,
-//! for taking the next byte, and for all.
+//! Every connection is accepted. At the limit the oldest connection is closed, so that clients that
+//! send or read nothing can't keep operators out. Each connection has deadlines: for a head, for a
+//! request, for reading the next byte, and for its whole life.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -25,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::handlers::Desk;
 use super::{Guard, Operated};
-use crate::sparing::Sparing;
+use crate::log_throttle::LogThrottle;
 use crate::write_deadline::WriteDeadline;
 
 /// How many connections are served at once.
@@ -33,10 +31,10 @@ const CONNECTIONS: usize = 64;
 /// For the head of a request, and between two.
 const HEAD: Duration = Duration::from_secs(10);
 /// For all of a request: an operator's body is small.
-const WHOLE: Duration = Duration::from_secs(10);
-/// For the next byte of an answer to be taken.
+pub(super) const WHOLE: Duration = Duration::from_secs(10);
+/// For the next byte of an answer to be read.
 const WRITE: Duration = Duration::from_secs(10);
-/// For a connection, from which the last request may be answered after that.
+/// For a connection; its last request may still be answered.
 const LIFE: Duration = Duration::from_secs(300);
 /// The longest head of a request, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -55,21 +53,21 @@ pub async fn serve(
     guard: Guard,
     shutdown: impl Future<Output = ()>,
 ) {
-    let desk = Desk { operated, guard };
+    let desk = Arc::new(Desk { operated, guard });
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
-    let sparing = Sparing::new();
+    let throttle = LogThrottle::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = accept(&listener, &sparing) => {
+            (stream, peer) = accept(&listener, &throttle) => {
                 by_age.retain(|connection| !connection.is_finished());
                 if by_age.len() >= CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                     oldest.abort();
                 }
-                let serving = converse(stream, peer, desk.clone(), stopping.clone());
+                let serving = converse(stream, peer, Arc::clone(&desk), stopping.clone());
                 by_age.push_back(connections.spawn(serving));
             }
         }
@@ -83,12 +81,12 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener, sparing: &Sparing) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                if let Some(withheld) = sparing.admit() {
+                if let Some(withheld) = throttle.admit() {
                     tracing::warn!(%error, withheld, "accepting an operator's connection failed; pausing");
                 }
                 sleep(PAUSE).await;
@@ -100,20 +98,12 @@ async fn accept(listener: &TcpListener, sparing: &Sparing) -> (TcpStream, Socket
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    desk: Desk,
+    desk: Arc<Desk>,
     mut stopping: watch::Receiver<()>,
 ) {
-    let service = service_fn(|request| {
-        let answer = desk.answer(request, peer);
-        async move {
-            match timeout(WHOLE, answer).await {
-                Ok(answer) => Ok::<_, Infallible>(answer),
-                Err(_) => Ok(super::answers::late()),
-            }
-        }
-    });
+    let service = TowerToHyperService::new(super::stack(desk, peer));
     let mut protocol = http1::Builder::new();
-    // Without a timer hyper has no deadline for heads.
+    // hyper enforces the header timeout only with a timer.
     protocol.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let stream = TokioIo::new(WriteDeadline::new(stream, WRITE));
     let mut connection = pin!(protocol.serve_connection(stream, service));

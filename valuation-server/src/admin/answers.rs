@@ -1,5 +1,6 @@
 //! What operators are answered.
 
+use std::any::Any;
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use crate::panics;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
@@ -95,10 +98,21 @@ pub(super) fn answer(content_type: &'static str, body: impl Into<Bytes>) -> Answ
     answer
 }
 
-/// For a request whose body does not come; the connection can't be used further.
-pub(super) fn late() -> Answer {
+/// Gives the bare 408 of the time-out a body. The connection can't be used further.
+pub(super) fn explain_timeout(answer: Answer) -> Answer {
+    if answer.status() != StatusCode::REQUEST_TIMEOUT {
+        return answer;
+    }
     let message = "the request did not come in time";
     let mut answer = Problem::new(StatusCode::REQUEST_TIMEOUT, message).into_answer();
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
+}
+
+/// 500 for a panic, whose text goes to the log alone.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Answer {
+    tracing::error!(panicked = panics::text(&*payload), "an operator's page panicked");
+    let message = "The server failed at this request";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message).into_answer()
 }

@@ -1,5 +1,6 @@
 //! What each path does.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +11,6 @@ use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, json, text};
 use super::{Failover, Guard, Kind, Operated, orders};
-use crate::unwind;
 
 /// How many events are answered where the request does not say.
 const EVENTS: usize = 100;
@@ -30,7 +30,7 @@ PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 ";
 
 /// The operators' side of a server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Desk {
     pub(super) operated: Arc<dyn Operated>,
     pub(super) guard: Guard,
@@ -79,24 +79,22 @@ impl<'a> Resource<'a> {
 }
 
 impl Desk {
-    /// Answers a request from `peer`, whatever happens.
-    pub(super) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    /// Answers a request from `peer`.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Answer, Infallible> {
         let (parts, body) = request.into_parts();
-        match unwind::caught(self.handle(&parts, body, peer)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(problem)) => {
-                if matches!(problem.status().as_u16(), 401 | 403 | 421) {
-                    tracing::warn!(%peer, method = %parts.method, path = parts.uri.path(),
-                        status = problem.status().as_u16(), "an operator's request was refused");
-                }
-                problem.into_answer()
-            }
-            Err(panicked) => {
-                tracing::error!(path = parts.uri.path(), %panicked, "an operator's page panicked");
-                let message = "The server failed at this request";
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message).into_answer()
-            }
+        let problem = match self.handle(&parts, body, peer).await {
+            Ok(answer) => return Ok(answer),
+            Err(problem) => problem,
+        };
+        if matches!(problem.status().as_u16(), 401 | 403 | 421) {
+            tracing::warn!(%peer, method = %parts.method, path = parts.uri.path(),
+                status = problem.status().as_u16(), "an operator's request was refused");
         }
+        Ok(problem.into_answer())
     }
 
     async fn handle(

@@ -21,15 +21,48 @@ mod journal;
 mod orders;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode, header};
 use serde::Serialize;
+use tower::{BoxError, Service, ServiceBuilder};
+use tower_http::body::UnsyncBoxBody;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use handlers::Desk;
 
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+
+/// What a request of `peer` passes through, the outermost layer first.
+///
+/// The limit of a body is in [`orders`]: before the guard it would answer strangers, and its layer
+/// answers without JSON.
+fn stack(
+    desk: Arc<Desk>,
+    peer: SocketAddr,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<UnsyncBoxBody<Bytes, BoxError>>,
+    Error = Infallible,
+    Future: Send,
+> + Clone {
+    ServiceBuilder::new()
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(CatchPanicLayer::custom(answers::panicked))
+        .map_response(answers::explain_timeout)
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, accept::WHOLE))
+        .service_fn(move |request| Arc::clone(&desk).answer(request, peer))
+}
 
 /// A server that is operated.
 pub trait Operated: fmt::Debug + Send + Sync + 'static {

@@ -16,7 +16,7 @@ use super::transition::{Transition, log, note, provider};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, AuditLayer};
 use crate::config::{Config, Setting};
-use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Quote, QuoteError, Trace};
+use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Quote, QuoteError};
 use crate::providers::{ClientError, Premium, SuperCar};
 use crate::telemetry::{ClientErrors, ProviderCalls};
 use crate::valuer::Quotes;
@@ -93,7 +93,7 @@ impl<Clk: Clock> Providers<Clk> {
         let calls = Arc::new(ProviderCalls::default());
         let tell = || {
             let calls = Arc::clone(&calls);
-            move |call: &ProviderCall, trace: &Trace| calls.note(call, trace)
+            move |call: &ProviderCall| calls.note(call)
         };
         let events = Arc::new(Journal::default());
         let client_errors = Arc::new(ClientErrors::new(config.client_errors_as_failures));

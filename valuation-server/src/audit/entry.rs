@@ -6,8 +6,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 
 use crate::domain::{
-    CallOutcome, CallTrail, ErrorCode, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
-    Trace, Vrm,
+    CallOutcome, CallTrail, ErrorCode, Provider, ProviderCall, Quote, QuoteError, QuoteRequest, Vrm,
 };
 
 use super::Hooks;
@@ -26,7 +25,6 @@ pub(super) struct Entry {
 
 struct Open {
     trail: CallTrail,
-    trace: Trace,
     hooks: Hooks,
     rescue: bool,
     vrm: Vrm,
@@ -56,7 +54,6 @@ impl Entry {
     ) -> Self {
         let open = Open {
             trail: request.trail.clone(),
-            trace: request.trace.clone(),
             hooks,
             rescue: !request.trail.is_empty(),
             vrm: request.vrm.clone(),
@@ -118,7 +115,7 @@ impl Entry {
         // The record first: nothing that telling does may cost it.
         open.trail.push(call.clone());
         if let Some(tell) = open.hooks.tell {
-            tell(&call, &open.trace);
+            tell(&call);
         }
     }
 }

@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
 use crate::domain::{
-    Answer, CallOutcome, Describe, Failure, ProviderCall, Quote, QuoteError, QuoteRequest, Trace,
+    Answer, CallOutcome, Describe, Failure, ProviderCall, Quote, QuoteError, QuoteRequest,
 };
 
 pub use entry::MAX_MESSAGE;
@@ -49,7 +49,7 @@ pub struct Audit<S> {
 }
 
 /// Is told of each attempt when its record is left, by whoever ends it.
-pub type Tell = Arc<dyn Fn(&ProviderCall, &Trace) + Send + Sync>;
+pub type Tell = Arc<dyn Fn(&ProviderCall) + Send + Sync>;
 
 /// Says what the end of an attempt says about its provider.
 pub type Classify = Arc<dyn Fn(&Result<Quote, QuoteError>) -> CallOutcome + Send + Sync>;
@@ -77,7 +77,7 @@ impl<S> Audit<S> {
     /// Has every later attempt told to `tell`, once each. It must neither block nor panic: it may be
     /// called from a destructor.
     #[must_use]
-    pub fn telling(self, tell: impl Fn(&ProviderCall, &Trace) + Send + Sync + 'static) -> Self {
+    pub fn telling(self, tell: impl Fn(&ProviderCall) + Send + Sync + 'static) -> Self {
         let hooks = Hooks { tell: Some(Arc::new(tell)), ..self.hooks };
         Self { hooks, ..self }
     }

@@ -13,20 +13,19 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{converse, protocol};
 use super::handlers::Session;
-use super::peer::{Peer, Places};
-use super::turned_away::turn_away;
-use super::{Answer, Limits, Traffic, Watch};
-use crate::sparing::Sparing;
+use super::problem::{Answer, Problem};
+use super::strict::{self, ConnectionState, Quotas};
+use super::{Limits, Traffic, Watch};
+use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
 
-/// The pause after an accept error that is not the client's, such as too many open files. Without
-/// it the loop would spin until a file is closed.
+/// The pause after an accept error of the server, such as too many open files: the loop would spin
+/// until a file is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How many clients are told at once that there are too many connections. Beyond them connections
-/// are closed without a word, so that telling costs no more than so many sockets.
-const TOLD_AT_ONCE: usize = 64;
+/// How many connections are answered 503 at once; further ones are closed without an answer. The bound
+/// on the sockets that rejections take.
+const REJECTIONS: usize = 64;
 
 /// A client's connection, and its address.
 type Accepted = (TcpStream, SocketAddr);
@@ -36,15 +35,14 @@ type Accepted = (TcpStream, SocketAddr);
 pub enum Stopped {
     /// Every connection ended by itself.
     Drained,
-    /// So many connections were cut off at the deadline.
+    /// This many connections were cut off at the deadline.
     CutOff(usize),
 }
 
 /// Serves until `shutdown` is ready, then stops accepting, lets running requests finish, and cuts
 /// off what is left after [`Limits::drain_timeout`].
 ///
-/// Valuations that were under way go on without their clients: wait for
-/// [`Valuer::idle`] afterwards.
+/// Running valuations go on without their clients: wait for [`Valuer::idle`] afterwards.
 ///
 /// # Cancel safety
 /// Dropping the future closes the listener and all connections.
@@ -52,18 +50,17 @@ pub async fn serve(
     listener: TcpListener,
     valuer: Valuer,
     limits: Limits,
-    kept: Watch,
+    watch: Watch,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
-    let admit = |peer: Peer| {
-        let session = Arc::new(Session::new(valuer.clone(), limits, kept.clone(), peer));
-        move |request| Arc::clone(&session).answer(request)
+    let admit = |connection: ConnectionState| {
+        let session = Arc::new(Session::new(valuer.clone(), limits, watch.clone(), connection));
+        move |request, rejection| Arc::clone(&session).answer(request, rejection)
     };
-    listen(listener, limits, &kept.traffic, shutdown, admit).await
+    listen(listener, limits, &watch.traffic, shutdown, admit).await
 }
 
-/// Runs the connections of a listener; `admit` makes for each the function that answers its
-/// requests.
+/// Runs the connections of a listener. `admit` makes the function that answers a connection's requests.
 pub(super) async fn listen<A, S, F>(
     listener: TcpListener,
     limits: Limits,
@@ -72,46 +69,46 @@ pub(super) async fn listen<A, S, F>(
     admit: A,
 ) -> Stopped
 where
-    A: Fn(Peer) -> S,
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    A: Fn(ConnectionState) -> S,
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    let protocol = Arc::new(protocol(&limits));
+    let protocol = Arc::new(strict::protocol(&limits));
     let (stop, stopping) = watch::channel(());
-    let (mut connections, mut turned_away) = (JoinSet::new(), JoinSet::new());
-    let places = Arc::new(Places::new(&limits, traffic));
+    let (mut connections, mut rejected) = (JoinSet::new(), JoinSet::new());
+    let quotas = Arc::new(Quotas::new(&limits, traffic));
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
-        let peer = Peer::new(address, stopping.clone(), Arc::clone(&places));
-        let answer = admit(peer.clone());
+        let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
+        let answer = admit(state.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
-        connections.spawn(converse(stream, limits, protocol, stopping, peer, answer));
+        connections.spawn(strict::serve(stream, limits, protocol, stopping, state, answer));
     };
-    let (mut full, sparing) = (false, Sparing::new());
+    let (mut full, throttle) = (false, LogThrottle::new());
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
-            Some(told) = turned_away.join_next(), if !turned_away.is_empty() => report(told),
-            accepted = accept(&listener, &sparing) => {
+            Some(told) = rejected.join_next(), if !rejected.is_empty() => report(told),
+            accepted = accept(&listener, &throttle) => {
                 if connections.len() < limits.max_connections {
                     full = false;
                     take(accepted, &mut connections);
                     continue;
                 }
-                // Once a time of being full, and not once a connection.
+                // Once per period of being full, not per connection.
                 if !std::mem::replace(&mut full, true) {
                     tracing::warn!(limit = limits.max_connections, "too many connections: \
-                        new ones are refused");
+                        further ones are rejected");
                 }
                 traffic.refused_connections.inc();
-                if turned_away.len() < TOLD_AT_ONCE {
-                    turned_away.spawn(turn_away(accepted.0, limits.retry_after));
+                if rejected.len() < REJECTIONS {
+                    rejected.spawn(strict::reject(accepted.0, limits.retry_after));
                 }
             }
         }
     }
-    // Clients whose connection the kernel has made already are no less accepted than others.
+    // Connections in the kernel's backlog count as accepted.
     for accepted in waiting(listener) {
         if connections.len() < limits.max_connections {
             take(accepted, &mut connections);
@@ -134,21 +131,21 @@ where
     Stopped::CutOff(left)
 }
 
-/// The next connection, whatever goes wrong before it.
-async fn accept(listener: &TcpListener, sparing: &Sparing) -> Accepted {
+/// The next connection. Errors are logged.
+async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> Accepted {
     loop {
         let error = match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => error,
         };
-        // The client left between its handshake and our accept: no reason to pause.
+        // The client left between its handshake and our accept: no pause.
         if !matches!(
             error.kind(),
             io::ErrorKind::ConnectionAborted
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionRefused
         ) {
-            if let Some(withheld) = sparing.admit() {
+            if let Some(withheld) = throttle.admit() {
                 tracing::warn!(%error, withheld, "accepting a connection failed; pausing");
             }
             sleep(ACCEPT_PAUSE).await;
@@ -156,12 +153,12 @@ async fn accept(listener: &TcpListener, sparing: &Sparing) -> Accepted {
     }
 }
 
-/// The connections that wait to be accepted; the listener is closed after the last of them.
+/// The connections in the backlog; the listener is closed after the last of them.
 ///
-/// Asked of the system itself: the runtime hears of a new connection only when it next looks.
+/// Reads from the system: the runtime learns of a connection only at its next poll.
 fn waiting(listener: TcpListener) -> impl Iterator<Item = Accepted> {
     let listener = listener.into_std();
-    // The listener does not block, and says at the end that it would have to.
+    // The listener is non-blocking: `WouldBlock` ends the backlog.
     std::iter::from_fn(move || listener.as_ref().ok()?.accept().ok()).filter_map(
         |(stream, address)| {
             stream.set_nonblocking(true).ok()?;

@@ -1,4 +1,4 @@
-//! Reading a request's body: so many bytes, within so much time.
+//! Reads a request's body, bounded in bytes and time.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,8 +12,8 @@ use hyper::header::{self, HeaderMap};
 use tokio::time::timeout;
 
 use super::Limits;
-use super::peer::Peer;
 use super::problem::Problem;
+use super::strict::ConnectionState;
 
 /// Whether the headers describe plain JSON. Parameters are of no account: JSON is UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
@@ -29,19 +29,21 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// Reads the body whole.
 ///
 /// # Errors
-/// 413 above [`Limits::body_bytes`], at once where the length is announced; 408 after
-/// [`Limits::body_timeout`]; 400 where the body breaks off; 503 where it has not come
-/// [`Limits::stop_grace`] after the order to stop, and where it is large and too many others are.
+/// - 413 above [`Limits::body_bytes`], immediately if `Content-Length` says so;
+/// - 408 after [`Limits::body_timeout`];
+/// - 400 if the body is incomplete;
+/// - 503 if it is incomplete [`Limits::stop_grace`] after the stop, or if it is large and
+///   [`Limits::large_bodies`] others are being read.
 pub(super) async fn read(
     body: &mut Incoming,
     limits: &Limits,
-    peer: &Peer,
+    connection: &ConnectionState,
 ) -> Result<Vec<u8>, Problem> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limits.body_bytes {
         return Err(too_large(limits));
     }
-    // One buffer for all frames: a client that sends byte by byte takes no more than the limit.
+    // One buffer for all frames: many small frames take no more memory than the limit.
     let mut whole = Vec::with_capacity(announced.min(SMALL));
     let mut place = None;
     let mut reading = pin!(async {
@@ -55,40 +57,37 @@ pub(super) async fn read(
                 return Err(too_large(limits));
             }
             if whole.len() + data.len() > SMALL && place.is_none() {
-                let taken = peer.large_body();
+                let taken = connection.large_body();
                 place = Some(taken.ok_or_else(|| Problem::unavailable(MANY, limits.retry_after))?);
             }
             whole.extend_from_slice(data);
         }
         Ok(whole)
     });
-    // A body that is there, as most are, needs neither of the deadlines.
+    // Most bodies have arrived already and need no timer.
     if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
         return read;
     }
     tokio::select! {
-        // In this order: one that comes with the deadline has come.
+        // A body that arrives together with the deadline is accepted.
         biased;
         read = timeout(limits.body_timeout, reading) => read.unwrap_or_else(|_| {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").closing())
         }),
-        () = peer.stopped_for(limits.stop_grace) => {
-            Err(Problem::unavailable(STOPPING, limits.retry_after))
+        () = connection.stopped_for(limits.stop_grace) => {
+            Err(Problem::unavailable(STOPPING, limits.retry_after).closing())
         }
     }
 }
 
-/// More than any valid body takes, in bytes.
+/// More than any valid body needs, in bytes.
 const SMALL: usize = 1024;
-/// To a client whose body is one of too many large ones.
 const MANY: &str = "Too many large bodies are being read; try again later";
-/// To a client whose body is on its way at the stop.
-pub(super) const STOPPING: &str =
-    "The server is stopping, and the body has not come; try again later";
+const STOPPING: &str = "The server is stopping, and the body has not come; try again later";
 
 fn too_large(limits: &Limits) -> Problem {
     let message = format!("the body must not exceed {} bytes", limits.body_bytes);
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()
 }
 
 #[cfg(test)]

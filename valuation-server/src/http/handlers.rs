@@ -1,62 +1,77 @@
-//! What each resource does for each method.
+//! The handlers: a resource and a method each.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 
-use super::peer::{Peer, close_after};
-use super::problem::Problem;
+use super::problem::{Answer, Problem};
 use super::router::{Resource, decode_vrm};
+use super::strict::ConnectionState;
 use super::trace::{Identity, X_REQUEST_ID};
-use super::{Answer, Limits, Watch, body, etag, wire};
+use super::{Limits, Watch, body, etag, wire};
 use crate::domain::{Valuation, Vrm};
-use crate::unwind;
+use crate::panics;
 use crate::valuer::{ValueError, Valuer};
 
-/// A cache between here and the client may keep an answer only if it asks again before using it.
+/// A cache must revalidate an answer before each use.
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// What the requests of one connection share.
+/// The state that the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct Session {
     valuer: Valuer,
     limits: Limits,
     watch: Watch,
-    peer: Peer,
+    connection: ConnectionState,
 }
 
 impl Session {
-    pub(super) fn new(valuer: Valuer, limits: Limits, watch: Watch, peer: Peer) -> Self {
-        Self { valuer, limits, watch, peer }
+    pub(super) fn new(
+        valuer: Valuer,
+        limits: Limits,
+        watch: Watch,
+        connection: ConnectionState,
+    ) -> Self {
+        Self { valuer, limits, watch, connection }
     }
 
-    /// Answers a request, whatever happens.
+    /// Answers a request, a rejected one with its error. A panic is answered 500.
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        rejection: Option<Box<Problem>>,
     ) -> impl Future<Output = Answer> + Send {
-        // Taken apart here, so that the future holds the parts alone.
+        // Taken apart outside the future, which then holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
-            let exchange = self.watch.traffic.begin();
             let identity = Identity::of(&headers);
+            if let Some(problem) = rejection {
+                let mut answer = problem.into_response(&parts.uri, parts.version);
+                answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
+                return answer;
+            }
+            let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
             let handled = self.handle(resource, &parts, headers, body, &identity);
-            let mut answer = match unwind::caught(handled).await {
+            let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(problem)) => refuse(problem, &parts),
-                Err(panicked) => {
-                    tracing::error!(method = %parts.method, path = parts.uri.path(), %panicked,
-                        request_id = identity.request_id(), trace_id = %identity.trace_id(),
-                        "a handler panicked: a fault of this program; the client gets a 500");
-                    refuse(Problem::fault(), &parts)
+                Ok(Err(problem)) => problem.into_response(&parts.uri, parts.version),
+                Err(payload) => {
+                    identity.log(|| {
+                        tracing::error!(method = %parts.method, path = parts.uri.path(),
+                            panicked = panics::text(&*payload),
+                            "a handler panicked: a fault of this program; the client gets a 500");
+                    });
+                    Problem::fault().into_response(&parts.uri, parts.version)
                 }
             };
             if parts.method == Method::HEAD {
@@ -64,12 +79,13 @@ impl Session {
             }
             let took = exchange.end(resource, &parts.method, answer.status());
             if self.watch.access_log {
-                // As a `u64`: the log would write an `u128` as a text.
+                // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                tracing::info!(target: "access", client = %self.peer.address(),
-                    method = %parts.method, path = parts.uri.path(),
-                    status = answer.status().as_u16(), duration_us,
-                    request_id = identity.request_id(), trace_id = %identity.trace_id(), "answered");
+                identity.log(|| {
+                    tracing::info!(target: "access", client = %self.connection.address(),
+                        method = %parts.method, path = parts.uri.path(),
+                        status = answer.status().as_u16(), duration_us, "answered");
+                });
             }
             answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
             answer
@@ -85,7 +101,7 @@ impl Session {
         identity: &Identity,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
-        self.peer.set_unread(!no_body);
+        self.connection.set_unread(!no_body);
         let method = &parts.method;
         let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
@@ -97,10 +113,10 @@ impl Session {
                 if !no_body && !body::is_json(&headers) {
                     return Err(unsupported());
                 }
-                // Nothing of them is needed while the body is awaited.
+                // Frees them while the body is awaited.
                 drop(headers);
-                let json = body::read(&mut body, &self.limits, &self.peer).await?;
-                self.peer.set_unread(false);
+                let json = body::read(&mut body, &self.limits, &self.connection).await?;
+                self.connection.set_unread(false);
                 self.value(vrm, &json, identity).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
@@ -111,8 +127,8 @@ impl Session {
         }
     }
 
-    /// The only answer with a tag: what a PUT brings is not what the client sent (RFC 9110,
-    /// section 9.3.4).
+    /// The only answer with a tag: the answer to a PUT does not represent what the client sent
+    /// (RFC 9110, section 9.3.4).
     fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
         match self.valuer.find(vrm) {
             Ok(Some(valuation)) => {
@@ -178,18 +194,7 @@ fn options(resource: Resource<'_>) -> Answer {
     answer
 }
 
-fn refuse(problem: Problem, parts: &Parts) -> Answer {
-    // HTTP/2 has no such header, and streams need none.
-    let close = problem.ends_the_connection() && parts.version < Version::HTTP_2;
-    let mut answer = problem.into_response(&parts.uri);
-    if close {
-        close_after(&mut answer);
-    }
-    answer
-}
-
-/// An answer to HEAD keeps the length that the body would have. HTTP/1 alone would see to it by
-/// itself.
+/// Removes the body of an answer to HEAD and keeps its length. hyper does so for HTTP/1 only.
 fn strip_body(answer: &mut Answer) {
     if let Some(length) = answer.body().size_hint().exact().filter(|&length| length > 0) {
         answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -1,8 +1,8 @@
-//! What a client is told when it gets no valuation.
+//! Error answers.
 //!
-//! One JSON object that serves two readers: `statusCode`, `error` and `message` as the older
-//! service had them, and the members of RFC 9457 with the same content. It says what a client can
-//! act on and nothing about what is behind this server.
+//! One JSON object with the older service's `statusCode`, `error` and `message`, and RFC 9457's
+//! members with the same content. It says what a client can act on, and nothing about what is behind
+//! this server.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
-use hyper::{Response, StatusCode, Uri};
+use hyper::{Response, StatusCode, Uri, Version};
 use serde::Serialize;
 
 use crate::domain::Vrm;
@@ -19,8 +19,8 @@ use crate::valuer::{RecordsError, ValueError};
 /// How much of a client's own text is shown to it again, in characters.
 const SHOWN: usize = 256;
 
-pub(super) const HEAD_TOO_LARGE: &str =
-    "the head of a request must not exceed 16384 bytes and 100 headers";
+/// An answer to a request.
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// An error answer before it is put into bytes.
 #[derive(Debug)]
@@ -28,6 +28,25 @@ pub(super) struct Problem {
     status: StatusCode,
     message: Cow<'static, str>,
     header: Option<(header::HeaderName, HeaderValue)>,
+    connection: Connection,
+}
+
+/// What happens to an HTTP/1 connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// The next request is served.
+    Keep,
+    /// It is closed: where the next request would begin is unknown.
+    Close,
+}
+
+impl Connection {
+    /// Announces the close to the client, and so to hyper.
+    pub(super) fn announce(self, answer: &mut Answer) {
+        if self == Self::Close {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
 }
 
 /// The members. `type` is `about:blank`, so `title` is the status's own phrase (RFC 9457, 4.2.1).
@@ -47,7 +66,7 @@ struct Members<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), header: None }
+        Self { status, message: message.into(), header: None, connection: Connection::Keep }
     }
 
     /// 400, with what would have been right.
@@ -55,14 +74,10 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, rule.to_string())
     }
 
-    /// 400 for a head that can't be taken.
-    pub(super) fn of_head(message: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, message)
-    }
-
     /// 431 with the limits.
     pub(super) fn head_too_large() -> Self {
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, HEAD_TOO_LARGE)
+        let message = "the head of a request must not exceed 16384 bytes and 100 headers";
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
     }
 
     /// 503 with the time to wait.
@@ -130,11 +145,9 @@ impl Problem {
         self
     }
 
-    /// Whether the client broke off or fell behind while sending, so that what it sends next can't
-    /// be told from the rest of the body.
-    pub(super) fn ends_the_connection(&self) -> bool {
-        matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE)
-            || self.message == super::body::STOPPING
+    /// Closes the connection after the answer.
+    pub(super) fn closing(self) -> Self {
+        Self { connection: Connection::Close, ..self }
     }
 
     /// The body of the answer to a request for the path `instance`.
@@ -155,17 +168,21 @@ impl Problem {
     }
 
     /// The answer to a request for `target`.
-    pub(super) fn into_response(self, target: &Uri) -> Response<Full<Bytes>> {
+    pub(super) fn into_response(self, target: &Uri, version: Version) -> Answer {
         let mut response = Response::new(Full::from(self.body(Some(target.path()))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let fixed = HeaderValue::from_static;
         headers.insert(header::CONTENT_TYPE, fixed("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, fixed("no-store"));
-        // The message shows the client's own words; no browser may take them for a page.
+        // The message repeats the client's own text: a browser must not render it as a page.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
+        }
+        // HTTP/2 has no such header, and a stream can end alone.
+        if version < Version::HTTP_2 {
+            self.connection.announce(&mut response);
         }
         response
     }

@@ -1,26 +1,27 @@
-//! Which trace a request belongs to, and what it is called: the headers `traceparent` and
-//! `x-request-id`, taken if they are right and made if not.
+//! The trace and the id of a request: the headers `traceparent` and `x-request-id`, generated if
+//! missing or invalid.
 //!
-//! `tracestate` is not read: it is other vendors' data, and nothing here is measured by it.
+//! `tracestate` is not read: it is other vendors' data.
 
 use std::num::NonZeroU128;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::domain::{Trace, TraceId};
+use crate::domain::Trace;
+use crate::valuer::request_span;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// What a request is called, by the client or by us.
+/// The id of a request, from the client or generated.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest id that is taken from a client, in bytes.
+/// The longest id that is accepted from a client, in bytes.
 const LONGEST_ID: usize = 128;
 /// The flags that are defined, sampled and random; the others must not be passed on.
 const KNOWN_FLAGS: u8 = 0b11;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// What a request is called.
+/// The ids of a request.
 #[derive(Debug)]
 pub(super) struct Identity {
     trace: NonZeroU128,
@@ -30,7 +31,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// What the headers say, and made where they say nothing that can be taken.
+    /// Reads the headers; generates what is missing or invalid.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let (trace, flags) = only(headers, &TRACEPARENT)
             .and_then(|value| parent(value.as_bytes()))
@@ -52,11 +53,12 @@ impl Identity {
         Trace::new(self.trace, self.flags, self.request_id())
     }
 
-    pub(super) fn trace_id(&self) -> TraceId {
-        TraceId(self.trace)
+    /// Logs inside the request's span.
+    pub(super) fn log(&self, line: impl FnOnce()) {
+        request_span(&self.trace()).in_scope(line);
     }
 
-    pub(super) fn request_id(&self) -> &str {
+    fn request_id(&self) -> &str {
         // Checked to be ASCII, or made of digits.
         self.request.to_str().unwrap_or_default()
     }
@@ -94,19 +96,19 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// What is safe in a log's line, in a header and in a URL.
+/// Safe in a log line, a header and a URL.
 fn is_id(value: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(b);
     (1..=LONGEST_ID).contains(&value.len()) && value.iter().all(plain)
 }
 
-/// An id needs to be unique, and is no secret.
+/// An id must be unique; it is not secret.
 fn made() -> NonZeroU128 {
     NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN)
 }
 
-/// The trace's digits, as [`TraceId`] prints them; by hand, since every request that brings no id
-/// pays for it.
+/// The trace's digits, as [`TraceId`](crate::domain::TraceId) prints them. Every request without an id needs them, so they
+/// avoid `fmt`.
 fn named_after(trace: NonZeroU128) -> HeaderValue {
     let digits = trace
         .get()
@@ -118,6 +120,7 @@ fn named_after(trace: NonZeroU128) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::TraceId;
     use proptest::prelude::*;
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -169,7 +172,7 @@ mod tests {
         let (one, other) = (Identity::of(&none), Identity::of(&none));
         assert_ne!(one.trace, other.trace);
         assert_ne!(one.request_id(), other.request_id());
-        assert_eq!(one.request_id(), one.trace_id().to_string());
+        assert_eq!(one.request_id(), one.trace().id().to_string());
     }
 
     proptest! {

@@ -21,6 +21,15 @@ use super::router::Resource;
 const BOUNDS: [f64; 14] =
     [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0, 5.0, 10.0];
 
+/// What is recorded about requests.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// The counts.
+    pub traffic: Arc<Traffic>,
+    /// Whether each request leaves a line in the log, with the target `access`.
+    pub access_log: bool,
+}
+
 /// The metrics of the public side.
 #[derive(Debug)]
 pub struct Traffic {

@@ -6,7 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::domain::{ErrorCode, Provider, ProviderCall, Trace};
+use crate::domain::{ErrorCode, Provider, ProviderCall};
 
 /// The upper bounds of a call's duration, in seconds.
 const BOUNDS: [f64; 13] =
@@ -36,11 +36,11 @@ impl Default for ProviderCalls {
 
 impl ProviderCalls {
     /// Counts a call, and logs its failure.
-    pub fn note(&self, call: &ProviderCall, trace: &Trace) {
+    pub fn note(&self, call: &ProviderCall) {
         let labels = Labels { provider: call.provider.name(), result: result(call) };
         self.0.get_or_create(&labels).observe(call.duration.as_secs_f64());
         if let Some((code, message)) = &call.error {
-            log(call, *code, message, trace);
+            log(call, *code, message);
         }
     }
 }
@@ -62,14 +62,13 @@ fn is_refusal(status: u16) -> bool {
 }
 
 /// Logs what happened, what it means and what to do.
-fn log(call: &ProviderCall, code: ErrorCode, message: &str, trace: &Trace) {
+fn log(call: &ProviderCall, code: ErrorCode, message: &str) {
     let ProviderCall { vrm, provider, duration, response_code, .. } = call;
     // As a `u64`: the log would write an `u128` as a text.
     let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (request_id, trace_id) = (trace.request_id(), trace.id());
     macro_rules! tell {
         ($level:ident, $means:expr) => {
-            tracing::$level!(%vrm, status = response_code, duration_ms, request_id, %trace_id,
+            tracing::$level!(%vrm, status = response_code, duration_ms,
                 "{provider}: {code}: {message}; {}", $means)
         };
     }

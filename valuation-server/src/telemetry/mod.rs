@@ -33,6 +33,6 @@ pub fn start(format: LogFormat) {
     // Fails if a log has been started already, which is then used.
     let _ = match format {
         LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }

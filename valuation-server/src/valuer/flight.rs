@@ -8,18 +8,30 @@
 //! A flight is flown by its first caller's task ([`Piloted`]), which is spared a task and a way from
 //! one to the other; it needs one of its own only where that caller goes before it has landed.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
+use tracing::{Instrument, Span};
 
 use super::{Inner, Place, RecordsError, ValueError};
 use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
-use crate::unwind;
+use crate::panics;
+
+/// The span of a request: each log line inside it shows both ids. Of the highest level, so that no
+/// filter on levels hides them.
+///
+/// It costs 1.1 µs of CPU, a seventh of a GET from memory. So it is opened where a log line may come:
+/// here, for the access log and for a panic.
+pub(crate) fn request_span(trace: &Trace) -> Span {
+    tracing::error_span!("request", request_id = trace.request_id(), trace_id = %trace.id())
+}
 
 /// What a flight gives to everybody who waits for it.
 pub(super) type Outcome = Result<Valuation, ValueError>;
@@ -50,7 +62,11 @@ impl Piloted {
     /// # Panics
     /// Outside a tokio runtime.
     pub(super) fn new(flight: Flight, mileage: Mileage) -> Self {
-        Self { flight: Some(Box::pin(flight.run_caught(mileage))), runtime: Handle::current() }
+        let span = request_span(&flight.trace);
+        Self {
+            flight: Some(Box::pin(flight.run_caught(mileage).instrument(span))),
+            runtime: Handle::current(),
+        }
     }
 }
 
@@ -84,11 +100,11 @@ impl Flight {
 
     /// Flies, and lands, whatever panics.
     async fn run_caught(self, mileage: Mileage) -> Outcome {
-        let (vrm, trace) = (self.vrm.clone(), self.trace.clone());
-        unwind::caught(self.run(mileage)).await.unwrap_or_else(|panicked| {
+        let vrm = self.vrm.clone();
+        let caught = AssertUnwindSafe(self.run(mileage)).catch_unwind().await;
+        caught.unwrap_or_else(|payload| {
             tracing::error!(
-                %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
-                "a valuation panicked: a fault of this program; the client gets a 500"
+                %vrm, panicked = panics::text(&*payload), "a valuation panicked: a fault of this program; the client gets a 500"
             );
             Err(ValueError::Panicked)
         })
@@ -129,16 +145,16 @@ impl Flight {
             trail: self.trail.clone(),
             trace: trace.clone(),
         };
-        match unwind::caught(self.inner.quotes.clone().oneshot(request)).await {
+        let quoting = self.inner.quotes.clone().oneshot(request);
+        match AssertUnwindSafe(quoting).catch_unwind().await {
             Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
             Ok(Err(error)) => {
-                let (request_id, trace_id) = (trace.request_id(), trace.id());
                 // An unknown mark is an everyday matter, and a refusal has its own line.
                 if error.is_provider_failure() {
-                    tracing::warn!(%vrm, %error, request_id, %trace_id,
+                    tracing::warn!(%vrm, %error,
                         "no valuation: no provider gave a usable answer; the client gets 503");
                 } else {
-                    tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation");
+                    tracing::debug!(%vrm, %error, "no valuation");
                 }
                 Err(match error {
                     QuoteError::Unavailable { .. } => ValueError::Unavailable,
@@ -146,10 +162,9 @@ impl Flight {
                     QuoteError::Refused(_) => ValueError::Refused,
                 })
             }
-            Err(panicked) => {
+            Err(payload) => {
                 tracing::error!(
-                    %vrm, %panicked, request_id = trace.request_id(), trace_id = %trace.id(),
-                    "asking for a quote panicked: a fault of this program; the client gets a 500"
+                    %vrm, panicked = panics::text(&*payload), "asking for a quote panicked: a fault of this program; the client gets a 500"
                 );
                 Err(ValueError::Panicked)
             }
@@ -157,13 +172,13 @@ impl Flight {
     }
 
     fn records_failed(&self, error: RecordsError) -> ValueError {
-        let (vrm, request_id, trace_id) = (&self.vrm, self.trace.request_id(), self.trace.id());
-        match self.inner.sparing.admit() {
+        let vrm = &self.vrm;
+        match self.inner.throttle.admit() {
             Some(withheld) => tracing::error!(
-                %vrm, %error, request_id, %trace_id, withheld,
+                %vrm, %error, withheld,
                 "no valuation, because of the database; the client is told to try again later"
             ),
-            None => tracing::debug!(%vrm, %error, request_id, %trace_id, "no valuation"),
+            None => tracing::debug!(%vrm, %error, "no valuation"),
         }
         error.into()
     }

@@ -19,8 +19,9 @@ use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
 
 use crate::domain::{Mileage, Quote, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
-use crate::sparing::Sparing;
+use crate::log_throttle::LogThrottle;
 use cache::Cache;
+pub(crate) use flight::request_span;
 use flight::{Flight, Outcome, Piloted};
 
 pub use records::{Commit, Place, Records, RecordsError, Reserve};
@@ -46,7 +47,7 @@ struct Inner {
     /// Counts the flights whose last entry has not reached the records.
     running: TaskTracker,
     /// For what the log says of records that can't be read or written.
-    sparing: Sparing,
+    throttle: LogThrottle,
 }
 
 /// One entry for each vehicle whose flight has not landed, with what tells those who wait beside its
@@ -127,7 +128,7 @@ impl Valuer {
             turned_away: AtomicU64::new(0),
             flights: Mutex::default(),
             running: TaskTracker::new(),
-            sparing: Sparing::new(),
+            throttle: LogThrottle::new(),
         }))
     }
 
@@ -141,7 +142,7 @@ impl Valuer {
             return Ok(Some(known));
         }
         let found = self.0.records.find(vrm).map_err(|error| {
-            match self.0.sparing.admit() {
+            match self.0.throttle.admit() {
                 Some(withheld) => {
                     tracing::error!(%vrm, %error, withheld, "a valuation could not be read");
                 }

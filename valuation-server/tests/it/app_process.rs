@@ -192,8 +192,8 @@ async fn the_log_names_the_request_that_met_a_providers_failure_and_each_request
     let transition = json_line(&mut process, "failover: Premium is asked").await;
     let access = json_line(&mut process, "\"answered\"").await;
     for line in [&failure, &access] {
-        assert_eq!(line["request_id"], "order-77");
-        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(line["span"]["request_id"], "order-77");
+        assert_eq!(line["span"]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
     }
     assert_eq!([&failure["level"], &transition["level"]], ["WARN", "WARN"]);
     assert_eq!(

@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 use valuation_server::audit::{Audit, AuditLayer, MAX_MESSAGE};
 use valuation_server::domain::{
     Answer, CallOutcome, Describe, ErrorCode, Failure, Money, Provider, ProviderCall, Quote,
-    QuoteError, QuoteRequest, Trace,
+    QuoteError, QuoteRequest,
 };
 
 use crate::stub::request;
@@ -108,7 +108,7 @@ async fn an_attempt_is_told_when_its_record_is_left_so_that_a_panic_there_costs_
     let trail = request.trail.clone();
     let told = trail.clone();
     let service = audited(|_| std::future::ready(Ok(answer())));
-    let mut service = service.telling(move |call: &ProviderCall, _: &Trace| {
+    let mut service = service.telling(move |call: &ProviderCall| {
         assert_eq!(told.take(), std::slice::from_ref(call));
         told.push(call.clone());
         panic!("the test wants a panic");

@@ -75,12 +75,17 @@ async fn an_announced_length_above_the_limit_is_413_before_a_byte_of_it_was_sent
 }
 
 #[tokio::test]
-async fn a_length_that_cannot_be_counted_is_413_as_well() {
+async fn a_length_that_hyper_cannot_count_is_431_from_hyper_and_any_other_413() {
     let server = TestServer::ready().await;
     for length in [u64::MAX, u64::MAX - 1, u64::MAX - 2, u64::MAX - 3] {
         let mut client = server.client().await;
         client.send(format!("{PUT}Content-Length: {length}\r\n\r\n")).await;
-        client.answer().await.problem(413, "Payload Too Large");
+        let answer = client.answer().await;
+        if length > u64::MAX - 2 {
+            assert!(answer.status == 431 && answer.is_hypers_own(), "{answer:?}");
+        } else {
+            answer.problem(413, "Payload Too Large");
+        }
         client.closed().await;
     }
 }
@@ -148,6 +153,20 @@ async fn a_client_that_goes_on_sending_after_it_was_refused_still_reads_the_answ
 }
 
 #[tokio::test]
+async fn an_endless_body_after_a_rejection_is_not_swallowed() {
+    let server = TestServer::ready().await;
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    client.write_all(format!("{PUT}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let mut sent = 0;
+    while client.write_all(chunk.as_bytes()).await.is_ok() {
+        sent += chunk.len();
+    }
+    // What the server drops, and what the kernel buffers on both sides.
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_408_and_the_connection_ends() {
     let server = server_with(Limits { body_timeout: SHORT, ..Limits::default() }).await;
     let mut client = server.client().await;
@@ -200,12 +219,12 @@ async fn a_head_that_is_too_large_is_431_and_no_http_is_400() {
     let server = TestServer::ready().await;
     let mut client = server.client().await;
     client.send(format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(70_000))).await;
-    let message = client.answer().await.problem(431, "Request Header Fields Too Large");
-    assert_eq!(message, "the head of a request must not exceed 16384 bytes and 100 headers");
+    let answer = client.answer().await;
+    assert!(answer.status == 431 && answer.is_hypers_own(), "{answer:?}");
     let mut client = server.client().await;
     client.send("this is not HTTP\r\n\r\n").await;
-    let message = client.answer().await.problem(400, "Bad Request");
-    assert_eq!(message, "what was sent is not HTTP/1.1, or not well-formed");
+    let answer = client.answer().await;
+    assert!(answer.status == 400 && answer.is_hypers_own(), "{answer:?}");
     client.closed().await;
 }
 

@@ -115,6 +115,11 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap()
     }
 
+    /// Whether hyper answered by itself: input that it can't parse reaches no code of ours.
+    pub(crate) fn is_hypers_own(&self) -> bool {
+        self.status / 100 == 4 && self.body.is_empty() && self.header("content-type").is_none()
+    }
+
     /// Checks what every error has, and gives its message.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, error: &str) -> String {

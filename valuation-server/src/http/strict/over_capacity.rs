@@ -1,4 +1,4 @@
-//! What a client is told for whom there is no connection left.
+//! The answer to a connection above the limit.
 
 use std::time::Duration;
 
@@ -7,12 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::problem::Problem;
-use super::socket::LINGER;
+use super::socket::{DISCARDED, LINGER};
+use crate::http::problem::Problem;
 
-/// Tells 503 and closes, without looking at what the client has to say. It is over within a short
-/// time, whatever the client does.
-pub(super) async fn turn_away(mut stream: TcpStream, retry_after: Duration) {
+/// Sends 503 and closes, without parsing the request. Takes [`LINGER`] at most.
+pub(in crate::http) async fn reject(mut stream: TcpStream, retry_after: Duration) {
     let message = "There are too many connections; try again later";
     let body = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message).body(None);
     let mut answer = format!(
@@ -24,16 +23,22 @@ pub(super) async fn turn_away(mut stream: TcpStream, retry_after: Duration) {
     )
     .into_bytes();
     answer.extend_from_slice(&body);
-    let telling = async {
+    let sending = async {
         stream.write_all(&answer).await?;
         stream.shutdown().await?;
-        // What the client sends meanwhile is read: the kernel would answer it with a reset, which
-        // may cost the client the answer.
+        // Unread bytes at the close would make the kernel send a reset, which may cost the client
+        // the answer.
+        let mut left = DISCARDED;
         let mut waste = [0; 1024];
-        while stream.read(&mut waste).await? > 0 {}
-        std::io::Result::Ok(())
+        while left > 0 {
+            match stream.read(&mut waste).await? {
+                0 => return Ok(()),
+                read => left = left.saturating_sub(read),
+            }
+        }
+        std::future::pending::<std::io::Result<()>>().await
     };
-    if let Ok(Err(error)) = timeout(LINGER, telling).await {
+    if let Ok(Err(error)) = timeout(LINGER, sending).await {
         tracing::debug!(%error, "a client left before it was told that there are too many");
     }
 }

@@ -1,13 +1,13 @@
-//! Where a chunked body ends (RFC 9112, section 7.1).
+//! Finds the end of a chunked body (RFC 9112, section 7.1).
 //!
-//! What stands in it is the HTTP library's business. This follows the framing alone, and at least as
-//! strictly: where the two could come to different ends, this one has lost it and never finds one.
+//! hyper decodes the body; this follows the framing, at least as strictly. If the two could find
+//! different ends, this one finds none.
 
-/// A chunked body, as far as it has come.
+/// The position in a chunked body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Chunked {
     state: State,
-    /// Of the chunk, as far as it was read; then what is left of it.
+    /// The chunk's size as read so far; then the rest of the chunk.
     size: u64,
     digits: u8,
 }
@@ -22,7 +22,7 @@ enum State {
     Data,
     DataCr,
     DataLf,
-    /// At the beginning of a line behind the last chunk.
+    /// At the start of a line after the last chunk.
     Line,
     Trailer,
     TrailerLf,
@@ -32,8 +32,8 @@ enum State {
 }
 
 impl Chunked {
-    /// Takes the next bytes, and gives how many of them are still part of the body. One whose end
-    /// can't be told takes all of them.
+    /// Takes the next bytes, and returns how many of them belong to the body: all, if the framing is
+    /// invalid.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && self.state != State::Done {
@@ -53,15 +53,15 @@ impl Chunked {
         at
     }
 
-    /// Whether its end has come.
+    /// Whether the body has ended.
     pub(super) fn is_done(self) -> bool {
         self.state == State::Done
     }
 
-    /// The state behind a byte that is no data.
+    /// The state after a byte of framing.
     fn after(&mut self, byte: u8) -> State {
         match (self.state, byte) {
-            // Sixteen digits are what a size has room for.
+            // A `u64` has sixteen digits.
             (State::Size, _) if byte.is_ascii_hexdigit() && self.digits < 16 => {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 self.size = self.size << 4 | u64::from(digit);

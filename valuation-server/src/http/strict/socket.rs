@@ -1,21 +1,13 @@
-//! A TCP connection, with what HTTP libraries leave to the socket's owner.
+//! A TCP connection with the deadlines that hyper leaves to the owner of the socket.
 //!
-//! **The opening.** While the protocol is being told from the first bytes no deadline for heads
-//! runs yet, so a client that sends nothing, or a part of HTTP/2's preface, could stay for ever.
-//! Here the opening has a deadline of its own.
-//!
-//! **The heads.** What is read of HTTP/1 is noted, so that a request's head can be judged as it
-//! came: see [`head`](super::head).
-//!
-//! **Refusals.** hyper's own have no body: see [`refusal`](super::refusal).
-//!
-//! **A client that reads nothing.** It has a [`WriteDeadline`], and what runs the connection is told
-//! that answers wait for it.
-//!
-//! **The close.** An answer that is given before the request was read whole (413, 415, 431, …) is
-//! followed by a close while the client is still sending. The kernel answers bytes that nobody will
-//! read with a reset, which breaks the client's sending and may cost it the answer. So after the
-//! last byte was sent, what still comes is read and thrown away for a short time.
+//! - **Opening.** hyper's header timeout starts once the protocol is known, so a client that sends
+//!   nothing, or a part of the HTTP/2 preface, could stay forever. The opening has a deadline here.
+//! - **Heads.** The bytes of HTTP/1 are recorded, so that a head can be checked as it was sent: see
+//!   [`head`](super::head).
+//! - **Writing.** See [`WriteDeadline`].
+//! - **Closing.** A client may still be sending when it gets a rejection (413, 415, 431, …). The
+//!   kernel answers unread bytes with a reset, which may cost the client the answer. So after the
+//!   last byte was sent, up to [`DISCARDED`] bytes are read and dropped, for [`LINGER`] at most.
 
 use std::io;
 use std::pin::Pin;
@@ -27,94 +19,78 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
-use super::Limits;
-use super::peer::{Crowded, Peer};
-use super::refusal::Refusal;
+use super::state::{ConnectionState, OverCapacity};
+use crate::http::limits::Limits;
 use crate::write_deadline::WriteDeadline;
 
-/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+/// The HTTP/2 connection preface (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What a client is told that there are too many of: no settings, and to go away before any request
-/// was taken up (RFC 9113, section 6.8; the code is `ENHANCE_YOUR_CALM`).
+/// Empty SETTINGS, then GOAWAY before any stream with `ENHANCE_YOUR_CALM` (RFC 9113, section 6.8).
 const GO_AWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b";
-/// How long a client that is being turned away may go on sending.
+/// How long the socket of a rejected client stays open.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How many bytes of a rejected client are read and dropped. Beyond it nothing is read, so that an
+/// endless body is stopped by TCP's flow control and not swallowed at full speed.
+pub(super) const DISCARDED: usize = 8 << 20;
 
 /// The connection. See the module.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: WriteDeadline<TcpStream>,
-    /// `None` once the protocol can be told.
+    /// `None` once the protocol is known.
     opening: Option<Opening>,
-    peer: Peer,
-    /// One of those for connections over HTTP/2.
-    place: Option<OwnedSemaphorePermit>,
-    /// Set while it goes out.
-    refusal: Option<Refusal>,
+    state: ConnectionState,
+    /// Held by a connection over HTTP/2.
+    permit: Option<OwnedSemaphorePermit>,
     /// Set by the first call to shut down.
-    linger: Option<Pin<Box<Sleep>>>,
+    linger: Option<Linger>,
 }
 
 #[derive(Debug)]
 struct Opening {
-    /// How much of the preface has come.
+    /// How much of the preface was read.
     matched: usize,
     within: Duration,
-    /// Set when there is something to wait for.
+    /// Set by the first read that has to wait.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
+#[derive(Debug)]
+struct Linger {
+    deadline: Pin<Box<Sleep>>,
+    /// How many bytes may still be dropped.
+    left: usize,
+}
+
 impl Socket {
-    pub(super) fn new(stream: TcpStream, limits: &Limits, peer: Peer) -> Self {
+    pub(super) fn new(stream: TcpStream, limits: &Limits, state: ConnectionState) -> Self {
         let opening = Opening { matched: 0, within: limits.header_timeout, deadline: None };
         Self {
             stream: WriteDeadline::new(stream, limits.write_timeout),
             opening: Some(opening),
-            peer,
-            place: None,
-            refusal: None,
+            state,
+            permit: None,
             linger: None,
         }
     }
 
-    /// Takes the bytes that were read just now.
-    fn came(&mut self, bytes: &[u8]) -> Result<(), Crowded> {
-        self.peer.came(bytes)?;
+    /// Takes the bytes of one read.
+    fn read(&mut self, bytes: &[u8]) -> Result<(), OverCapacity> {
+        self.state.read(bytes)?;
         if let Some(opening) = &mut self.opening
             && opening.is_settled_by(bytes)
         {
             if opening.is_http2() {
-                self.place = Some(self.peer.speaks_http2()?);
+                self.permit = Some(self.state.speaks_http2()?);
             }
             self.opening = None;
         }
         Ok(())
     }
-
-    fn poll_written(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.peer.set_stalled(self.stream.is_stalled());
-        polled
-    }
-
-    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        while let Some(mut refusal) = self.refusal.take() {
-            let polled = self.poll_written(cx, refusal.rest());
-            let Poll::Ready(Ok(written)) = polled else {
-                self.refusal = Some(refusal);
-                return polled;
-            };
-            if let Some(done) = refusal.sent(written) {
-                return Poll::Ready(Ok(done));
-            }
-            self.refusal = Some(refusal);
-        }
-        Poll::Ready(Ok(0))
-    }
 }
 
 impl Opening {
-    /// Takes the next bytes, and says whether they settle the protocol.
+    /// Takes the next bytes, and returns whether the protocol is known.
     fn is_settled_by(&mut self, bytes: &[u8]) -> bool {
         let expected = &PREFACE[self.matched..];
         let common = expected.iter().zip(bytes).take_while(|(a, b)| a == b).count();
@@ -122,7 +98,6 @@ impl Opening {
         common < bytes.len() || self.matched == PREFACE.len()
     }
 
-    /// Whether what settled the protocol is the whole preface.
     fn is_http2(&self) -> bool {
         self.matched == PREFACE.len()
     }
@@ -143,13 +118,13 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            if let Err(crowded) = this.came(&buf.filled()[before..]) {
-                // Nothing was written before: it finds room, or nothing does.
+            if let Err(error) = this.read(&buf.filled()[before..]) {
+                // The send buffer is empty: nothing was written before.
                 let http2 = this.opening.as_ref().is_some_and(Opening::is_http2);
                 let told = http2.then(|| Pin::new(&mut this.stream).poll_write(cx, GO_AWAY));
-                this.peer.turned_away();
-                tracing::debug!(%crowded, ?told, "a client was turned away");
-                return Poll::Ready(Err(io::Error::other(crowded)));
+                this.state.connection_rejected();
+                tracing::debug!(%error, ?told, "a connection was rejected");
+                return Poll::Ready(Err(io::Error::other(error)));
             }
         } else if polled.is_pending()
             && let Some(opening) = &mut this.opening
@@ -168,16 +143,9 @@ impl AsyncWrite for Socket {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.refusal.is_none() {
-            this.refusal = Refusal::instead_of(buf, || this.peer.announced_too_much());
-            if this.refusal.is_some() {
-                this.peer.refused();
-            }
-        }
-        if this.refusal.is_some() {
-            return this.poll_refuse(cx);
-        }
-        this.poll_written(cx, buf)
+        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.state.set_stalled(this.stream.is_stalled());
+        polled
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -188,20 +156,24 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         let Some(linger) = &mut this.linger else {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.peer.has_unread() {
+            if !this.state.has_unread() {
                 return Poll::Ready(Ok(()));
             }
-            this.linger = Some(Box::pin(sleep(LINGER)));
+            this.linger = Some(Linger { deadline: Box::pin(sleep(LINGER)), left: DISCARDED });
             return Pin::new(this).poll_shutdown(cx);
         };
-        // The timer first: a client that never stops sending must not keep it from being seen.
-        while linger.as_mut().poll(cx).is_pending() {
+        // The timer first: a client that never stops sending must not hide it.
+        while linger.deadline.as_mut().poll(cx).is_pending() {
+            if linger.left == 0 {
+                return Poll::Pending;
+            }
             let mut waste = [0; 4096];
             let mut waste = ReadBuf::new(&mut waste);
             let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut waste));
             if read.is_err() || waste.filled().is_empty() {
                 break;
             }
+            linger.left = linger.left.saturating_sub(waste.filled().len());
         }
         Poll::Ready(Ok(()))
     }

@@ -1,0 +1,234 @@
+//! One connection, from accept to close.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use pin_project_lite::pin_project;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::socket::{LINGER, Socket};
+use super::state::ConnectionState;
+use super::streams::{GuardedBody, Stream};
+use crate::http::limits::Limits;
+use crate::http::problem::{Answer, Problem};
+
+/// The longest head of a request, in bytes, over either protocol: 431 above it.
+pub(super) const HEAD_BYTES: u16 = 16 * 1024;
+/// The most headers of a request, which is hyper's own limit over HTTP/1.1.
+pub(super) const HEADERS: usize = 100;
+/// The number of concurrent streams of a connection. Fewer than the hundred of RFC 9113, section 6.5.2:
+/// the h2 crate keeps the memory of the peak, and a client can open another connection.
+const STREAMS: u32 = 32;
+/// The receive window of an HTTP/2 connection, in bytes.
+const WINDOW: u32 = 64 * 1024;
+/// How many streams a client may reset before they are accepted, and by its own errors, until its
+/// connection is closed: the bound on a flood of resets.
+const RESETS: usize = 20;
+
+/// How long a connection must be idle before the stop closes it: a rejected client has had its
+/// [`LINGER`], and sent answers are out.
+const SETTLED: Duration = LINGER.saturating_add(Duration::from_millis(250));
+
+/// hyper's settings, shared by the connections of a listener.
+pub(super) type Protocol = auto::Builder<TokioExecutor>;
+
+pub(in crate::http) fn protocol(limits: &Limits) -> Protocol {
+    let mut protocol = auto::Builder::new(TokioExecutor::new());
+    protocol
+        .http1()
+        // hyper enforces the header timeout only with a timer.
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(HEAD_BYTES.into())
+        // A client may close its sending side after the request.
+        .half_close(true);
+    protocol
+        .http2()
+        .timer(TokioTimer::new())
+        // HTTP/2 has no header timeout; pings detect a dead client.
+        .keep_alive_interval(limits.header_timeout)
+        .keep_alive_timeout(limits.header_timeout)
+        // Up to twice the limit the rejection is ours, with a body: see `streams`.
+        .max_header_list_size(2 * u32::from(HEAD_BYTES))
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(RESETS)
+        .max_concurrent_streams(STREAMS);
+    protocol
+}
+
+/// Serves one connection to its end, each request by `answer`, to which a rejected one comes with its
+/// error.
+pub(in crate::http) async fn serve<S, F>(
+    stream: TcpStream,
+    limits: Limits,
+    protocol: Arc<Protocol>,
+    mut stopping: watch::Receiver<()>,
+    state: ConnectionState,
+    answer: S,
+) where
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    // Answers are written whole: Nagle's algorithm would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let socket = Socket::new(stream, &limits, state.clone());
+    let retry_after = limits.retry_after;
+    let service = Arc::new(Service { answer, state: state.clone(), retry_after });
+    let serving = service_fn(move |request| {
+        // Counted here, not in the future: over HTTP/2 more heads may arrive before its first poll.
+        let running = Running::begin(Arc::clone(&service));
+        let (request, stream) = Stream::of(request, &running.0.state);
+        exchange(running, request, stream)
+    });
+    let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), serving));
+    let mut ended = tokio::select! {
+        // In this order: requests that were sent before the stop are served.
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        // From now on each answer announces the close. An idle connection stays for the grace period:
+        // its next request may have been sent before the client could know.
+        _ = stopping.changed() => timeout(limits.stop_grace, connection.as_mut()).await.ok(),
+        // HTTP/1 has its own deadlines, for heads and for each written byte.
+        expired = expired(&state, &limits) => match expired {
+            Expired::Idle => None,
+            Expired::Untaken => Some(Ok(())),
+        },
+    };
+    if ended.is_none() {
+        // Finishes running requests; closes idle connections.
+        connection.as_mut().graceful_shutdown();
+        ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = settled(&state, SETTLED) => None,
+        };
+    }
+    if let Some(Err(error)) = ended {
+        // hyper has answered it with an empty 4xx.
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            state.request_rejected();
+        }
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// Answers the requests of a connection.
+struct Service<S> {
+    answer: S,
+    state: ConnectionState,
+    retry_after: Duration,
+}
+
+/// Counts a request as running. Over HTTP/2 a client may reset it at any time.
+struct Running<S>(Arc<Service<S>>);
+
+impl<S> Running<S> {
+    fn begin(service: Arc<Service<S>>) -> Self {
+        service.state.began();
+        Self(service)
+    }
+}
+
+impl<S> Drop for Running<S> {
+    fn drop(&mut self) {
+        self.0.state.ended();
+    }
+}
+
+/// Answers one request. The one that has no permit, or no acceptable head, comes with its rejection.
+fn exchange<S, F>(
+    running: Running<S>,
+    request: Request<Incoming>,
+    stream: Option<Stream>,
+) -> Exchange<S, F>
+where
+    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F,
+{
+    let Service { answer, state, retry_after } = &*running.0;
+    let version = request.version();
+    let rejection = match &stream {
+        Some(stream) => stream.rejection(*retry_after),
+        // Where the next request begins is unknown.
+        None => state.check(&request).err().map(Problem::closing),
+    };
+    if rejection.is_some() {
+        state.request_rejected();
+    }
+    let answer = answer(request, rejection.map(Box::new));
+    Exchange { answer, running, stream, version }
+}
+
+pin_project! {
+    /// A running request. Not an `async fn`, which would take twice the size of what it awaits; each
+    /// connection reserves the room for one.
+    struct Exchange<S, F> {
+        #[pin]
+        answer: F,
+        // Dropped after `answer`.
+        running: Running<S>,
+        stream: Option<Stream>,
+        version: Version,
+    }
+}
+
+impl<S, F: Future<Output = Answer>> Future for Exchange<S, F> {
+    type Output = Result<Response<GuardedBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        this.running.0.state.finish(&mut answer, *this.version);
+        Poll::Ready(Ok(GuardedBody::wrap(answer, this.stream.take())))
+    }
+}
+
+/// Ready when the connection has been idle for `period`.
+async fn settled(state: &ConnectionState, period: Duration) {
+    let (mut before, mut since) = (state.at_rest(), Instant::now());
+    while before.is_none() || since.elapsed() < period {
+        sleep(period / 8).await;
+        let now = state.at_rest();
+        if now.is_none() || now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
+}
+
+/// Why an HTTP/2 connection is closed.
+enum Expired {
+    /// No request began or ran for [`Limits::header_timeout`].
+    Idle,
+    /// The client has not read an answer for [`Limits::write_timeout`].
+    Untaken,
+}
+
+/// Ready when the connection has expired. It polls, so a connection may stay up to twice its limit.
+async fn expired(state: &ConnectionState, limits: &Limits) -> Expired {
+    let (mut before, mut since) = (None, Instant::now());
+    loop {
+        if state.next_period() {
+            return Expired::Untaken;
+        }
+        let now = state.at_rest();
+        if now.is_none() || now != before {
+            (before, since) = (now, Instant::now());
+        } else if since.elapsed() >= limits.header_timeout {
+            return Expired::Idle;
+        }
+        sleep(limits.write_timeout.min(limits.header_timeout)).await;
+    }
+}
