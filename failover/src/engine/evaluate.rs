@@ -34,17 +34,13 @@
 //!
 //! Calls that hang end nothing. They are looked for by admissions: by the first of each thread in
 //! each bucket, as they can only become more when a bucket begins.
-//!
-//! # Why no trip is made twice
-//! A trip is a compare-and-swap of the phase, from the one that was evaluated to one of the next
-//! epoch. One thread wins it, and tells the observers.
 
 use crate::engine::Engine;
-use crate::engine::phase::{Epoch, Kind, Phase};
+use crate::engine::phase::{Epoch, Phase};
 use crate::engine::rules::Verdict;
 use crate::engine::sync::{Ordering, fence};
 use crate::engine::thread_id;
-use crate::event::{Cause, Condition};
+use crate::engine::window::Flights;
 use crate::tally::Tally;
 
 /// Less allowance than this is not worth the second look that it takes.
@@ -55,8 +51,8 @@ impl Engine {
     /// evaluated has made up.
     #[cold]
     pub(crate) fn evaluate(&self, epoch: Epoch, at: u64, streak: u64) {
-        let options = self.options();
-        if !options.rates() && !self.rules.is_too_long(streak) {
+        let options = self.transitions.options();
+        if !options.rates() && !self.evidence.rules.is_too_long(streak) {
             return;
         }
         let mut may_grant = true;
@@ -64,25 +60,19 @@ impl Engine {
             // Ordering: SeqCst. Of two threads that counted, each followed by this fence, at least
             // one sees the other's count; likewise a count and a change of arming or of allowance.
             fence(Ordering::SeqCst);
-            let phase = self.phase();
+            let phase = self.transitions.phase();
             if phase.epoch() != epoch || !phase.is_evaluated() {
                 return;
             }
-            let reading = self.window().latest(epoch, at, options.slow());
-            let verdict = match self.rules.evaluate(&reading.tally, streak) {
-                Verdict::Trip(_) => {
-                    let tally = self.window().confirm(epoch, reading.tally);
-                    match self.rules.evaluate(&tally, streak) {
-                        Verdict::Trip(condition) => {
-                            if self.trip(phase, at, condition, tally) {
-                                return;
-                            }
-                            continue;
-                        }
-                        // Calls are being counted meanwhile: the next one is evaluated in any case.
-                        _ => Verdict::Armed,
-                    }
-                }
+            let reading =
+                self.evidence.window(self.transitions.options()).latest(epoch, at, options.slow());
+            let verdict = match self.evidence.rules.evaluate(&reading.tally, streak) {
+                Verdict::Trip(_) => match self.trip(phase, at, streak, reading.tally) {
+                    Some(true) => return,
+                    Some(false) => continue,
+                    // Calls are being counted meanwhile: the next one is evaluated in any case.
+                    None => Verdict::Armed,
+                },
                 verdict => verdict,
             };
             let headroom = match verdict {
@@ -97,8 +87,18 @@ impl Engine {
             if phase.is_armed() == armed {
                 return;
             }
-            // Whoever wins or loses this evaluates once more.
-            self.swap(phase, phase.with_armed(armed));
+            self.transitions.arm(phase, armed);
+        }
+    }
+
+    /// Trips if the counts are confirmed. `None` if they are not; false if the phase has changed.
+    #[cold]
+    fn trip(&self, phase: Phase, at: u64, streak: u64, tally: Tally) -> Option<bool> {
+        let window = self.evidence.window(self.transitions.options());
+        let tally = window.confirm(phase.epoch(), tally);
+        match self.evidence.rules.evaluate(&tally, streak) {
+            Verdict::Trip(condition) => Some(self.transitions.trip(phase, at, condition, tally)),
+            _ => None,
         }
     }
 
@@ -113,7 +113,8 @@ impl Engine {
     ) -> bool {
         // A thread that is ending counts for one call under a number that is another's next.
         let Some(thread) = thread_id::number() else { return false };
-        let Some(has) = self.window().own_allowance(thread, epoch) else { return false };
+        let window = self.evidence.window(self.transitions.options());
+        let Some(has) = window.own_allowance(thread, epoch) else { return false };
         let allowance = match headroom {
             None if has > 0 => 0,
             // Each thread may want as much, and there may be one that has not counted yet.
@@ -123,52 +124,35 @@ impl Engine {
             },
             _ => return false,
         };
-        self.window().grant(thread, epoch, allowance);
+        window.grant(thread, epoch, allowance);
         true
     }
 
     /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
     pub(crate) fn look_for_stalled(&self, phase: Phase, at: u64) {
-        let Some(flights) = self.flights() else { return };
-        if !phase.is_evaluated()
-            || !thread_id::with(|thread| flights.tick(thread, phase.epoch(), at))
-        {
-            return;
-        }
+        let Some(flights) = self.evidence.flights(self.transitions.options()) else { return };
         let epoch = phase.epoch();
+        if phase.is_evaluated() && thread_id::with(|thread| flights.tick(thread, epoch, at)) {
+            self.evaluate_stalled(flights, epoch, at);
+        }
+    }
+
+    #[cold]
+    fn evaluate_stalled(&self, flights: &Flights, epoch: Epoch, at: u64) {
+        let (transitions, evidence) = (&self.transitions, &self.evidence);
         loop {
-            let phase = self.phase();
+            let phase = transitions.phase();
             if phase.epoch() != epoch {
                 return;
             }
             let stalled = flights.stalled(epoch, at);
-            let Some(condition) = self.rules.evaluate_stalled(stalled) else { return };
-            let tally = self.window().tally(epoch, at, self.options().slow());
-            if self.trip(phase, at, condition, tally) {
+            let Some(condition) = evidence.rules.evaluate_stalled(stalled) else { return };
+            let options = transitions.options();
+            let tally = evidence.window(options).tally(epoch, at, options.slow());
+            if transitions.trip(phase, at, condition, tally) {
                 return;
             }
         }
-    }
-
-    /// Sends calls to the fallback, or says that it would. False if another transition, or a change
-    /// of arming, came first.
-    fn trip(&self, phase: Phase, at: u64, condition: Condition, tally: Tally) -> bool {
-        let interval = self.recovery.rules().interval;
-        let revert_after = self.recovery.intervals.next(&interval, phase.epoch(), at, true);
-        let tripped = phase.until(Kind::Fallback, at, revert_after);
-        // Before the exchange, which fails if another policy came between.
-        let dry_run = self.options().dry_run();
-        let swapped = self.swap(phase, tripped);
-        if swapped {
-            self.recovery.intervals.tripped(&interval, at, true);
-            let cause = if dry_run {
-                Cause::WouldTrip { condition, tally, revert_after }
-            } else {
-                Cause::Tripped { condition, tally, revert_after }
-            };
-            self.announce(phase, tripped, cause);
-        }
-        swapped
     }
 }
 
@@ -176,7 +160,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::clock::Moment;
-    use crate::engine::Began;
+    use crate::engine::time::Began;
     use crate::engine::window::Sample;
     use crate::policy::Policy;
 
@@ -186,39 +170,49 @@ mod tests {
     }
 
     fn fail(engine: &Engine) {
-        engine.count(engine.phase().epoch(), Moment::default(), Began::UNKNOWN, true);
+        engine.count(engine.transitions.phase().epoch(), Moment::default(), Began::UNKNOWN, true);
     }
 
     #[test]
     fn a_thread_is_lent_its_part_of_what_can_be_spared_and_gives_it_back_where_none_can() {
         let engine = engine(100);
-        let epoch = engine.phase().epoch();
-        let allowance = || thread_id::with(|thread| engine.window().own_allowance(thread, epoch));
+        let epoch = engine.transitions.phase().epoch();
+        let allowance = || {
+            thread_id::with(|thread| {
+                engine.evidence.window(engine.transitions.options()).own_allowance(thread, epoch)
+            })
+        };
         fail(&engine);
         // Of the 50 failures that the minimum may have, 49 are left, and there may be one thread more.
-        assert_eq!((allowance(), engine.phase().is_armed()), (Some(24), false));
+        assert_eq!((allowance(), engine.transitions.phase().is_armed()), (Some(24), false));
         engine.evaluate(epoch, 0, 0);
         assert_eq!(allowance(), Some(24));
         // Another thread uses the rest up, without evaluating.
         let another = thread_id::with(|thread| if thread == 0 { 1 } else { 0 });
         for _ in 0..26 {
             let failure = Sample { failed: true, slow: false };
-            engine.window().count(another, epoch, 0, failure, |_| true);
+            engine.evidence.window(engine.transitions.options()).count(
+                another,
+                epoch,
+                0,
+                failure,
+                |_| true,
+            );
         }
         engine.evaluate(epoch, 0, 0);
-        assert_eq!((allowance(), engine.phase().is_armed()), (Some(0), false));
+        assert_eq!((allowance(), engine.transitions.phase().is_armed()), (Some(0), false));
     }
 
     #[test]
     fn what_is_evaluated_of_an_epoch_that_is_over_changes_nothing() {
         let engine = engine(10);
-        let over = engine.phase().epoch();
+        let over = engine.transitions.phase().epoch();
         (0..9).for_each(|_| fail(&engine));
-        assert!(engine.phase().is_armed());
-        engine.force(crate::route::Route::Primary);
-        engine.release(Moment::default());
-        let phase = engine.phase();
+        assert!(engine.transitions.phase().is_armed());
+        engine.transitions.force(crate::route::Route::Primary);
+        engine.transitions.release(Moment::default());
+        let phase = engine.transitions.phase();
         engine.evaluate(over, 0, 0);
-        assert_eq!(engine.phase(), phase);
+        assert_eq!(engine.transitions.phase(), phase);
     }
 }

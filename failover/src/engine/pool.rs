@@ -131,8 +131,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.engine.retire();
-        if self.engine.is_worn_out() {
+        self.engine.transitions.retire();
+        if self.engine.transitions.is_worn_out() {
             self.engine.erase();
         }
         returned().entry(self.shape).or_default().push(self.engine);
@@ -215,19 +215,21 @@ mod tests {
         let address =
             |monitor: &Monitor<_>| std::ptr::from_ref(monitor.engine_ref().engine()) as usize;
         let mut running = monitor();
-        let (state, begun) = (address(&running), running.engine_ref().engine().phase().epoch());
+        let (state, begun) =
+            (address(&running), running.engine_ref().engine().transitions.phase().epoch());
         thread::scope(|scope| scope.spawn(|| fail(&running)).join().unwrap());
         for _ in 0..2 {
             let engine = running.engine_ref().engine();
-            let later = engine.phase().epoch().number() + (1 << (Epoch::BITS - 1)) - 100;
-            assert!(engine.swap(engine.phase(), Phase::of_epoch(later.into())));
+            let later =
+                engine.transitions.phase().epoch().number() + (1 << (Epoch::BITS - 1)) - 100;
+            engine.transitions.jump(Phase::of_epoch(later.into()));
             drop(running);
             running = monitor();
             assert_eq!(address(&running), state);
         }
         let engine = running.engine_ref().engine();
-        while engine.phase().epoch() != begun {
-            assert!(engine.swap(engine.phase(), engine.phase().next(Kind::Primary)));
+        while engine.transitions.phase().epoch() != begun {
+            engine.transitions.jump(engine.transitions.phase().next(Kind::Primary));
         }
         assert_eq!(running.handle().snapshot().tally.calls(), 0);
     }

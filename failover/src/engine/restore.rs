@@ -17,16 +17,16 @@ use crate::route::Route;
 
 impl Engine {
     pub(crate) fn save(&self, now: Moment) -> Saved {
+        let transitions = &self.transitions;
         loop {
-            let (phase, at, options) = (self.settled(), self.at(now), self.options());
+            let (phase, at) = (transitions.settled(), transitions.at(now));
+            let options = transitions.options();
             let left = phase.reverts_in(at).unwrap_or_default();
             let is_back = matches!(phase.kind(), Kind::Primary | Kind::Ramping);
-            let counting = self.route(phase) == Route::Primary && !phase.is_due(at);
+            let counting = transitions.route(phase) == Route::Primary && !phase.is_due(at);
             let (window, run) = if counting {
-                let window = self.windows.at(options.slot());
-                let kept = window.kept(phase.epoch(), at, options.slow());
-                let run = if options.consecutive() { self.streak.length(phase.epoch()) } else { 0 };
-                (SavedWindow::new(kept, at), run)
+                let kept = self.evidence.window(options).kept(phase.epoch(), at, options.slow());
+                (SavedWindow::new(kept, at), self.evidence.streak(options, phase.epoch()))
             } else {
                 (SavedWindow::EMPTY, 0)
             };
@@ -35,10 +35,10 @@ impl Engine {
                 dry_run: options.dry_run(),
                 window,
                 run,
-                remembered: self.recovery.intervals.remembered(is_back, at),
+                remembered: transitions.recovery.intervals.remembered(is_back, at),
             };
             // The counts belong to this phase only if it has not changed meanwhile.
-            if self.phase().with_armed(false) == phase.with_armed(false) {
+            if transitions.phase().with_armed(false) == phase.with_armed(false) {
                 return saved;
             }
         }
@@ -47,28 +47,29 @@ impl Engine {
     /// Continues from a saved state, `elapsed` after it was saved. For one caller at a time, and
     /// not during a swap of the policy.
     pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) -> Thawed {
-        let at = self.at(now);
-        let (from, frozen) = self.freeze();
+        let (transitions, evidence) = (&self.transitions, &self.evidence);
+        let at = transitions.at(now);
+        let (from, frozen) = transitions.freeze();
         let to = self.phase_of(saved, elapsed, frozen, at);
         let mut run = 0;
-        if self.route(to) == Route::Primary {
-            let kept = saved.window.kept(elapsed, at);
-            thread_id::with(|thread| self.window().seed(thread, to.epoch(), at, &kept));
-            if self.options().consecutive() {
+        if transitions.route(to) == Route::Primary {
+            let (options, kept) = (transitions.options(), saved.window.kept(elapsed, at));
+            thread_id::with(|thread| evidence.window(options).seed(thread, to.epoch(), at, &kept));
+            if options.consecutive() {
                 run = saved.run;
-                self.streak.begin(to.epoch(), run);
+                evidence.streak.begin(to.epoch(), run);
             }
         }
-        let interval = self.recovery.rules().interval;
-        self.recovery.intervals.recall(&interval, saved.remembered, elapsed, at);
-        // No other thread changes a frozen phase.
-        self.swap(frozen, to);
+        let (rules, intervals) = (transitions.recovery.rules(), &transitions.recovery.intervals);
+        intervals.recall(&rules.interval, saved.remembered, elapsed, at);
+        transitions.thaw(frozen, to);
         Thawed { from, to, at, run, cause: Cause::Restored }
     }
 
     /// The phase that continues a saved one under the policy in force.
     fn phase_of(&self, saved: &Saved, elapsed: Duration, frozen: Phase, at: u64) -> Phase {
-        let (rules, dry_run) = (self.recovery.rules(), self.options().dry_run());
+        let (rules, dry_run) =
+            (self.transitions.recovery.rules(), self.transitions.options().dry_run());
         let left = |left: Duration| left.saturating_sub(elapsed);
         match saved.phase {
             SavedPhase::ForcedPrimary => frozen.next(Kind::ForcedPrimary),

@@ -5,9 +5,10 @@
 
 use std::mem;
 
+use crate::engine::Engine;
 use crate::engine::phase::Epoch;
 use crate::engine::recovery::ProbeLease;
-use crate::engine::{Began, Engine};
+use crate::engine::time::Began;
 
 /// The right to record one outcome, in the epoch in which the call was admitted.
 ///

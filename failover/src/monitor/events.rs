@@ -23,14 +23,14 @@ pub struct Attached {
 
 impl Attached {
     pub(crate) fn new(engine: &'static Engine, observer: Arc<dyn Observe>) -> Self {
-        Self { engine, name: engine.observers.add(observer) }
+        Self { engine, name: engine.transitions.observers.add(observer) }
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
         // Names are never reused: this is harmless if another failover has reused the memory.
-        self.engine.observers.remove(self.name);
+        self.engine.transitions.observers.remove(self.name);
     }
 }
 

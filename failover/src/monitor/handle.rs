@@ -174,40 +174,40 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// trip or timer ends it. The window starts empty and counts for display. Returns false if the
     /// route was already forced so.
     pub fn force(&self, route: Route) -> bool {
-        self.lease.engine().force(route)
+        self.lease.engine().transitions.force(route)
     }
 
     /// Ends a forced route: calls go to the primary, with an empty window. Returns false if no
     /// route was forced.
     pub fn release(&self) -> bool {
-        self.lease.engine().release(self.clock.now())
+        self.lease.engine().transitions.release(self.clock.now())
     }
 
     /// Ends the time on the fallback, or the probing, as if the time were over or the probes had
     /// succeeded. Returns false, and changes nothing, in other states.
     pub fn revert(&self) -> bool {
-        self.lease.engine().revert_now(None, None, self.clock.now())
+        self.lease.engine().transitions.revert_now(None, None, self.clock.now())
     }
 
     /// As [`revert`](Self::revert), for a cause of its own.
     pub(crate) fn revert_for(&self, cause: Cause) -> bool {
-        self.lease.engine().revert_now(None, Some(cause), self.clock.now())
+        self.lease.engine().transitions.revert_now(None, Some(cause), self.clock.now())
     }
 
     /// Like [`revert`](Self::revert), only if this is the current [epoch](Snapshot::epoch): a slow
     /// decision cannot end a later stay on the fallback.
     pub fn revert_if(&self, epoch: u32) -> bool {
-        self.lease.engine().revert_now(Some(epoch), None, self.clock.now())
+        self.lease.engine().transitions.revert_now(Some(epoch), None, self.clock.now())
     }
 
     /// Returns to the primary from any state, with an empty window and no forced route.
     pub fn reset(&self) {
-        self.lease.engine().reset();
+        self.lease.engine().transitions.reset();
     }
 
     /// Adds an observer of transitions for the lifetime of the failover.
     pub fn observe(&self, observer: impl Observe) {
-        self.lease.engine().observers.add(Arc::new(observer));
+        self.lease.engine().transitions.observers.add(Arc::new(observer));
     }
 
     /// Adds an observer of transitions, until the returned guard is dropped.

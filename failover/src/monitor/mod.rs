@@ -17,11 +17,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock, Moment, Sleep};
+use crate::engine::Engine;
 use crate::engine::phase::Epoch;
 use crate::engine::pool::Lease;
 use crate::engine::recovery::{Admitted, ProbeLease};
 use crate::engine::ticket::{Hold, Pass, Stub, guard};
-use crate::engine::{Began, Engine};
+use crate::engine::time::Began;
 use crate::event::Observe;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
@@ -125,8 +126,8 @@ impl<Clk: Clock> Monitor<Clk> {
     /// Where a call would go now. Changes nothing.
     #[must_use]
     pub fn route(&self) -> Route {
-        let phase = self.engine.engine.phase();
-        match self.engine.engine.route(phase) {
+        let transitions = &self.engine.engine.transitions;
+        match transitions.route(transitions.phase()) {
             Route::Primary => Route::Primary,
             Route::Fallback => self.handle().snapshot().route,
         }
@@ -151,7 +152,7 @@ impl<Clk: Clock> Monitor<Clk> {
 
     /// Adds someone to be told of transitions, as long as the monitor lives.
     pub fn observe(&self, observer: impl Observe) {
-        self.engine.engine.observers.add(Arc::new(observer));
+        self.engine.engine.transitions.observers.add(Arc::new(observer));
     }
 
     /// The memory that it holds, in bytes: neither the number of calls nor time adds to it. It grows
@@ -239,7 +240,7 @@ impl<Clk: Clock> EngineRef<Clk> {
     /// Whether a probe that waits has its place, and its lease is not over.
     pub(crate) fn holds(&self, hold: &Hold) -> bool {
         let lease = hold.lease();
-        self.engine.is_held(lease) && self.engine.at(self.clock.now()) < lease.ends()
+        self.engine.is_held(lease) && self.engine.transitions.at(self.clock.now()) < lease.ends()
     }
 
     /// Lets a probe's lease begin now. The lease as it was, if it has lost its place.
@@ -252,7 +253,7 @@ impl<Clk: Clock> EngineRef<Clk> {
     /// A call to the primary begins now, as a probe if it has the lease of one.
     #[inline]
     pub(crate) fn begin(&self, epoch: Epoch, probe: Option<ProbeLease>) -> Stub {
-        let timed = self.engine.options().timed();
+        let timed = self.engine.transitions.options().timed();
         let (began, counted) = if timed { self.depart(epoch) } else { (Began::UNKNOWN, false) };
         Stub { epoch, began, counted, probe }
     }
@@ -304,10 +305,10 @@ impl<Clk: Clock> EngineRef<Clk> {
             return self.engine.record_probe(epoch, lease, outcome, now);
         }
         if let Outcome::RetryAfter(retry_after) = outcome
-            && self.engine.options().follows_retry_after()
-            && let Some(epoch) = self.engine.counting(epoch)
+            && self.engine.transitions.options().follows_retry_after()
+            && let Some(epoch) = self.engine.transitions.counting(epoch)
         {
-            self.engine.note_retry_after(epoch, self.clock.now(), retry_after);
+            self.engine.transitions.note_retry_after(epoch, self.clock.now(), retry_after);
         }
         if outcome != Outcome::Ignored {
             self.count(epoch, began, outcome.is_failure());
@@ -317,7 +318,7 @@ impl<Clk: Clock> EngineRef<Clk> {
     /// Counts a call that is not in flight any more and was no probe.
     #[inline]
     fn count(&self, epoch: Epoch, began: Began, failed: bool) {
-        if let Some(epoch) = self.engine.counting(epoch) {
+        if let Some(epoch) = self.engine.transitions.counting(epoch) {
             self.engine.count(epoch, self.clock.now(), began, failed);
         }
     }
@@ -354,7 +355,7 @@ impl<Clk: Clock> EngineRef<Clk> {
     #[cold]
     #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
-        let failed = self.engine.options().dropped()
+        let failed = self.engine.transitions.options().dropped()
             && self.engine.is_failure_when_dropped(ticket.began(), self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
     }

@@ -117,7 +117,7 @@ impl Wait {
     pub(crate) fn end(&mut self) -> Queued {
         let Some(mut state) = self.state.take() else { return Queued::default() };
         if let Some(waiter) = state.waiter.take() {
-            self.engine.waiters.leave(&waiter);
+            self.engine.transitions.waiters.leave(&waiter);
         }
         state.queued
     }

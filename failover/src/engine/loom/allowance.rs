@@ -5,14 +5,21 @@ use loom::thread;
 
 use super::{FAIL, Model, OK, admit, call, model, model_of_three};
 use crate::clock::Moment;
-use crate::engine::Began;
 use crate::engine::phase::Kind;
 use crate::engine::thread_id;
+use crate::engine::time::Began;
 
 /// What this thread may count without evaluating.
 fn allowance(model: &Model) -> u64 {
-    let epoch = model.engine.phase().epoch();
-    thread_id::with(|thread| model.engine.window().own_allowance(thread, epoch)).unwrap()
+    let epoch = model.engine.transitions.phase().epoch();
+    thread_id::with(|thread| {
+        model
+            .engine
+            .evidence
+            .window(model.engine.transitions.options())
+            .own_allowance(thread, epoch)
+    })
+    .unwrap()
 }
 
 /// The window at rest has too many failures, of which some were covered and some were evaluated while
@@ -29,11 +36,11 @@ fn failures_that_are_covered_beside_ones_that_are_evaluated_are_not_missed() {
             call(&model.engine, FAIL);
         }
         thread.join().unwrap();
-        assert!(model.engine.phase().is_armed());
+        assert!(model.engine.transitions.phase().is_armed());
         for _ in 0..5 {
             call(&model.engine, OK);
         }
-        assert_eq!((model.engine.phase().kind(), model.trips()), (Kind::Fallback, 1));
+        assert_eq!((model.engine.transitions.phase().kind(), model.trips()), (Kind::Fallback, 1));
     });
 }
 
@@ -51,11 +58,11 @@ fn credit_that_is_taken_at_once_is_never_more_than_can_be_spared() {
         for _ in 0..3 {
             call(&model.engine, FAIL);
         }
-        assert!(model.engine.phase().is_armed());
+        assert!(model.engine.transitions.phase().is_armed());
         for _ in 0..4 {
             call(&model.engine, OK);
         }
-        assert_eq!((model.engine.phase().kind(), model.trips()), (Kind::Fallback, 1));
+        assert_eq!((model.engine.transitions.phase().kind(), model.trips()), (Kind::Fallback, 1));
     });
 }
 
@@ -82,9 +89,9 @@ fn credit_that_the_window_slides_away_under_is_judged() {
         count(1_000_000, FAIL);
         slides.join().unwrap();
         // 3 of 4 without the first bucket: a trip, or one with the very next call.
-        if model.engine.counts(epoch) {
+        if model.engine.transitions.counts(epoch) {
             count(2_000_000, OK);
         }
-        assert_eq!((model.engine.phase().kind(), model.trips()), (Kind::Fallback, 1));
+        assert_eq!((model.engine.transitions.phase().kind(), model.trips()), (Kind::Fallback, 1));
     });
 }

@@ -5,8 +5,8 @@ use loom::thread;
 
 use super::{FAIL, Model, OK, admit, call, model};
 use crate::clock::Moment;
-use crate::engine::Began;
 use crate::engine::phase::Kind;
+use crate::engine::time::Began;
 use crate::policy::{Policy, PolicyBuilder, StallLimit};
 use crate::tally::Tally;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn failures_in_a_row_of_three_threads_make_one_trip() {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -47,11 +47,14 @@ fn a_success_among_failures_leaves_no_more_of_a_run_than_came_after_it() {
         call(&model.engine, FAIL);
         call(&model.engine, FAIL);
         thread.join().unwrap();
-        let run = model.engine.streak.length(model.engine.phase().epoch());
+        let run = model.engine.evidence.streak.length(model.engine.transitions.phase().epoch());
         assert!(run <= 2, "{run}");
         assert_eq!(model.trips(), 0);
         call(&model.engine, OK);
-        assert_eq!(model.engine.streak.length(model.engine.phase().epoch()), 0);
+        assert_eq!(
+            model.engine.evidence.streak.length(model.engine.transitions.phase().epoch()),
+            0
+        );
     });
 }
 
@@ -63,14 +66,17 @@ fn a_late_failure_does_not_lengthen_the_run_of_the_next_epoch() {
         let (_, epoch) = admit(&model.engine, 0);
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || {
-            if engine.counts(epoch) {
+            if engine.transitions.counts(epoch) {
                 engine.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
             }
         });
-        model.engine.reset();
+        model.engine.transitions.reset();
         call(&model.engine, FAIL);
         thread.join().unwrap();
-        assert_eq!(model.engine.streak.length(model.engine.phase().epoch()), 1);
+        assert_eq!(
+            model.engine.evidence.streak.length(model.engine.transitions.phase().epoch()),
+            1
+        );
         assert_eq!(model.trips(), 0);
     });
 }
@@ -84,7 +90,7 @@ fn two_failures_at_once_fill_the_last_calls_and_make_one_trip() {
         call(&model.engine, FAIL);
         thread.join().unwrap();
         call(&model.engine, FAIL);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -100,8 +106,15 @@ fn the_last_calls_are_counted_exactly_when_a_thread_is_overtaken() {
         for thread in threads {
             thread.join().unwrap();
         }
-        let (epoch, counted) = (model.engine.phase().epoch(), tally(&model));
-        assert_eq!(model.engine.window().confirm(epoch, counted), counted);
+        let (epoch, counted) = (model.engine.transitions.phase().epoch(), tally(&model));
+        assert_eq!(
+            model
+                .engine
+                .evidence
+                .window(model.engine.transitions.options())
+                .confirm(epoch, counted),
+            counted
+        );
         assert_eq!(counted.calls(), 2);
         assert_eq!(model.trips(), 0);
         call(&model.engine, OK);
@@ -134,16 +147,23 @@ fn a_late_result_is_not_among_the_last_calls_after_a_transition() {
         let (_, epoch) = admit(&model.engine, 0);
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || {
-            if engine.counts(epoch) {
+            if engine.transitions.counts(epoch) {
                 engine.count(epoch, Moment::default(), Began::UNKNOWN, OK);
             }
         });
-        model.engine.reset();
+        model.engine.transitions.reset();
         call(&model.engine, OK);
         call(&model.engine, OK);
         thread.join().unwrap();
-        let (epoch, counted) = (model.engine.phase().epoch(), tally(&model));
-        assert_eq!(model.engine.window().confirm(epoch, counted), counted);
+        let (epoch, counted) = (model.engine.transitions.phase().epoch(), tally(&model));
+        assert_eq!(
+            model
+                .engine
+                .evidence
+                .window(model.engine.transitions.options())
+                .confirm(epoch, counted),
+            counted
+        );
         assert_eq!(counted.failures, 0);
         assert!((1..=2).contains(&counted.successes), "{counted:?}");
         // A round later all is as if it had never been.

@@ -16,9 +16,10 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::clock::Moment;
+use crate::engine::Engine;
 use crate::engine::phase::{Epoch, Kind};
 use crate::engine::recovery::Admitted;
-use crate::engine::{Began, Engine};
+use crate::engine::time::Began;
 use crate::event::{Cause, Event};
 use crate::policy::{Policy, PolicyBuilder};
 use crate::route::Route;
@@ -45,7 +46,7 @@ impl Model {
         let (trips, reverts) = (StdArc::default(), StdArc::default());
         let (t, r): (StdArc<AtomicUsize>, StdArc<AtomicUsize>) =
             (StdArc::clone(&trips), StdArc::clone(&reverts));
-        engine.observers.add(std::sync::Arc::new(move |event: &Event| {
+        engine.transitions.observers.add(std::sync::Arc::new(move |event: &Event| {
             let counter = match event.cause {
                 Cause::Tripped { .. } => &t,
                 Cause::Reverted => &r,
@@ -82,7 +83,7 @@ fn admit(engine: &Engine, at: u64) -> (Route, Epoch) {
 /// One whole call, unless it goes to the fallback.
 fn call(engine: &Engine, failed: bool) {
     let (route, epoch) = admit(engine, 0);
-    if route == Route::Primary && engine.counts(epoch) {
+    if route == Route::Primary && engine.transitions.counts(epoch) {
         engine.count(epoch, Moment::default(), Began::UNKNOWN, failed);
     }
 }
@@ -147,7 +148,7 @@ fn two_failures_at_once_make_one_trip_and_miss_none() {
         call(&model.engine, FAIL);
         thread.join().unwrap();
         call(&model.engine, OK);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -162,7 +163,7 @@ fn three_threads_make_one_trip_and_miss_none() {
             thread.join().unwrap();
         }
         call(&model.engine, OK);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -179,7 +180,7 @@ fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
         // Two of three failed. The fourth call is a success, and trips: 2/4 would not exceed, so
         // it is a failure's turn first in half of the histories; 3/4 does exceed in all.
         call(&model.engine, FAIL);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -196,12 +197,12 @@ fn unease_set_and_taken_away_at_once_ends_right() {
         call(&model.engine, FAIL);
         call(&model.engine, FAIL);
         thread.join().unwrap();
-        assert!(model.engine.phase().is_armed());
+        assert!(model.engine.transitions.phase().is_armed());
         call(&model.engine, OK);
-        assert_eq!(model.engine.phase().kind(), Kind::Primary);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Primary);
         // 4/7, made up by a success.
         call(&model.engine, OK);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
     });
 }
 
@@ -213,16 +214,16 @@ fn a_late_result_is_not_counted_after_a_transition_that_runs_beside_it() {
         let (_, epoch) = admit(&model.engine, 0);
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || {
-            if engine.counts(epoch) {
+            if engine.transitions.counts(epoch) {
                 engine.count(epoch, Moment::default(), Began::UNKNOWN, true);
             }
         });
-        model.engine.reset();
-        let phase = model.engine.phase();
+        model.engine.transitions.reset();
+        let phase = model.engine.transitions.phase();
         thread.join().unwrap();
         let snapshot = model.engine.snapshot(Moment::default());
         if model.trips() == 0 {
-            assert_eq!(model.engine.phase(), phase);
+            assert_eq!(model.engine.transitions.phase(), phase);
             assert_eq!(snapshot.tally.calls(), 0);
         }
         // If the trip came first, the reset ended it.
@@ -235,7 +236,7 @@ fn two_admissions_after_the_deadline_make_one_revert() {
     model(|| {
         let model = Model::new(2, 1);
         call(&model.engine, FAIL);
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         let after = 6_000_000;
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || admit(&engine, after));
@@ -253,11 +254,11 @@ fn a_forced_route_stands_whatever_runs_beside_it() {
     model(|| {
         let model = Model::new(2, 1);
         let thread = model.spawn(&[FAIL]);
-        model.engine.force(Route::Primary);
+        model.engine.transitions.force(Route::Primary);
         thread.join().unwrap();
-        assert_eq!(model.engine.phase().kind(), Kind::ForcedPrimary);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::ForcedPrimary);
         call(&model.engine, FAIL);
-        assert_eq!(model.engine.phase().kind(), Kind::ForcedPrimary);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::ForcedPrimary);
     });
 }
 
@@ -296,7 +297,7 @@ fn a_swap_that_trips_beside_a_call_trips_once() {
         let thread = model.spawn(&[FAIL]);
         swap(&model, 2, 2);
         thread.join().unwrap();
-        assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
@@ -308,9 +309,9 @@ fn nothing_trips_by_the_old_policy_after_a_swap() {
         let model = Model::new(2, 1);
         let thread = model.spawn(&[FAIL]);
         swap(&model, 5, 2);
-        let phase = model.engine.phase().with_armed(false);
+        let phase = model.engine.transitions.phase().with_armed(false);
         thread.join().unwrap();
-        assert_eq!(model.engine.phase().with_armed(false), phase);
+        assert_eq!(model.engine.transitions.phase().with_armed(false), phase);
         assert_eq!(model.trips(), usize::from(phase.kind() == Kind::Fallback));
     });
 }
@@ -352,7 +353,7 @@ fn a_call_beside_a_restore_changes_nothing_that_came_back() {
 
 /// A call of that epoch fails, as a ticket records it.
 fn end(engine: &Engine, epoch: Epoch) {
-    if let Some(epoch) = engine.counting(epoch) {
+    if let Some(epoch) = engine.transitions.counting(epoch) {
         engine.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);
     }
 }

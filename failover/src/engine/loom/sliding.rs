@@ -5,8 +5,8 @@ use loom::thread;
 
 use super::{FAIL, Model, OK, admit, call, end, model};
 use crate::clock::Moment;
-use crate::engine::Began;
 use crate::engine::phase::Kind;
+use crate::engine::time::Began;
 
 /// The window slides under a reader: it must not see more failures than there ever were at once.
 #[test]
@@ -63,6 +63,6 @@ fn a_reading_ahead_beside_an_opening_hides_no_later_call() {
         thread.join().unwrap();
         end(&model.engine, epoch);
         end(&model.engine, epoch);
-        assert_eq!((model.engine.phase().kind(), model.trips()), (Kind::Fallback, 1));
+        assert_eq!((model.engine.transitions.phase().kind(), model.trips()), (Kind::Fallback, 1));
     });
 }

@@ -49,7 +49,7 @@ fn a_call_that_begins_to_wait_beside_a_change_sees_it_or_is_woken() {
         let model = Model::new(2, 1);
         let (_, epoch) = admit(&model.engine, 0);
         let engine = Arc::clone(&model.engine);
-        let thread = thread::spawn(move || engine.force(Route::Fallback));
+        let thread = thread::spawn(move || engine.transitions.force(Route::Fallback));
         let wakes = StdArc::default();
         let (_waiter, waits) = wait(&model.engine, epoch, Place::None, &wakes);
         thread.join().unwrap();
@@ -81,9 +81,9 @@ fn a_call_that_leaves_beside_a_change_takes_no_wake_up_with_it() {
         let (leaving, staying) = (StdArc::default(), StdArc::default());
         let (waiter, _) = wait(&model.engine, epoch, Place::None, &leaving);
         let engine = Arc::clone(&model.engine);
-        let thread = thread::spawn(move || engine.force(Route::Fallback));
+        let thread = thread::spawn(move || engine.transitions.force(Route::Fallback));
         let (_other, waits) = wait(&model.engine, epoch, Place::None, &staying);
-        model.engine.waiters.leave(&waiter);
+        model.engine.transitions.waiters.leave(&waiter);
         thread.join().unwrap();
         assert!(!waits || staying.seen() == 1);
         assert!(leaving.seen() <= 1);

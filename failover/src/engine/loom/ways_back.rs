@@ -26,7 +26,7 @@ fn tripped(change: impl Fn(PolicyBuilder) -> PolicyBuilder) -> Model {
     let policy = Policy::builder().minimum_calls(1).window(Duration::from_millis(2), 2);
     let model = Model::with(2, change(policy));
     call(&model.engine, FAIL);
-    assert_eq!(model.engine.phase().kind(), Kind::Fallback);
+    assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
     model
 }
 
@@ -47,7 +47,7 @@ fn one_place_is_held_by_one_probe() {
         let mine = admitted(&model.engine, LATER);
         let other = thread.join().unwrap();
         assert!(mine.probe.is_some() != other.probe.is_some());
-        assert_eq!(model.engine.phase().kind(), Kind::Probing);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Probing);
     });
 }
 
@@ -58,7 +58,7 @@ fn probing_that_begins_by_two_admissions_at_once_is_announced_once() {
         let model = tripped(|policy| policy.probing(Probing::new(2)));
         let announced = StdArc::new(AtomicUsize::new(0));
         let count = StdArc::clone(&announced);
-        model.engine.observers.add(StdArc::new(move |event: &Event| {
+        model.engine.transitions.observers.add(StdArc::new(move |event: &Event| {
             assert_eq!((event.cause, event.to), (Cause::Probing, State::Probing));
             count.fetch_add(1, Ordering::Relaxed);
         }));
@@ -80,7 +80,7 @@ fn two_probes_that_succeed_at_once_bring_calls_back_once() {
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || probe(&engine, OK));
         assert!(probe(&model.engine, OK) && thread.join().unwrap());
-        assert_eq!(model.engine.phase().kind(), Kind::Primary);
+        assert_eq!(model.engine.transitions.phase().kind(), Kind::Primary);
         assert_eq!(model.reverts.load(Ordering::Relaxed), 1);
     });
 }
@@ -91,12 +91,12 @@ fn a_probe_that_succeeds_beside_one_that_fails_makes_one_transition() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(2).successes(1).failures(1)));
         let _ = admitted(&model.engine, LATER).probe.map(|lease| model.engine.give_back(lease));
-        let before = model.engine.phase().epoch().number();
+        let before = model.engine.transitions.phase().epoch().number();
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || probe(&engine, FAIL));
         probe(&model.engine, OK);
         thread.join().unwrap();
-        let phase = model.engine.phase();
+        let phase = model.engine.transitions.phase();
         assert!(matches!(phase.kind(), Kind::Primary | Kind::Fallback));
         assert_eq!(phase.epoch().number(), before + 1);
     });

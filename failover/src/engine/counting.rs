@@ -1,0 +1,96 @@
+//! The way of a call through the counts: it begins, ends and is counted.
+
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::engine::phase::Epoch;
+use crate::engine::thread_id;
+use crate::engine::time::Began;
+use crate::engine::window::Sample;
+
+impl Engine {
+    /// A call of `epoch` begins at the primary. Returns when, and whether it is counted as in
+    /// flight, so that it has to [`land`](Self::land). Only for policies that time calls.
+    #[inline(never)]
+    pub(crate) fn begin(&self, epoch: Epoch, now: Moment) -> (Began, bool) {
+        let at = self.transitions.at(now);
+        match self.evidence.flights(self.transitions.options()) {
+            Some(flights) if self.transitions.counts(epoch) => {
+                (Began(thread_id::with(|thread| flights.admit(thread, epoch, at))), true)
+            }
+            _ => (Began(at), false),
+        }
+    }
+
+    /// A call that was counted as in flight ended.
+    #[inline(never)]
+    pub(crate) fn land(&self, epoch: Epoch, began: Began) {
+        if let Some(flights) = self.evidence.flights(self.transitions.options())
+            && self.transitions.counts(epoch)
+        {
+            thread_id::with(|thread| flights.end(thread, epoch, began.0));
+        }
+    }
+
+    /// Whether a call that began at `began` and is dropped now is a failure.
+    pub(crate) fn is_failure_when_dropped(&self, began: Began, now: Moment) -> bool {
+        let ran = began.ran(self.transitions.at(now));
+        ran.is_some_and(|ran| self.evidence.rules.is_failure_when_dropped(ran))
+    }
+
+    /// Counts a call of `epoch` that ended now, and trips if a condition holds.
+    #[inline]
+    pub(crate) fn count(&self, epoch: Epoch, now: Moment, began: Began, failed: bool) {
+        let at = self.transitions.at(now);
+        match self.evidence.count(self.transitions.options(), epoch, at, failed) {
+            // The phase is read after counting: see `evaluate`.
+            Some(false) if !self.transitions.phase().is_armed() => {}
+            Some(_) => self.evaluate(epoch, at, 0),
+            None => self.count_slow(epoch, at, began, failed),
+        }
+    }
+
+    // Not inlined: most policies do not need it, and it would grow the code of every call.
+    #[inline(never)]
+    fn count_slow(&self, epoch: Epoch, at: u64, began: Began, failed: bool) {
+        let rules = &self.evidence.rules;
+        let sample = Sample { failed, slow: began.ran(at).is_some_and(|ran| rules.is_slow(ran)) };
+        let due = match thread_id::number() {
+            Some(thread) => self.put(thread, epoch, at, sample),
+            None => self.put_first(epoch, at, sample),
+        };
+        let consecutive = self.transitions.options().consecutive();
+        let streak = if consecutive { self.count_streak(epoch, failed) } else { 0 };
+        // As above.
+        let is_armed = || self.transitions.phase().is_armed();
+        if due || (streak > 0 && rules.is_too_long(streak)) || is_armed() {
+            self.evaluate(epoch, at, streak);
+        }
+    }
+
+    fn put(&self, thread: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
+        let window = self.evidence.window(self.transitions.options());
+        window.count(thread, epoch, at, sample, |epoch| self.transitions.counts(epoch))
+    }
+
+    /// A thread's first call.
+    #[cold]
+    #[inline(never)]
+    fn put_first(&self, epoch: Epoch, at: u64, sample: Sample) -> bool {
+        thread_id::with(|thread| self.put(thread, epoch, at, sample))
+    }
+
+    /// The streak's length; 0 after a success.
+    #[inline(never)]
+    fn count_streak(&self, epoch: Epoch, failed: bool) -> u64 {
+        if failed {
+            return self.extend_streak(epoch);
+        }
+        self.evidence.streak.end(epoch);
+        0
+    }
+
+    #[inline(never)]
+    fn extend_streak(&self, epoch: Epoch) -> u64 {
+        self.evidence.streak.extend(epoch, || self.transitions.counts(epoch))
+    }
+}
