@@ -10,7 +10,7 @@ pub(super) const REDACTED: &str = "REDACTED";
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the one who needs it.
+    /// The text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
