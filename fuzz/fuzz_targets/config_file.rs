@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use libfuzzer_sys::fuzz_target;
-use valuation_server::config::{Capacity, Config, ConfigError, Origin, Setting, StallLimit};
+use valuation_server::config::{Config, ConfigError, Origin, Setting, StallLimit};
 
 /// A file without a name, in memory where there is such a place: it is written for each input, and
 /// goes away with the fuzzer, which ends without dropping its statics.
@@ -26,7 +26,7 @@ static FILE: LazyLock<(File, PathBuf)> = LazyLock::new(|| {
 fuzz_target!(|text: &[u8]| {
     let file = &FILE.1;
     fs::write(file, text).expect("the file is ours");
-    // Without the providers' URLs nearly every file would be refused for want of them.
+    // Without the providers' URLs nearly every file would be refused.
     let urls =
         [(Setting::SupercarUrl, "http://s.example"), (Setting::PremiumUrl, "http://p.example")];
     let flags: BTreeMap<_, _> = urls.map(|(setting, url)| (setting, url.to_owned())).into();
@@ -66,8 +66,9 @@ fn check(config: &Config) {
         StallLimit::Share(share) => assert!(share.numerator() < share.denominator(), "{share}"),
     }
     assert!(config.probes.is_none_or(|probes| (1..=1_000).contains(&probes)));
-    let Capacity { max_connections, max_puts, cache, .. } = config.capacity;
-    assert!([max_connections, max_puts].iter().all(|most| (1..=100_000).contains(most)));
+    let limits = [config.max_connections, config.max_puts];
+    assert!(limits.iter().all(|limit| (1..=100_000).contains(limit)));
+    let cache = config.cache;
     assert!(cache.is_none_or(|bytes| (1 << 10..=1 << 40).contains(&bytes)), "{cache:?}");
     // Beyond this machine nobody commands the server without a token.
     let beyond = config.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());

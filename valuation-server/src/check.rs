@@ -80,7 +80,7 @@ enum Finding {
 }
 
 async fn reach(provider: Provider, base: &BaseUrl, config: &Config) -> (Finding, String) {
-    match providers::reach(base, config.provider_timeout, &config.transport).await {
+    match providers::reach(base, config.provider_timeout, &config.transport()).await {
         Ok(status) => {
             let (finding, meaning) = meaning(status);
             (finding, format!("{provider} at {base}: HEAD is answered with {status}: {meaning}"))

@@ -36,7 +36,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Guard};
-use crate::config::{Capacity, Config, Secret};
+use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::telemetry::{Metrics, Sources};
@@ -165,21 +165,21 @@ impl<Clk: Clock> App<Clk> {
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
-        let capacity = room_for(config.capacity);
+        let (max_connections, max_puts) = room_for(config.max_connections, config.max_puts);
         let store = Store::open(&StoreConfig {
             readers,
-            // A permit for every question that may be under way, so that none waits for one.
-            queue: capacity.max_puts,
-            durability: capacity.durability,
+            // A permit for every question that may be in flight: none waits for one.
+            queue: max_puts,
+            durability: config.durability,
             ..StoreConfig::new(&config.database)
         })?;
         Memory::new(providers.handle(), store.clone()).recall();
-        let bounds = Bounds { flights: capacity.max_puts, cache: capacity.cache };
+        let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits {
-            max_connections: capacity.max_connections,
-            streams: capacity.max_puts.saturating_add(OTHER_STREAMS),
+            max_connections,
+            streams: max_puts.saturating_add(OTHER_STREAMS),
             drain_timeout: longest_question + GRACE,
             ..Limits::default()
         };
@@ -287,17 +287,16 @@ impl<Clk: Clock> App<Clk> {
     }
 }
 
-/// The wanted capacity, bounded by the file descriptors that the system allows.
-fn room_for(wanted: Capacity) -> Capacity {
+/// The numbers of connections and of PUTs that are wanted, limited by the files that the system gives.
+fn room_for(connections: usize, questions: usize) -> (usize, usize) {
     #[cfg(unix)]
     {
         use crate::system::{Room, room_for};
-        let Capacity { max_connections: connections, max_puts: questions, .. } = wanted;
         let Room { connections, questions } = room_for(Room { connections, questions });
-        Capacity { max_connections: connections, max_puts: questions, ..wanted }
+        (connections, questions)
     }
     #[cfg(not(unix))]
-    wanted
+    (connections, questions)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
             },
             reverts_in: snapshot.reverts_in,
             epoch: snapshot.epoch,
-            policy: Setting::POLICY.into_iter().filter_map(shown).collect(),
+            policy: Setting::live().filter_map(shown).collect(),
         }
     }
 
@@ -87,7 +87,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
     fn amend(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
         let mut changes = BTreeMap::new();
         for (name, text) in settings {
-            let setting = Setting::from_key(name).filter(|s| Setting::POLICY.contains(s));
+            let setting = Setting::from_key(name).filter(|s| s.is_live());
             changes.insert(setting.ok_or_else(|| unknown(name))?, text.clone());
         }
         self.amend_policy(&changes)
@@ -95,7 +95,8 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
 }
 
 fn unknown(name: &str) -> Refusal {
-    let known = Setting::POLICY.map(Setting::key).join(", ");
+    let known: Vec<_> = Setting::live().map(Setting::key).collect();
+    let known = known.join(", ");
     let message = format!("{name:?} is no setting of the policy; there are {known}");
     Refusal { field: name.to_owned(), message }
 }

@@ -87,7 +87,7 @@ impl<Clk: Clock> Providers<Clk> {
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
     pub fn new(config: &Config, clock: Clk) -> Result<Self, ProvidersError> {
         let (primary, fallback) = (policy::primary(config)?, policy::fallback(config)?);
-        let (deadline, transport) = (config.provider_timeout, &config.transport);
+        let (deadline, transport) = (config.provider_timeout, &config.transport());
         let supercar = SuperCar::new(&config.supercar_url, deadline, transport)?;
         let premium = Premium::new(&config.premium_url, config.premium_range, deadline, transport)?;
         let calls = Arc::new(ProviderCalls::default());

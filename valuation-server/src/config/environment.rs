@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{ConfigError, FILE_VARIABLE, Given, Origin, Setting, refused};
+use super::{ConfigError, FILE_VARIABLE, Given, Invalid, Origin, Setting, refused};
 
 /// How the names of all variables of this program begin.
 const PREFIX: &str = "VALUATION_";
 
-/// The variables that are meant for this program and set to something.
+/// The variables that are meant for this program and are not empty.
 ///
-/// Those are not which Kubernetes sets in every container for a service of such a name, as
-/// `VALUATION_SERVER_PORT` is for a service `valuation-server`: it sets `…_SERVICE_HOST` with them.
+/// Kubernetes sets variables such as `VALUATION_SERVER_PORT` in every container for a service
+/// `valuation-server`. They are recognized by the `…_SERVICE_HOST` that it sets with them.
 pub(super) fn ours(
     all: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> BTreeMap<String, OsString> {
@@ -42,15 +42,15 @@ pub(super) fn read(
     for (name, value) in variables {
         let (setting, origin) = (of(&name)?, Origin::Environment);
         let text = value.into_string().map_err(|value| {
-            let because = "it is not Unicode".to_owned();
-            refused(setting, &origin, &value.to_string_lossy(), because)
+            let text = value.to_string_lossy().into_owned();
+            refused(setting, &Given { text, origin: origin.clone() }, Invalid::NotUnicode)
         })?;
         given.insert(setting, Given { text, origin });
     }
     Ok(given)
 }
 
-/// Names that begin alike are more like one another: the rest is often left out.
+/// The similarity of two names. A common beginning counts more: the end is often left out.
 fn likeness(one: &str, other: &str) -> f64 {
     let without = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     strsim::jaro_winkler(&without(one), &without(other))

@@ -2,16 +2,20 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use failover::ratio::RatioError;
 
 use super::Setting;
+use crate::providers::BaseUrlError;
 
-/// Why there is no configuration. Each text names the setting where it was given, the value, and
-/// what would be right; credentials and keys in a URL are redacted.
+/// Why there is no configuration. Each text names the setting as it was given, the value, and what
+/// would be right. Tokens, and credentials and keys in URLs, are redacted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A value is not what its setting takes.
-    #[error("{place}: {value:?} is not {expected}{because}")]
+    #[error("{place}: {value:?} is not {}{because}", setting.row().form.expected)]
     Value {
         /// The setting.
         setting: Setting,
@@ -19,12 +23,10 @@ pub enum ConfigError {
         place: String,
         /// The value, redacted.
         value: String,
-        /// What it must be.
-        expected: &'static str,
-        /// What is wrong with it, where that is not clear from the above; begins with a colon.
-        because: String,
+        /// What is wrong with it.
+        because: Invalid,
     },
-    /// One or both of the providers' URLs are given nowhere.
+    /// Required settings, the providers' URLs, are given nowhere.
     #[error("serve needs to know where the providers are: set {}", missing_urls(.0))]
     Missing(Vec<Setting>),
     /// The file can't be read.
@@ -45,7 +47,7 @@ pub enum ConfigError {
         /// What the reader of TOML says.
         message: String,
     },
-    /// A variable is named like a setting's and is none. Its value may be a secret.
+    /// A variable has our prefix and is not a setting. Its value is not shown: it may be a secret.
     #[error("there is no setting {name}; the nearest is {nearest}")]
     UnknownVariable {
         /// The variable.
@@ -53,7 +55,7 @@ pub enum ConfigError {
         /// The setting's variable whose name is the most like it.
         nearest: String,
     },
-    /// The file has a key that is no setting.
+    /// The file has a key that is not a setting.
     #[error(
         "the configuration file {} has an unknown key {key:?} in line {line}; there are {}",
         path.display(), keys()
@@ -66,6 +68,42 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
+}
+
+/// What is wrong with a value. The text is appended to an error that says what is expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// It is not what is expected, and nothing else is to be said.
+    #[error("")]
+    Form,
+    /// A variable's bytes are not UTF-8.
+    #[error(": it is not Unicode")]
+    NotUnicode,
+    /// The URL breaks a rule.
+    #[error(": {0}")]
+    Url(#[from] BaseUrlError),
+    /// The share can't be read.
+    #[error(": {0}")]
+    Share(#[from] RatioError),
+    /// The share is 1.
+    #[error(": nothing exceeds 1")]
+    One,
+    /// The share is above 1.
+    #[error(": it is above 1")]
+    AboveOne,
+    /// The duration can't be read.
+    #[error(": {0}")]
+    Duration(#[from] humantime::DurationError),
+    /// The time is reached by no call: this deadline ends it before.
+    #[error(": calls end after {}", humantime::format_duration(*.0))]
+    AfterDeadline(Duration),
+    /// The operators' side would be open to other machines.
+    #[error(
+        ": whoever reaches it there commands the server: choose a loopback address, or set \
+         admin-token (VALUATION_ADMIN_TOKEN)"
+    )]
+    Unguarded,
 }
 
 fn missing_urls(settings: &[Setting]) -> String {

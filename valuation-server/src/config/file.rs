@@ -7,7 +7,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Given, Origin, Setting};
+use super::{ConfigError, Given, Invalid, Origin, Setting};
 
 /// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is taken as it is
 /// written, so that `0.1` stays one tenth.
@@ -36,8 +36,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError>
                 setting,
                 place: origin.place(setting),
                 value: value.get_ref().type_str().to_owned(),
-                expected: setting.expected(),
-                because: String::new(),
+                because: Invalid::Form,
             });
         };
         given.insert(setting, Given { text, origin });

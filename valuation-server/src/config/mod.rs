@@ -1,103 +1,44 @@
 //! The configuration of the server: flags before environment before file before defaults.
 //!
-//! Every setting is a text until all sources are laid over one another; then each is read once,
-//! by the same rule wherever it came from, and an error says where that was. The environment is a
+//! Every setting is a row of `table.rs`. Its value is a text until all sources are merged; then it is
+//! read once, by the kind in its row, and an error says where it was given. The environment is a
 //! parameter, so that a test has its own.
+//!
+//! To add a setting: add its row, use the field of [`Config`] that the row makes, test it, and run
+//! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings.
 
-mod capacity;
 mod environment;
 mod error;
 mod file;
-mod rules;
+mod kinds;
+#[cfg(test)]
+mod listed;
+mod printed;
 mod secret;
 mod setting;
-mod shown;
+mod table;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::providers::{BaseUrl, DEFAULT_DEADLINE, HttpVersion, PremiumRange, Transport};
+use crate::providers::{BaseUrl, Transport};
+use kinds::Kind;
+use setting::Default;
 
-pub use capacity::{Capacity, Durability};
-pub use error::ConfigError;
+pub use crate::store::Durability;
+pub use error::{ConfigError, Invalid};
 pub use failover::Ratio;
 pub use failover::policy::StallLimit;
 pub use failover::ratio::RatioError;
 pub use secret::Secret;
-pub use setting::{Origin, Setting};
+pub use setting::Origin;
+pub(crate) use setting::Scope;
+pub use table::{Config, Setting};
 
 /// The environment variable that names the configuration file.
 pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
-
-/// All that can be configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Where the server listens. Default: 127.0.0.1:3000.
-    pub listen: SocketAddr,
-    /// The database's file. Default: `valuations.sqlite`.
-    pub database: PathBuf,
-    /// Where SuperCar is reached.
-    pub supercar_url: BaseUrl,
-    /// Where Premium is reached.
-    pub premium_url: BaseUrl,
-    /// The share of failing calls that must be exceeded, below 1. At 0 any failure exceeds it.
-    /// Default: 1/2.
-    pub failure_rate: Ratio,
-    /// The number of calls below which nothing is concluded; at least 1. Default: 10.
-    pub min_calls: u32,
-    /// How far back calls are counted. Default: 60 s.
-    pub window: Duration,
-    /// How long calls go to the fallback. Default: 5 min.
-    pub revert_after: Duration,
-    /// The deadline of a whole call to a provider. Default: 5 s.
-    pub provider_timeout: Duration,
-    /// How the providers are connected to. Default: HTTP/1.1, no proxy, the system's trust, no client
-    /// certificate.
-    pub transport: Transport,
-    /// Whether a single failed call is given to the other provider. Default: on.
-    pub rescue: bool,
-    /// Which of Premium's two pairs of values is taken. Default: private sale.
-    pub premium_range: PremiumRange,
-    /// How many calls at once probe SuperCar when its time on the fallback is over; `None` where
-    /// all calls return. Default: none.
-    pub probes: Option<u32>,
-    /// How long until all calls have returned; `None` where they return at once. Default: none.
-    pub ramp_up: Option<Duration>,
-    /// The time beyond which a call to SuperCar is slow, below the deadline; `None` where none is.
-    /// Default: none.
-    pub slow_call: Option<Duration>,
-    /// The share of slow calls that must be exceeded, below 1. Means nothing without `slow_call`.
-    /// Default: 1/2.
-    pub slow_rate: Ratio,
-    /// Whether SuperCar's `Retry-After` says how long calls go to the fallback. Default: off.
-    pub follow_retry_after: bool,
-    /// The time beyond which a call to a provider is stalled, so far below the deadline that it is
-    /// seen before it; `None` if none is. Default: none.
-    pub stalled_calls: Option<Duration>,
-    /// How many stalled calls are too many. Means nothing without `stalled_calls`. Default: more than
-    /// half of the calls of as long a time.
-    pub stalled_limit: StallLimit,
-    /// Whether a failing Premium ends the time on the fallback. Default: on.
-    pub watch_fallback: bool,
-    /// Whether a provider's client errors are failures while it gives nothing else. Default: off.
-    pub client_errors_as_failures: bool,
-    /// Where the operators' side listens, which is a loopback address or needs a token; `None` where
-    /// there is no such side. Default: none.
-    pub admin_listen: Option<SocketAddr>,
-    /// What an operator has to show; `None` where nothing. Default: none.
-    pub admin_token: Option<Secret>,
-    /// The form of the log's lines. Default: text.
-    pub log_format: LogFormat,
-    /// Whether each request leaves a line in the log. Default: off.
-    pub access_log: bool,
-    /// How much the server takes on, and how well it keeps it.
-    pub capacity: Capacity,
-    /// Where each value came from; a setting that is not in it has its default.
-    origins: BTreeMap<Setting, Origin>,
-}
 
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,12 +57,19 @@ struct Given {
     origin: Origin,
 }
 
+fn given(
+    texts: &BTreeMap<Setting, String>,
+    origin: &Origin,
+) -> impl Iterator<Item = (Setting, Given)> {
+    texts.iter().map(|(s, text)| (*s, Given { text: text.clone(), origin: origin.clone() }))
+}
+
 impl Config {
     /// Reads the configuration.
     ///
     /// `file` is the file that a flag named; without it, the one that [`FILE_VARIABLE`] names is
-    /// read, and without that none. `environment` is what [`std::env::vars_os`] gives. A variable
-    /// that is set to nothing counts as not set.
+    /// read, and without that none. `environment` is what [`std::env::vars_os`] gives. An empty
+    /// variable counts as not set.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
@@ -133,25 +81,13 @@ impl Config {
         let mut variables = environment::ours(environment);
         let named = variables.remove(FILE_VARIABLE).map(PathBuf::from);
         let file = file.map(Path::to_owned).or(named);
-        let mut given = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        given.extend(environment::read(variables)?);
-        for (&setting, text) in flags {
-            given.insert(setting, Given { text: text.clone(), origin: Origin::Flag });
-        }
-        let urls = [Setting::SupercarUrl, Setting::PremiumUrl];
-        let missing = || urls.into_iter().filter(|url| !given.contains_key(url)).collect();
-        let url = |setting| {
-            let Some(Given { text, origin }) = given.get(&setting) else {
-                return Err(ConfigError::Missing(missing()));
-            };
-            rules::url(text).map_err(|because| refused(setting, origin, text, because))
-        };
-        let (supercar_url, premium_url) = (url(Setting::SupercarUrl)?, url(Setting::PremiumUrl)?);
-        let database = PathBuf::from("valuations.sqlite");
-        Self::defaults(database, supercar_url, premium_url).with(&given)
+        let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        merged.extend(environment::read(variables)?);
+        merged.extend(given(flags, &Origin::Flag));
+        Self::from_given(&merged)
     }
 
-    /// The configuration from flags alone, around a database and providers that are there already.
+    /// The configuration from flags alone, for a database and providers that exist already.
     ///
     /// # Errors
     /// [`ConfigError`] names the first flag that is wrong.
@@ -161,24 +97,28 @@ impl Config {
         supercar_url: BaseUrl,
         premium_url: BaseUrl,
     ) -> Result<Self, ConfigError> {
-        let given = flags
-            .iter()
-            .map(|(s, text)| (*s, Given { text: text.clone(), origin: Origin::Flag }))
-            .collect();
-        Self::defaults(database.to_owned(), supercar_url, premium_url).with(&given)
+        let mut merged: BTreeMap<_, _> = given(flags, &Origin::Flag).collect();
+        // Required as texts, and replaced below: the text of a URL with secrets can't be had.
+        for setting in Setting::ALL.into_iter().filter(|s| s.row().default == Default::Required) {
+            let text = "http://replaced.invalid".to_owned();
+            merged.insert(setting, Given { text, origin: Origin::Default });
+        }
+        let config = Self::from_given(&merged)?;
+        Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
     }
 
     /// This configuration with an operator's changes. The settings must be among
-    /// [`Setting::POLICY`]; what else is given changes nothing that runs.
+    /// [`Setting::live`]: a change of any other has no effect on what runs.
     ///
     /// # Errors
     /// [`ConfigError`] names the first change that is wrong.
     pub fn amended(&self, changes: &BTreeMap<Setting, String>) -> Result<Self, ConfigError> {
-        let given = changes
-            .iter()
-            .map(|(s, text)| (*s, Given { text: text.clone(), origin: Origin::Operator }))
-            .collect();
-        self.clone().with(&given)
+        let changes: BTreeMap<_, _> = given(changes, &Origin::Operator).collect();
+        let mut config = self.clone();
+        for (&setting, given) in &changes {
+            config.set(setting, &given.text).map_err(|because| refused(setting, given, because))?;
+        }
+        config.checked(&changes)
     }
 
     /// Where the value of `setting` came from.
@@ -187,120 +127,86 @@ impl Config {
         self.origins.get(&setting).unwrap_or(&Origin::Default)
     }
 
-    fn defaults(database: PathBuf, supercar_url: BaseUrl, premium_url: BaseUrl) -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
-            database,
-            supercar_url,
-            premium_url,
-            failure_rate: Ratio::HALF,
-            min_calls: 10,
-            window: Duration::from_secs(60),
-            revert_after: Duration::from_secs(300),
-            provider_timeout: DEFAULT_DEADLINE,
-            transport: Transport::default(),
-            rescue: true,
-            premium_range: PremiumRange::default(),
-            probes: None,
-            ramp_up: None,
-            slow_call: None,
-            slow_rate: Ratio::HALF,
-            follow_retry_after: false,
-            stalled_calls: None,
-            stalled_limit: StallLimit::Share(Ratio::HALF),
-            watch_fallback: true,
-            client_errors_as_failures: false,
-            admin_listen: None,
-            admin_token: None,
-            log_format: LogFormat::Text,
-            access_log: false,
-            capacity: Capacity::default(),
-            origins: BTreeMap::new(),
+    /// How the providers are connected to.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        Transport {
+            http: self.provider_http,
+            proxy: self.provider_proxy.clone(),
+            ca: self.provider_ca.clone(),
+            client_cert: self.provider_client_cert.clone(),
         }
     }
 
-    fn with(mut self, given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
-        for (&setting, Given { text, origin }) in given {
-            self.set(setting, text).map_err(|because| refused(setting, origin, text, because))?;
-            self.origins.insert(setting, origin.clone());
+    fn from_given(given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
+        let is_missing =
+            |s: &Setting| s.row().default == Default::Required && !given.contains_key(s);
+        let missing: Vec<_> = Setting::ALL.into_iter().filter(is_missing).collect();
+        if !missing.is_empty() {
+            return Err(ConfigError::Missing(missing));
         }
-        self.check_admin()?;
+        Self::read(given)?.checked(given)
+    }
+
+    /// Checks the rules that need more than one setting, and notes where `given` came from.
+    fn checked(mut self, given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
+        self.origins.extend(given.iter().map(|(s, given)| (*s, given.origin.clone())));
+        let deadline = self.provider_timeout;
+        // A call takes no longer than the deadline.
+        if self.slow_call.is_some_and(|time| time >= deadline) {
+            return Err(self.refuse(Setting::SlowCall, given, Invalid::AfterDeadline(deadline)));
+        }
+        // A stalled call is noticed up to a quarter of the time late, and has ended at the deadline.
+        let is_late = |time: Duration| time.saturating_mul(5) > deadline.saturating_mul(4);
+        if self.stalled_calls.is_some_and(is_late) {
+            return Err(self.refuse(
+                Setting::StalledCalls,
+                given,
+                Invalid::AfterDeadline(deadline),
+            ));
+        }
+        // Anybody who reaches the operators' side commands the server.
+        let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
+        if is_remote && self.admin_token.is_none() {
+            return Err(self.refuse(Setting::AdminListen, given, Invalid::Unguarded));
+        }
         Ok(self)
     }
 
-    /// Reads one value by its rule, which explains a refusal or leaves it at the empty text. In the
-    /// order of the settings: the rules of slow and stalled calls look at the deadline.
-    fn set(&mut self, setting: Setting, text: &str) -> Result<(), String> {
-        match setting {
-            Setting::Listen => self.listen = rules::address(text)?,
-            Setting::Database => self.database = rules::path(text)?,
-            Setting::SupercarUrl => self.supercar_url = rules::url(text)?,
-            Setting::PremiumUrl => self.premium_url = rules::url(text)?,
-            Setting::FailureRate => self.failure_rate = rules::below_one(text)?,
-            Setting::MinCalls => self.min_calls = rules::min_calls(text)?,
-            Setting::Window => self.window = rules::window(text)?,
-            Setting::RevertAfter => self.revert_after = rules::duration(text)?,
-            Setting::ProviderTimeout => self.provider_timeout = rules::duration(text)?,
-            Setting::ProviderHttp => self.transport.http = rules::http_version(text)?,
-            Setting::ProviderProxy => self.transport.proxy = rules::url_or_off(text)?,
-            Setting::ProviderCa => self.transport.ca = rules::path_or_off(text)?,
-            Setting::ProviderClientCert => self.transport.client_cert = rules::path_or_off(text)?,
-            Setting::Rescue => self.rescue = rules::on_or_off(text)?,
-            Setting::PremiumRange => self.premium_range = rules::premium_range(text)?,
-            Setting::Probes => self.probes = rules::probes(text)?,
-            Setting::RampUp => self.ramp_up = rules::duration_or_off(text)?,
-            Setting::SlowCall => self.slow_call = rules::slow_call(text, self.provider_timeout)?,
-            Setting::SlowRate => self.slow_rate = rules::below_one(text)?,
-            Setting::FollowRetryAfter => self.follow_retry_after = rules::on_or_off(text)?,
-            Setting::StalledCalls => {
-                self.stalled_calls = rules::stalled_calls(text, self.provider_timeout)?;
-            }
-            Setting::StalledLimit => self.stalled_limit = rules::stalled_limit(text)?,
-            Setting::WatchFallback => self.watch_fallback = rules::on_or_off(text)?,
-            Setting::ClientErrorStreak => {
-                self.client_errors_as_failures = rules::client_error_streak(text)?;
-            }
-            Setting::AdminListen => self.admin_listen = rules::address_or_off(text)?,
-            Setting::AdminToken => self.admin_token = Some(rules::token(text)?),
-            Setting::LogFormat => self.log_format = rules::log_format(text)?,
-            Setting::AccessLog => self.access_log = rules::on_or_off(text)?,
-            Setting::MaxConnections => self.capacity.max_connections = capacity::number(text)?,
-            Setting::MaxPuts => self.capacity.max_puts = capacity::number(text)?,
-            Setting::Cache => self.capacity.cache = capacity::size_or_off(text)?,
-            Setting::Durability => self.capacity.durability = capacity::durability(text)?,
-        }
-        Ok(())
-    }
-
-    /// Whoever reaches the operators' side commands the server.
-    fn check_admin(&self) -> Result<(), ConfigError> {
-        let setting = Setting::AdminListen;
-        match self.admin_listen {
-            Some(address)
-                if self.admin_token.is_none() && !address.ip().to_canonical().is_loopback() =>
-            {
-                let because = "whoever reaches it there commands the server: choose a loopback \
-                               address, or set admin-token (VALUATION_ADMIN_TOKEN)";
-                let text = address.to_string();
-                Err(refused(setting, self.origin(setting), &text, because.to_owned()))
-            }
-            _ => Ok(()),
-        }
+    fn refuse(
+        &self,
+        setting: Setting,
+        given: &BTreeMap<Setting, Given>,
+        because: Invalid,
+    ) -> ConfigError {
+        let kept = || Given {
+            text: self.shown(setting).unwrap_or_default(),
+            origin: self.origin(setting).clone(),
+        };
+        refused(setting, &given.get(&setting).cloned().unwrap_or_else(kept), because)
     }
 }
 
-fn refused(setting: Setting, origin: &Origin, text: &str, because: String) -> ConfigError {
+/// The value of a setting: as it is given, or its default.
+fn value<K: Kind>(
+    setting: Setting,
+    kind: &K,
+    given: &BTreeMap<Setting, Given>,
+) -> Result<K::Value, ConfigError> {
+    let read =
+        |given: &Given| kind.read(&given.text).map_err(|because| refused(setting, given, because));
+    match (given.get(&setting), setting.row().default.text()) {
+        (Some(given), _) => read(given),
+        (None, Some(text)) => read(&Given { text: text.to_owned(), origin: Origin::Default }),
+        (None, None) => kind.unset().ok_or_else(|| ConfigError::Missing(vec![setting])),
+    }
+}
+
+fn refused(setting: Setting, given: &Given, because: Invalid) -> ConfigError {
     ConfigError::Value {
         setting,
-        place: origin.place(setting),
-        value: match setting {
-            Setting::SupercarUrl | Setting::PremiumUrl | Setting::ProviderProxy => {
-                BaseUrl::redacted_text(text)
-            }
-            Setting::AdminToken => secret::REDACTED.to_owned(),
-            _ => text.to_owned(),
-        },
-        expected: setting.expected(),
-        because: if because.is_empty() { because } else { format!(": {because}") },
+        place: given.origin.place(setting),
+        value: (setting.row().form.redact)(&given.text),
+        because,
     }
 }

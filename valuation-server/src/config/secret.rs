@@ -9,7 +9,7 @@ pub(super) use crate::providers::REDACTED;
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the one who needs it.
+    /// The text itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use valuation_server::cli::{Cli, Command, Scenario};
 use valuation_server::config::{
-    Capacity, Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
+    Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
 use valuation_server::providers::{BaseUrl, HttpVersion, PremiumRange, Transport};
 
@@ -41,8 +41,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.window, Duration::from_secs(60));
     assert_eq!(config.revert_after, Duration::from_secs(300));
     assert_eq!(config.provider_timeout, Duration::from_secs(5));
-    assert_eq!(config.transport, Transport::default());
-    assert_eq!(config.transport.http, HttpVersion::Http1);
+    assert_eq!(config.transport(), Transport::default());
+    assert_eq!(config.provider_http, HttpVersion::Http1);
     assert!(config.rescue);
     assert_eq!(config.premium_range, PremiumRange::PrivateSale);
     assert_eq!((config.probes, config.ramp_up, config.slow_call), (None, None, None));
@@ -52,7 +52,8 @@ fn the_defaults_are_the_documented_ones() {
     assert!(config.watch_fallback && !config.client_errors_as_failures);
     assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
     assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
-    assert_eq!(config.capacity, Capacity::default());
+    assert_eq!((config.max_connections, config.max_puts), (8_000, 1_000));
+    assert_eq!((config.cache, config.durability), (Some(16 << 20), Durability::Full));
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -69,10 +70,6 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::Window, "90s"),
         (Setting::RevertAfter, "1h 30m"),
         (Setting::ProviderTimeout, "750ms"),
-        (Setting::ProviderHttp, "2"),
-        (Setting::ProviderProxy, "http://proxy:3128"),
-        (Setting::ProviderCa, "/etc/own-ca.pem"),
-        (Setting::ProviderClientCert, "/etc/client.pem"),
         (Setting::Rescue, "off"),
         (Setting::PremiumRange, "dealership"),
         (Setting::Probes, "4"),
@@ -84,6 +81,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::StalledLimit, "20"),
         (Setting::WatchFallback, "off"),
         (Setting::ClientErrorStreak, "failure"),
+        (Setting::ProviderHttp, "2"),
+        (Setting::ProviderProxy, "http://proxy:3128"),
+        (Setting::ProviderCa, "/etc/own-ca.pem"),
+        (Setting::ProviderClientCert, "/etc/client.pem"),
         (Setting::AdminListen, "0.0.0.0:9001"),
         (Setting::AdminToken, "0123456789abcdef"),
         (Setting::LogFormat, "json"),
@@ -118,7 +119,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
             ca: Some("/etc/own-ca.pem".into()),
             client_cert: Some("/etc/client.pem".into()),
         };
-        assert_eq!(config.transport, transport);
+        assert_eq!(config.transport(), transport);
         assert!(!config.rescue);
         assert_eq!(config.premium_range, PremiumRange::Dealership);
         assert_eq!(config.probes, Some(4));
@@ -132,13 +133,8 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
         assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
         assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
-        let capacity = Capacity {
-            max_connections: 12,
-            max_puts: 34,
-            cache: Some(64 << 20),
-            durability: Durability::Normal,
-        };
-        assert_eq!(config.capacity, capacity);
+        assert_eq!((config.max_connections, config.max_puts), (12, 34));
+        assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -420,17 +416,4 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
         assert_eq!(demo(flags).1.unwrap().revert_after, Duration::from_secs(7), "{flags:?}");
     }
     assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
-}
-
-/// A setting that no input names is hardly ever fuzzed.
-#[test]
-fn the_fuzzers_dictionary_and_its_largest_seed_name_every_setting() {
-    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("fuzz");
-    let read = |path| std::fs::read_to_string(fuzz.join(path)).unwrap();
-    let (words, seed) = (read("dictionaries/config_file.dict"), read("seeds/config_file/all"));
-    for setting in Setting::ALL {
-        let named = format!("{} = ", setting.key());
-        assert!(words.contains(&format!("\"{named}\"")), "no {named} in the dictionary");
-        assert!(seed.lines().any(|line| line.starts_with(&named)), "no {named} in the seed");
-    }
 }

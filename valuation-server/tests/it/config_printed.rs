@@ -39,6 +39,7 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
     let secrets = [
         ("VALUATION_SUPERCAR_URL", "http://u:c4n4ry@s/a?b=c"),
         ("VALUATION_PREMIUM_URL", "http://p/?key=c4n4ry"),
+        ("VALUATION_PROVIDER_PROXY", "http://u:c4n4ry@proxy:3128/p"),
         ("VALUATION_ADMIN_TOKEN", "c4n4ryc4n4ryc4n4ry"),
     ];
     let config = serve(&["--admin-listen", "0.0.0.0:9000"], &secrets).unwrap();
@@ -47,6 +48,7 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
     for (key, value) in [
         ("supercar-url", "http://REDACTED@s/a?b=c"),
         ("premium-url", "http://p/?key=REDACTED"),
+        ("provider-proxy", "http://REDACTED@proxy:3128/p"),
         ("admin-token", "REDACTED"),
     ] {
         let line = format!("# {key} = \"{value}\"");
@@ -70,7 +72,7 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
     }
     let without = error(serve(&file, &secrets[..1]));
     assert!(without.contains("set --premium-url"), "{without}");
-    let without = error(serve(&file, &secrets[..2]));
+    let without = error(serve(&file, &secrets[..3]));
     assert!(without.contains("set admin-token (VALUATION_ADMIN_TOKEN)"), "{without}");
 }
 
