@@ -18,14 +18,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::socket::{LINGER, Socket};
 use super::state::ConnectionState;
-use super::streams::{GuardedBody, Stream};
+use super::streams::{GuardedBody, HEAD_BYTES, Stream};
 use crate::http::limits::Limits;
 use crate::http::problem::{Answer, Problem};
 
-/// The longest head of a request, in bytes, over either protocol: 431 above it.
-pub(super) const HEAD_BYTES: u16 = 16 * 1024;
-/// The most headers of a request, which is hyper's own limit over HTTP/1.1.
-pub(super) const HEADERS: usize = 100;
 /// The number of concurrent streams of a connection. Fewer than the hundred of RFC 9113, section 6.5.2:
 /// the h2 crate keeps the memory of the peak, and a client can open another connection.
 const STREAMS: u32 = 32;

@@ -24,10 +24,14 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri, Version};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::{HEAD_BYTES, HEADERS};
 use super::state::ConnectionState;
 use crate::http::problem::{Answer, Problem};
 use crate::http::trace::{TRACEPARENT, X_REQUEST_ID};
+
+/// The longest head of a request, in bytes, over either protocol: 431 above it.
+pub(super) const HEAD_BYTES: u16 = 16 * 1024;
+/// The most headers of a request, which is hyper's own limit over HTTP/1.1.
+const HEADERS: usize = 100;
 
 /// The headers that a handler uses.
 const KEPT: [HeaderName; 5] = [
