@@ -140,11 +140,19 @@ impl State {
         context: &mut Context<'_>,
     ) {
         let Some(moment) = engine_ref.next_look(lease) else { return self.sleep = None };
-        if self.sleep.as_ref().is_none_or(|(earlier, _)| *earlier > moment) {
+        let mut asleep = |sleep: &mut Sleep| sleep.as_mut().poll(context).is_pending();
+        // One that ends sooner is kept until it has ended: most waits are over before.
+        if let Some((earlier, sleep)) = &mut self.sleep
+            && *earlier < moment
+            && asleep(sleep)
+        {
+            return;
+        }
+        if self.sleep.as_ref().is_none_or(|(other, _)| *other != moment) {
             self.sleep = engine_ref.sleep_until(moment).map(|sleep| (moment, sleep));
         }
         if let Some((_, sleep)) = &mut self.sleep
-            && sleep.as_mut().poll(context).is_ready()
+            && !asleep(sleep)
         {
             // The time has come since it was looked at.
             self.sleep = None;

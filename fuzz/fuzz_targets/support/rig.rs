@@ -38,8 +38,6 @@ pub(crate) struct Client<S> {
     pub(crate) ready: Option<Chosen>,
     /// It waits since this many wakes.
     pub(crate) asleep: Option<u64>,
-    /// Its last poll woke it although nothing had changed.
-    pub(crate) woke_itself: bool,
     /// The epoch in which the primary failed to become ready for its next call, which counted.
     pub(crate) diverted: Option<u32>,
 }
@@ -131,7 +129,6 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
         let errors = if diverted_before == Some(after.epoch) { 0 } else { errors };
         match result {
             Ok(Poll::Ready(Ok(()))) => {
-                client.woke_itself = false;
                 // The last one that was asked is the one that is ready.
                 let route = if asked_fallback > 0 { Route::Fallback } else { Route::Primary };
                 let probe = route == Route::Primary && after.state == State::Probing;
@@ -139,10 +136,7 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
             }
             Ok(Poll::Pending) => {
                 client.asleep = Some(client.wakes.count());
-                // A sleep of an earlier poll may be over: that is one poll more, and no loop.
-                let woke_itself = woken > 0 && stands;
-                assert!(!(woke_itself && client.woke_itself), "it wakes itself in a loop");
-                client.woke_itself = woke_itself;
+                assert!(!(woken > 0 && stands), "it wakes itself although nothing has changed");
             }
             Ok(Poll::Ready(Err(Error::Fallback(_)))) | Err(_) => {}
             Ok(Poll::Ready(Err(error))) => panic!("not the fallback's: {error}"),
@@ -288,7 +282,6 @@ impl<S: Service<u8, Response = u8, Error = Failed> + Clone> Rig<S> {
 
 impl<S> Client<S> {
     pub(crate) fn new(service: S) -> Self {
-        let (ready, asleep, diverted) = (None, None, None);
-        Self { service, wakes: Arc::default(), ready, asleep, woke_itself: false, diverted }
+        Self { service, wakes: Arc::default(), ready: None, asleep: None, diverted: None }
     }
 }
