@@ -1,14 +1,26 @@
-//! Admissions: where a call goes, and the probes among them.
+//! Admissions: the route of a call, and the probes among the calls.
 
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::{Epoch, Kind, Phase};
-use crate::engine::recovery::{Admitted, Finding, ProbeLease, Taken};
+use crate::engine::recovery::{Finding, ProbeLease, Taken};
+use crate::engine::ticket::Admitted;
 use crate::outcome::Outcome;
 use crate::route::Route;
 
 impl Engine {
-    /// The epoch of a call that starts now, if it goes to the primary whatever the time is.
+    /// Decides the route of a call that starts now. `Err` sends it to the fallback, with the epoch in
+    /// which that was decided. Reads the clock only if the route depends on the time.
+    #[inline]
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Result<Admitted, Epoch> {
+        match self.admit_at_once() {
+            Some(epoch) => Ok(Admitted::plain(epoch)),
+            None => self.admit_by_time(now()),
+        }
+    }
+
+    /// The first half of [`admit`](Self::admit): the epoch, if the call goes to the primary at any
+    /// time.
     #[inline]
     pub(crate) fn admit_at_once(&self) -> Option<Epoch> {
         let phase = self.transitions.phase();
@@ -16,25 +28,26 @@ impl Engine {
         at_once.then(|| phase.epoch())
     }
 
-    /// The epoch of a call that goes to the fallback, as long as the time there lasts. None where it
-    /// takes more to decide.
+    /// The second half.
     #[inline]
-    pub(crate) fn stays_on_fallback(&self, now: Moment) -> Option<Epoch> {
+    pub(crate) fn admit_by_time(&self, now: Moment) -> Result<Admitted, Epoch> {
         let (at, phase) = (self.transitions.at(now), self.transitions.phase());
         let stays = phase.kind() == Kind::Fallback && !phase.is_due(at);
-        (stays && !self.transitions.options().dry_run()).then(|| phase.epoch())
+        if stays && !self.transitions.options().dry_run() {
+            return Err(phase.epoch());
+        }
+        self.admit_slow(at)
     }
 
-    /// The route of a call that starts now. Makes the transition if the time of a phase is over,
-    /// and looks for stalled calls.
+    /// Makes the transition if the time of a phase is over, and looks for stalled calls.
     #[inline(never)]
-    pub(crate) fn admit_by_time(&self, now: Moment) -> Admitted {
-        let at = self.transitions.at(now);
+    fn admit_slow(&self, at: u64) -> Result<Admitted, Epoch> {
         loop {
             let phase = self.transitions.phase();
             if !self.look(phase, at) {
                 continue;
             }
+            let epoch = phase.admits_in();
             let route = match phase.kind() {
                 Kind::Probing => match self.admit_probe(phase, at) {
                     Some(admitted) => return admitted,
@@ -43,7 +56,10 @@ impl Engine {
                 Kind::Ramping if !self.deal(phase, at) => Route::Fallback,
                 _ => self.transitions.route(phase),
             };
-            return Admitted::to(route, phase);
+            return match route {
+                Route::Primary => Ok(Admitted::plain(epoch)),
+                Route::Fallback => Err(epoch),
+            };
         }
     }
 
@@ -61,18 +77,16 @@ impl Engine {
     }
 
     /// `None` if a transition came first.
-    fn admit_probe(&self, phase: Phase, at: u64) -> Option<Admitted> {
-        let probing = self.transitions.recovery.probing();
-        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, phase.epoch(), at));
-        let Some(Taken { lease, from_another }) = taken else {
-            return Some(Admitted::to(Route::Fallback, phase));
-        };
+    fn admit_probe(&self, phase: Phase, at: u64) -> Option<Result<Admitted, Epoch>> {
+        let (probing, epoch) = (self.transitions.recovery.probing(), phase.epoch());
+        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, epoch, at));
+        let Some(Taken { lease, from_another }) = taken else { return Some(Err(epoch)) };
         if from_another {
             // It may be a probe that waits for the primary, and is to wait no more.
             self.transitions.waiters.wake_all();
         }
-        if self.transitions.phase().epoch() == phase.epoch() {
-            return Some(Admitted { probe: Some(lease), ..Admitted::to(Route::Primary, phase) });
+        if self.transitions.counts(epoch) {
+            return Some(Ok(Admitted { probe: Some(lease), ..Admitted::plain(epoch) }));
         }
         self.give_back(lease);
         None

@@ -1,27 +1,36 @@
-//! What a call that waits asks the algorithm: whether it is still to go where it was sent, and when to
-//! ask again.
+//! What a waiting call asks the engine: whether its route still stands, and when to ask again.
 
 use std::task::Waker;
 
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::{Epoch, Kind};
-use crate::engine::recovery::{Place, ProbeLease};
+use crate::engine::recovery::ProbeLease;
 use crate::engine::rules::nanos;
 use crate::engine::waiters::Waiter;
 
+/// The permit of a probe, for a waiting call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permit {
+    /// The call takes none.
+    None,
+    /// The call would take one that becomes free.
+    Wanted,
+    /// The call holds one, with this lease.
+    Held(ProbeLease),
+}
+
 impl Engine {
-    /// Whether a call that waits, and was sent somewhere in that epoch, is still to go there, after a
-    /// look at the time. While probing, only if asked: a place may have come free for a call that waits
-    /// for the fallback.
+    /// Whether a waiting call that was admitted in `epoch` keeps its route, after a look at the time.
+    /// `while_probing`: also while probing; otherwise a permit may be free for the call.
     pub(crate) fn stands(&self, epoch: Epoch, while_probing: bool, now: Moment) -> bool {
         self.look(self.transitions.phase(), self.transitions.at(now));
         let phase = self.transitions.phase();
         phase.admits_in() == epoch && (while_probing || phase.kind() != Kind::Probing)
     }
 
-    /// When a call that waits has to look at the time again: at the end of the phase, when another call
-    /// may be found stalled, or at the end of a probe's lease, its own or another's.
+    /// When a waiting call has to look at the time again: at the end of the phase, when another call
+    /// may have stalled, or at the end of a probe's lease, its own or another's.
     pub(crate) fn next_look(&self, lease: Option<ProbeLease>, now: Moment) -> Option<Moment> {
         let (at, phase) = (self.transitions.at(now), self.transitions.phase());
         let stalls =
@@ -37,34 +46,34 @@ impl Engine {
         looks.into_iter().flatten().min().map(|at| self.transitions.moment(at))
     }
 
-    /// Waits for a change of what a call was told when it was admitted in that epoch. False if there is
-    /// no need to: a change that came before this woke nobody.
+    /// Registers a waiting call that was admitted in `epoch`. False if its decision no longer stands:
+    /// a change before this call woke no task.
     pub(crate) fn wait_in(
         &self,
         epoch: Epoch,
-        place: Place,
+        permit: Permit,
         waiter: Option<Waiter>,
         waker: &Waker,
     ) -> (Waiter, bool) {
-        // Phase and places are read after the entry, as they are written before the entries are woken:
-        // of a wait and a change at the same time one sees the other.
+        // The entry first, then the phase and the permits, which are written before the waiters are
+        // woken: of a wait and a change at the same time one sees the other.
         let waiter = self.transitions.waiters.wait(waiter, waker);
-        let as_told = match place {
-            Place::None => true,
-            Place::Wanted => !self.has_place(),
-            Place::Held(lease) => self.is_held(lease),
+        let stands = match permit {
+            Permit::None => true,
+            Permit::Wanted => !self.has_permit(),
+            Permit::Held(lease) => self.is_held(lease),
         };
-        (waiter, as_told && self.transitions.phase().admits_in() == epoch)
+        (waiter, stands && self.transitions.phase().admits_in() == epoch)
     }
 
-    /// Whether a call could be a probe, if it were admitted again.
-    fn has_place(&self) -> bool {
+    /// Whether a call that is admitted now could be a probe.
+    fn has_permit(&self) -> bool {
         let probing = || self.transitions.recovery.probing();
         let is_free = || probing().is_some_and(|(rules, probes)| probes.has_free(&rules));
         self.transitions.phase().kind() == Kind::Probing && is_free()
     }
 
-    /// Whether a probe that waits has its place still.
+    /// Whether a probe still holds its permit.
     pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
         self.transitions.recovery.probing().is_some_and(|(_, probes)| probes.is_held(lease))
     }

@@ -8,7 +8,7 @@ mod carried;
 mod counting;
 mod evaluate;
 mod evidence;
-mod look;
+pub(crate) mod look;
 mod observers;
 pub(crate) mod phase;
 pub(crate) mod pool;

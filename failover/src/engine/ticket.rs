@@ -1,10 +1,12 @@
 //! What a call carries from its admission to its end.
 //!
-//! A call's way from [`Pass`] to [`Stub`] to [`Ticket`] lies in registers: what is written to memory
-//! and moved on at once makes the processor wait, for longer than all the rest of a call takes.
+//! An [`Admitted`] is a plain value that stays in registers until the call has begun; the [`Ticket`]
+//! is made of it in place, in the future of the call. A value that is written to memory and moved
+//! at once stalls store forwarding, for longer than the rest of a call takes.
 
 use std::mem;
 
+use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::Epoch;
 use crate::engine::recovery::ProbeLease;
@@ -28,17 +30,9 @@ use crate::engine::time::Began;
 pub struct Ticket {
     epoch: Epoch,
     began: Began,
-    held: Option<Held>,
-}
-
-/// What hardly a call holds, and gives back when it has ended.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    engine: &'static Engine,
-    /// Whether the call is counted as in flight.
-    counted: bool,
-    /// The permit of a probe.
-    probe: Option<ProbeLease>,
+    /// What has to be given back, which few calls have: the permit of a probe, or, without one, the
+    /// place among the calls in flight.
+    held: Option<(&'static Engine, Option<ProbeLease>)>,
 }
 
 impl Ticket {
@@ -52,99 +46,68 @@ impl Ticket {
         self.began
     }
 
-    pub(crate) fn is_probe(&self) -> bool {
-        self.held.is_some_and(|held| held.probe.is_some())
+    /// The lease of a probe.
+    pub(crate) fn lease(&self) -> Option<ProbeLease> {
+        self.held.and_then(|(_, lease)| lease)
     }
 
-    /// Ends the flight, and leaves it to the caller to give a probe's permit back.
-    pub(crate) fn end(mut self) -> (Epoch, Began, Option<ProbeLease>) {
-        let probe = self.held.as_mut().and_then(|held| held.probe.take());
-        (self.epoch, self.began, probe)
+    /// Begins a probe's lease anew. False if the probe has lost its permit, or its epoch is over.
+    pub(crate) fn renew(&mut self, now: Moment) -> bool {
+        let Some((engine, Some(lease))) = &mut self.held else { return false };
+        let renewed = engine.renew_lease(self.epoch, *lease, now);
+        renewed.map(|renewed| *lease = renewed).is_some()
     }
 
     #[inline(never)]
-    fn give_back(&self, held: Held) {
-        if held.counted {
-            held.engine.land(self.epoch, self.began);
+    fn give_back(&self) {
+        match self.held {
+            Some((engine, Some(lease))) => engine.give_back(lease),
+            Some((engine, None)) => engine.land(self.epoch, self.began),
+            None => {}
         }
-        if let Some(lease) = held.probe {
-            held.engine.give_back(lease);
-        }
+    }
+
+    /// What it was made of. The caller gives back what it holds.
+    pub(crate) fn into_admitted(self) -> Admitted {
+        let (epoch, began, probe) = (self.epoch, self.began, self.lease());
+        let in_flight = self.held.is_some() && probe.is_none();
+        mem::forget(self);
+        Admitted { epoch, began, in_flight, probe }
     }
 }
 
 impl Drop for Ticket {
     #[inline]
     fn drop(&mut self) {
-        if let Some(held) = self.held {
-            self.give_back(held);
+        if self.held.is_some() {
+            self.give_back();
         }
     }
 }
 
-/// What a ticket is made of. Of each exactly one ticket is made: it may hold a permit.
+/// A call that was admitted to the primary. At most one ticket is made of each.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it may hold a permit"]
-pub(crate) struct Stub {
+pub(crate) struct Admitted {
     pub(crate) epoch: Epoch,
     pub(crate) began: Began,
-    /// Whether the call is counted as in flight.
-    pub(crate) counted: bool,
+    /// Whether the call is counted as in flight. A probe never is: its epoch is not evaluated.
+    pub(crate) in_flight: bool,
     pub(crate) probe: Option<ProbeLease>,
 }
 
-impl Stub {
-    #[inline]
-    pub(crate) fn ticket(self, engine: &'static Engine) -> Ticket {
-        let Self { epoch, began, counted, probe } = self;
-        let holds = counted || probe.is_some();
-        Ticket { epoch, began, held: holds.then_some(Held { engine, counted, probe }) }
-    }
-}
-
-/// The right to begin one call to the primary, in the epoch in which it was admitted.
-#[derive(Debug)]
-pub(crate) struct Pass {
-    pub(crate) epoch: Epoch,
-    pub(crate) probe: Option<Hold>,
-}
-
-impl Pass {
-    /// Of a call that is no probe.
+impl Admitted {
+    /// A call that has not begun and is not a probe.
     #[inline]
     pub(crate) fn plain(epoch: Epoch) -> Self {
-        Self { epoch, probe: None }
-    }
-}
-
-/// A probe's hold of its permit, which comes free when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    engine: &'static Engine,
-    lease: ProbeLease,
-}
-
-impl Hold {
-    pub(crate) fn new(engine: &'static Engine, lease: ProbeLease) -> Self {
-        Self { engine, lease }
+        Self { epoch, began: Began::UNKNOWN, in_flight: false, probe: None }
     }
 
-    pub(crate) fn lease(&self) -> ProbeLease {
-        self.lease
-    }
-
-    /// The lease, for a caller that gives the permit back itself.
-    pub(crate) fn end(self) -> ProbeLease {
-        let lease = self.lease;
-        mem::forget(self);
-        lease
-    }
-}
-
-impl Drop for Hold {
-    #[inline(never)]
-    fn drop(&mut self) {
-        self.engine.give_back(self.lease);
+    #[inline]
+    pub(crate) fn ticket(self, engine: &'static Engine) -> Ticket {
+        let Self { epoch, began, in_flight, probe } = self;
+        let holds = in_flight || probe.is_some();
+        Ticket { epoch, began, held: holds.then_some((engine, probe)) }
     }
 }
 

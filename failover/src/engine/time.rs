@@ -3,7 +3,7 @@
 /// When a call began, in nanoseconds since the monitor's origin. Unknown if the policy does not time
 /// calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Began(pub(super) u64);
+pub(crate) struct Began(pub(crate) u64);
 
 impl Began {
     pub(crate) const UNKNOWN: Self = Self(u64::MAX);

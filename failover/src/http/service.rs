@@ -15,7 +15,7 @@ use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
-use crate::service::readiness::{Choice, Switch};
+use crate::service::readiness::Switch;
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call when the body of its answer has
 /// ended. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
@@ -73,13 +73,13 @@ where
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose::<R>() {
-            Choice::Primary(stub) => {
+            Some(admitted) => {
                 let engine = self.switch.monitor.engine_ref();
-                let (call, ticket) = engine.call(stub, || self.switch.primary.call(request));
+                let (call, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 let pending = UnrecordedCall::new(Some(ticket), engine.clone());
                 HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
             }
-            Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
+            None => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 use crate::engine::Engine;
 use crate::engine::phase::Epoch;
 use crate::engine::pool::Lease;
-use crate::engine::recovery::{Admitted, ProbeLease};
-use crate::engine::ticket::{Hold, Pass, Stub, guard};
+use crate::engine::recovery::ProbeLease;
+use crate::engine::ticket::{Admitted, guard};
 use crate::engine::time::Began;
 use crate::event::Observe;
 use crate::monitor::handle::FailoverHandle;
@@ -103,7 +103,9 @@ impl<Clk: Clock> Monitor<Clk> {
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.engine.admit() {
-            Ok(pass) => Admission::Primary(self.engine.enter(pass).ticket(self.engine.engine)),
+            Ok(admitted) => {
+                Admission::Primary(self.engine.begin(admitted).ticket(self.engine.engine))
+            }
             Err(_) => Admission::Fallback,
         }
     }
@@ -177,48 +179,48 @@ impl<Clk: Clock> Monitor<Clk> {
 }
 
 impl<Clk: Clock> EngineRef<Clk> {
-    /// Decides the route: the pass with which a call to the primary is still to
-    /// [`begin`](Self::begin), or for the fallback the epoch in which that was decided.
+    /// Decides the route of a call that starts now; see [`Engine::admit`].
     #[inline]
-    pub(crate) fn admit(&self) -> Result<Pass, Epoch> {
-        match self.engine.admit_at_once() {
-            Some(epoch) => Ok(Pass::plain(epoch)),
-            None => self.admit_by_time(),
+    pub(crate) fn admit(&self) -> Result<Admitted, Epoch> {
+        self.engine.admit(|| self.clock.now())
+    }
+
+    /// See [`Engine::admit_by_time`].
+    #[inline]
+    pub(crate) fn admit_by_time(&self) -> Result<Admitted, Epoch> {
+        self.engine.admit_by_time(self.clock.now())
+    }
+
+    /// An admitted call begins now.
+    #[inline]
+    pub(crate) fn begin(&self, admitted: Admitted) -> Admitted {
+        match admitted.probe {
+            None => self.begin_plain(admitted.epoch),
+            Some(_) => self.begin_probe(admitted.ticket(self.engine)),
         }
     }
 
-    /// The same where [`admit_at_once`](Engine::admit_at_once) has not decided it.
+    /// A call that is not a probe begins now.
     #[inline]
-    pub(crate) fn admit_by_time(&self) -> Result<Pass, Epoch> {
-        let now = self.clock.now();
-        match self.engine.stays_on_fallback(now) {
-            Some(epoch) => Err(epoch),
-            None => self.admit_otherwise(now),
-        }
+    pub(crate) fn begin_plain(&self, epoch: Epoch) -> Admitted {
+        let timed = self.engine.transitions.options().timed();
+        let unknown = (Began::UNKNOWN, false);
+        let (began, in_flight) = if timed { self.begin_slow(epoch) } else { unknown };
+        Admitted { began, in_flight, ..Admitted::plain(epoch) }
     }
 
-    // Not inlined, here and below: what few calls need takes no room in what all of them run.
+    // Not inlined, here and below: code that few calls need would grow the code of every call.
     #[inline(never)]
-    fn admit_otherwise(&self, now: Moment) -> Result<Pass, Epoch> {
-        let Admitted { route, epoch, probe } = self.engine.admit_by_time(now);
-        match route {
-            Route::Primary => {
-                let probe = probe.map(|lease| Hold::new(self.engine, lease));
-                Ok(Pass { epoch, probe })
-            }
-            Route::Fallback => Err(epoch),
-        }
+    fn begin_slow(&self, epoch: Epoch) -> (Began, bool) {
+        self.engine.begin(epoch, self.clock.now())
     }
 
-    /// The call of a pass begins now.
-    #[inline]
-    pub(crate) fn enter(&self, Pass { epoch, probe }: Pass) -> Stub {
-        let stub = self.begin(epoch, probe.as_ref().map(Hold::lease));
-        // The ticket gives the place back; until there is one, in case the clock panics, the pass does.
-        if probe.is_some() {
-            probe.map(Hold::end);
-        }
-        stub
+    /// The call of a probe begins now. If the clock panics, the ticket gives the permit back.
+    #[inline(never)]
+    pub(crate) fn begin_probe(&self, ticket: Ticket) -> Admitted {
+        let timed = self.engine.transitions.options().timed();
+        let began = timed.then(|| Began(self.engine.transitions.at(self.clock.now())));
+        Admitted { began: began.unwrap_or(Began::UNKNOWN), ..ticket.into_admitted() }
     }
 
     /// Whether the decision for a call that waits still stands, once what is due by now has happened;
@@ -237,30 +239,14 @@ impl<Clk: Clock> EngineRef<Clk> {
         self.clock.sleep_until(moment)
     }
 
-    /// Whether a probe that waits has its place, and its lease is not over.
-    pub(crate) fn holds(&self, hold: &Hold) -> bool {
-        let lease = hold.lease();
+    /// Whether a probe that waits has its permit, and its lease is not over.
+    pub(crate) fn holds(&self, lease: ProbeLease) -> bool {
         self.engine.is_held(lease) && self.engine.transitions.at(self.clock.now()) < lease.ends()
     }
 
-    /// Lets a probe's lease begin now. The lease as it was, if it has lost its place.
-    pub(crate) fn renew(&self, epoch: Epoch, hold: Hold) -> Result<Hold, ProbeLease> {
-        let renewed = self.engine.renew_lease(epoch, hold.lease(), self.clock.now());
-        let lost = hold.end();
-        renewed.map(|lease| Hold::new(self.engine, lease)).ok_or(lost)
-    }
-
-    /// A call to the primary begins now, as a probe if it has the lease of one.
-    #[inline]
-    pub(crate) fn begin(&self, epoch: Epoch, probe: Option<ProbeLease>) -> Stub {
-        let timed = self.engine.transitions.options().timed();
-        let (began, counted) = if timed { self.depart(epoch) } else { (Began::UNKNOWN, false) };
-        Stub { epoch, began, counted, probe }
-    }
-
-    #[inline(never)]
-    fn depart(&self, epoch: Epoch) -> (Began, bool) {
-        self.engine.begin(epoch, self.clock.now())
+    /// Begins a probe's lease anew; see [`Ticket::renew`].
+    pub(crate) fn renew(&self, probe: &mut Ticket) -> bool {
+        probe.renew(self.clock.now())
     }
 
     #[inline]
@@ -275,9 +261,7 @@ impl<Clk: Clock> EngineRef<Clk> {
         match outcome {
             Outcome::Success => self.conclude(ticket, false),
             Outcome::Failure => self.conclude(ticket, true),
-            Outcome::Ignored | Outcome::RetryAfter(_) => {
-                self.settle_slowly(ticket, outcome);
-            }
+            Outcome::Ignored | Outcome::RetryAfter(_) => self.settle_slow(ticket, outcome),
         }
     }
 
@@ -288,21 +272,23 @@ impl<Clk: Clock> EngineRef<Clk> {
                 *ticket = None;
                 self.count(epoch, began, failed);
             }
-            None if failed => self.settle_slowly(ticket, Outcome::Failure),
-            None => self.settle_slowly(ticket, Outcome::Success),
+            None if failed => self.settle_slow(ticket, Outcome::Failure),
+            None => self.settle_slow(ticket, Outcome::Success),
         }
     }
 
-    /// The same of any ticket and any outcome.
+    /// The same for any ticket and any outcome.
     #[inline(never)]
-    fn settle_slowly(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
+    fn settle_slow(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
         let Some(ticket) = ticket.take() else { return };
-        // Before the end, so that the ticket gives the place back if the clock panics.
-        let now = ticket.is_probe().then(|| self.clock.now());
-        // It is no longer in flight, whatever the outcome.
-        let (epoch, began, probe) = ticket.end();
+        // If the clock panics, the ticket gives the permit back.
+        let now = ticket.lease().map(|_| self.clock.now());
+        let Admitted { epoch, began, in_flight, probe } = ticket.into_admitted();
         if let (Some(lease), Some(now)) = (probe, now) {
             return self.engine.record_probe(epoch, lease, outcome, now);
+        }
+        if in_flight {
+            self.engine.land(epoch, began);
         }
         if let Outcome::RetryAfter(retry_after) = outcome
             && self.engine.transitions.options().follows_retry_after()
@@ -323,32 +309,31 @@ impl<Clk: Clock> EngineRef<Clk> {
         }
     }
 
-    /// Runs the primary's code with which a call begins. If it panics, that is one failure of the
-    /// primary, and goes on unwinding.
+    /// Runs the primary's code with which a call begins. A panic is one failure of the primary, and
+    /// goes on unwinding.
     #[inline]
-    pub(crate) fn call<T>(&self, stub: Stub, run: impl FnOnce() -> T) -> (T, Ticket) {
-        let call = guard(run, || self.fail(stub));
-        (call, stub.ticket(self.engine))
+    pub(crate) fn call<T>(&self, admitted: Admitted, run: impl FnOnce() -> T) -> (T, Ticket) {
+        let call = guard(run, || self.fail(admitted));
+        (call, admitted.ticket(self.engine))
     }
 
     #[cold]
     #[inline(never)]
-    fn fail(&self, stub: Stub) {
-        self.record(stub.ticket(self.engine), Outcome::Failure);
+    fn fail(&self, admitted: Admitted) {
+        self.record(admitted.ticket(self.engine), Outcome::Failure);
     }
 
-    /// The primary did not become ready for a call.
+    /// The primary failed to become ready for a call. `probe`: the call's ticket, if it is a probe.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refuse(&self, Pass { epoch, probe }: Pass) {
-        let probe = probe.map(Hold::end);
-        self.fail(Stub { epoch, began: Began::UNKNOWN, counted: false, probe });
+    pub(crate) fn refuse(&self, epoch: Epoch, probe: Option<Ticket>) {
+        self.fail(probe.map_or(Admitted::plain(epoch), Ticket::into_admitted));
     }
 
-    /// Runs the primary's code as long as a call goes on, as [`call`](Self::call) does.
+    /// Runs the primary's code while a call goes on, as [`call`](Self::call) does.
     #[inline]
     pub(crate) fn guard<T>(&self, ticket: &mut Option<Ticket>, run: impl FnOnce() -> T) -> T {
-        guard(run, || self.settle_slowly(ticket, Outcome::Failure))
+        guard(run, || self.settle_slow(ticket, Outcome::Failure))
     }
 
     /// The call of a ticket was dropped.

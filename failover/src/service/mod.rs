@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::future::ResponseFuture;
-use crate::service::readiness::{Choice, Switch};
+use crate::service::readiness::Switch;
 
 /// Calls the primary, and the fallback while the primary fails too often.
 ///
@@ -107,12 +107,12 @@ where
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose::<R>() {
-            Choice::Primary(stub) => {
+            Some(admitted) => {
                 let engine = self.switch.monitor.engine_ref();
-                let (call, ticket) = engine.call(stub, || self.switch.primary.call(request));
+                let (call, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 ResponseFuture::primary(call, ticket, engine.clone(), self.classify.clone())
             }
-            Choice::Fallback => ResponseFuture::fallback(self.switch.fallback.call(request)),
+            None => ResponseFuture::fallback(self.switch.fallback.call(request)),
         }
     }
 }

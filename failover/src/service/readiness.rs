@@ -1,10 +1,10 @@
-//! Readiness: which of two services the next call takes, and its being made ready.
+//! Readiness: the route of the next call, and the service that is made ready for it.
 //!
 //! # Abandoned waits
 //! A service that answered `Pending` may have queued the call, and be assigned a permit when one is
-//! free: tower's `ConcurrencyLimit` and `Buffer` do so. If the call then takes the other service, that
-//! permit is never used, and nobody else gets it while the queued clone is alive. A permit in such a
-//! queue is left only by a drop; so a service that is abandoned is replaced by a clone of itself.
+//! free, as tower's `ConcurrencyLimit` and `Buffer` do. If the call then takes the other service,
+//! that permit is never used, and no other call gets it while the queued clone is alive. Only a drop
+//! leaves such a queue, so an abandoned service is replaced by a clone of itself.
 
 use std::mem;
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use crate::clock::Clock;
 use crate::engine::phase::Epoch;
-use crate::engine::ticket::{Hold, Pass, Stub, guard};
+use crate::engine::ticket::{Admitted, Ticket, guard};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::route::Route;
@@ -27,39 +27,30 @@ pub(crate) struct Switch<P, F, Clk> {
     pub(crate) fallback: F,
     pub(crate) monitor: Monitor<Clk>,
     next: Next,
-    /// The next call's permit, if it is a probe. Beside `next`, since hardly a call has one, and what
-    /// is moved with each costs each.
-    probe: Option<Hold>,
+    /// The next call's ticket, if it is a probe. Not in `next`, which each call moves.
+    probe: Option<Ticket>,
     wait: Wait,
-    /// Set in all clones, and in what was cloned. A service made by a layer does not know whether its
-    /// primary is `Clone`.
+    /// Shared by all clones, and set by the first. A service made by a layer does not know whether
+    /// its primary is `Clone`.
     clone_primary: OnceLock<fn(&P) -> P>,
     clone_fallback: fn(&F) -> F,
 }
 
-/// How far the next call has come.
+/// The state of the next call.
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// Nothing is decided, and no service is waited for.
+    /// No route is decided.
     Open,
-    /// It waits.
+    /// The call waits for a busy service.
     Waiting,
-    /// The primary is ready for it, in the epoch in which it was admitted. A service that is ready
-    /// has to be the one that is called, whatever happens to the route meanwhile: it may hold a
-    /// permit for just this call.
+    /// The primary is ready for the call, which was admitted in this epoch. A service that is ready
+    /// is the one that is called, whatever happens to the route: it may hold a permit for this call.
     Primary(Epoch),
-    /// The fallback is ready for it.
+    /// The fallback is ready for the call.
     Fallback,
 }
 
-/// The service that a call takes.
-#[derive(Debug)]
-pub(crate) enum Choice {
-    Primary(Stub),
-    Fallback,
-}
-
-/// Whether the chosen service is ready, or whose error came instead.
+/// Whether the chosen service is ready, or the error of a service.
 type Ready<R, P, F> = Result<(), Error<<P as Service<R>>::Error, <F as Service<R>>::Error>>;
 
 impl<P, F: Clone, Clk: Clock> Switch<P, F, Clk> {
@@ -83,12 +74,14 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         if !matches!(self.next, Next::Open) {
             return self.poll_again(context);
         }
-        match self.wait.engine().admit_at_once() {
-            Some(epoch) => self.poll_primary(Pass::plain(epoch), context),
-            None => self.poll_by_time(context),
+        // Only the first half of an admission is inlined into each call.
+        match self.monitor.engine_ref().engine().admit_at_once() {
+            Some(epoch) => self.poll_primary(epoch, context),
+            None => self.poll_slow(context),
         }
     }
 
+    // Not inlined, here and below: code that few calls need would grow the code of every call.
     #[inline(never)]
     fn poll_again<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
@@ -101,16 +94,21 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         }
     }
 
-    /// Where the time has to be asked for the route.
-    // Not inlined, here and below: what few calls need takes no room in what all of them run.
+    /// The route depends on the time.
     #[inline(never)]
-    fn poll_by_time<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
+    fn poll_slow<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,
     {
-        let epoch = match self.monitor.engine_ref().admit_by_time() {
-            Ok(pass) => return self.poll_primary(pass, context),
+        let engine = self.monitor.engine_ref();
+        let epoch = match engine.admit_by_time() {
+            Ok(admitted) => {
+                if admitted.probe.is_some() {
+                    self.probe = Some(admitted.ticket(engine.engine()));
+                }
+                return self.poll_primary(admitted.epoch, context);
+            }
             Err(epoch) => epoch,
         };
         match self.fallback.poll_ready(context) {
@@ -120,41 +118,35 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Fallback(error))),
             Poll::Pending => {
+                self.next = Next::Waiting;
                 self.wait.queued().fallback = true;
-                self.start_waiting(Route::Fallback, epoch, context)
+                let decision = self.wait.decide(Decision::new(Route::Fallback, epoch));
+                let waits = self.waits(decision, context);
+                if waits { Poll::Pending } else { self.poll_waiting(context) }
             }
         }
     }
 
     #[inline]
-    fn poll_primary<R>(
-        &mut self,
-        Pass { epoch, mut probe }: Pass,
-        context: &mut Context<'_>,
-    ) -> Poll<Ready<R, P, F>>
+    fn poll_primary<R>(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Poll<Ready<R, P, F>>
     where
         P: Service<R>,
         F: Service<R>,
     {
-        let (engine, primary) = (self.monitor.engine_ref(), &mut self.primary);
-        let failed = || engine.refuse(Pass { epoch, probe: probe.take() });
-        match guard(|| primary.poll_ready(context), failed) {
+        match self.ask_primary(epoch, cx) {
             Poll::Ready(Ok(())) => {
-                if probe.is_some() {
-                    self.probe = probe;
-                }
                 self.next = Next::Primary(epoch);
                 Poll::Ready(Ok(()))
             }
-            polled => self.wait_for_primary(Pass { epoch, probe }, polled.is_ready(), context),
+            polled => self.poll_primary_slow(epoch, polled.is_ready(), cx),
         }
     }
 
-    /// The primary is busy, or failed.
+    /// The primary is busy, or failed to become ready.
     #[inline(never)]
-    fn wait_for_primary<R>(
+    fn poll_primary_slow<R>(
         &mut self,
-        pass: Pass,
+        epoch: Epoch,
         failed: bool,
         context: &mut Context<'_>,
     ) -> Poll<Ready<R, P, F>>
@@ -162,32 +154,13 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         P: Service<R>,
         F: Service<R>,
     {
-        let Pass { epoch, probe } = pass;
-        self.probe = probe;
-        if !failed {
-            self.wait.queued().primary = true;
-            return self.start_waiting(Route::Primary, epoch, context);
+        self.next = Next::Waiting;
+        self.wait.queued().primary = !failed;
+        let mut decision = self.wait.decide(Decision::new(Route::Primary, epoch));
+        if failed {
+            decision = self.refused(decision);
         }
-        self.next = Next::Waiting;
-        let decision = Decision { route: Route::Primary, epoch, diverted: false };
-        let decision = self.refused(decision);
         self.poll_rest(decision, context).unwrap_or_else(|| self.poll_waiting(context))
-    }
-
-    /// The service of the route is busy.
-    fn start_waiting<R>(
-        &mut self,
-        route: Route,
-        epoch: Epoch,
-        context: &mut Context<'_>,
-    ) -> Poll<Ready<R, P, F>>
-    where
-        P: Service<R>,
-        F: Service<R>,
-    {
-        self.next = Next::Waiting;
-        let decision = self.wait.decide(Decision { route, epoch, diverted: false });
-        if self.waits(decision, context) { Poll::Pending } else { self.poll_waiting(context) }
     }
 
     fn poll_waiting<R>(&mut self, context: &mut Context<'_>) -> Poll<Ready<R, P, F>>
@@ -198,7 +171,7 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         loop {
             let mut decision = self.decision();
             if decision.route == Route::Primary {
-                let polled = self.poll_primary_again(decision.epoch, context);
+                let polled = self.ask_primary(decision.epoch, context);
                 self.wait.queued().primary = polled.is_pending();
                 match polled {
                     Poll::Ready(Ok(())) => {
@@ -215,62 +188,57 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         }
     }
 
-    /// Where the call goes that waits.
-    fn decision(&mut self) -> Decision {
-        let engine = self.monitor.engine_ref();
-        if let Some(decision) = self.wait.standing(engine) {
-            if self.probe.as_ref().is_none_or(|hold| engine.holds(hold)) {
-                return decision;
-            }
-            // What can't be asked is no probe: its permit goes to another call.
-            self.probe = None;
-            return self.wait.decide(Decision {
-                route: Route::Fallback,
-                diverted: true,
-                ..decision
-            });
-        }
-        self.probe = None;
-        let (route, epoch) = match engine.admit() {
-            Ok(Pass { epoch, probe }) => {
-                self.probe = probe;
-                (Route::Primary, epoch)
-            }
-            Err(epoch) => (Route::Fallback, epoch),
-        };
-        self.wait.decide(Decision { route, epoch, diverted: false })
-    }
-
-    fn poll_primary_again<R>(
-        &mut self,
-        epoch: Epoch,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), P::Error>>
+    /// A panic counts as a failure to become ready.
+    #[inline]
+    fn ask_primary<R>(&mut self, epoch: Epoch, cx: &mut Context<'_>) -> Poll<Result<(), P::Error>>
     where
         P: Service<R>,
     {
-        let (engine, primary) = (self.monitor.engine_ref(), &mut self.primary);
-        let (wait, probe) = (&mut self.wait, &mut self.probe);
+        let Self { primary, monitor, probe, wait, .. } = self;
         let failed = || {
             wait.forget();
-            engine.refuse(Pass { epoch, probe: probe.take() });
+            monitor.engine_ref().refuse(epoch, probe.take());
         };
-        guard(|| primary.poll_ready(context), failed)
+        guard(|| primary.poll_ready(cx), failed)
     }
 
-    /// The primary failed to become ready, which counts once a call. As long as the fallback is busy
-    /// it is asked again, unless the call was a probe: it has no permit any more.
+    /// The route of a call that waits.
+    fn decision(&mut self) -> Decision {
+        let engine = self.monitor.engine_ref();
+        if let Some(decision) = self.wait.standing(engine) {
+            if self.probe.as_ref().and_then(Ticket::lease).is_none_or(|lease| engine.holds(lease)) {
+                return decision;
+            }
+            // The probe lost its permit, or its lease is over.
+            self.probe = None;
+            let (route, diverted) = (Route::Fallback, true);
+            return self.wait.decide(Decision { route, diverted, ..decision });
+        }
+        // Before the admission, which may need the permit.
+        self.probe = None;
+        let decision = match engine.admit() {
+            Ok(admitted) => {
+                self.probe = admitted.probe.map(|_| admitted.ticket(engine.engine()));
+                Decision::new(Route::Primary, admitted.epoch)
+            }
+            Err(epoch) => Decision::new(Route::Fallback, epoch),
+        };
+        self.wait.decide(decision)
+    }
+
+    /// The primary failed to become ready, which counts once a call. While the fallback is busy the
+    /// primary is asked again, unless the call was a probe: its permit is given back.
     fn refused(&mut self, decision: Decision) -> Decision {
         let Decision { route, epoch, diverted } = decision;
         let probe = self.probe.take();
         let route = if probe.is_some() { Route::Fallback } else { route };
         if !diverted {
-            self.monitor.engine_ref().refuse(Pass { epoch, probe });
+            self.monitor.engine_ref().refuse(epoch, probe);
         }
         self.wait.decide(Decision { route, epoch, diverted: true })
     }
 
-    /// After the primary was asked, if it is to be asked. None if there was a transition.
+    /// Asks the fallback, if it is to be asked. `None` if a transition came first.
     fn poll_rest<R>(
         &mut self,
         decision: Decision,
@@ -281,10 +249,13 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         F: Service<R>,
     {
         let Decision { route, diverted, .. } = decision;
-        if route == Route::Fallback {
-            let primary = mem::take(&mut self.wait.queued().primary);
-            self.abandon(Queued { primary, fallback: false });
-        }
+        let queued = self.wait.queued();
+        let abandoned = match route {
+            Route::Fallback => Queued { primary: mem::take(&mut queued.primary), fallback: false },
+            Route::Primary if diverted => Queued::default(),
+            Route::Primary => Queued { primary: false, fallback: mem::take(&mut queued.fallback) },
+        };
+        self.abandon(abandoned);
         if route == Route::Fallback || diverted {
             let polled = self.fallback.poll_ready(context);
             self.wait.queued().fallback = polled.is_pending();
@@ -292,26 +263,23 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
                 self.stop_waiting(if result.is_ok() { Next::Fallback } else { Next::Open });
                 return Some(Poll::Ready(result.map_err(Error::Fallback)));
             }
-        } else {
-            let fallback = mem::take(&mut self.wait.queued().fallback);
-            self.abandon(Queued { primary: false, fallback });
         }
         self.waits(decision, context).then_some(Poll::Pending)
     }
 
     fn waits(&mut self, decision: Decision, context: &mut Context<'_>) -> bool {
-        let lease = self.probe.as_ref().map(Hold::lease);
+        let lease = self.probe.as_ref().and_then(Ticket::lease);
         self.wait.begin(decision, lease, self.monitor.engine_ref(), context)
     }
 
     fn stop_waiting(&mut self, next: Next) {
         self.next = next;
-        // The one that is ready does not queue the call any more.
+        // A service that became ready no longer queues the call.
         let queued = self.wait.end();
         self.abandon(queued);
     }
 
-    /// The call is not to be queued any more by these.
+    /// Takes the call out of the queues of these services.
     fn abandon(&mut self, Queued { primary, fallback }: Queued) {
         if primary && let Some(clone) = self.clone_primary.get() {
             self.primary = clone(&self.primary);
@@ -327,8 +295,8 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         matches!(self.next, Next::Primary(_))
     }
 
-    /// Runs code that the next call needs before it begins, and that is not its service's. If it
-    /// panics, nothing is held for that call any more.
+    /// Runs code that the next call needs before it begins, and that is not its service's. After a
+    /// panic nothing is held for that call.
     #[inline]
     pub(crate) fn prepare<T>(&mut self, run: impl FnOnce() -> T) -> T {
         guard(run, || self.give_up())
@@ -340,20 +308,20 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         (self.next, self.probe) = (Next::Open, None);
     }
 
-    /// The service that was made ready; it is up to the caller to call just that one. A call to the
-    /// primary begins now: the time for which it was ready is not the call's.
+    /// Takes the choice: `None` for the fallback. The caller calls the service that was made ready.
+    /// A call to the primary begins now: the time for which the primary was ready is not the call's.
     ///
     /// # Panics
     /// If `poll_ready` has not returned `Ready(Ok(()))` before.
     #[inline]
-    pub(crate) fn choose<R>(&mut self) -> Choice
+    pub(crate) fn choose<R>(&mut self) -> Option<Admitted>
     where
         F: Service<R>,
     {
         match mem::replace(&mut self.next, Next::Open) {
-            Next::Primary(epoch) if self.probe.is_some() => self.choose_for_probe(epoch),
-            Next::Primary(epoch) => Choice::Primary(self.monitor.engine_ref().begin(epoch, None)),
-            Next::Fallback => Choice::Fallback,
+            Next::Primary(_) if self.probe.is_some() => self.choose_slow(),
+            Next::Primary(epoch) => Some(self.monitor.engine_ref().begin_plain(epoch)),
+            Next::Fallback => None,
             next @ (Next::Open | Next::Waiting) => {
                 self.next = next;
                 panic!("`poll_ready` must return `Ready(Ok(()))` before each `call`")
@@ -361,35 +329,31 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         }
     }
 
-    /// A probe that was made ready, and may have waited for its call for longer than its lease, or its
-    /// epoch. If its permit was lost it is admitted like a call that begins now, so that no more probes
-    /// are out than there are permits. If that says fallback, and the fallback is busy, only the primary
-    /// can be called; that call is no probe, and says nothing.
+    /// The next call is a probe, which may have been ready for longer than its lease or its epoch. If
+    /// its permit is lost it is admitted like a call that starts now, so that probes never outnumber
+    /// permits. If that says fallback, and the fallback is busy, only the primary can be called: the
+    /// call keeps its lost lease, and its outcome is not counted.
     #[cold]
     #[inline(never)]
-    fn choose_for_probe<R>(&mut self, epoch: Epoch) -> Choice
+    fn choose_slow<R>(&mut self) -> Option<Admitted>
     where
         F: Service<R>,
     {
         let engine = self.monitor.engine_ref();
-        let lost = match self.probe.take().map(|hold| engine.renew(epoch, hold)) {
-            Some(Ok(hold)) => {
-                return Choice::Primary(engine.enter(Pass { epoch, probe: Some(hold) }));
-            }
-            Some(Err(lost)) => Some(lost),
-            None => None,
-        };
-        if let Ok(pass) = engine.admit() {
-            return Choice::Primary(engine.enter(pass));
+        let mut probe = self.probe.take()?;
+        if engine.renew(&mut probe) {
+            return Some(engine.begin_probe(probe));
         }
-        let mut context = Context::from_waker(Waker::noop());
-        let polled = self.fallback.poll_ready(&mut context);
+        if let Ok(admitted) = engine.admit() {
+            return Some(engine.begin(admitted));
+        }
+        let polled = self.fallback.poll_ready(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(Ok(())) = polled {
             self.abandon(Queued { primary: true, fallback: false });
-            return Choice::Fallback;
+            return None;
         }
         self.abandon(Queued { primary: false, fallback: polled.is_pending() });
-        Choice::Primary(self.monitor.engine_ref().begin(epoch, lost))
+        Some(self.monitor.engine_ref().begin_probe(probe))
     }
 }
 

@@ -8,8 +8,9 @@ use std::task::Context;
 
 use crate::clock::{Clock, Moment, Sleep};
 use crate::engine::Engine;
+use crate::engine::look::Permit;
 use crate::engine::phase::Epoch;
-use crate::engine::recovery::{Place, ProbeLease};
+use crate::engine::recovery::ProbeLease;
 use crate::engine::waiters::Waiter;
 use crate::monitor::EngineRef;
 use crate::route::Route;
@@ -41,6 +42,10 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
+    pub(crate) fn new(route: Route, epoch: Epoch) -> Self {
+        Self { route, epoch, diverted: false }
+    }
+
     /// Or a place of a probe, while probing, is tried for at each poll.
     fn stands_while_probing(self) -> bool {
         self.diverted || self.route == Route::Primary
@@ -59,10 +64,6 @@ impl Wait {
         Self { engine, state: None }
     }
 
-    pub(crate) fn engine(&self) -> &'static Engine {
-        self.engine
-    }
-
     fn state(&mut self) -> &mut State {
         self.state.get_or_insert_default()
     }
@@ -77,7 +78,9 @@ impl Wait {
 
     /// The next poll decides anew.
     pub(crate) fn forget(&mut self) {
-        self.state().decision = None;
+        if let Some(state) = &mut self.state {
+            state.decision = None;
+        }
     }
 
     /// The decision, if it still stands; looks at the time.
@@ -99,13 +102,13 @@ impl Wait {
     ) -> bool {
         let engine = self.engine;
         let state = self.state();
-        let place = match lease {
-            Some(lease) => Place::Held(lease),
-            None if decision.stands_while_probing() => Place::None,
-            None => Place::Wanted,
+        let permit = match lease {
+            Some(lease) => Permit::Held(lease),
+            None if decision.stands_while_probing() => Permit::None,
+            None => Permit::Wanted,
         };
         let waiter = state.waiter.take();
-        let (waiter, waits) = engine.wait_in(decision.epoch, place, waiter, context.waker());
+        let (waiter, waits) = engine.wait_in(decision.epoch, permit, waiter, context.waker());
         state.waiter = Some(waiter);
         if waits {
             state.sleep(engine_ref, lease, context);

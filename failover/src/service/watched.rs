@@ -180,8 +180,9 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let engine = self.monitor.engine_ref();
         let (call, ticket) = match engine.admit() {
-            Ok(pass) => {
-                let (call, ticket) = engine.call(engine.enter(pass), || self.inner.call(request));
+            Ok(admitted) => {
+                let admitted = engine.begin(admitted);
+                let (call, ticket) = engine.call(admitted, || self.inner.call(request));
                 (call, Some(ticket))
             }
             Err(_) => (self.inner.call(request), None),

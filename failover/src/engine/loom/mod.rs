@@ -18,7 +18,6 @@ use loom::thread;
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::{Epoch, Kind};
-use crate::engine::recovery::Admitted;
 use crate::engine::time::Began;
 use crate::event::{Cause, Event};
 use crate::policy::{Policy, PolicyBuilder};
@@ -67,17 +66,11 @@ impl Model {
     }
 }
 
-/// As a [`EngineRef`](crate::monitor::EngineRef) admits.
-fn admitted(engine: &Engine, now: Moment) -> Admitted {
-    match engine.admit_at_once() {
-        Some(epoch) => Admitted { route: Route::Primary, epoch, probe: None },
-        None => engine.admit_by_time(now),
-    }
-}
-
 fn admit(engine: &Engine, at: u64) -> (Route, Epoch) {
-    let Admitted { route, epoch, .. } = admitted(engine, Moment::from_nanos(at));
-    (route, epoch)
+    match engine.admit(|| Moment::from_nanos(at)) {
+        Ok(admitted) => (Route::Primary, admitted.epoch),
+        Err(epoch) => (Route::Fallback, epoch),
+    }
 }
 
 /// One whole call, unless it goes to the fallback.

@@ -7,11 +7,12 @@ use std::time::Duration;
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{FAIL, Model, OK, admitted, call, model};
+use super::{FAIL, Model, OK, admit, call, model};
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::Kind;
-use crate::engine::recovery::Admitted;
+use crate::engine::recovery::ProbeLease;
+use crate::engine::ticket::Admitted;
 use crate::event::{Cause, Event};
 use crate::outcome::Outcome;
 use crate::policy::{Policy, PolicyBuilder, Probing};
@@ -32,21 +33,26 @@ fn tripped(change: impl Fn(PolicyBuilder) -> PolicyBuilder) -> Model {
 
 /// One probe, from its admission to its end; whether it was let through.
 fn probe(engine: &Engine, failed: bool) -> bool {
-    let Admitted { epoch, probe, .. } = admitted(engine, LATER);
+    let Ok(Admitted { epoch, probe, .. }) = engine.admit(|| LATER) else { return false };
     let outcome = if failed { Outcome::Failure } else { Outcome::Success };
     probe.map(|lease| engine.record_probe(epoch, lease, outcome, LATER)).is_some()
 }
 
-/// HARD-WON 17: two threads at one place, from the end of the time on: one of them holds it.
+/// The lease of a probe that is admitted now.
+fn lease(engine: &Engine) -> Option<ProbeLease> {
+    engine.admit(|| LATER).ok()?.probe
+}
+
+/// HARD-WON 17: two threads take one permit when the time is over: one of them holds it.
 #[test]
-fn one_place_is_held_by_one_probe() {
+fn one_permit_is_held_by_one_probe() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(1)));
         let engine = Arc::clone(&model.engine);
-        let thread = thread::spawn(move || admitted(&engine, LATER));
-        let mine = admitted(&model.engine, LATER);
+        let thread = thread::spawn(move || lease(&engine));
+        let mine = lease(&model.engine);
         let other = thread.join().unwrap();
-        assert!(mine.probe.is_some() != other.probe.is_some());
+        assert!(mine.is_some() != other.is_some());
         assert_eq!(model.engine.transitions.phase().kind(), Kind::Probing);
     });
 }
@@ -63,10 +69,10 @@ fn probing_that_begins_by_two_admissions_at_once_is_announced_once() {
             count.fetch_add(1, Ordering::Relaxed);
         }));
         let engine = Arc::clone(&model.engine);
-        let thread = thread::spawn(move || admitted(&engine, LATER));
-        let mine = admitted(&model.engine, LATER);
+        let thread = thread::spawn(move || lease(&engine));
+        let mine = lease(&model.engine);
         let other = thread.join().unwrap();
-        assert!(mine.probe.is_some() && other.probe.is_some() && mine.probe != other.probe);
+        assert!(mine.is_some() && other.is_some() && mine != other);
         assert_eq!(announced.load(Ordering::Relaxed), 1);
     });
 }
@@ -76,7 +82,7 @@ fn probing_that_begins_by_two_admissions_at_once_is_announced_once() {
 fn two_probes_that_succeed_at_once_bring_calls_back_once() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(2).successes(2)));
-        let _ = admitted(&model.engine, LATER).probe.map(|lease| model.engine.give_back(lease));
+        let _ = lease(&model.engine).map(|lease| model.engine.give_back(lease));
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || probe(&engine, OK));
         assert!(probe(&model.engine, OK) && thread.join().unwrap());
@@ -90,7 +96,7 @@ fn two_probes_that_succeed_at_once_bring_calls_back_once() {
 fn a_probe_that_succeeds_beside_one_that_fails_makes_one_transition() {
     model(|| {
         let model = tripped(|policy| policy.probing(Probing::new(2).successes(1).failures(1)));
-        let _ = admitted(&model.engine, LATER).probe.map(|lease| model.engine.give_back(lease));
+        let _ = lease(&model.engine).map(|lease| model.engine.give_back(lease));
         let before = model.engine.transitions.phase().epoch().number();
         let engine = Arc::clone(&model.engine);
         let thread = thread::spawn(move || probe(&engine, FAIL));
@@ -109,10 +115,11 @@ fn calls_dealt_at_once_are_dealt_by_their_share() {
         let half = Ratio::HALF;
         let model = tripped(|policy| policy.ramp_up(half, Duration::from_secs(1_000)));
         // The first two are a block of their own, and so are the two that follow.
-        let _ = (admitted(&model.engine, LATER), admitted(&model.engine, LATER));
+        let later = LATER.as_nanos();
+        let _ = (admit(&model.engine, later), admit(&model.engine, later));
         let engine = Arc::clone(&model.engine);
-        let thread = thread::spawn(move || admitted(&engine, LATER).route);
-        let routes = [admitted(&model.engine, LATER).route, thread.join().unwrap()];
+        let thread = thread::spawn(move || admit(&engine, later).0);
+        let routes = [admit(&model.engine, later).0, thread.join().unwrap()];
         let to_primary = routes.iter().filter(|route| **route == Route::Primary).count();
         assert_eq!(to_primary, 1);
     });

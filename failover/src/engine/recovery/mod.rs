@@ -1,8 +1,7 @@
 //! Recovery: how long calls stay on the fallback, and how they return to the primary.
 //!
-//! The state for that in addition to the phase. `recover` makes the transitions.
+//! The state for that in addition to the phase; `transitions` makes the transitions.
 
-mod admitted;
 mod interval;
 mod probes;
 mod ramp;
@@ -15,7 +14,6 @@ use interval::Intervals;
 use ramp::Dealer;
 use rules::Board;
 
-pub(crate) use admitted::{Admitted, Place};
 pub(crate) use interval::{IntervalRules, Remembered};
 pub(crate) use probes::{Finding, ProbeLease, ProbeRules, Probes, Taken};
 pub(crate) use ramp::Ramp;

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::layer::FailoverLayer;
-use crate::service::readiness::{Choice, Switch};
+use crate::service::readiness::Switch;
 
 /// Rescues single calls: a call that the primary failed is sent to the fallback at once, long
 /// before the failure rate sends all calls there. The failure counts against the primary all the
@@ -193,13 +193,13 @@ where
             None
         };
         match switch.choose::<R>() {
-            Choice::Primary(stub) => {
+            Some(admitted) => {
                 let engine = switch.monitor.engine_ref();
-                let (call, ticket) = engine.call(stub, || switch.primary.call(request));
+                let (call, ticket) = engine.call(admitted, || switch.primary.call(request));
                 let standby = standby.map(|request| (switch.fallback.clone(), request));
                 RescueFuture::primary(call, ticket, engine.clone(), classify, standby)
             }
-            Choice::Fallback => {
+            None => {
                 let standby = standby.filter(|_| rescue.both_ways);
                 let standby = standby.map(|request| (switch.primary.clone(), request));
                 RescueFuture::fallback(switch.fallback.call(request), classify, standby)
