@@ -2,9 +2,10 @@
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::engine::phase::{Epoch, Kind, Phase};
+use crate::engine::phase::{Kind, Phase};
 use crate::engine::recovery::{Finding, ProbeLease, Taken};
 use crate::engine::ticket::Admitted;
+use crate::engine::time::{Elapsed, Epoch, When};
 use crate::outcome::Outcome;
 use crate::route::Route;
 
@@ -41,7 +42,7 @@ impl Engine {
 
     /// Makes the transition if the time of a phase is over, and looks for stalled calls.
     #[inline(never)]
-    fn admit_slow(&self, at: u64) -> Result<Admitted, Epoch> {
+    fn admit_slow(&self, at: Elapsed) -> Result<Admitted, Epoch> {
         loop {
             let phase = self.transitions.phase();
             if !self.look(phase, at) {
@@ -65,7 +66,7 @@ impl Engine {
 
     /// What the time has brought about by now: the end of a phase, or a trip by stalled calls. False
     /// if the epoch is over.
-    pub(crate) fn look(&self, phase: Phase, at: u64) -> bool {
+    pub(crate) fn look(&self, phase: Phase, at: Elapsed) -> bool {
         if phase.is_due(at) {
             self.transitions.end_of_time(phase, at);
             return false;
@@ -77,9 +78,9 @@ impl Engine {
     }
 
     /// `None` if a transition came first.
-    fn admit_probe(&self, phase: Phase, at: u64) -> Option<Result<Admitted, Epoch>> {
+    fn admit_probe(&self, phase: Phase, at: Elapsed) -> Option<Result<Admitted, Epoch>> {
         let (probing, epoch) = (self.transitions.recovery.probing(), phase.epoch());
-        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, epoch, at));
+        let taken = probing.and_then(|(rules, probes)| probes.take(&rules, When { epoch, at }));
         let Some(Taken { lease, from_another }) = taken else { return Some(Err(epoch)) };
         if from_another {
             // It may be a probe that waits for the primary, and is to wait no more.
@@ -100,7 +101,7 @@ impl Engine {
         now: Moment,
     ) -> Option<ProbeLease> {
         let (rules, probes) = self.transitions.recovery.probing()?;
-        let lease = probes.renew(&rules, lease, epoch, self.transitions.at(now))?;
+        let lease = probes.renew(&rules, lease, When { epoch, at: self.transitions.at(now) })?;
         if self.transitions.counts(epoch) {
             return Some(lease);
         }
@@ -108,7 +109,7 @@ impl Engine {
         None
     }
 
-    fn deal(&self, phase: Phase, at: u64) -> bool {
+    fn deal(&self, phase: Phase, at: Elapsed) -> bool {
         self.transitions.recovery.rules().ramp.is_none_or(|ramp| {
             let left = phase.reverts_in(at).unwrap_or_default();
             self.transitions.recovery.dealer.deal(&ramp, ramp.over.saturating_sub(left))

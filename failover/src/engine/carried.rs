@@ -1,7 +1,7 @@
 //! Which earlier epochs still count in the current one.
 
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering};
+use crate::engine::time::Epoch;
 
 /// The earlier epochs that still count, since only swaps of the policy lie between: from the lowest
 /// bit, 20 bits of the first and 20 of the current epoch; none if the two are equal.
@@ -20,7 +20,7 @@ impl Carried {
     pub(crate) fn extend(&self, from: Epoch, to: Epoch) {
         let (first, last) = self.bounds();
         let first = if last == from { first } else { from };
-        let word = u64::from(first.number()) | u64::from(to.number()) << Epoch::BITS;
+        let word = first.tag() | to.tag() << Epoch::BITS;
         self.0.store(word, Ordering::Release);
     }
 

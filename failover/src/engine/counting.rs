@@ -2,9 +2,8 @@
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::engine::phase::Epoch;
 use crate::engine::thread_id;
-use crate::engine::time::Began;
+use crate::engine::time::{Began, Epoch, When};
 use crate::engine::window::Sample;
 
 impl Engine {
@@ -15,9 +14,10 @@ impl Engine {
         let at = self.transitions.at(now);
         match self.evidence.flights(self.transitions.options()) {
             Some(flights) if self.transitions.counts(epoch) => {
-                (Began(thread_id::with(|thread| flights.admit(thread, epoch, at))), true)
+                let when = When { epoch, at };
+                (Began::at(thread_id::with(|thread| flights.admit(thread, when))), true)
             }
-            _ => (Began(at), false),
+            _ => (Began::at(at), false),
         }
     }
 
@@ -26,8 +26,9 @@ impl Engine {
     pub(crate) fn land(&self, epoch: Epoch, began: Began) {
         if let Some(flights) = self.evidence.flights(self.transitions.options())
             && self.transitions.counts(epoch)
+            && let Some(at) = began.moment()
         {
-            thread_id::with(|thread| flights.end(thread, epoch, began.0));
+            thread_id::with(|thread| flights.end(thread, When { epoch, at }));
         }
     }
 
@@ -40,43 +41,43 @@ impl Engine {
     /// Counts a call of `epoch` that ended now, and trips if a condition holds.
     #[inline]
     pub(crate) fn count(&self, epoch: Epoch, now: Moment, began: Began, failed: bool) {
-        let at = self.transitions.at(now);
-        match self.evidence.count(self.transitions.options(), epoch, at, failed) {
+        let when = When { epoch, at: self.transitions.at(now) };
+        match self.evidence.try_count(self.transitions.options(), when, failed) {
             // The phase is read after counting: see `evaluate`.
             Some(false) if !self.transitions.phase().is_armed() => {}
-            Some(_) => self.evaluate(epoch, at, 0),
-            None => self.count_slow(epoch, at, began, failed),
+            Some(_) => self.evaluate(when, 0),
+            None => self.count_slow(when, began, failed),
         }
     }
 
     // Not inlined: most policies do not need it, and it would grow the code of every call.
     #[inline(never)]
-    fn count_slow(&self, epoch: Epoch, at: u64, began: Began, failed: bool) {
+    fn count_slow(&self, when: When, began: Began, failed: bool) {
         let rules = &self.evidence.rules;
-        let sample = Sample { failed, slow: began.ran(at).is_some_and(|ran| rules.is_slow(ran)) };
+        let sample =
+            Sample { failed, slow: began.ran(when.at).is_some_and(|ran| rules.is_slow(ran)) };
         let due = match thread_id::number() {
-            Some(thread) => self.put(thread, epoch, at, sample),
-            None => self.put_first(epoch, at, sample),
+            Some(thread) => self.put(thread, when, sample),
+            None => self.put_slow(when, sample),
         };
         let consecutive = self.transitions.options().consecutive();
-        let streak = if consecutive { self.count_streak(epoch, failed) } else { 0 };
+        let streak = if consecutive { self.count_streak(when.epoch, failed) } else { 0 };
         // As above.
         let is_armed = || self.transitions.phase().is_armed();
         if due || (streak > 0 && rules.is_too_long(streak)) || is_armed() {
-            self.evaluate(epoch, at, streak);
+            self.evaluate(when, streak);
         }
     }
 
-    fn put(&self, thread: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
-        let window = self.evidence.window(self.transitions.options());
-        window.count(thread, epoch, at, sample, |epoch| self.transitions.counts(epoch))
+    fn put(&self, thread: usize, when: When, sample: Sample) -> bool {
+        self.window().count(thread, when, sample, |epoch| self.transitions.counts(epoch))
     }
 
     /// A thread's first call.
     #[cold]
     #[inline(never)]
-    fn put_first(&self, epoch: Epoch, at: u64, sample: Sample) -> bool {
-        thread_id::with(|thread| self.put(thread, epoch, at, sample))
+    fn put_slow(&self, when: When, sample: Sample) -> bool {
+        thread_id::with(|thread| self.put(thread, when, sample))
     }
 
     /// The streak's length; 0 after a success.

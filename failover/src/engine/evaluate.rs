@@ -36,10 +36,11 @@
 //! each bucket, as they can only become more when a bucket begins.
 
 use crate::engine::Engine;
-use crate::engine::phase::{Epoch, Phase};
+use crate::engine::phase::Phase;
 use crate::engine::rules::Verdict;
 use crate::engine::sync::{Ordering, fence};
 use crate::engine::thread_id;
+use crate::engine::time::{Elapsed, Epoch, When};
 use crate::engine::window::Flights;
 use crate::tally::Tally;
 
@@ -50,8 +51,8 @@ impl Engine {
     /// Evaluates what the calls that ended say. `streak`: how many failures in a row the call that is
     /// evaluated has made up.
     #[cold]
-    pub(crate) fn evaluate(&self, epoch: Epoch, at: u64, streak: u64) {
-        let options = self.transitions.options();
+    pub(crate) fn evaluate(&self, when: When, streak: u64) {
+        let (epoch, options) = (when.epoch, self.transitions.options());
         if !options.rates() && !self.evidence.rules.is_too_long(streak) {
             return;
         }
@@ -64,10 +65,9 @@ impl Engine {
             if phase.epoch() != epoch || !phase.is_evaluated() {
                 return;
             }
-            let reading =
-                self.evidence.window(self.transitions.options()).latest(epoch, at, options.slow());
+            let reading = self.window().latest(when);
             let verdict = match self.evidence.rules.evaluate(&reading.tally, streak) {
-                Verdict::Trip(_) => match self.trip(phase, at, streak, reading.tally) {
+                Verdict::Trip(_) => match self.trip(phase, when.at, streak, reading.tally) {
                     Some(true) => return,
                     Some(false) => continue,
                     // Calls are being counted meanwhile: the next one is evaluated in any case.
@@ -93,9 +93,8 @@ impl Engine {
 
     /// Trips if the counts are confirmed. `None` if they are not; false if the phase has changed.
     #[cold]
-    fn trip(&self, phase: Phase, at: u64, streak: u64, tally: Tally) -> Option<bool> {
-        let window = self.evidence.window(self.transitions.options());
-        let tally = window.confirm(phase.epoch(), tally);
+    fn trip(&self, phase: Phase, at: Elapsed, streak: u64, tally: Tally) -> Option<bool> {
+        let tally = self.window().confirm(phase.epoch(), tally);
         match self.evidence.rules.evaluate(&tally, streak) {
             Verdict::Trip(condition) => Some(self.transitions.trip(phase, at, condition, tally)),
             _ => None,
@@ -113,7 +112,7 @@ impl Engine {
     ) -> bool {
         // A thread that is ending counts for one call under a number that is another's next.
         let Some(thread) = thread_id::number() else { return false };
-        let window = self.evidence.window(self.transitions.options());
+        let window = self.window();
         let Some(has) = window.own_allowance(thread, epoch) else { return false };
         let allowance = match headroom {
             None if has > 0 => 0,
@@ -129,27 +128,26 @@ impl Engine {
     }
 
     /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
-    pub(crate) fn look_for_stalled(&self, phase: Phase, at: u64) {
+    pub(crate) fn look_for_stalled(&self, phase: Phase, at: Elapsed) {
         let Some(flights) = self.evidence.flights(self.transitions.options()) else { return };
-        let epoch = phase.epoch();
-        if phase.is_evaluated() && thread_id::with(|thread| flights.tick(thread, epoch, at)) {
-            self.evaluate_stalled(flights, epoch, at);
+        let when = When { epoch: phase.epoch(), at };
+        if phase.is_evaluated() && thread_id::with(|thread| flights.tick(thread, when)) {
+            self.evaluate_stalled(flights, when);
         }
     }
 
     #[cold]
-    fn evaluate_stalled(&self, flights: &Flights, epoch: Epoch, at: u64) {
+    fn evaluate_stalled(&self, flights: &Flights, when: When) {
         let (transitions, evidence) = (&self.transitions, &self.evidence);
         loop {
             let phase = transitions.phase();
-            if phase.epoch() != epoch {
+            if phase.epoch() != when.epoch {
                 return;
             }
-            let stalled = flights.stalled(epoch, at);
+            let stalled = flights.stalled(when);
             let Some(condition) = evidence.rules.evaluate_stalled(stalled) else { return };
-            let options = transitions.options();
-            let tally = evidence.window(options).tally(epoch, at, options.slow());
-            if transitions.trip(phase, at, condition, tally) {
+            let tally = self.window().tally(when);
+            if transitions.trip(phase, when.at, condition, tally) {
                 return;
             }
         }
@@ -177,29 +175,20 @@ mod tests {
     fn a_thread_is_lent_its_part_of_what_can_be_spared_and_gives_it_back_where_none_can() {
         let engine = engine(100);
         let epoch = engine.transitions.phase().epoch();
-        let allowance = || {
-            thread_id::with(|thread| {
-                engine.evidence.window(engine.transitions.options()).own_allowance(thread, epoch)
-            })
-        };
+        let when = When { epoch, at: Elapsed::default() };
+        let allowance = || thread_id::with(|thread| engine.window().own_allowance(thread, epoch));
         fail(&engine);
         // Of the 50 failures that the minimum may have, 49 are left, and there may be one thread more.
         assert_eq!((allowance(), engine.transitions.phase().is_armed()), (Some(24), false));
-        engine.evaluate(epoch, 0, 0);
+        engine.evaluate(when, 0);
         assert_eq!(allowance(), Some(24));
         // Another thread uses the rest up, without evaluating.
         let another = thread_id::with(|thread| if thread == 0 { 1 } else { 0 });
         for _ in 0..26 {
             let failure = Sample { failed: true, slow: false };
-            engine.evidence.window(engine.transitions.options()).count(
-                another,
-                epoch,
-                0,
-                failure,
-                |_| true,
-            );
+            engine.window().count(another, when, failure, |_| true);
         }
-        engine.evaluate(epoch, 0, 0);
+        engine.evaluate(when, 0);
         assert_eq!((allowance(), engine.transitions.phase().is_armed()), (Some(0), false));
     }
 
@@ -212,7 +201,7 @@ mod tests {
         engine.transitions.force(crate::route::Route::Primary);
         engine.transitions.release(Moment::default());
         let phase = engine.transitions.phase();
-        engine.evaluate(over, 0, 0);
+        engine.evaluate(When { epoch: over, at: Elapsed::default() }, 0);
         assert_eq!(engine.transitions.phase(), phase);
     }
 }

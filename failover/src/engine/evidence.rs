@@ -3,11 +3,11 @@
 
 use std::sync::OnceLock;
 
-use crate::engine::phase::Epoch;
-use crate::engine::rules::{Options, Rules, nanos};
+use crate::engine::rules::{Options, Rules};
 use crate::engine::streak::Streak;
 use crate::engine::thread_id;
-use crate::engine::window::{Flights, Window, Windows};
+use crate::engine::time::{Epoch, When, nanos};
+use crate::engine::window::{Flights, Kept, Window, Windows};
 use crate::policy::Policy;
 
 #[derive(Debug)]
@@ -73,17 +73,18 @@ impl Evidence {
     /// Counts a call if one addition suffices. Returns whether it has to be evaluated, or `None` if
     /// it was not counted: another condition, a new bucket, or a thread's first call.
     #[inline]
-    pub(super) fn count(
-        &self,
-        options: Options,
-        epoch: Epoch,
-        at: u64,
-        failed: bool,
-    ) -> Option<bool> {
+    pub(super) fn try_count(&self, options: Options, when: When, failed: bool) -> Option<bool> {
         if !options.plain() {
             return None;
         }
-        self.windows.first.count_at_once(thread_id::number()?, epoch, at, failed)
+        self.windows.first.try_count(thread_id::number()?, when, failed)
+    }
+
+    /// Puts what a window held into an epoch that has not begun. The window of a policy that does not
+    /// count slow calls never holds one.
+    pub(super) fn seed(&self, options: Options, when: When, kept: Kept) {
+        let kept = if options.slow() { kept } else { kept.without_slow() };
+        thread_id::with(|thread| self.window(options).seed(thread, when, &kept));
     }
 
     /// Erases the counts of all epochs of a retired engine.

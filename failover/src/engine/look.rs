@@ -4,9 +4,9 @@ use std::task::Waker;
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::engine::phase::{Epoch, Kind};
+use crate::engine::phase::Kind;
 use crate::engine::recovery::ProbeLease;
-use crate::engine::rules::nanos;
+use crate::engine::time::Epoch;
 use crate::engine::waiters::Waiter;
 
 /// The permit of a probe, for a waiting call.
@@ -37,9 +37,9 @@ impl Engine {
             self.evidence.flights(self.transitions.options()).filter(|_| phase.is_evaluated());
         let is_probing = phase.kind() == Kind::Probing;
         let others = || self.transitions.recovery.probing().filter(|_| is_probing);
-        let others = || others().map(|(rules, _)| at.saturating_add(nanos(rules.lease)));
+        let others = || others().map(|(rules, _)| at.plus(rules.lease));
         let looks = [
-            phase.reverts_in(at).map(|left| at.saturating_add(nanos(left))),
+            phase.reverts_in(at).map(|left| at.plus(left)),
             stalls.map(|flights| flights.next_bucket(at)),
             lease.map(ProbeLease::ends).or_else(others),
         ];

@@ -35,7 +35,7 @@ use crate::engine::evidence::Evidence;
 use crate::engine::rules::Options;
 use crate::engine::sync::{Ordering, fence};
 use crate::engine::transitions::Transitions;
-use crate::engine::window::Windows;
+use crate::engine::window::{Window, Windows};
 use crate::policy::Policy;
 
 /// All that clones of one service share.
@@ -55,6 +55,12 @@ impl Engine {
             transitions: Transitions::new(policy, options, origin),
             evidence: Evidence::new(policy, threads),
         }
+    }
+
+    /// The window of the policy in force.
+    #[inline]
+    fn window(&self) -> &Window {
+        self.evidence.window(self.transitions.options())
     }
 
     /// Erases the counts of all epochs of a retired engine. A call that began before and is

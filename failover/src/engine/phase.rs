@@ -20,45 +20,9 @@
 
 use std::time::Duration;
 
+use crate::engine::time::{Elapsed, Epoch};
 use crate::route::Route;
 use crate::state::State;
-
-/// The period between two transitions.
-///
-/// 20 bits, so that the phase fits one word. Stored as a `u64`: loading half of a word that was
-/// just stored stalls store forwarding. A result that ends exactly 2^20 transitions late would be
-/// counted in the current epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Epoch(u64);
-
-impl Epoch {
-    pub(crate) const BITS: u32 = 20;
-
-    /// From 0 to 2^20 − 1.
-    #[expect(clippy::cast_possible_truncation, reason = "20 bits fit")]
-    pub(crate) const fn number(self) -> u32 {
-        self.0 as u32
-    }
-
-    /// The epoch with this number; only the lowest 20 bits count.
-    pub(crate) const fn from_number(number: u64) -> Self {
-        Self(number & ((1 << Self::BITS) - 1))
-    }
-
-    /// The epoch before this one.
-    const fn previous(self) -> Self {
-        Self::from_number(self.0.wrapping_sub(1))
-    }
-
-    /// The distance from `earlier`, modulo 2^20.
-    pub(crate) const fn epochs_after(self, earlier: Self) -> u32 {
-        Self::from_number(self.0.wrapping_sub(earlier.0)).number()
-    }
-
-    const fn next(self) -> Self {
-        Self((self.0 + 1) & ((1 << Self::BITS) - 1))
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -105,14 +69,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Phase(u64);
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
-
 impl Phase {
     const KIND: u64 = 0b111;
     const ARMED: u64 = 0b1000;
     const EPOCH_AT: u32 = 4;
     const DEADLINE_AT: u32 = 24;
-    const LAST_DEADLINE: u64 = (1 << (64 - Self::DEADLINE_AT)) - 1;
 
     /// The first phase of a new monitor, on the primary.
     pub(crate) const FIRST: Self = Self(0);
@@ -124,7 +85,7 @@ impl Phase {
     /// On the primary, in the epoch with this number.
     #[cfg(test)]
     pub(crate) const fn of_epoch(number: u64) -> Self {
-        Self((Epoch::from_number(number).number() as u64) << Self::EPOCH_AT)
+        Self(Epoch::from_number(number).tag() << Self::EPOCH_AT)
     }
 
     pub(crate) const fn word(self) -> u64 {
@@ -194,10 +155,10 @@ impl Phase {
         matches!(self.kind(), Kind::Primary | Kind::Ramping)
     }
 
-    /// Whether the phase's deadline has passed. `at`: nanoseconds since the monitor's origin.
+    /// Whether the phase's deadline has passed.
     #[inline]
-    pub(crate) const fn is_due(self, at: u64) -> bool {
-        self.has_deadline() && at >= self.deadline_nanos()
+    pub(crate) const fn is_due(self, at: Elapsed) -> bool {
+        self.has_deadline() && at.nanos() >= self.deadline().nanos()
     }
 
     const fn has_deadline(self) -> bool {
@@ -205,12 +166,12 @@ impl Phase {
     }
 
     /// The time until the revert; `None` if no timer runs.
-    pub(crate) fn reverts_in(self, at: u64) -> Option<Duration> {
-        self.has_deadline().then(|| Duration::from_nanos(self.deadline_nanos().saturating_sub(at)))
+    pub(crate) fn reverts_in(self, at: Elapsed) -> Option<Duration> {
+        self.has_deadline().then(|| self.deadline().since(at))
     }
 
-    const fn deadline_nanos(self) -> u64 {
-        (self.0 >> Self::DEADLINE_AT).saturating_mul(NANOS_PER_MILLI)
+    const fn deadline(self) -> Elapsed {
+        Elapsed::from_millis(self.0 >> Self::DEADLINE_AT)
     }
 
     /// The same phase, armed or not.
@@ -220,7 +181,7 @@ impl Phase {
 
     /// A phase of this kind in the next epoch, without a deadline.
     pub(crate) const fn next(self, kind: Kind) -> Self {
-        Self(kind as u64 | (self.epoch().next().number() as u64) << Self::EPOCH_AT)
+        Self(kind as u64 | self.epoch().next().tag() << Self::EPOCH_AT)
     }
 
     /// Frozen in the next epoch. The lowest bit of the deadline stores the route.
@@ -236,16 +197,15 @@ impl Phase {
     }
 
     /// A phase of this kind in the next epoch, until `at`.
-    pub(crate) fn due(self, kind: Kind, at: u64) -> Self {
-        let deadline = (at / NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+    pub(crate) fn due(self, kind: Kind, at: Elapsed) -> Self {
+        let deadline = at.millis().min(Elapsed::LAST_MILLI);
         Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
     }
 
     /// A phase of this kind in the next epoch, for `time` from `at` on, rounded up to the
     /// millisecond.
-    pub(crate) fn until(self, kind: Kind, at: u64, time: Duration) -> Self {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let deadline = at.saturating_add(time).div_ceil(NANOS_PER_MILLI).min(Self::LAST_DEADLINE);
+    pub(crate) fn until(self, kind: Kind, at: Elapsed, time: Duration) -> Self {
+        let deadline = at.plus(time).millis_up().min(Elapsed::LAST_MILLI);
         Self(self.next(kind).0 | deadline << Self::DEADLINE_AT)
     }
 }
@@ -254,19 +214,23 @@ impl Phase {
 mod tests {
     use super::*;
 
+    fn at(nanos: u64) -> Elapsed {
+        Elapsed::from_nanos(nanos)
+    }
+
     #[test]
     fn the_fields_of_the_word_do_not_overlap() {
         let tripped =
-            Phase::FIRST.with_armed(true).until(Kind::Fallback, 1, Duration::from_millis(5));
+            Phase::FIRST.with_armed(true).until(Kind::Fallback, at(1), Duration::from_millis(5));
         assert_eq!(tripped.kind(), Kind::Fallback);
         assert_eq!(tripped.epoch().number(), 1);
         assert!(!tripped.is_armed());
-        assert_eq!(tripped.reverts_in(1_000_000), Some(Duration::from_millis(5)));
-        let last = tripped.until(Kind::Fallback, u64::MAX, Duration::MAX);
+        assert_eq!(tripped.reverts_in(at(1_000_000)), Some(Duration::from_millis(5)));
+        let last = tripped.until(Kind::Fallback, at(u64::MAX), Duration::MAX);
         assert_eq!((last.kind(), last.epoch().number()), (Kind::Fallback, 2));
         let most = Duration::from_millis((1 << 40) - 1);
-        assert_eq!(last.reverts_in(0), Some(most));
-        assert_eq!(tripped.due(Kind::Fallback, u64::MAX).reverts_in(0), Some(most));
+        assert_eq!(last.reverts_in(at(0)), Some(most));
+        assert_eq!(tripped.due(Kind::Fallback, at(u64::MAX)).reverts_in(at(0)), Some(most));
     }
 
     #[test]
@@ -281,23 +245,23 @@ mod tests {
     #[test]
     fn a_frozen_phase_keeps_the_route_and_admits_in_the_previous_epoch() {
         for (kind, route) in [(Kind::Primary, Route::Primary), (Kind::Fallback, Route::Fallback)] {
-            let before = Phase::FIRST.until(kind, 0, Duration::from_millis(5));
+            let before = Phase::FIRST.until(kind, at(0), Duration::from_millis(5));
             let frozen = before.frozen(route);
             assert_eq!((frozen.kind(), frozen.route()), (Kind::Frozen, route));
             assert_eq!((frozen.epoch().number(), frozen.admits_in()), (2, before.epoch()));
             assert!(!frozen.is_evaluated() && !frozen.is_timeless_primary());
-            assert_eq!((frozen.is_due(u64::MAX), frozen.reverts_in(0)), (false, None));
+            assert_eq!((frozen.is_due(at(u64::MAX)), frozen.reverts_in(at(0))), (false, None));
             let thawed = frozen.thaw(before);
             assert_eq!((thawed.kind(), thawed.epoch().number()), (kind, 3));
-            assert_eq!((thawed.admits_in(), thawed.deadline_nanos()), (thawed.epoch(), 5_000_000));
+            assert_eq!((thawed.admits_in(), thawed.deadline()), (thawed.epoch(), at(5_000_000)));
         }
     }
 
     #[test]
     fn a_deadline_is_rounded_up_to_the_millisecond() {
-        let tripped = Phase::FIRST.until(Kind::Fallback, 1, Duration::from_millis(5));
-        assert!(!tripped.is_due(5_999_999));
-        assert!(tripped.is_due(6_000_000));
+        let tripped = Phase::FIRST.until(Kind::Fallback, at(1), Duration::from_millis(5));
+        assert!(!tripped.is_due(at(5_999_999)));
+        assert!(tripped.is_due(at(6_000_000)));
     }
 
     #[test]

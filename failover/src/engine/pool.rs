@@ -157,7 +157,8 @@ fn counting_threads() -> usize {
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
-    use crate::engine::phase::{Epoch, Kind, Phase};
+    use crate::engine::phase::{Kind, Phase};
+    use crate::engine::time::Epoch;
     use crate::monitor::Monitor;
     use crate::outcome::Outcome;
     use crate::policy::{Probing, StallLimit};

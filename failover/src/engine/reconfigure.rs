@@ -23,7 +23,7 @@ use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::{Kind, Phase};
 use crate::engine::sync::{Ordering, fence};
-use crate::engine::thread_id;
+use crate::engine::time::{Elapsed, When};
 use crate::event::Cause;
 use crate::policy::Policy;
 
@@ -33,7 +33,7 @@ use crate::policy::Policy;
 pub(crate) struct Thawed {
     pub(crate) from: Phase,
     pub(crate) to: Phase,
-    pub(crate) at: u64,
+    pub(crate) at: Elapsed,
     pub(crate) run: u64,
     pub(crate) cause: Cause,
 }
@@ -45,7 +45,7 @@ impl Engine {
         let at = transitions.at(now);
         let (from, frozen) = transitions.freeze();
         let (old, new) = (transitions.options(), evidence.options(policy));
-        let kept = evidence.window(old).kept(from.epoch(), at, old.slow() && new.slow());
+        let kept = evidence.window(old).kept(When { epoch: from.epoch(), at });
         // Ordering: a thread that sees any number of the new policy also sees that the old epoch is
         // over.
         fence(Ordering::Release);
@@ -53,7 +53,7 @@ impl Engine {
         transitions.adopt(policy, new);
 
         let to = self.phase_after(from, frozen, at, old.dry_run());
-        thread_id::with(|thread| evidence.window(new).seed(thread, to.epoch(), at, &kept));
+        evidence.seed(new, When { epoch: to.epoch(), at }, kept);
         let run = if old.consecutive() && new.consecutive() {
             evidence.streak.carry(from.epoch(), to.epoch())
         } else {
@@ -67,11 +67,11 @@ impl Engine {
     /// Announces the change made while the monitor was frozen, and evaluates the window.
     pub(crate) fn thawed(&self, Thawed { from, to, at, run, cause }: Thawed) {
         self.transitions.announce(from, to, cause);
-        self.evaluate(to.epoch(), at, run);
+        self.evaluate(When { epoch: to.epoch(), at }, run);
     }
 
     /// The phase after a swap: the same as before, if the new policy has it.
-    fn phase_after(&self, from: Phase, frozen: Phase, at: u64, was_dry_run: bool) -> Phase {
+    fn phase_after(&self, from: Phase, frozen: Phase, at: Elapsed, was_dry_run: bool) -> Phase {
         let dry_run = self.transitions.options().dry_run();
         let ramps = self.transitions.recovery.rules().ramp.is_some() && !dry_run;
         match from.kind() {

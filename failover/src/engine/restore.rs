@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::engine::phase::{Kind, Phase};
 use crate::engine::reconfigure::Thawed;
 use crate::engine::saved::{Saved, SavedPhase, SavedWindow};
-use crate::engine::thread_id;
+use crate::engine::time::{Elapsed, When};
 use crate::event::Cause;
 use crate::route::Route;
 
@@ -25,7 +25,7 @@ impl Engine {
             let is_back = matches!(phase.kind(), Kind::Primary | Kind::Ramping);
             let counting = transitions.route(phase) == Route::Primary && !phase.is_due(at);
             let (window, run) = if counting {
-                let kept = self.evidence.window(options).kept(phase.epoch(), at, options.slow());
+                let kept = self.evidence.window(options).kept(When { epoch: phase.epoch(), at });
                 (SavedWindow::new(kept, at), self.evidence.streak(options, phase.epoch()))
             } else {
                 (SavedWindow::EMPTY, 0)
@@ -54,7 +54,7 @@ impl Engine {
         let mut run = 0;
         if transitions.route(to) == Route::Primary {
             let (options, kept) = (transitions.options(), saved.window.kept(elapsed, at));
-            thread_id::with(|thread| evidence.window(options).seed(thread, to.epoch(), at, &kept));
+            evidence.seed(options, When { epoch: to.epoch(), at }, kept);
             if options.consecutive() {
                 run = saved.run;
                 evidence.streak.begin(to.epoch(), run);
@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// The phase that continues a saved one under the policy in force.
-    fn phase_of(&self, saved: &Saved, elapsed: Duration, frozen: Phase, at: u64) -> Phase {
+    fn phase_of(&self, saved: &Saved, elapsed: Duration, frozen: Phase, at: Elapsed) -> Phase {
         let (rules, dry_run) =
             (self.transitions.recovery.rules(), self.transitions.options().dry_run());
         let left = |left: Duration| left.saturating_sub(elapsed);

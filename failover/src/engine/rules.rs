@@ -1,8 +1,7 @@
 //! The policy's numbers as the algorithm reads them, and what they say of what was counted.
 
-use std::time::Duration;
-
 use crate::engine::sync::{Ordering, Setting};
+use crate::engine::time::nanos;
 use crate::engine::window::Stalled;
 use crate::event::Condition;
 use crate::policy::{Policy, StallLimit};
@@ -267,11 +266,6 @@ impl Rules {
         }
         self.stalls.holds(recent, admitted).then(|| condition(recent, Some(admitted)))
     }
-}
-
-/// A policy's times are at most 366 days, which is far below 2^64 ns.
-pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(failover_loom)))]

@@ -6,8 +6,8 @@
 //! A success only reads the word while the length is zero, so a healthy primary's calls never write
 //! the shared line.
 
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering};
+use crate::engine::time::Epoch;
 
 /// The current streak, on its own cache line.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ impl Word {
     const LONGEST: u64 = (1 << Self::EPOCH_AT) - 1;
 
     fn new(epoch: Epoch, length: u64) -> Self {
-        Self(u64::from(epoch.number()) << Self::EPOCH_AT | length.min(Self::LONGEST))
+        Self(epoch.tag() << Self::EPOCH_AT | length.min(Self::LONGEST))
     }
 
     fn length_in(self, epoch: Epoch) -> Option<u64> {
-        let same = self.0 >> Self::EPOCH_AT == u64::from(epoch.number());
+        let same = self.0 >> Self::EPOCH_AT == epoch.tag();
         same.then_some(self.0 & Self::LONGEST)
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::engine::phase::Epoch;
+use crate::engine::time::{Epoch, When};
 use crate::engine::window::Flights;
 use crate::policy::{Probing, StallLimit};
 
@@ -39,7 +39,7 @@ fn a_call_that_begins_after_its_epoch_is_not_in_flight() {
             .evidence
             .flights(engine.transitions.options())
             .unwrap()
-            .stalled(running, engine.transitions.at(ages))
+            .stalled(When { epoch: running, at: engine.transitions.at(ages) })
             .calls,
         1
     );

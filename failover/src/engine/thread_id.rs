@@ -77,12 +77,12 @@ mod dealt {
     pub(crate) fn with<T>(f: impl FnOnce(usize) -> T) -> T {
         match number() {
             Some(mine) => f(mine),
-            None => first(f),
+            None => with_slow(f),
         }
     }
 
     #[cold]
-    fn first<T>(f: impl FnOnce(usize) -> T) -> T {
+    fn with_slow<T>(f: impl FnOnce(usize) -> T) -> T {
         let guard = ThreadIdGuard::deal();
         let number = guard.0;
         let mut guard = Some(guard);

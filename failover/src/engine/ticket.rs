@@ -8,9 +8,8 @@ use std::mem;
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::engine::phase::Epoch;
 use crate::engine::recovery::ProbeLease;
-use crate::engine::time::Began;
+use crate::engine::time::{Began, Epoch};
 
 /// The right to record one outcome, in the epoch in which the call was admitted.
 ///

@@ -19,10 +19,11 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::engine::carried::Carried;
 use crate::engine::observers::Observers;
-use crate::engine::phase::{Epoch, Kind, Phase};
+use crate::engine::phase::{Kind, Phase};
 use crate::engine::recovery::{Recovery, RecoveryRules};
 use crate::engine::rules::Options;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, yield_now};
+use crate::engine::time::{Elapsed, Epoch, When};
 use crate::engine::waiters::Waiters;
 use crate::event::{Cause, Condition, Event};
 use crate::policy::Policy;
@@ -87,16 +88,17 @@ impl Transitions {
         self.front.options.store(options.word(), Ordering::Release);
     }
 
-    /// Nanoseconds from the monitor's origin to `now`.
+    /// The time from the monitor's origin to `now`.
     #[inline]
-    pub(crate) fn at(&self, now: Moment) -> u64 {
+    pub(crate) fn at(&self, now: Moment) -> Elapsed {
         // Ordering: Relaxed: set before the epoch began that the caller has seen.
-        now.nanos_since(Moment::from_nanos(self.origin.load(Ordering::Relaxed)))
+        let origin = Moment::from_nanos(self.origin.load(Ordering::Relaxed));
+        Elapsed::from_nanos(now.nanos_since(origin))
     }
 
     /// The inverse of [`at`](Self::at).
-    pub(super) fn moment(&self, at: u64) -> Moment {
-        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at))
+    pub(super) fn moment(&self, at: Elapsed) -> Moment {
+        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at.nanos()))
     }
 
     /// The phase, after any policy swap or restore in progress. For operators, not for calls.
@@ -127,11 +129,11 @@ impl Transitions {
     /// current one; the current one if only swaps of the policy lie between.
     #[inline]
     pub(crate) fn counting(&self, epoch: Epoch) -> Option<Epoch> {
-        if self.counts(epoch) { Some(epoch) } else { self.carry(epoch) }
+        if self.counts(epoch) { Some(epoch) } else { self.counting_slow(epoch) }
     }
 
     #[cold]
-    fn carry(&self, epoch: Epoch) -> Option<Epoch> {
+    fn counting_slow(&self, epoch: Epoch) -> Option<Epoch> {
         let phase = self.phase();
         let counts = self.route(phase) == Route::Primary && phase.kind() != Kind::Frozen;
         (counts && self.carried.counts_in(epoch, phase.epoch())).then(|| phase.epoch())
@@ -169,7 +171,13 @@ impl Transitions {
 
     /// Sends calls to the fallback; in a dry run, only announces it. False if the phase has changed.
     #[cold]
-    pub(super) fn trip(&self, phase: Phase, at: u64, condition: Condition, tally: Tally) -> bool {
+    pub(super) fn trip(
+        &self,
+        phase: Phase,
+        at: Elapsed,
+        condition: Condition,
+        tally: Tally,
+    ) -> bool {
         // Before the exchange, which fails if the policy was swapped since.
         let dry_run = self.options().dry_run();
         self.leave(phase, at, true, |revert_after| {
@@ -182,7 +190,7 @@ impl Transitions {
     }
 
     /// Too many probes failed.
-    pub(super) fn fail_probes(&self, phase: Phase, at: u64) -> bool {
+    pub(super) fn fail_probes(&self, phase: Phase, at: Elapsed) -> bool {
         self.leave(phase, at, false, |revert_after| Cause::ProbesFailed { revert_after })
     }
 
@@ -190,12 +198,12 @@ impl Transitions {
     fn leave(
         &self,
         phase: Phase,
-        at: u64,
+        at: Elapsed,
         was_back: bool,
         cause: impl Fn(Duration) -> Cause,
     ) -> bool {
         let (intervals, rules) = (&self.recovery.intervals, self.recovery.rules().interval);
-        let revert_after = intervals.next(&rules, phase.epoch(), at, was_back);
+        let revert_after = intervals.next(&rules, When { epoch: phase.epoch(), at }, was_back);
         let tripped = phase.until(Kind::Fallback, at, revert_after);
         let swapped = self.swap(phase, tripped);
         if swapped {
@@ -207,7 +215,7 @@ impl Transitions {
 
     /// The deadline of a phase has passed. The first thread that sees it makes the transition.
     #[cold]
-    pub(super) fn end_of_time(&self, phase: Phase, at: u64) {
+    pub(super) fn end_of_time(&self, phase: Phase, at: Elapsed) {
         let rules = self.recovery.rules();
         let probes = rules.probing.is_some() && !self.options().dry_run();
         if phase.kind() == Kind::Fallback && probes {
@@ -218,7 +226,7 @@ impl Transitions {
     }
 
     /// Returns calls to the primary. `early`: the cause, if it is not the deadline.
-    pub(super) fn come_back(&self, phase: Phase, at: u64, early: Option<Cause>) -> bool {
+    pub(super) fn come_back(&self, phase: Phase, at: Elapsed, early: Option<Cause>) -> bool {
         self.come_back_by(&self.recovery.rules(), phase, at, early)
     }
 
@@ -227,7 +235,7 @@ impl Transitions {
         &self,
         rules: &RecoveryRules,
         phase: Phase,
-        at: u64,
+        at: Elapsed,
         early: Option<Cause>,
     ) -> bool {
         let (next, cause) = match rules.ramp {
@@ -311,7 +319,7 @@ impl Transitions {
     /// A call of `epoch` failed with a retry-after.
     #[inline(never)]
     pub(crate) fn note_retry_after(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
-        self.recovery.intervals.note_retry_after(epoch, self.at(now), retry_after);
+        self.recovery.intervals.note_retry_after(When { epoch, at: self.at(now) }, retry_after);
     }
 
     /// Freezes the monitor. Returns the phase before, and the frozen one.
@@ -430,7 +438,11 @@ mod tests {
             let builder = if dry_run { builder.dry_run() } else { builder };
             let engine = Engine::new(&builder.build().unwrap(), Moment::default(), 1);
             let phase = engine.transitions.phase();
-            engine.transitions.jump(phase.until(Kind::Fallback, 0, Duration::from_secs(60)));
+            engine.transitions.jump(phase.until(
+                Kind::Fallback,
+                Elapsed::default(),
+                Duration::from_secs(60),
+            ));
             engine.transitions.freeze();
             let admitted = engine.admit(Moment::default);
             assert_eq!(admitted.is_ok(), route == Route::Primary);
@@ -442,7 +454,8 @@ mod tests {
         let builder = Policy::builder().ramp_up(Ratio::HALF, Duration::from_secs(60));
         let engine = Engine::new(&builder.build().unwrap(), Moment::default(), 1);
         for (kind, route) in [(Kind::Ramping, Route::Fallback), (Kind::Primary, Route::Primary)] {
-            let before = engine.transitions.phase().until(kind, 0, Duration::from_secs(60));
+            let before =
+                engine.transitions.phase().until(kind, Elapsed::default(), Duration::from_secs(60));
             engine.transitions.jump(before);
             let (from, frozen) = engine.transitions.freeze();
             assert_eq!((from, frozen.kind(), frozen.route()), (before, Kind::Frozen, route));

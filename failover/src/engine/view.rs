@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::{Kind, Phase};
+use crate::engine::time::{Elapsed, When};
 use crate::route::Route;
 use crate::snapshot::Snapshot;
 use crate::state::State;
@@ -16,14 +17,11 @@ impl Engine {
             let options = transitions.options();
             let (due, state) = self.state(phase, at);
             let (route, epoch) = (transitions.route(phase), phase.epoch());
-            let counting = route == Route::Primary && !due;
-            let tally = if counting {
-                self.evidence.window(options).tally(epoch, at, options.slow())
-            } else {
-                Tally::default()
-            };
+            let (counting, when) = (route == Route::Primary && !due, When { epoch, at });
+            let tally =
+                if counting { self.evidence.window(options).tally(when) } else { Tally::default() };
             let stalled =
-                self.evidence.flights(options).filter(|_| counting).map(|f| f.stalled(epoch, at));
+                self.evidence.flights(options).filter(|_| counting).map(|f| f.stalled(when));
             let streak = if counting { self.evidence.streak(options, epoch) } else { 0 };
             // The counts belong to this phase only if it has not changed meanwhile.
             if transitions.phase().with_armed(false) == phase.with_armed(false) {
@@ -45,7 +43,7 @@ impl Engine {
 
     /// Whether the phase's deadline has passed, and its state; after the deadline, the state that
     /// the next admission brings about.
-    fn state(&self, phase: Phase, at: u64) -> (bool, State) {
+    fn state(&self, phase: Phase, at: Elapsed) -> (bool, State) {
         let (rules, kind) = (self.transitions.recovery.rules(), phase.kind());
         let due = phase.is_due(at);
         let state = match kind {

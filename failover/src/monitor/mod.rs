@@ -18,11 +18,10 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 use crate::engine::Engine;
-use crate::engine::phase::Epoch;
 use crate::engine::pool::Lease;
 use crate::engine::recovery::ProbeLease;
 use crate::engine::ticket::{Admitted, guard};
-use crate::engine::time::Began;
+use crate::engine::time::{Began, Epoch};
 use crate::event::Observe;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
@@ -219,7 +218,7 @@ impl<Clk: Clock> EngineRef<Clk> {
     #[inline(never)]
     pub(crate) fn begin_probe(&self, ticket: Ticket) -> Admitted {
         let timed = self.engine.transitions.options().timed();
-        let began = timed.then(|| Began(self.engine.transitions.at(self.clock.now())));
+        let began = timed.then(|| Began::at(self.engine.transitions.at(self.clock.now())));
         Admitted { began: began.unwrap_or(Began::UNKNOWN), ..ticket.into_admitted() }
     }
 

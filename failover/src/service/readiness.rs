@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 use tower_service::Service;
 
 use crate::clock::Clock;
-use crate::engine::phase::Epoch;
 use crate::engine::ticket::{Admitted, Ticket, guard};
+use crate::engine::time::Epoch;
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::route::Route;

@@ -12,14 +12,7 @@ use crate::engine::time::Began;
 /// What this thread may count without evaluating.
 fn allowance(model: &Model) -> u64 {
     let epoch = model.engine.transitions.phase().epoch();
-    thread_id::with(|thread| {
-        model
-            .engine
-            .evidence
-            .window(model.engine.transitions.options())
-            .own_allowance(thread, epoch)
-    })
-    .unwrap()
+    thread_id::with(|thread| model.engine.window().own_allowance(thread, epoch)).unwrap()
 }
 
 /// The window at rest has too many failures, of which some were covered and some were evaluated while

@@ -107,14 +107,7 @@ fn the_last_calls_are_counted_exactly_when_a_thread_is_overtaken() {
             thread.join().unwrap();
         }
         let (epoch, counted) = (model.engine.transitions.phase().epoch(), tally(&model));
-        assert_eq!(
-            model
-                .engine
-                .evidence
-                .window(model.engine.transitions.options())
-                .confirm(epoch, counted),
-            counted
-        );
+        assert_eq!(model.engine.window().confirm(epoch, counted), counted);
         assert_eq!(counted.calls(), 2);
         assert_eq!(model.trips(), 0);
         call(&model.engine, OK);
@@ -156,14 +149,7 @@ fn a_late_result_is_not_among_the_last_calls_after_a_transition() {
         call(&model.engine, OK);
         thread.join().unwrap();
         let (epoch, counted) = (model.engine.transitions.phase().epoch(), tally(&model));
-        assert_eq!(
-            model
-                .engine
-                .evidence
-                .window(model.engine.transitions.options())
-                .confirm(epoch, counted),
-            counted
-        );
+        assert_eq!(model.engine.window().confirm(epoch, counted), counted);
         assert_eq!(counted.failures, 0);
         assert!((1..=2).contains(&counted.successes), "{counted:?}");
         // A round later all is as if it had never been.

@@ -17,8 +17,9 @@ use loom::thread;
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::engine::phase::{Epoch, Kind};
+use crate::engine::phase::Kind;
 use crate::engine::time::Began;
+use crate::engine::time::Epoch;
 use crate::event::{Cause, Event};
 use crate::policy::{Policy, PolicyBuilder};
 use crate::route::Route;

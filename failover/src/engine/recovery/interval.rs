@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering};
+use crate::engine::time::{Elapsed, Epoch, When};
 use crate::policy::{Backoff, Jitter, RetryAfter};
 
 /// The policy's numbers for the time on the fallback.
@@ -65,37 +65,29 @@ impl Remembered {
     pub(crate) const MOST_GROWN: u64 = 0xff;
 }
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
-const MILLIS: u64 = (1 << 40) - 1;
+const MILLIS: u64 = Elapsed::LAST_MILLI;
 
 impl Intervals {
-    /// The time of a trip from `epoch` at `at`. `was_back`: whether calls had returned to the
-    /// primary before.
-    pub(crate) fn next(
-        &self,
-        rules: &IntervalRules,
-        epoch: Epoch,
-        at: u64,
-        was_back: bool,
-    ) -> Duration {
+    /// The time of a trip. `was_back`: whether calls had returned to the primary before.
+    pub(crate) fn next(&self, rules: &IntervalRules, when: When, was_back: bool) -> Duration {
         // Ordering: Acquire pairs with the writers' Release, so a trip sees the updates of earlier
         // transitions.
         if let Some(bounds) = rules.retry_after {
             let retry_until = self.retry_until.load(Ordering::Acquire);
-            let until = (retry_until & MILLIS) * NANOS_PER_MILLI;
-            if retry_until >> 40 == tag(epoch) && until > at {
-                return Duration::from_nanos(until - at).clamp(bounds.min, bounds.max);
+            let until = Elapsed::from_millis(retry_until & MILLIS);
+            if retry_until >> 40 == when.epoch.tag() && until > when.at {
+                return until.since(when.at).clamp(bounds.min, bounds.max);
             }
         }
         let past = Past(self.past.load(Ordering::Acquire));
         let grown = rules.backoff.map_or(rules.time, |backoff| {
-            backoff.after(rules.time, backoff.steps_left(past, at, was_back))
+            backoff.after(rules.time, backoff.steps_left(past, when.at, was_back))
         });
         rules.jitter.map_or(grown, |jitter| jitter.lengthen(grown, past.trips()))
     }
 
     /// Records a trip.
-    pub(crate) fn tripped(&self, rules: &IntervalRules, at: u64, was_back: bool) {
+    pub(crate) fn tripped(&self, rules: &IntervalRules, at: Elapsed, was_back: bool) {
         if rules.backoff.is_some() || rules.jitter.is_some() {
             self.update(|past| {
                 let steps =
@@ -106,19 +98,18 @@ impl Intervals {
     }
 
     /// Records that calls returned to the primary.
-    pub(crate) fn reverted(&self, at: u64) {
-        let now = (at / NANOS_PER_MILLI) & MILLIS;
+    pub(crate) fn reverted(&self, at: Elapsed) {
+        let now = at.millis() & MILLIS;
         self.update(|past| Past::new(past.steps(), past.trips(), now));
     }
 
     /// Records a retry-after, unless one of the same epoch ends later.
-    pub(crate) fn note_retry_after(&self, epoch: Epoch, at: u64, retry_after: Duration) {
-        let nanos = u64::try_from(retry_after.as_nanos()).unwrap_or(u64::MAX);
-        let until = at.saturating_add(nanos).div_ceil(NANOS_PER_MILLI).min(MILLIS);
-        let retry_until = tag(epoch) << 40 | until;
+    pub(crate) fn note_retry_after(&self, When { epoch, at }: When, retry_after: Duration) {
+        let until = at.plus(retry_after).millis_up().min(MILLIS);
+        let retry_until = epoch.tag() << 40 | until;
         // Ordering: AcqRel, see `next`.
         let _ = self.retry_until.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-            (old >> 40 != tag(epoch) || old < retry_until).then_some(retry_until)
+            (old >> 40 != epoch.tag() || old < retry_until).then_some(retry_until)
         });
     }
 
@@ -126,14 +117,14 @@ impl Intervals {
     pub(crate) fn carry_retry_after(&self, from: Epoch, to: Epoch) {
         // Ordering: AcqRel, see `next`.
         let _ = self.retry_until.fetch_update(Ordering::AcqRel, Ordering::Acquire, |retry_until| {
-            (retry_until >> 40 == tag(from)).then_some(tag(to) << 40 | retry_until & MILLIS)
+            (retry_until >> 40 == from.tag()).then_some(to.tag() << 40 | retry_until & MILLIS)
         });
     }
 
     /// The history to be saved. `is_back`: whether calls are back on the primary.
-    pub(crate) fn remembered(&self, is_back: bool, at: u64) -> Remembered {
+    pub(crate) fn remembered(&self, is_back: bool, at: Elapsed) -> Remembered {
         let past = Past(self.past.load(Ordering::Acquire));
-        let healthy = (at / NANOS_PER_MILLI).saturating_sub(past.back_at());
+        let healthy = at.millis().saturating_sub(past.back_at());
         let tripped = is_back && past.steps() + past.trips() > 0;
         Remembered {
             trips: past.trips(),
@@ -149,14 +140,14 @@ impl Intervals {
         rules: &IntervalRules,
         saved: Remembered,
         elapsed: Duration,
-        at: u64,
+        at: Elapsed,
     ) {
         let healthy = saved.back_for.map_or(0, |back| back.saturating_add(elapsed).as_millis());
         let step =
             rules.backoff.map_or(u128::MAX, |backoff| backoff.reset_after.as_millis().max(1));
         let forgotten = u64::try_from(healthy / step).unwrap_or(u64::MAX);
         let since = u64::try_from(healthy % step).unwrap_or(u64::MAX);
-        let back_at = (at / NANOS_PER_MILLI).saturating_sub(since) & MILLIS;
+        let back_at = at.millis().saturating_sub(since) & MILLIS;
         let past = Past::new(saved.grown.saturating_sub(forgotten), saved.trips, back_at);
         // Ordering: Release, see `next`.
         self.past.store(past.0, Ordering::Release);
@@ -176,17 +167,13 @@ impl Intervals {
     }
 }
 
-fn tag(epoch: Epoch) -> u64 {
-    u64::from(epoch.number())
-}
-
 impl Backoff {
     /// The steps left after the time on the primary took some back.
-    fn steps_left(&self, past: Past, at: u64, was_back: bool) -> u64 {
+    fn steps_left(&self, past: Past, at: Elapsed, was_back: bool) -> u64 {
         if !was_back {
             return past.steps();
         }
-        let healthy = u128::from((at / NANOS_PER_MILLI).saturating_sub(past.back_at()));
+        let healthy = u128::from(at.millis().saturating_sub(past.back_at()));
         let forgotten = healthy / self.reset_after.as_millis().max(1);
         past.steps().saturating_sub(u64::try_from(forgotten).unwrap_or(u64::MAX))
     }
@@ -260,10 +247,10 @@ mod tests {
         });
         let time = Duration::from_secs(1);
         let rules = IntervalRules { time, backoff, jitter, retry_after: None };
-        let (intervals, at) = (Intervals::default(), 1_000_000_000_000);
+        let (intervals, at) = (Intervals::default(), Elapsed::from_millis(1_000_000));
         assert_eq!(intervals.remembered(true, at).back_for, None);
         // Jitter alone adds no steps.
-        intervals.tripped(&IntervalRules { backoff: None, ..rules }, 0, true);
+        intervals.tripped(&IntervalRules { backoff: None, ..rules }, Elapsed::default(), true);
         let back_for = Some(Duration::from_secs(1_000));
         assert_eq!(intervals.remembered(true, at), Remembered { trips: 1, grown: 0, back_for });
         assert_eq!(intervals.remembered(false, at).back_for, None);

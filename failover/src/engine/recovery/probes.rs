@@ -8,8 +8,8 @@
 
 use std::time::Duration;
 
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering};
+use crate::engine::time::{Elapsed, Epoch, When};
 
 /// The numbers of probing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub(crate) struct ProbeLease {
 }
 
 impl ProbeLease {
-    /// When it is over, in nanoseconds since the monitor's origin.
-    pub(crate) fn ends(self) -> u64 {
-        (self.word & MILLIS).saturating_mul(NANOS_PER_MILLI)
+    /// When it is over.
+    pub(crate) fn ends(self) -> Elapsed {
+        Elapsed::from_millis(self.word & MILLIS)
     }
 }
 
@@ -57,8 +57,7 @@ pub(crate) enum Finding {
 }
 
 const FREE: u64 = 0;
-const NANOS_PER_MILLI: u64 = 1_000_000;
-const MILLIS: u64 = (1 << 40) - 1;
+const MILLIS: u64 = Elapsed::LAST_MILLI;
 
 /// The permits, and the counts of one epoch.
 #[derive(Debug)]
@@ -81,17 +80,17 @@ impl Probes {
 
     /// Takes a permit for a probe of that epoch, if one is free, was left by an earlier epoch, or
     /// has a lease that ran out.
-    pub(crate) fn take(&self, rules: &ProbeRules, epoch: Epoch, at: u64) -> Option<Taken> {
-        let (now, word) = (at / NANOS_PER_MILLI, word(rules, epoch, at));
+    pub(crate) fn take(&self, rules: &ProbeRules, when: When) -> Option<Taken> {
+        let (tag, now, word) = (when.epoch.tag(), when.at.millis(), word(rules, when));
         for (permit, holder) in (0..rules.permits).zip(&self.permits) {
             // Ordering: Acquire pairs with the release of the permit.
             let held = holder.load(Ordering::Acquire);
-            let over = held == FREE || held >> 40 != tag(epoch) || (held & MILLIS) <= now;
+            let over = held == FREE || held >> 40 != tag || (held & MILLIS) <= now;
             // Ordering: AcqRel: a permit is taken after it was given back.
             if over
                 && holder.compare_exchange(held, word, Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
-                let from_another = held != FREE && held >> 40 == tag(epoch);
+                let from_another = held != FREE && held >> 40 == tag;
                 return Some(Taken { lease: ProbeLease { permit, word }, from_another });
             }
         }
@@ -117,10 +116,9 @@ impl Probes {
         &self,
         rules: &ProbeRules,
         lease: ProbeLease,
-        epoch: Epoch,
-        at: u64,
+        when: When,
     ) -> Option<ProbeLease> {
-        let word = word(rules, epoch, at);
+        let word = word(rules, when);
         let permit = self.permits.get(lease.permit as usize)?;
         // Ordering: AcqRel, see `take`.
         permit.compare_exchange(lease.word, word, Ordering::AcqRel, Ordering::Relaxed).ok()?;
@@ -138,7 +136,7 @@ impl Probes {
     pub(crate) fn count(&self, rules: &ProbeRules, epoch: Epoch, failed: bool) -> Finding {
         let unit = if failed { 1 } else { 1 << 20 };
         let begun =
-            |counts: u64| if counts >> 40 == tag(epoch) { counts } else { tag(epoch) << 40 };
+            |counts: u64| if counts >> 40 == epoch.tag() { counts } else { epoch.tag() << 40 };
         // Counts stay below their 20 bits: enough of either ends the epoch, and later ones are no
         // more than there are permits. Ordering: AcqRel: who sees the last of the counts sees what the
         // others had seen.
@@ -168,16 +166,12 @@ impl Probes {
     }
 }
 
-/// A lease of that epoch that begins at `at`.
-fn word(rules: &ProbeRules, epoch: Epoch, at: u64) -> u64 {
+/// A lease that begins at that moment.
+fn word(rules: &ProbeRules, when: When) -> u64 {
     let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
     // A lease ends later than it began, so that the next one in its permit is another word, and none is
     // `FREE`. If a clock steps back two may be the same: then the probe that comes back first speaks,
     // and the other one says nothing.
-    let ends = (at / NANOS_PER_MILLI + lease.max(1)).min(MILLIS);
-    tag(epoch) << 40 | ends
-}
-
-fn tag(epoch: Epoch) -> u64 {
-    u64::from(epoch.number())
+    let ends = (when.at.millis() + lease.max(1)).min(MILLIS);
+    when.epoch.tag() << 40 | ends
 }

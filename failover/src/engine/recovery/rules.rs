@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{IntervalRules, ProbeRules, Ramp};
 use crate::engine::sync::{Ordering, Setting};
+use crate::engine::time::nanos;
 use crate::policy::{Backoff, Jitter, Policy, RetryAfter};
 use crate::ratio::Ratio;
 
@@ -123,11 +124,6 @@ fn ratio_word(ratio: Ratio) -> u64 {
 fn word_ratio(word: u64) -> Ratio {
     let part = |part: u64| u32::try_from(part).unwrap_or(u32::MAX);
     Ratio::new(part(word >> 32), part(word & u64::from(u32::MAX))).unwrap_or(Ratio::ONE)
-}
-
-/// A policy's times are at most 366 days, which is far below 2^64 ns.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(failover_loom)))]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::phase::Kind;
 use crate::engine::recovery::Remembered;
+use crate::engine::time::Elapsed;
 use crate::engine::window::{Kept, Sample};
 use crate::state::State;
 use crate::tally::Tally;
@@ -83,10 +84,10 @@ impl SavedWindow {
     pub(crate) const EMPTY: Self = Self::Buckets(Vec::new());
 
     /// The counts kept from a window at `at`.
-    pub(crate) fn new(kept: Kept, at: u64) -> Self {
+    pub(crate) fn new(kept: Kept, at: Elapsed) -> Self {
         match kept {
             Kept::Buckets(buckets) => {
-                let age = |began| u64::try_from(i128::from(at) - began).unwrap_or(0);
+                let age = |began| u64::try_from(i128::from(at.nanos()) - began).unwrap_or(0);
                 let aged = |(began, tally)| (Duration::from_nanos(age(began)), tally);
                 Self::Buckets(buckets.into_iter().map(aged).collect())
             }
@@ -95,13 +96,13 @@ impl SavedWindow {
     }
 
     /// The counts at `at`, `elapsed` after they were saved.
-    pub(crate) fn kept(&self, elapsed: Duration, at: u64) -> Kept {
+    pub(crate) fn kept(&self, elapsed: Duration, at: Elapsed) -> Kept {
         match self {
             Self::Buckets(buckets) => {
                 let mut kept = BTreeMap::<i128, Tally>::new();
                 for &(age, tally) in buckets {
                     let ago = i128::try_from((age.saturating_add(elapsed)).as_nanos());
-                    let began = i128::from(at) - ago.unwrap_or(i128::MAX);
+                    let began = i128::from(at.nanos()) - ago.unwrap_or(i128::MAX);
                     kept.entry(began).or_default().add(&tally);
                 }
                 Kept::Buckets(kept)

@@ -29,8 +29,8 @@
 //! passes, the window is then one call shorter.
 
 use super::Sample;
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering, Setting};
+use crate::engine::time::Epoch;
 use crate::tally::Tally;
 
 /// On a line of its own: all threads write it.
@@ -57,7 +57,7 @@ impl Slot {
         let failed = if sample.failed { Self::FAILED } else { 0 };
         let slow = if sample.slow { Self::SLOW } else { 0 };
         let marks = Self::TAKEN | failed | slow;
-        Self(position << Self::POSITION_AT | u64::from(epoch.number()) << Self::EPOCH_AT | marks)
+        Self(position << Self::POSITION_AT | epoch.tag() << Self::EPOCH_AT | marks)
     }
 
     /// The epoch of the call that is in it, if there is one.
@@ -109,7 +109,7 @@ impl Counts {
     fn changed(self, epoch: Epoch, from: u64, to: u64) -> Self {
         let before = if self.is_of(epoch) { self.0 } else { 0 };
         let counts = before.wrapping_add(to).wrapping_sub(from) & Self::ALL;
-        Self(counts | u64::from(epoch.number()) << Self::EPOCH_AT)
+        Self(counts | epoch.tag() << Self::EPOCH_AT)
     }
 
     fn tally(self) -> Tally {
@@ -160,9 +160,8 @@ impl CountWindow {
         self.slots.len() >= size as usize
     }
 
-    /// The calls of an epoch that is over, the oldest first. `slow`: whether it keeps which were
-    /// slow.
-    pub(crate) fn kept(&self, epoch: Epoch, slow: bool) -> Vec<Sample> {
+    /// The calls of an epoch that is over, the oldest first.
+    pub(crate) fn kept(&self, epoch: Epoch) -> Vec<Sample> {
         let (size, base) = (self.size(), self.base.load(Ordering::Acquire));
         let end = self.position.0.load(Ordering::Acquire);
         let slots = (base.max(end.saturating_sub(size))..end).filter_map(|position| {
@@ -173,7 +172,7 @@ impl CountWindow {
         });
         let sample = |thread: Slot| Sample {
             failed: thread.0 & Slot::FAILED != 0,
-            slow: slow && thread.0 & Slot::SLOW != 0,
+            slow: thread.0 & Slot::SLOW != 0,
         };
         slots.map(sample).collect()
     }

@@ -26,8 +26,8 @@
 
 use super::shards::Shards;
 use super::span::Stamp;
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
+use crate::engine::time::{Elapsed, Epoch, When};
 
 /// How many buckets the time is cut into.
 const PARTS: u64 = 4;
@@ -203,8 +203,8 @@ impl Flights {
     /// Tells this thread's shard the time. True if it is in a bucket that it did not know: then
     /// calls may be stalled that were not.
     #[inline]
-    pub(crate) fn tick(&self, thread: usize, epoch: Epoch, at: u64) -> bool {
-        self.open(self.shard(thread), epoch, at / self.width())
+    pub(crate) fn tick(&self, thread: usize, when: When) -> bool {
+        self.open(self.shard(thread), when.epoch, when.at.nanos() / self.width())
     }
 
     fn shard(&self, thread: usize) -> &Shard {
@@ -216,7 +216,7 @@ impl Flights {
     fn open(&self, shard: &Shard, epoch: Epoch, tick: u64) -> bool {
         let opens = shard.newest(epoch).is_none_or(|newest| newest < tick);
         if opens {
-            self.open_newest(shard, epoch, tick);
+            self.open_slow(shard, epoch, tick);
         }
         opens
     }
@@ -225,7 +225,7 @@ impl Flights {
     /// that no call seems to have begun earlier than it did because the clock of another thread reads
     /// ahead.
     #[cold]
-    fn open_newest(&self, shard: &Shard, epoch: Epoch, mut tick: u64) {
+    fn open_slow(&self, shard: &Shard, epoch: Epoch, mut tick: u64) {
         loop {
             tick = self.newest(epoch, tick);
             shard.open(epoch, tick);
@@ -242,26 +242,26 @@ impl Flights {
     /// Counts an admission. What it returns is for [`end`](Self::end): the moment, or where the
     /// clock went back, the beginning of the bucket that stays open.
     #[inline]
-    pub(crate) fn admit(&self, thread: usize, epoch: Epoch, at: u64) -> u64 {
+    pub(crate) fn admit(&self, thread: usize, When { epoch, at }: When) -> Elapsed {
         let (shard, width) = (self.shard(thread), self.width());
-        let tick = at / width;
+        let tick = at.nanos() / width;
         self.open(shard, epoch, tick);
         let open = shard.newest(epoch).unwrap_or(tick);
         shard.admit(epoch, open);
-        at.max(open * width)
+        at.max(Elapsed::from_nanos(open * width))
     }
 
     /// Counts the end of a call that was admitted at that moment.
     #[inline]
-    pub(crate) fn end(&self, thread: usize, epoch: Epoch, admitted: u64) {
-        let (shard, tick) = (self.shard(thread), admitted / self.width());
+    pub(crate) fn end(&self, thread: usize, When { epoch, at }: When) {
+        let (shard, tick) = (self.shard(thread), at.nanos() / self.width());
         self.open(shard, epoch, tick);
         shard.end(epoch, tick);
     }
 
     /// What is stalled at `at`, or in the latest bucket that is known, if that is later.
-    pub(crate) fn stalled(&self, epoch: Epoch, at: u64) -> Stalled {
-        let mut newest = self.newest(epoch, at / self.width());
+    pub(crate) fn stalled(&self, When { epoch, at }: When) -> Stalled {
+        let mut newest = self.newest(epoch, at.nanos() / self.width());
         loop {
             let stalled = self.read(epoch, newest);
             let now = self.newest(epoch, newest);
@@ -310,8 +310,9 @@ impl Flights {
     }
 
     /// When the next bucket begins, in which other calls may be stalled.
-    pub(crate) fn next_bucket(&self, at: u64) -> u64 {
-        (at / self.width()).saturating_add(1).saturating_mul(self.width())
+    pub(crate) fn next_bucket(&self, at: Elapsed) -> Elapsed {
+        let next = (at.nanos() / self.width()).saturating_add(1);
+        Elapsed::from_nanos(next.saturating_mul(self.width()))
     }
 
     /// The memory that it holds, in bytes.
@@ -324,12 +325,16 @@ impl Flights {
 mod tests {
     use super::*;
 
+    fn when(epoch: Epoch, nanos: u64) -> When {
+        When { epoch, at: Elapsed::from_nanos(nanos) }
+    }
+
     #[test]
     fn a_thread_looks_once_in_each_bucket() {
         let (flights, epoch) = (Flights::new(40, 2), Epoch::from_number(5));
-        let looks = [0, 9, 10, 19, 5, 35].map(|at| flights.tick(0, epoch, at));
+        let looks = [0, 9, 10, 19, 5, 35].map(|at| flights.tick(0, when(epoch, at)));
         assert_eq!(looks, [true, false, true, false, false, true]);
-        assert!(flights.tick(0, Epoch::from_number(6), 35));
+        assert!(flights.tick(0, when(Epoch::from_number(6), 35)));
     }
 
     #[test]
@@ -338,7 +343,7 @@ mod tests {
         let own = size_of::<Flights>();
         assert_eq!(flights.bytes(), own + 2 * size_of::<Shard>());
         // A thread beyond those that there was room for brings a part of its own.
-        flights.tick(2, Epoch::from_number(5), 0);
+        flights.tick(2, when(Epoch::from_number(5), 0));
         assert_eq!(flights.bytes(), own + 3 * size_of::<Shard>() + flights.shards.bytes());
     }
 }

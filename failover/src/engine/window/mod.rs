@@ -53,7 +53,7 @@ pub(crate) use time::TimeWindow;
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 
-use crate::engine::phase::Epoch;
+use crate::engine::time::{Epoch, When};
 use crate::policy::Policy;
 
 /// What a window keeps of a call.
@@ -92,6 +92,22 @@ pub(crate) enum Kept {
     Calls(Vec<Sample>),
 }
 
+impl Kept {
+    /// For a policy that does not count slow calls.
+    pub(crate) fn without_slow(self) -> Self {
+        match self {
+            Self::Buckets(mut buckets) => {
+                buckets.values_mut().for_each(|tally| tally.slow = 0);
+                Self::Buckets(buckets)
+            }
+            Self::Calls(mut calls) => {
+                calls.iter_mut().for_each(|call| call.slow = false);
+                Self::Calls(calls)
+            }
+        }
+    }
+}
+
 /// A window of either kind. Which one it is stands beside what a call reads of it anyway.
 #[derive(Debug)]
 pub(crate) enum Window {
@@ -122,15 +138,14 @@ impl Window {
     pub(crate) fn count(
         &self,
         thread: usize,
-        epoch: Epoch,
-        at: u64,
+        when: When,
         sample: Sample,
         is_current: impl Fn(Epoch) -> bool,
     ) -> bool {
         match self {
-            Self::Time(window) => window.count(thread, epoch, at, sample),
+            Self::Time(window) => window.count(thread, when, sample),
             Self::Count(window) => {
-                window.count(epoch, sample, is_current);
+                window.count(when.epoch, sample, is_current);
                 sample.failed || sample.slow
             }
         }
@@ -139,26 +154,21 @@ impl Window {
     /// The same of a call that is not slow, if it takes no more than an addition: to a window of time
     /// with this thread's bucket open. None, and nothing counted, if it takes more.
     #[inline]
-    pub(crate) fn count_at_once(
-        &self,
-        thread: usize,
-        epoch: Epoch,
-        at: u64,
-        failed: bool,
-    ) -> Option<bool> {
+    pub(crate) fn try_count(&self, thread: usize, when: When, failed: bool) -> Option<bool> {
         match self {
-            Self::Time(window) => window.count_at_once(thread, epoch, at, failed),
+            Self::Time(window) => window.try_count(thread, when, failed),
             Self::Count(_) => None,
         }
     }
 
-    /// What is read of one epoch when the latest call was counted: one at `at`, or a later one. `slow`:
-    /// whether slow calls are asked for; they are one more pass.
-    pub(crate) fn latest(&self, epoch: Epoch, at: u64, slow: bool) -> Reading {
+    /// What is read of one epoch when the latest call was counted: one at `at`, or a later one.
+    pub(crate) fn latest(&self, when: When) -> Reading {
         match self {
-            Self::Time(window) => window.latest(epoch, at, slow),
+            Self::Time(window) => window.latest(when),
             // All of it is one word: to evaluate a failure costs less than to have allowance.
-            Self::Count(window) => Reading { tally: window.tally(epoch), allowance: 0, threads: 1 },
+            Self::Count(window) => {
+                Reading { tally: window.tally(when.epoch), allowance: 0, threads: 1 }
+            }
         }
     }
 
@@ -189,38 +199,33 @@ impl Window {
     }
 
     /// The counts of one epoch at `at`.
-    pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
+    pub(crate) fn tally(&self, when: When) -> Tally {
         match self {
-            Self::Time(window) => window.tally(epoch, at, slow),
-            Self::Count(window) => window.tally(epoch),
+            Self::Time(window) => window.tally(when),
+            Self::Count(window) => window.tally(when.epoch),
         }
     }
 
-    /// What it holds of an epoch at `at`. `slow`: whether it keeps which calls were
-    /// slow.
-    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> Kept {
+    /// What it holds of an epoch at `at`.
+    pub(crate) fn kept(&self, when: When) -> Kept {
         match self {
-            Self::Time(window) => Kept::Buckets(window.kept(epoch, at, slow)),
-            Self::Count(window) => Kept::Calls(window.kept(epoch, slow)),
+            Self::Time(window) => Kept::Buckets(window.kept(when)),
+            Self::Count(window) => Kept::Calls(window.kept(when.epoch)),
         }
     }
 
     /// Puts what a window held into an epoch that has not begun, if it is of this kind.
-    pub(crate) fn seed(&self, thread: usize, epoch: Epoch, at: u64, kept: &Kept) {
+    pub(crate) fn seed(&self, thread: usize, when: When, kept: &Kept) {
         match (self, kept) {
-            (Self::Time(window), Kept::Buckets(buckets)) => {
-                window.seed(thread, epoch, at, buckets);
-            }
+            (Self::Time(window), Kept::Buckets(buckets)) => window.seed(thread, when, buckets),
             (Self::Count(window), Kept::Calls(calls)) => {
-                window.begin(epoch);
+                window.begin(when.epoch);
                 for &sample in calls {
-                    window.count(epoch, sample, |running| running == epoch);
+                    window.count(when.epoch, sample, |running| running == when.epoch);
                 }
             }
             // Of another kind: it begins empty, at that moment and not before it.
-            (Self::Time(window), Kept::Calls(_)) => {
-                window.seed(thread, epoch, at, &BTreeMap::new());
-            }
+            (Self::Time(window), Kept::Calls(_)) => window.seed(thread, when, &BTreeMap::new()),
             (Self::Count(_), Kept::Buckets(_)) => {}
         }
     }
@@ -264,6 +269,7 @@ impl Window {
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
+    use crate::engine::time::Elapsed;
     use std::time::Duration;
 
     #[test]
@@ -281,17 +287,15 @@ mod tests {
         let calls = Policy::builder().last_calls(100).build().unwrap();
         let (of_time, of_calls) = (Window::new(&Policy::default(), 1), Window::new(&calls, 1));
         let epoch = Epoch::from_number(5);
+        let when = When { epoch, at: Elapsed::default() };
         for window in [&of_time, &of_calls] {
-            window.count(0, epoch, 0, Sample { failed: false, slow: false }, |_| true);
+            window.count(0, when, Sample { failed: false, slow: false }, |_| true);
             window.grant(0, epoch, 3);
         }
         assert_eq!(
             (of_time.own_allowance(0, epoch), of_calls.own_allowance(0, epoch)),
             (Some(3), None)
         );
-        assert_eq!(
-            (of_time.latest(epoch, 0, false).allowance, of_calls.latest(epoch, 0, false).allowance),
-            (3, 0)
-        );
+        assert_eq!((of_time.latest(when).allowance, of_calls.latest(when).allowance), (3, 0));
     }
 }

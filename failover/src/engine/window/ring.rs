@@ -85,7 +85,7 @@ impl Ring {
 
     #[inline]
     pub(super) fn get(&self, slot: u64) -> Option<&Bucket> {
-        self.first(slot).or_else(|| self.beyond(slot))
+        self.first(slot).or_else(|| self.get_slow(slot))
     }
 
     /// One of the initial buckets.
@@ -97,7 +97,7 @@ impl Ring {
 
     #[cold]
     #[inline(never)]
-    fn beyond(&self, mut slot: u64) -> Option<&Bucket> {
+    fn get_slow(&self, mut slot: u64) -> Option<&Bucket> {
         for part in self.parts() {
             let bucket = part.first(slot);
             if bucket.is_some() {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::Sample;
 use super::ring::{Bucket, Counts, Ring, Which};
 use super::span::{Span, Stamp, Ticks};
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
+use crate::engine::time::{Epoch, When};
 
 /// One thread's part of a window: a ring of buckets. One thread at a time may call
 /// [`count`](Self::count), any thread may read.
@@ -46,10 +46,10 @@ impl Shard {
     /// Whether a call of that epoch that ended at `at` belongs to the running bucket, or the clock
     /// went back. For the shard's owner alone, like the two below.
     #[inline]
-    pub(super) fn is_open(&self, epoch: Epoch, at: u64) -> bool {
+    pub(super) fn is_open(&self, when: When) -> bool {
         // Ordering: Relaxed throughout for what the owner alone writes and now reads back.
-        at < self.end.load(Ordering::Relaxed)
-            && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(epoch)
+        when.at.nanos() < self.end.load(Ordering::Relaxed)
+            && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(when.epoch)
     }
 
     /// Counts one call in the running bucket. True if it has to be evaluated: it was slow, or a failure
@@ -61,7 +61,7 @@ impl Shard {
     /// The same of a call that is not slow, where the bucket was there from the start. None, and
     /// nothing counted, if not.
     #[inline]
-    pub(super) fn count_at_once(&self, failed: bool) -> Option<bool> {
+    pub(super) fn try_count(&self, failed: bool) -> Option<bool> {
         let bucket = self.ring.first(self.slot.load(Ordering::Relaxed))?;
         Some(self.count_in(bucket, Sample { failed, slow: false }))
     }
@@ -231,7 +231,7 @@ impl Shard {
             let earlier = self.earlier.of(of).load(Ordering::Acquire);
             earlier + bucket.counts.of(of).load(Ordering::Acquire)
         } else if tick >= ticks.oldest {
-            self.scan(epoch, ticks, of)
+            self.sum_slow(epoch, ticks, of)
         } else {
             // A shard whose last bucket is too old has no younger one.
             0
@@ -240,7 +240,7 @@ impl Shard {
 
     #[cold]
     #[inline(never)]
-    fn scan(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
+    fn sum_slow(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
         // Ordering: Acquire pairs with the Release store in `count`; and a zero of an emptied
         // bucket brings the shard's new version.
         let counts = |bucket: &Bucket| bucket.counts.of(of).load(Ordering::Acquire);
@@ -248,21 +248,13 @@ impl Shard {
     }
 
     /// Adds the counts of each bucket from the tick `oldest` on, of an epoch that is over.
-    pub(super) fn add_buckets(
-        &self,
-        all: &mut BTreeMap<u64, Tally>,
-        epoch: Epoch,
-        oldest: u64,
-        slow: bool,
-    ) {
+    pub(super) fn add_buckets(&self, all: &mut BTreeMap<u64, Tally>, epoch: Epoch, oldest: u64) {
         for bucket in self.within(epoch, oldest, u64::MAX) {
             let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
             let Some(tick) = stamp.tick_in(epoch) else { continue };
             let tally = all.entry(tick).or_default();
             // Ordering: Acquire, as above. Slow calls are read before the calls that they are of.
-            if slow {
-                tally.slow += bucket.counts.slow.load(Ordering::Acquire);
-            }
+            tally.slow += bucket.counts.slow.load(Ordering::Acquire);
             tally.failures += bucket.counts.failures.load(Ordering::Acquire);
             tally.successes += bucket.counts.successes.load(Ordering::Acquire);
         }

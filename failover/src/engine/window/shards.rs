@@ -67,11 +67,11 @@ impl<S> Shards<S> {
     /// The shard of the thread with that number. `shard` makes the ones that are missing.
     #[inline]
     pub(super) fn of(&self, thread: usize, shard: impl FnMut() -> S) -> &S {
-        self.first.get(thread).unwrap_or_else(|| self.further(thread, shard))
+        self.first.get(thread).unwrap_or_else(|| self.of_slow(thread, shard))
     }
 
     #[cold]
-    fn further(&self, thread: usize, mut shard: impl FnMut() -> S) -> &S {
+    fn of_slow(&self, thread: usize, mut shard: impl FnMut() -> S) -> &S {
         self.group(thread).shards[thread % GROUP].get_or_init(|| Box::new(shard()))
     }
 

@@ -28,11 +28,11 @@ impl Windows {
     /// The window in that slot.
     #[inline]
     pub(crate) fn at(&self, slot: u64) -> &Window {
-        if slot == Self::FIRST { &self.first } else { self.another(slot) }
+        if slot == Self::FIRST { &self.first } else { self.at_slow(slot) }
     }
 
     #[cold]
-    fn another(&self, slot: u64) -> &Window {
+    fn at_slow(&self, slot: u64) -> &Window {
         self.more[usize::from(slot == Self::COUNT)].get().map_or(&self.first, Box::as_ref)
     }
 

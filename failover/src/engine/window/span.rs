@@ -1,10 +1,11 @@
 //! How time is divided: a window into buckets, buckets numbered by ticks, and stamps that identify
 //! a bucket's contents.
 
-use crate::engine::phase::Epoch;
+use crate::engine::time::{Elapsed, Epoch, nanos};
 use crate::policy::Policy;
 
-/// How a window is divided into buckets: its length in nanoseconds and their number.
+/// How a window is divided into buckets: its length in nanoseconds and their number; and whether it
+/// counts slow calls.
 ///
 /// Bucket `k` is the period of all `t` with `floor(t × buckets / length) = k - buckets`: exact,
 /// since only `t` itself is rounded. A new monitor's first bucket has the number `buckets`, so
@@ -13,18 +14,18 @@ use crate::policy::Policy;
 pub(crate) struct Span {
     pub(super) nanos: u64,
     pub(super) buckets: u32,
+    pub(super) slow: bool,
 }
 
 impl Span {
     pub(crate) fn new(policy: &Policy) -> Self {
-        // A policy's window is at most 366 days, which is far below 2^64 ns.
-        let nanos = u64::try_from(policy.window().as_nanos()).unwrap_or(u64::MAX);
-        Self { nanos, buckets: policy.buckets() }
+        let slow = policy.slow_calls().is_some();
+        Self { nanos: nanos(policy.window()), buckets: policy.buckets(), slow }
     }
 
     /// The number of the bucket that contains `at`.
-    pub(crate) fn tick(&self, at: u64) -> u64 {
-        let tick = u128::from(at) * u128::from(self.buckets) / u128::from(self.nanos);
+    pub(crate) fn tick(&self, at: Elapsed) -> u64 {
+        let tick = u128::from(at.nanos()) * u128::from(self.buckets) / u128::from(self.nanos);
         // A bucket is at least one nanosecond wide, so there are no more ticks than nanoseconds.
         u64::try_from(tick).unwrap_or(u64::MAX).saturating_add(u64::from(self.buckets))
     }
@@ -66,13 +67,13 @@ impl Stamp {
     pub(super) const NONE: Self = Self(u64::MAX);
 
     pub(super) fn new(epoch: Epoch, tick: u64) -> Self {
-        Self((u64::from(epoch.number()) << Self::TICK_BITS) | (tick & Self::TICKS))
+        Self((epoch.tag() << Self::TICK_BITS) | (tick & Self::TICKS))
     }
 
     /// Whether the stamp is of `epoch`, if it is not `NONE`.
     #[inline]
     pub(super) fn is_of(self, epoch: Epoch) -> bool {
-        self.0 >> Self::TICK_BITS == u64::from(epoch.number())
+        self.0 >> Self::TICK_BITS == epoch.tag()
     }
 
     /// The tick, if the stamp is of `epoch`.

@@ -8,8 +8,8 @@ use super::shard::Shard;
 use super::shards::Shards;
 use super::span::{Span, Ticks};
 use super::{Reading, Sample};
-use crate::engine::phase::Epoch;
 use crate::engine::sync::{Ordering, Setting, fence};
+use crate::engine::time::{Epoch, When};
 
 /// A window over the calls of the last so many seconds, sliding by a bucket at a time.
 ///
@@ -21,6 +21,7 @@ pub(crate) struct TimeWindow {
     /// `pool`. A reader that sees a mixture is of an epoch that has passed, and changes nothing.
     nanos: Setting,
     buckets: Setting,
+    slow: Setting,
     /// The most buckets that it was ever cut into.
     ring: Setting,
     shards: Shards<Shard>,
@@ -33,6 +34,7 @@ impl TimeWindow {
         Self {
             nanos: Setting::new(span.nanos),
             buckets: Setting::new(u64::from(span.buckets)),
+            slow: Setting::new(u64::from(span.slow)),
             ring: Setting::new(ring as u64),
             shards: Shards::new(threads, || Shard::new(ring)),
         }
@@ -55,23 +57,25 @@ impl TimeWindow {
         self.ring.fetch_max(u64::from(span.buckets), Ordering::Release);
         self.nanos.store(span.nanos, Ordering::Release);
         self.buckets.store(u64::from(span.buckets), Ordering::Release);
+        self.slow.store(u64::from(span.slow), Ordering::Release);
     }
 
     fn span(&self) -> Span {
         // Ordering: Acquire, see `cut`.
         let nanos = self.nanos.load(Ordering::Acquire);
         let buckets = self.buckets.load(Ordering::Acquire);
-        Span { nanos, buckets: u32::try_from(buckets).unwrap_or(u32::MAX) }
+        let slow = self.slow.load(Ordering::Acquire) != 0;
+        Span { nanos, buckets: u32::try_from(buckets).unwrap_or(u32::MAX), slow }
     }
 
     /// Counts one call that ended at `at` nanoseconds after the origin, in this thread's shard,
     /// whose number is `thread`. True if it has to be evaluated: the window slid, the call was slow, or it
     /// was a failure beyond the shard's allowance.
-    pub(crate) fn count(&self, thread: usize, epoch: Epoch, at: u64, sample: Sample) -> bool {
+    pub(crate) fn count(&self, thread: usize, when: When, sample: Sample) -> bool {
         let shard = self.shard(thread);
-        let opens = !shard.is_open(epoch, at);
+        let opens = !shard.is_open(when);
         if opens {
-            self.open(thread, shard, epoch, at);
+            self.open(thread, shard, when);
         }
         let due = shard.count(sample);
         opens || due
@@ -80,14 +84,8 @@ impl TimeWindow {
     /// The same of a call that is not slow, if this thread's bucket is open. None, and nothing
     /// counted, if not.
     #[inline]
-    pub(crate) fn count_at_once(
-        &self,
-        thread: usize,
-        epoch: Epoch,
-        at: u64,
-        failed: bool,
-    ) -> Option<bool> {
-        self.shards.first(thread).filter(|shard| shard.is_open(epoch, at))?.count_at_once(failed)
+    pub(crate) fn try_count(&self, thread: usize, when: When, failed: bool) -> Option<bool> {
+        self.shards.first(thread).filter(|shard| shard.is_open(when))?.try_count(failed)
     }
 
     /// How many more failures this thread may count in that epoch without evaluating them.
@@ -102,7 +100,7 @@ impl TimeWindow {
 
     #[cold]
     #[inline(never)]
-    fn open(&self, thread: usize, shard: &Shard, epoch: Epoch, at: u64) {
+    fn open(&self, thread: usize, shard: &Shard, When { epoch, at }: When) {
         let (span, mut newest) = (self.span(), 0);
         let at = span.tick(at);
         loop {
@@ -129,14 +127,14 @@ impl TimeWindow {
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
     /// counted, by the moment at which their bucket began.
-    pub(crate) fn kept(&self, epoch: Epoch, at: u64, slow: bool) -> BTreeMap<i128, Tally> {
+    pub(crate) fn kept(&self, When { epoch, at }: When) -> BTreeMap<i128, Tally> {
         let span = self.span();
         let mut newest = self.newest(epoch, span.tick(at));
         loop {
             let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
             let mut kept = BTreeMap::new();
             for shard in self.shards.iter() {
-                shard.add_buckets(&mut kept, epoch, oldest, slow);
+                shard.add_buckets(&mut kept, epoch, oldest);
             }
             // As in `read`: while the window slides, a bucket may be emptied under the reading.
             let now = self.newest(epoch, newest);
@@ -149,10 +147,11 @@ impl TimeWindow {
     }
 
     /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
-    pub(crate) fn seed(&self, thread: usize, epoch: Epoch, at: u64, kept: &BTreeMap<i128, Tally>) {
-        let (span, shard) = (self.span(), self.shard(thread));
-        self.shards.begin(thread, span.end(span.tick(at)));
-        let oldest = span.tick(at) - (u64::from(span.buckets) - 1);
+    pub(crate) fn seed(&self, thread: usize, when: When, kept: &BTreeMap<i128, Tally>) {
+        let (span, shard, epoch) = (self.span(), self.shard(thread), when.epoch);
+        let newest = span.tick(when.at);
+        self.shards.begin(thread, span.end(newest));
+        let oldest = newest - (u64::from(span.buckets) - 1);
         let mut ticks = BTreeMap::<u64, Tally>::new();
         for (&began, tally) in kept {
             if let Some(tick) = span.tick_of(began).filter(|tick| *tick >= oldest) {
@@ -162,29 +161,29 @@ impl TimeWindow {
         for (&tick, tally) in &ticks {
             shard.seed(&span, epoch, tick, tally);
         }
-        shard.open(&span, epoch, span.tick(at));
+        shard.open(&span, epoch, newest);
     }
 
     /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
-    /// counted, if that is later. `slow`: whether slow calls are asked for.
-    pub(crate) fn tally(&self, epoch: Epoch, at: u64, slow: bool) -> Tally {
-        self.read(epoch, at, self.span().tick(at), slow).tally
+    /// counted, if that is later.
+    pub(crate) fn tally(&self, when: When) -> Tally {
+        self.read(when, self.span().tick(when.at)).tally
     }
 
     /// What is read of one epoch in the window that ends at the latest call that was counted: one at
     /// `at`, or a later one.
-    pub(crate) fn latest(&self, epoch: Epoch, at: u64, slow: bool) -> Reading {
-        self.read(epoch, at, 0, slow)
+    pub(crate) fn latest(&self, when: When) -> Reading {
+        self.read(when, 0)
     }
 
-    fn read(&self, epoch: Epoch, at: u64, at_least: u64, slow: bool) -> Reading {
+    fn read(&self, When { epoch, at }: When, at_least: u64) -> Reading {
         let span = self.span();
         // No bucket of a window that reaches to `at` ends before that.
-        let since = Some(at.saturating_sub(span.nanos));
+        let since = Some(at.nanos().saturating_sub(span.nanos));
         loop {
             let reading = match self.shards.few() {
-                Some(shards) => add_up(shards.iter(), &span, epoch, at_least, slow),
-                None => add_up(self.shards.since(since), &span, epoch, at_least, slow),
+                Some(shards) => add_up(shards.iter(), &span, epoch, at_least),
+                None => add_up(self.shards.since(since), &span, epoch, at_least),
             };
             // The window slid under the reading. A thread does that once a bucket's width, or an
             // epoch, so this ends.
@@ -212,7 +211,6 @@ fn add_up<'a>(
     span: &Span,
     epoch: Epoch,
     at_least: u64,
-    slow: bool,
 ) -> Option<Reading> {
     let (mut opened, mut newest, mut threads) = (0, at_least, 0);
     for shard in shards.clone() {
@@ -224,7 +222,7 @@ fn add_up<'a>(
     }
     let ticks = Ticks::new(newest, span);
     let (mut tally, mut allowance) = (Tally::default(), 0_u64);
-    if slow {
+    if span.slow {
         for shard in shards.clone() {
             tally.slow += shard.sum(epoch, ticks, Which::Slow);
         }
@@ -250,53 +248,56 @@ fn add_up<'a>(
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
+    use crate::engine::time::Elapsed;
     use crate::policy::Policy;
 
     const EPOCH: Epoch = Epoch::from_number(5);
     const SUCCESS: Sample = Sample { failed: false, slow: false };
     const FAILURE: Sample = Sample { failed: true, slow: false };
-    const SECOND: u64 = 1_000_000_000;
+
+    fn when(second: u64) -> When {
+        When { epoch: EPOCH, at: Elapsed::from_millis(1_000 * second) }
+    }
 
     #[test]
     fn a_success_is_evaluated_where_it_opens_a_bucket_and_nowhere_else() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
-        let at = [0, 0, 5, 6, 11, 7, 12].map(|at| at * SECOND);
-        let evaluated = at.map(|at| window.count(0, EPOCH, at, SUCCESS));
+        let seconds = [0, 0, 5, 6, 11, 7, 12];
+        let evaluated = seconds.map(|second| window.count(0, when(second), SUCCESS));
         assert_eq!(evaluated, [true, false, false, true, false, false, true]);
     }
 
     #[test]
     fn at_once_a_call_is_counted_in_an_open_bucket_alone() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
-        let at_once = |thread, at, failed| window.count_at_once(thread, EPOCH, at * SECOND, failed);
+        let at_once = |thread, second, failed| window.try_count(thread, when(second), failed);
         assert_eq!(at_once(0, 0, false), None);
-        window.count(0, EPOCH, 0, SUCCESS);
+        window.count(0, when(0), SUCCESS);
         assert_eq!((at_once(0, 5, false), at_once(0, 5, true)), (Some(false), Some(true)));
         assert_eq!(
             (at_once(0, 6, false), at_once(1, 0, false), at_once(9, 0, false)),
             (None, None, None)
         );
-        assert_eq!(window.tally(EPOCH, 0, false), Tally { successes: 2, failures: 1, slow: 0 });
+        assert_eq!(window.tally(when(0)), Tally { successes: 2, failures: 1, slow: 0 });
     }
 
     #[test]
     fn what_is_read_says_how_many_threads_counted_and_what_they_need_not_evaluate() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
-        let read =
-            || (window.latest(EPOCH, 0, false).threads, window.latest(EPOCH, 0, false).allowance);
+        let read = || (window.latest(when(0)).threads, window.latest(when(0)).allowance);
         assert_eq!(read(), (0, 0));
-        window.count(0, EPOCH, 0, SUCCESS);
+        window.count(0, when(0), SUCCESS);
         window.grant(0, EPOCH, 4);
         assert_eq!(
             (read(), window.own_allowance(0, EPOCH), window.own_allowance(1, EPOCH)),
             ((1, 4), 4, 0)
         );
-        window.count(1, EPOCH, 0, SUCCESS);
+        window.count(1, when(0), SUCCESS);
         window.grant(1, EPOCH, 2);
-        assert!(!window.count(0, EPOCH, 0, FAILURE));
+        assert!(!window.count(0, when(0), FAILURE));
         assert_eq!((read(), window.own_allowance(0, EPOCH)), ((2, 5), 3));
         // Beyond those that there was room for.
-        window.count(5, EPOCH, 0, SUCCESS);
+        window.count(5, when(0), SUCCESS);
         assert_eq!(read(), (3, 5));
     }
 
@@ -306,7 +307,7 @@ mod tests {
         let part = Shard::new(10).bytes();
         assert!(part >= 10 * 32);
         assert_eq!((window.bytes(), window.capacity()), (2 * part, 10));
-        window.count(2, EPOCH, 0, SUCCESS);
+        window.count(2, when(0), SUCCESS);
         assert_eq!(window.bytes(), 3 * part + window.shards.bytes());
     }
 }
