@@ -14,13 +14,16 @@
 //! A transition is a compare-and-swap from the phase that was read to one of the next epoch. One
 //! thread wins it, and notifies the waiting tasks and the observers.
 
+mod commands;
+mod reuse;
+
 use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::engine::carried::Carried;
 use crate::engine::observers::Observers;
 use crate::engine::phase::{Kind, Phase};
-use crate::engine::recovery::{Recovery, RecoveryRules};
+use crate::engine::recovery::Recovery;
 use crate::engine::rules::Options;
 use crate::engine::sync::{AtomicU64, Ordering, Setting, yield_now};
 use crate::engine::time::{Elapsed, Epoch, When};
@@ -180,7 +183,7 @@ impl Transitions {
     ) -> bool {
         // Before the exchange, which fails if the policy was swapped since.
         let dry_run = self.options().dry_run();
-        self.leave(phase, at, true, |revert_after| {
+        self.leave(phase, at, |revert_after| {
             if dry_run {
                 Cause::WouldTrip { condition, tally, revert_after }
             } else {
@@ -191,17 +194,11 @@ impl Transitions {
 
     /// Too many probes failed.
     pub(super) fn fail_probes(&self, phase: Phase, at: Elapsed) -> bool {
-        self.leave(phase, at, false, |revert_after| Cause::ProbesFailed { revert_after })
+        self.leave(phase, at, |revert_after| Cause::ProbesFailed { revert_after })
     }
 
-    /// `was_back`: whether calls had returned to the primary.
-    fn leave(
-        &self,
-        phase: Phase,
-        at: Elapsed,
-        was_back: bool,
-        cause: impl Fn(Duration) -> Cause,
-    ) -> bool {
+    fn leave(&self, phase: Phase, at: Elapsed, cause: impl Fn(Duration) -> Cause) -> bool {
+        let was_back = phase.kind() != Kind::Probing;
         let (intervals, rules) = (&self.recovery.intervals, self.recovery.rules().interval);
         let revert_after = intervals.next(&rules, When { epoch: phase.epoch(), at }, was_back);
         let tripped = phase.until(Kind::Fallback, at, revert_after);
@@ -216,29 +213,18 @@ impl Transitions {
     /// The deadline of a phase has passed. The first thread that sees it makes the transition.
     #[cold]
     pub(super) fn end_of_time(&self, phase: Phase, at: Elapsed) {
-        let rules = self.recovery.rules();
-        let probes = rules.probing.is_some() && !self.options().dry_run();
+        let probes = self.recovery.probing().is_some() && !self.options().dry_run();
         if phase.kind() == Kind::Fallback && probes {
             self.step(phase, phase.next(Kind::Probing), Cause::Probing);
         } else {
-            self.come_back_by(&rules, phase, at, None);
+            self.come_back(phase, at, None);
         }
     }
 
-    /// Returns calls to the primary. `early`: the cause, if it is not the deadline.
+    /// Returns calls to the primary: by a ramp, unless it is a ramp that ends; in a dry run at once,
+    /// since no call has left the primary. `early`: the cause, if it is not the deadline.
     pub(super) fn come_back(&self, phase: Phase, at: Elapsed, early: Option<Cause>) -> bool {
-        self.come_back_by(&self.recovery.rules(), phase, at, early)
-    }
-
-    /// By a ramp, unless that is what ends; in a dry run at once, since no call has left it.
-    fn come_back_by(
-        &self,
-        rules: &RecoveryRules,
-        phase: Phase,
-        at: Elapsed,
-        early: Option<Cause>,
-    ) -> bool {
-        let (next, cause) = match rules.ramp {
+        let (next, cause) = match self.recovery.rules().ramp {
             _ if self.options().dry_run() => (phase.next(Kind::Primary), Cause::WouldRevert),
             Some(ramp) if phase.kind() != Kind::Ramping => {
                 let cause = early.unwrap_or(Cause::Ramping { over: ramp.over });
@@ -262,58 +248,6 @@ impl Transitions {
             self.announce(from, to, cause);
         }
         swapped
-    }
-
-    /// Ends the time on the fallback before its deadline, if there is one and its epoch is `epoch`
-    /// or `epoch` is `None`. Returns whether it did.
-    pub(crate) fn revert_now(&self, epoch: Option<u32>, cause: Option<Cause>, now: Moment) -> bool {
-        loop {
-            let phase = self.settled();
-            let is_meant = epoch.is_none_or(|number| phase.epoch().number() == number);
-            if !is_meant || !matches!(phase.kind(), Kind::Fallback | Kind::Probing) {
-                return false;
-            }
-            if self.come_back(phase, self.at(now), cause) {
-                return true;
-            }
-        }
-    }
-
-    /// Sends all calls to one route until it is released. Returns whether that changed anything.
-    pub(crate) fn force(&self, route: Route) -> bool {
-        let kind = match route {
-            Route::Primary => Kind::ForcedPrimary,
-            Route::Fallback => Kind::ForcedFallback,
-        };
-        self.command(Cause::Forced, |phase| (phase.kind() != kind).then(|| phase.next(kind)))
-    }
-
-    /// Ends a forced route. Returns whether there was one.
-    pub(crate) fn release(&self, now: Moment) -> bool {
-        let released = self.command(Cause::Released, |phase| {
-            let forced = matches!(phase.kind(), Kind::ForcedPrimary | Kind::ForcedFallback);
-            forced.then(|| phase.next(Kind::Primary))
-        });
-        if released {
-            self.recovery.intervals.reverted(self.at(now));
-        }
-        released
-    }
-
-    /// Returns to the primary with an empty window from any phase, and resets the backoff.
-    pub(crate) fn reset(&self) {
-        self.recovery.intervals.forget();
-        self.command(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
-    }
-
-    fn command(&self, cause: Cause, next: impl Fn(Phase) -> Option<Phase>) -> bool {
-        loop {
-            let phase = self.settled();
-            let Some(next) = next(phase) else { return false };
-            if self.step(phase, next, cause) {
-                return true;
-            }
-        }
     }
 
     /// A call of `epoch` failed with a retry-after.
@@ -354,47 +288,10 @@ impl Transitions {
         self.set_options(options);
     }
 
-    /// Ends the engine's use: no call in flight counts from here on, and no observer is notified.
-    pub(super) fn retire(&self) {
-        loop {
-            let phase = self.phase();
-            if self.swap(phase, phase.next(Kind::Retired)) {
-                break;
-            }
-        }
-        self.observers.clear();
-        self.waiters.wake_all();
-    }
-
-    /// Begins a new use of a retired engine.
-    pub(super) fn renew(&self, policy: &Policy, options: Options, origin: Moment) {
-        self.set_options(options);
-        self.carried.forget();
-        self.recovery.renew(policy);
-        self.origin.store(origin.as_nanos(), Ordering::Release);
-        // No other thread changes a retired phase.
-        let phase = self.phase().next(Kind::Primary);
-        self.front.phase.store(phase.word(), Ordering::Release);
-    }
-
     /// How many epochs have begun since the last `erased`, modulo 2^20.
     fn age(&self, phase: Phase) -> u32 {
         let erased_in = Epoch::from_number(self.erased_in.load(Ordering::Relaxed));
         phase.epoch().epochs_after(erased_in)
-    }
-
-    /// Whether the next use could reach an epoch number in which an idle thread has counted before.
-    pub(super) fn is_worn_out(&self) -> bool {
-        self.came_round.load(Ordering::Relaxed) != 0
-            || self.age(self.phase()) >= 1 << (Epoch::BITS - 1)
-    }
-
-    /// The counts of all epochs were erased.
-    pub(super) fn erased(&self) {
-        self.recovery.erase();
-        // Ordering: Relaxed: the pool's lock orders it before the next use.
-        self.erased_in.store(self.phase().epoch().number().into(), Ordering::Relaxed);
-        self.came_round.store(0, Ordering::Relaxed);
     }
 
     /// Makes `to` the phase.
@@ -409,27 +306,6 @@ mod tests {
     use super::*;
     use crate::engine::Engine;
     use crate::ratio::Ratio;
-
-    #[test]
-    fn it_is_worn_out_after_half_of_all_epochs_or_when_they_came_round() {
-        let engine = Engine::new(&Policy::default(), Moment::default(), 1);
-        let transitions = &engine.transitions;
-        let half = 1 << 19;
-        for (epoch, worn) in
-            [(1, false), (half - 1, false), (half, true), (2 * half - 1, true), (7, true)]
-        {
-            // Arming keeps the epoch, so it does not wrap.
-            transitions.jump(transitions.phase().with_armed(true));
-            transitions.jump(Phase::of_epoch(epoch));
-            assert_eq!(transitions.is_worn_out(), worn, "{epoch}");
-        }
-        engine.erase();
-        for (epoch, worn) in [(8, false), (half + 6, false), (half + 7, true), (6, true), (8, true)]
-        {
-            transitions.jump(Phase::of_epoch(epoch));
-            assert_eq!(transitions.is_worn_out(), worn, "{epoch}");
-        }
-    }
 
     #[test]
     fn a_rehearsed_trip_diverts_no_call_while_the_monitor_is_frozen() {

@@ -1,54 +1,52 @@
-//! Calls that hang: how many are still under way after a given time.
+//! Stalled calls: how many are still in flight after a given time `d`.
 //!
-//! No call has a timer. Time is cut into buckets of a quarter of the given time `d`, and admissions
-//! and ends are counted, an end in the bucket of its *admission*. What was admitted up to a bucket,
-//! less what ended of it, is still under way.
+//! No call has a timer. Time is divided into buckets of `d / 4`. Admissions and ends are counted, an
+//! end in the bucket of its *admission*: the difference is the calls still in flight.
 //!
-//! # What "in flight for longer than `d`" means
-//! In bucket `t` a call counts as stalled if it was admitted in bucket `t − 5` or earlier and has
-//! not ended. So a call is not seen as stalled before it has run for longer than `d`, and is seen
-//! as soon as it has run for 5/4 `d`, if there is an admission then. However long it hangs, it goes
-//! on counting, until it ends or a transition begins a new epoch.
+//! # When a call is stalled
+//! In bucket `t`, a call is stalled if it was admitted in bucket `t − 5` or earlier and has not ended.
+//! So it has run for longer than `d`, and it is found after at most 5/4 `d`, if there is an admission
+//! then. It counts until it ends, or a transition begins a new epoch.
 //!
-//! For a share, the calls admitted in the four buckets from `t − 8` to `t − 5` are looked at, which
-//! is a stretch of length `d`: those of them still in flight are compared to all of them.
+//! For a share, the calls admitted in the four buckets from `t − 8` to `t − 5`, a stretch of length
+//! `d`, are compared: those still in flight with all of them.
 //!
-//! # Who looks
-//! The first admission of each thread in each bucket. So nothing has to end for a trip, but a call
-//! has to come; while none comes, there is none to divert.
+//! # Which calls look
+//! The first admission of each thread in each bucket. So a trip needs no call to end, but one to
+//! begin.
 //!
 //! # How it is counted and read
 //! Each thread is the only writer of its shard, as in the time window: an admission and an end are
-//! two loads and two stores each. The reader must never see more calls in flight than there are. It
-//! reads admissions first and ends afterwards; the admissions up to a bucket are all admissions
-//! less those in the younger buckets, of which it reads all first, and the ends up to it are all
-//! ends less the younger ones', of which it reads all last. The writers write the other way round.
+//! two loads and two stores each. A reader must never see more calls in flight than there are, so it
+//! reads admissions before ends. Old admissions are all admissions minus the young ones, of which it
+//! reads all first; old ends are all ends minus the young ones, of which it reads all last. The
+//! writers write in the opposite order.
 
 use super::shards::Shards;
-use super::span::Stamp;
+use super::span::{Stamp, Tick};
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
 use crate::engine::time::{Elapsed, Epoch, When};
 
-/// How many buckets the time is cut into.
+/// The number of buckets in the time `d`.
 const PARTS: u64 = 4;
-/// A bucket that is this much older than the running one has none but stalled calls.
+/// All calls of a bucket that is this much older than the current one are stalled.
 const OLD: u64 = PARTS + 1;
-/// One bucket more than a reader looks at, which are the young ones and those of the share.
+/// One bucket more than a reader reads: the young ones and those of the share.
 const RING: usize = 10;
 const _: () = assert!(RING as u64 > OLD + PARTS);
 
-/// Calls still in flight after the time.
+/// Calls in flight for longer than the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stalled {
-    /// All of them.
+    /// All stalled calls.
     pub(crate) calls: u64,
-    /// Those admitted in the stretch of time that a share is of.
+    /// The stalled calls of the stretch that a share compares.
     pub(crate) recent: u64,
-    /// All calls admitted in that stretch.
+    /// All calls that were admitted in that stretch.
     pub(crate) admitted: u64,
 }
 
-/// The admissions of one bucket, and how many of them ended. Written by the shard's owner alone.
+/// The admissions of one bucket, and how many of them ended. Only the shard's owner writes it.
 #[derive(Debug)]
 #[repr(align(32))]
 struct Bucket {
@@ -57,13 +55,13 @@ struct Bucket {
     ended: AtomicU64,
 }
 
-/// One thread's part.
+/// The counts of one thread.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard {
-    /// The youngest bucket that it knows, and the epoch of all that follows.
+    /// The epoch of the counts, and the newest tick that the shard knows.
     stamp: AtomicU64,
-    /// All admissions and ends of the epoch.
+    /// All admissions of the epoch, and all ends.
     admitted: AtomicU64,
     ended: AtomicU64,
     ring: [Bucket; RING],
@@ -77,65 +75,64 @@ impl Shard {
         Self { stamp: none(), admitted: zero(), ended: zero(), ring: std::array::from_fn(bucket) }
     }
 
-    /// The youngest tick that it knows, if it is of that epoch.
-    fn newest(&self, epoch: Epoch) -> Option<u64> {
+    /// The newest tick that the shard knows, if it is of `epoch`.
+    fn newest(&self, epoch: Epoch) -> Option<Tick> {
         // Ordering: Acquire pairs with the fences in `open` and `bucket`.
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
-    /// For the owner: makes that tick known, unless it knows a younger one.
-    fn open(&self, epoch: Epoch, tick: u64) {
+    /// For the owner: raises the newest tick to `tick`.
+    fn open(&self, epoch: Epoch, tick: Tick) {
         let stamp = Stamp::new(epoch, tick).0;
         if self.newest(epoch).is_some() {
-            // A maximum, since other threads raise it as well: of one epoch, the later tick is the
-            // greater stamp. Ordering: Relaxed, as the fence in `bucket` follows before anything is
-            // emptied.
+            // A maximum, since other threads raise it too; in one epoch a later tick is a greater
+            // stamp. Ordering: Relaxed: the fence in `bucket` follows before a bucket is emptied.
             self.stamp.fetch_max(stamp, Ordering::Relaxed);
             return;
         }
         self.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
-        // Ordering: who sees a zero sees that the stamp was taken away.
+        // Ordering: a thread that sees a zero sees that the stamp is gone.
         fence(Ordering::Release);
         self.admitted.store(0, Ordering::Relaxed);
         self.ended.store(0, Ordering::Relaxed);
-        // Ordering: whoever sees the new stamp sees the zeros.
+        // Ordering: a thread that sees the new stamp sees the zeros.
         self.stamp.store(stamp, Ordering::Release);
     }
 
-    /// For other threads: makes that tick known, if the youngest one that it knows is so much older
-    /// that a call which is admitted in it would be stalled.
-    fn bring_up_to(&self, epoch: Epoch, tick: u64) {
+    /// For other threads: raises the newest tick to `tick`, if a call admitted in the known one would
+    /// already be stalled.
+    fn bring_up_to(&self, epoch: Epoch, tick: Tick) {
         let known = Stamp(self.stamp.load(Ordering::Acquire));
-        if known.tick_in(epoch).is_some_and(|known| known + OLD <= tick) {
+        if known.tick_in(epoch).is_some_and(|known| known.0 + OLD <= tick.0) {
             let new = Stamp::new(epoch, tick).0;
-            // Ordering: Relaxed: the zeros of the epoch were seen with the stamp before. If the owner
-            // was first, it knows a younger tick.
+            // Ordering: Relaxed: the zeros of the epoch were seen with the known stamp. If the exchange
+            // fails, the owner has raised the tick.
             let _ = self.stamp.compare_exchange(known.0, new, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// For the owner: the bucket of a tick, emptied if it was another's; none if the tick is so old
-    /// that its slot was taken.
+    /// For the owner: the bucket of a tick, emptied if it was another tick's. `None` if a later tick has
+    /// the slot.
     #[expect(clippy::cast_possible_truncation, reason = "below the ring's length")]
-    fn bucket(&self, epoch: Epoch, tick: u64) -> Option<&Bucket> {
-        let bucket = &self.ring[(tick % RING as u64) as usize];
+    fn bucket(&self, epoch: Epoch, tick: Tick) -> Option<&Bucket> {
+        let bucket = &self.ring[(tick.0 % RING as u64) as usize];
         let stamp = Stamp(bucket.stamp.load(Ordering::Relaxed));
         if stamp != Stamp::new(epoch, tick) {
             if stamp.tick_in(epoch).is_some_and(|other| other > tick) {
                 return None;
             }
             bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
-            // Ordering: who sees a zero sees the shard's stamp and the bucket's.
+            // Ordering: a thread that sees a zero sees the stamps of the shard and the bucket.
             fence(Ordering::Release);
             bucket.admitted.store(0, Ordering::Relaxed);
             bucket.ended.store(0, Ordering::Relaxed);
-            // Ordering: whoever sees the new stamp sees the zeros.
+            // Ordering: a thread that sees the new stamp sees the zeros.
             bucket.stamp.store(Stamp::new(epoch, tick).0, Ordering::Release);
         }
         Some(bucket)
     }
 
-    fn admit(&self, epoch: Epoch, tick: u64) {
+    fn admit(&self, epoch: Epoch, tick: Tick) {
         // Ordering: Release: the bucket first, then the sum.
         if let Some(bucket) = self.bucket(epoch, tick) {
             add(&bucket.admitted);
@@ -143,7 +140,7 @@ impl Shard {
         add(&self.admitted);
     }
 
-    fn end(&self, epoch: Epoch, tick: u64) {
+    fn end(&self, epoch: Epoch, tick: Tick) {
         // Ordering: Release: the sum first, then the bucket.
         add(&self.ended);
         if let Some(bucket) = self.bucket(epoch, tick) {
@@ -151,11 +148,11 @@ impl Shard {
         }
     }
 
-    /// What the buckets from `oldest` to `newest` hold.
+    /// One of the counts in the buckets from `oldest` to `newest`.
     fn sum(
         &self,
         epoch: Epoch,
-        (oldest, newest): (u64, u64),
+        (oldest, newest): (Tick, Tick),
         count: impl Fn(&Bucket) -> &AtomicU64,
     ) -> u64 {
         let within = |bucket: &&Bucket| {
@@ -170,14 +167,14 @@ impl Shard {
 
 /// For the only writer of a number.
 fn add(number: &AtomicU64) {
-    // Ordering: Release: see the module's documentation on who is written first.
+    // Ordering: Release: see the module's documentation on the order of writes.
     number.store(number.load(Ordering::Relaxed) + 1, Ordering::Release);
 }
 
 /// The calls in flight, by the time of their admission.
 #[derive(Debug)]
 pub(crate) struct Flights {
-    /// The width of a bucket in nanoseconds. Atomic, because it is used again for other policies.
+    /// The width of a bucket in nanoseconds. Atomic, since it is reused for other policies.
     width: Setting,
     shards: Shards<Shard>,
 }
@@ -190,7 +187,7 @@ impl Flights {
         flights
     }
 
-    /// Another time. Whoever calls this begins a new epoch before and after it.
+    /// Sets another time. The caller begins a new epoch before and after this.
     pub(crate) fn cut(&self, after: u64) {
         // Ordering: Release, as in the time window.
         self.width.store(after.div_ceil(PARTS).max(1), Ordering::Release);
@@ -200,20 +197,23 @@ impl Flights {
         self.width.load(Ordering::Acquire)
     }
 
-    /// Tells this thread's shard the time. True if it is in a bucket that it did not know: then
-    /// calls may be stalled that were not.
+    fn tick_of(&self, at: Elapsed) -> Tick {
+        Tick(at.nanos() / self.width())
+    }
+
+    /// Tells this thread's shard the time. True if a new bucket begins: more calls may be stalled.
     #[inline]
     pub(crate) fn tick(&self, thread: usize, when: When) -> bool {
-        self.open(self.shard(thread), when.epoch, when.at.nanos() / self.width())
+        self.open(self.shard(thread), when.epoch, self.tick_of(when.at))
     }
 
     fn shard(&self, thread: usize) -> &Shard {
         self.shards.of(thread, Shard::new)
     }
 
-    /// Makes that tick known to a thread's own shard. True if it did not know it.
+    /// Raises the newest tick of a thread's own shard. True if it was older.
     #[inline]
-    fn open(&self, shard: &Shard, epoch: Epoch, tick: u64) -> bool {
+    fn open(&self, shard: &Shard, epoch: Epoch, tick: Tick) -> bool {
         let opens = shard.newest(epoch).is_none_or(|newest| newest < tick);
         if opens {
             self.open_slow(shard, epoch, tick);
@@ -221,11 +221,10 @@ impl Flights {
         opens
     }
 
-    /// The same where the shard does not know it: takes the newest tick that any thread knows, so
-    /// that no call seems to have begun earlier than it did because the clock of another thread reads
-    /// ahead.
+    /// Takes the newest tick that any thread knows, so that no call seems to have begun too early if
+    /// another thread's clock is ahead.
     #[cold]
-    fn open_slow(&self, shard: &Shard, epoch: Epoch, mut tick: u64) {
+    fn open_slow(&self, shard: &Shard, epoch: Epoch, mut tick: Tick) {
         loop {
             tick = self.newest(epoch, tick);
             shard.open(epoch, tick);
@@ -239,43 +238,43 @@ impl Flights {
         }
     }
 
-    /// Counts an admission. What it returns is for [`end`](Self::end): the moment, or where the
-    /// clock went back, the beginning of the bucket that stays open.
+    /// Counts an admission. Returns the moment for [`end`](Self::end): if the clock went back, the
+    /// beginning of the bucket that stays open.
     #[inline]
     pub(crate) fn admit(&self, thread: usize, When { epoch, at }: When) -> Elapsed {
-        let (shard, width) = (self.shard(thread), self.width());
-        let tick = at.nanos() / width;
+        let (shard, tick) = (self.shard(thread), self.tick_of(at));
         self.open(shard, epoch, tick);
         let open = shard.newest(epoch).unwrap_or(tick);
         shard.admit(epoch, open);
-        at.max(Elapsed::from_nanos(open * width))
+        at.max(Elapsed::from_nanos(open.0 * self.width()))
     }
 
-    /// Counts the end of a call that was admitted at that moment.
+    /// Counts the end of a call that was admitted at `at`.
     #[inline]
     pub(crate) fn end(&self, thread: usize, When { epoch, at }: When) {
-        let (shard, tick) = (self.shard(thread), at.nanos() / self.width());
+        let (shard, tick) = (self.shard(thread), self.tick_of(at));
         self.open(shard, epoch, tick);
         shard.end(epoch, tick);
     }
 
-    /// What is stalled at `at`, or in the latest bucket that is known, if that is later.
+    /// The stalled calls at `at`, or in the newest bucket, whichever is later.
     pub(crate) fn stalled(&self, When { epoch, at }: When) -> Stalled {
-        let mut newest = self.newest(epoch, at.nanos() / self.width());
+        let mut newest = self.newest(epoch, self.tick_of(at));
         loop {
             let stalled = self.read(epoch, newest);
             let now = self.newest(epoch, newest);
             if now == newest {
                 return stalled;
             }
-            // Time went on under the reading. It does so once a bucket's width, so this ends.
+            // A bucket began during the reading, which happens once per width, so this loop ends.
             newest = now;
         }
     }
 
-    fn read(&self, epoch: Epoch, newest: u64) -> Stalled {
-        let Some(limit) = newest.checked_sub(OLD) else { return Stalled::default() };
-        let (young, recent) = ((limit + 1, u64::MAX), (limit.saturating_sub(PARTS - 1), limit));
+    fn read(&self, epoch: Epoch, newest: Tick) -> Stalled {
+        let Some(limit) = newest.0.checked_sub(OLD) else { return Stalled::default() };
+        let young = (Tick(limit + 1), Tick(u64::MAX));
+        let recent = (Tick(limit.saturating_sub(PARTS - 1)), Tick(limit));
         let shards = || self.shards.iter().filter(|shard| shard.newest(epoch).is_some());
         // Ordering: Acquire pairs with `add`; the order of the lines is the module's.
         let all: u64 = shards().map(|s| s.admitted.load(Ordering::Acquire)).sum();
@@ -295,11 +294,11 @@ impl Flights {
         }
     }
 
-    fn newest(&self, epoch: Epoch, at_least: u64) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
+    fn newest(&self, epoch: Epoch, at_least: Tick) -> Tick {
+        self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, Tick::max)
     }
 
-    /// Erases what was counted in any epoch: no call of a running one is in flight.
+    /// Erases the counts of all epochs, when no other thread uses the engine.
     pub(crate) fn erase(&self) {
         for shard in self.shards.iter() {
             // Ordering: Relaxed: a lock orders it before the next use.
@@ -309,13 +308,13 @@ impl Flights {
         }
     }
 
-    /// When the next bucket begins, in which other calls may be stalled.
+    /// When the next bucket begins, in which more calls may be stalled.
     pub(crate) fn next_bucket(&self, at: Elapsed) -> Elapsed {
-        let next = (at.nanos() / self.width()).saturating_add(1);
+        let next = self.tick_of(at).0.saturating_add(1);
         Elapsed::from_nanos(next.saturating_mul(self.width()))
     }
 
-    /// The memory that it holds, in bytes.
+    /// The memory in bytes.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.shards.iter().map(size_of_val).sum::<usize>() + self.shards.bytes()
     }
@@ -338,11 +337,11 @@ mod tests {
     }
 
     #[test]
-    fn its_memory_is_that_of_each_threads_part() {
+    fn its_memory_is_that_of_its_shards() {
         let flights = Flights::new(40, 2);
         let own = size_of::<Flights>();
         assert_eq!(flights.bytes(), own + 2 * size_of::<Shard>());
-        // A thread beyond those that there was room for brings a part of its own.
+        // A thread beyond those with a shard from the start adds its own.
         flights.tick(2, when(Epoch::from_number(5), 0));
         assert_eq!(flights.bytes(), own + 3 * size_of::<Shard>() + flights.shards.bytes());
     }

@@ -1,42 +1,39 @@
 //! The rolling record of recent outcomes, and the counts read from it.
 //!
-//! Two kinds: the calls of the last so many seconds ([`time`]), and the last so many calls
-//! ([`count`]). Beside them, [`flight`] counts the calls that are under way.
+//! There are two kinds: the calls of the last seconds ([`time`]) and the last calls ([`count`]).
+//! [`flight`] counts the calls in flight.
 //!
 //! # How the time window counts
-//! Each counting thread owns a [`Shard`](shard::Shard) of every window and is its only writer: a
-//! call is one load and one store in a cache line that no other thread writes. Nothing is locked,
-//! nothing is allocated, and no count can be lost, since no two threads ever add to one number.
-//! A bucket that is too old is emptied by its owner, when it needs the slot.
+//! Each thread owns a [`Shard`](shard::Shard) of every window and is its only writer. A call is one
+//! load and one store in a cache line that no other thread writes: no lock, no allocation, and no
+//! lost count. The owner empties an old bucket when it needs the slot.
 //!
 //! # How it is read
-//! A reader adds up the shards without stopping their owners. It reads all slow calls first, then
-//! all failures, and the successes last; a call is counted before it is counted as slow. All three
-//! only grow while the window stands still, so the counts never show a higher rate of slow calls
-//! or of failures than there was at a moment during the reading: no false trips.
+//! A reader adds up the shards without stopping their owners. It reads slow calls first, then
+//! failures, then successes; a call is counted before it is counted as slow. All three only grow
+//! while the window does not slide, so the counts never show a higher rate than there was at some
+//! moment during the reading: no false trips.
 //!
-//! It does not look at each bucket: when a shard opens one, its owner adds up what the older ones
-//! of the window hold, which changes no more. So a shard is read by two numbers of a kind, and the
-//! price of a failure does not depend on the number of buckets. Where a shard's running bucket is
-//! not the newest of all, its buckets are read one by one.
+//! When a shard opens a bucket, its owner adds up the older buckets, which no longer change. A
+//! reader therefore reads two numbers per shard and count, whatever the number of buckets. It reads
+//! the buckets one by one only if the shard's current bucket is not the newest of all shards.
 //!
-//! Each opening counts up a version before anything else of the shard is written. A reader that
-//! finds other versions, or another newest tick, after its reading than before starts again; one that
-//! finds the same has read one window, whatever the clock and late results did meanwhile. The tick
-//! counts beside the version, since a reading may begin between an opening's first write and its
-//! second.
+//! An opening increments the shard's version before its other writes. A reader starts again if the
+//! versions or the newest tick changed while it read. The tick is needed too, since a reading may
+//! begin between an opening's first two writes.
 //!
 //! # One time for all threads
-//! The latest reading of the clock that any thread has counted at is the window's time. A thread that
-//! opens a bucket takes the newest one, and closes those that have left the window with it: so what
-//! all threads count is in one window, even if the clock of one of them reads ahead of the others'.
+//! The window's time is the latest moment at which any thread has counted. A thread that opens a
+//! bucket takes the newest tick, and closes the buckets that leave the window. So all threads count
+//! in one window, even if the clock of one thread is ahead.
 //!
 //! # Epochs
-//! Every bucket carries the epoch it was filled in. A transition begins a new epoch, and with that
-//! alone the window is empty: buckets of another epoch count as nothing.
+//! Every bucket carries its epoch, and buckets of another epoch count as nothing. A transition
+//! begins a new epoch, which empties the window.
 
 mod count;
 mod flight;
+mod packed;
 mod ring;
 mod shard;
 mod shards;
@@ -72,21 +69,21 @@ impl Sample {
     }
 }
 
-/// What a window says to whoever evaluates it.
+/// The counts of a window, for an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) tally: Tally,
-    /// How many more failures all threads together may count without evaluating them.
+    /// The failures that all threads together may still count without an evaluation.
     pub(crate) allowance: u64,
-    /// How many threads have counted.
+    /// The number of threads that have counted.
     pub(crate) threads: u64,
 }
 
-/// What a window holds, apart from its epoch.
+/// The contents of a window, without its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// The counts of each bucket, by the moment at which it began: below zero, if that was before
-    /// the monitor's time.
+    /// The counts of each bucket, by the moment at which it began; negative if that was before the
+    /// monitor's origin.
     Buckets(BTreeMap<i128, Tally>),
     /// Each call, the oldest first.
     Calls(Vec<Sample>),
@@ -108,7 +105,7 @@ impl Kept {
     }
 }
 
-/// A window of either kind. Which one it is stands beside what a call reads of it anyway.
+/// A window of either kind.
 #[derive(Debug)]
 pub(crate) enum Window {
     Time(TimeWindow),
@@ -124,7 +121,7 @@ impl Window {
         }
     }
 
-    /// For a policy, with room for any other of its kind.
+    /// For a policy, with room for any other policy of its kind.
     fn roomy(policy: &Policy) -> Self {
         match policy.last_calls() {
             Some(_) => Self::Count(CountWindow::new(Policy::MOST_LAST_CALLS)),
@@ -132,9 +129,8 @@ impl Window {
         }
     }
 
-    /// Counts one call that ended at `at`. True if it has to be evaluated: the window may have lost
-    /// calls since it was evaluated last, or the call is slow, or a failure that no allowance covers.
-    /// `is_current` says whether an epoch still runs.
+    /// Counts one call that ended. True if the window has to be evaluated: it may have slid, or the call
+    /// is slow, or a failure beyond the allowance. `is_current` says whether an epoch still runs.
     pub(crate) fn count(
         &self,
         thread: usize,
@@ -151,8 +147,8 @@ impl Window {
         }
     }
 
-    /// The same of a call that is not slow, if it takes no more than an addition: to a window of time
-    /// with this thread's bucket open. None, and nothing counted, if it takes more.
+    /// Counts a call that is not slow, if that is one addition: in a time window, with this thread's
+    /// bucket open. `None` if it is not counted.
     #[inline]
     pub(crate) fn try_count(&self, thread: usize, when: When, failed: bool) -> Option<bool> {
         match self {
@@ -161,19 +157,19 @@ impl Window {
         }
     }
 
-    /// What is read of one epoch when the latest call was counted: one at `at`, or a later one.
+    /// The counts in the window that ends with the latest counted call: one at `when`, or a later one.
     pub(crate) fn latest(&self, when: When) -> Reading {
         match self {
             Self::Time(window) => window.latest(when),
-            // All of it is one word: to evaluate a failure costs less than to have allowance.
+            // One word: an evaluation costs less than an allowance.
             Self::Count(window) => {
                 Reading { tally: window.tally(when.epoch), allowance: 0, threads: 1 }
             }
         }
     }
 
-    /// How many more failures this thread may count in that epoch without evaluating them. None where
-    /// there is no allowance to be had.
+    /// The failures that this thread may still count in `epoch` without an evaluation. `None` if the
+    /// window grants no allowance.
     pub(crate) fn own_allowance(&self, thread: usize, epoch: Epoch) -> Option<u64> {
         match self {
             Self::Time(window) => Some(window.own_allowance(thread, epoch)),
@@ -181,16 +177,16 @@ impl Window {
         }
     }
 
-    /// Lets this thread count that many more failures in that epoch without evaluating them, in the
-    /// running bucket. Whoever calls this evaluates once more.
+    /// Lets this thread count `failures` more failures of `epoch` in the current bucket without an
+    /// evaluation. The caller evaluates again.
     pub(crate) fn grant(&self, thread: usize, epoch: Epoch, failures: u64) {
         if let Self::Time(window) = self {
             window.grant(thread, epoch, failures);
         }
     }
 
-    /// Counts that show no higher rate than there was. What [`latest`](Self::latest) says of a
-    /// time window is that already.
+    /// Counts that show no higher rate than there was. [`latest`](Self::latest) of a time window
+    /// already does not.
     pub(crate) fn confirm(&self, epoch: Epoch, latest: Tally) -> Tally {
         match self {
             Self::Time(_) => latest,
@@ -198,7 +194,7 @@ impl Window {
         }
     }
 
-    /// The counts of one epoch at `at`.
+    /// The counts of an epoch in the window that ends at a moment.
     pub(crate) fn tally(&self, when: When) -> Tally {
         match self {
             Self::Time(window) => window.tally(when),
@@ -206,7 +202,7 @@ impl Window {
         }
     }
 
-    /// What it holds of an epoch at `at`.
+    /// The contents of an epoch in the window that ends at a moment.
     pub(crate) fn kept(&self, when: When) -> Kept {
         match self {
             Self::Time(window) => Kept::Buckets(window.kept(when)),
@@ -214,7 +210,7 @@ impl Window {
         }
     }
 
-    /// Puts what a window held into an epoch that has not begun, if it is of this kind.
+    /// Puts contents of the same kind into an epoch that has not begun.
     pub(crate) fn seed(&self, thread: usize, when: When, kept: &Kept) {
         match (self, kept) {
             (Self::Time(window), Kept::Buckets(buckets)) => window.seed(thread, when, buckets),
@@ -224,14 +220,14 @@ impl Window {
                     window.count(when.epoch, sample, |running| running == when.epoch);
                 }
             }
-            // Of another kind: it begins empty, at that moment and not before it.
+            // Of another kind: the window begins empty at that moment.
             (Self::Time(window), Kept::Calls(_)) => window.seed(thread, when, &BTreeMap::new()),
             (Self::Count(_), Kept::Buckets(_)) => {}
         }
     }
 
-    /// Makes it the window of another policy that it has room for. Whoever calls this begins a new
-    /// epoch before and after it.
+    /// Makes it the window of another policy that it has room for. The caller begins a new epoch before
+    /// and after this.
     pub(crate) fn cut(&self, policy: &Policy) {
         match (self, policy.last_calls()) {
             (Self::Time(window), _) => window.cut(Span::new(policy)),
@@ -249,7 +245,7 @@ impl Window {
         }
     }
 
-    /// Erases what was counted in any epoch.
+    /// Erases the counts of all epochs.
     pub(crate) fn erase(&self) {
         match self {
             Self::Time(window) => window.erase(),
@@ -257,7 +253,7 @@ impl Window {
         }
     }
 
-    /// The memory that it holds, in bytes, itself not included.
+    /// The allocated memory in bytes, without `self`.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Time(window) => window.bytes(),

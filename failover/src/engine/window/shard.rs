@@ -1,32 +1,31 @@
-//! One thread's part of a window.
+//! The shard of one thread in a window.
 
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 
 use super::Sample;
 use super::ring::{Bucket, Counts, Ring, Which};
-use super::span::{Span, Stamp, Ticks};
+use super::span::{Span, Stamp, Tick, Ticks};
 use crate::engine::sync::{AtomicU64, Ordering, Setting, fence};
 use crate::engine::time::{Epoch, When};
 
-/// One thread's part of a window: a ring of buckets. One thread at a time may call
-/// [`count`](Self::count), any thread may read.
+/// A ring of buckets that one thread, its owner, writes and any thread reads.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Shard {
-    /// The running bucket.
+    /// The epoch and the tick of the current bucket.
     stamp: AtomicU64,
-    /// When it ends, in nanoseconds since the window's origin. 0 as long as there is none, and when
+    /// When the current bucket ends, in nanoseconds since the monitor's origin. 0 if there is none, or
     /// another thread has closed it.
     end: Setting,
-    /// Where in the ring it is.
+    /// The slot of the current bucket.
     slot: Setting,
-    /// How many buckets were opened so far.
+    /// The version: how many buckets were opened so far.
     opened: AtomicU64,
     ring: Ring,
-    /// The calls in the buckets of the window that are older than the running one.
+    /// The calls in the window's buckets before the current one.
     earlier: Counts,
-    /// So many failures of the running bucket need not be evaluated: see `evaluate`.
+    /// The failures of the current bucket that need no evaluation: see `evaluate`.
     allowance: AtomicU64,
 }
 
@@ -43,23 +42,22 @@ impl Shard {
         }
     }
 
-    /// Whether a call of that epoch that ended at `at` belongs to the running bucket, or the clock
-    /// went back. For the shard's owner alone, like the two below.
+    /// For the owner: whether a call belongs to the current bucket, or the clock went back.
     #[inline]
     pub(super) fn is_open(&self, when: When) -> bool {
-        // Ordering: Relaxed throughout for what the owner alone writes and now reads back.
+        // Ordering: Relaxed throughout: the owner reads its own writes.
         when.at.nanos() < self.end.load(Ordering::Relaxed)
             && Stamp(self.stamp.load(Ordering::Relaxed)).is_of(when.epoch)
     }
 
-    /// Counts one call in the running bucket. True if it has to be evaluated: it was slow, or a failure
-    /// beyond the allowance.
+    /// For the owner: counts one call in the current bucket. True if the window has to be evaluated:
+    /// the call was slow, or a failure beyond the allowance.
     pub(super) fn count(&self, sample: Sample) -> bool {
         self.running().is_some_and(|bucket| self.count_in(bucket, sample))
     }
 
-    /// The same of a call that is not slow, where the bucket was there from the start. None, and
-    /// nothing counted, if not.
+    /// For the owner: counts a call that is not slow in one of the initial buckets. `None` if it is not
+    /// counted.
     #[inline]
     pub(super) fn try_count(&self, failed: bool) -> Option<bool> {
         let bucket = self.ring.first(self.slot.load(Ordering::Relaxed))?;
@@ -70,8 +68,8 @@ impl Shard {
     fn count_in(&self, Bucket { counts, .. }: &Bucket, sample: Sample) -> bool {
         let counter = if sample.failed { &counts.failures } else { &counts.successes };
         let calls = counter.load(Ordering::Relaxed) + 1;
-        // Ordering: Release, so that who reads this failure also sees the successes that came
-        // before it, and who reads that it was slow sees that it was: see `window` on reading.
+        // Ordering: Release. A reader that sees this failure also sees the successes before it, and
+        // one that sees a slow call sees the call: see `window` on reading.
         counter.store(calls, Ordering::Release);
         if sample.slow {
             counts.slow.store(counts.slow.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -79,19 +77,19 @@ impl Shard {
         sample.slow || sample.failed && calls > self.allowance.load(Ordering::Relaxed)
     }
 
-    /// For the owner: the bucket that is counted in.
+    /// For the owner: the current bucket.
     fn running(&self) -> Option<&Bucket> {
         self.ring.get(self.slot.load(Ordering::Relaxed))
     }
 
-    /// For the owner: how much is left of its allowance in that epoch.
+    /// For the owner: the rest of its allowance in `epoch`.
     pub(super) fn own_allowance(&self, epoch: Epoch) -> u64 {
         self.failures_in(epoch)
             .map_or(0, |failures| self.allowance.load(Ordering::Relaxed).saturating_sub(failures))
     }
 
-    /// For the owner: that many more failures of the running bucket need not be evaluated, if it is of
-    /// that epoch. Whoever calls this evaluates once more.
+    /// For the owner: lets `failures` more failures of the current bucket pass without an evaluation, if
+    /// it is of `epoch`. The caller evaluates again.
     pub(super) fn grant(&self, epoch: Epoch, failures: u64) {
         if let Some(so_far) = self.failures_in(epoch) {
             // Ordering: Release suffices with the fence that follows in `evaluate`.
@@ -105,7 +103,7 @@ impl Shard {
         running.map(|bucket| bucket.counts.failures.load(Ordering::Relaxed))
     }
 
-    /// How many more failures of a window its owner may count without evaluating them.
+    /// The failures of a window that the owner may still count without an evaluation.
     #[inline]
     pub(super) fn allowance(&self, epoch: Epoch, ticks: Ticks) -> u64 {
         // Ordering: Acquire pairs with the fence in `turn_to`.
@@ -115,16 +113,16 @@ impl Shard {
         }
         match self.newest(epoch).filter(|tick| *tick >= ticks.oldest) {
             None => 0,
-            // A count that is of another bucket by now makes the reading start again.
+            // If this is another bucket by now, the reading starts again.
             Some(tick) => self.ring.get(ticks.slot_of(tick)).map_or(allowance, |bucket| {
                 allowance.saturating_sub(bucket.counts.failures.load(Ordering::Acquire))
             }),
         }
     }
 
-    /// Adds the counts of a bucket to an epoch that nobody reads before another one is opened, the
-    /// oldest first.
-    pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: u64, tally: &Tally) {
+    /// For the owner: adds the counts of a bucket to an epoch that has not begun. The oldest bucket
+    /// first; [`open`](Self::open) follows.
+    pub(super) fn seed(&self, span: &Span, epoch: Epoch, tick: Tick, tally: &Tally) {
         self.turn_to(span, epoch, tick, false);
         if let Some(Bucket { counts, .. }) = self.running() {
             // Ordering: Relaxed: the epoch's beginning publishes them.
@@ -137,103 +135,100 @@ impl Shard {
         }
     }
 
-    /// Makes a bucket the running one. For the shard's owner alone.
-    pub(super) fn open(&self, span: &Span, epoch: Epoch, tick: u64) {
+    /// For the owner: opens a bucket.
+    pub(super) fn open(&self, span: &Span, epoch: Epoch, tick: Tick) {
         self.turn_to(span, epoch, tick, true);
     }
 
-    /// `sums`: whether somebody reads before the next bucket is opened, so that what the earlier
-    /// ones hold has to be added up.
-    fn turn_to(&self, span: &Span, epoch: Epoch, tick: u64, sums: bool) {
+    /// `sums`: whether to add up the earlier buckets, which a reader needs.
+    fn turn_to(&self, span: &Span, epoch: Epoch, tick: Tick, sums: bool) {
         let last = Stamp(self.stamp.load(Ordering::Relaxed));
-        // Where the clock went back, the bucket that is open stays open.
-        let tick = tick.max(last.tick_in(epoch).unwrap_or(0));
+        // If the clock went back, the open bucket stays open.
+        let tick = tick.max(last.tick_in(epoch).unwrap_or_default());
         let stamp = Stamp::new(epoch, tick);
-        let slot = tick % u64::from(span.buckets);
-        // The version first: a reader that meets anything of what follows sees it too, by the
-        // fence below, and reads again.
+        let Ticks { oldest, slot, .. } = Ticks::new(tick, span);
+        // The version first: a reader that sees any of the writes below sees it too, by the fence,
+        // and reads again.
         self.opened.store(self.opened.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         self.stamp.store(stamp.0, Ordering::Relaxed);
         self.end.store(span.end(tick), Ordering::Relaxed);
         self.slot.store(slot, Ordering::Relaxed);
-        // Where the window was cut anew there may be more of them.
+        // Another policy may have more buckets.
         self.ring.grow(span.buckets as usize);
         let Some(bucket) = self.ring.get(slot) else { return };
         let was = bucket.stamp.load(Ordering::Relaxed);
         bucket.stamp.store(Stamp::NONE.0, Ordering::Relaxed);
-        // Ordering: version and stamps above are seen by whoever sees anything of what is below.
+        // Ordering: a thread that sees any write below sees the version and the stamps above.
         fence(Ordering::Release);
-        // Whoever opens a bucket evaluates, and may get another one then.
+        // An opening is evaluated, which may grant a new allowance.
         if self.allowance.load(Ordering::Relaxed) != 0 {
             self.allowance.store(0, Ordering::Relaxed);
         }
         if sums {
-            self.earlier.set(&self.sum_before(epoch, tick, span));
+            self.earlier.set(&self.sum_of(epoch, oldest, tick));
         }
         if was != stamp.0 {
             bucket.counts.set(&Tally::default());
         }
-        // Ordering: whoever sees the new stamp sees the zeros, and what came earlier.
+        // Ordering: a thread that sees the new stamp sees the zeros and the sums.
         bucket.stamp.store(stamp.0, Ordering::Release);
     }
 
-    /// What the buckets of the window before that one hold.
-    fn sum_before(&self, epoch: Epoch, tick: u64, span: &Span) -> Tally {
-        let oldest = tick.saturating_sub(u64::from(span.buckets) - 1);
+    /// For the owner: the counts of the buckets from `oldest` to `newest`.
+    fn sum_of(&self, epoch: Epoch, oldest: Tick, newest: Tick) -> Tally {
         let mut tally = Tally::default();
-        for Bucket { counts, .. } in self.within(epoch, oldest, tick) {
+        for Bucket { counts, .. } in self.within(epoch, oldest, newest) {
             tally.add(&counts.own());
         }
         tally
     }
 
-    /// How often a bucket was opened. A reader that finds it the same before and after has read
-    /// one window.
+    /// The version.
     #[inline]
     pub(super) fn opened(&self) -> u64 {
-        // Ordering: Acquire: what is read afterwards is at least as young. Before it, Acquire in
-        // the other readings pairs with the fence in `open`.
+        // Ordering: Acquire: later reads are not older. The Acquire of earlier reads pairs with the
+        // fence in `turn_to`.
         self.opened.load(Ordering::Acquire)
     }
 
-    /// The tick of the running bucket, if it is of that epoch.
+    /// The tick of the current bucket, if it is of `epoch`.
     #[inline]
-    pub(super) fn newest(&self, epoch: Epoch) -> Option<u64> {
-        // Ordering: Acquire pairs with the fence in `open` through the counters read before.
+    pub(super) fn newest(&self, epoch: Epoch) -> Option<Tick> {
+        // Ordering: Acquire pairs with the fence in `turn_to` through the counters read before.
         Stamp(self.stamp.load(Ordering::Acquire)).tick_in(epoch)
     }
 
-    /// For other threads: closes the running bucket if it is older than that tick, so that the owner
-    /// opens the newest one for its next call. Returns the tick of the running bucket.
-    pub(super) fn leave_behind(&self, epoch: Epoch, oldest: u64) -> Option<u64> {
+    /// For other threads: closes the current bucket if it is older than `oldest`, so that the owner opens
+    /// the newest one for its next call. Returns the tick of the current bucket.
+    pub(super) fn leave_behind(&self, epoch: Epoch, oldest: Tick) -> Option<Tick> {
         let tick = self.newest(epoch)?;
         if tick < oldest && self.end.load(Ordering::Relaxed) != 0 {
             // Ordering: Relaxed. If this closes a bucket that the owner has just opened, the owner
-            // opens it once more.
+            // opens it again.
             self.end.store(0, Ordering::Relaxed);
         }
         Some(tick)
     }
 
-    /// The calls of a kind in the ticks of a window.
+    /// One of the counts in a window.
     ///
-    /// Where the running bucket is the newest, these are its own and those of the earlier ones,
-    /// which were added up when it was opened. So a reader need not look at each bucket.
+    /// If the current bucket is the newest, this is its own count plus that of the earlier buckets, which
+    /// was added up when it was opened.
     #[inline]
     pub(super) fn sum(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
         let Some(tick) = self.newest(epoch) else { return 0 };
         if tick == ticks.newest
             && let Some(bucket) = self.ring.get(ticks.slot)
-            // Ordering: Acquire pairs with the last store in `open`.
+            // Ordering: Acquire pairs with the last store in `turn_to`.
             && Stamp(bucket.stamp.load(Ordering::Acquire)) == Stamp::new(epoch, tick)
         {
-            // Ordering: Acquire pairs with the fence in `open` and the Release store in `count`.
+            // Ordering: Acquire pairs with the fence in `turn_to` and the Release store in `count`.
             let earlier = self.earlier.of(of).load(Ordering::Acquire);
             earlier + bucket.counts.of(of).load(Ordering::Acquire)
         } else if tick >= ticks.oldest {
             self.sum_slow(epoch, ticks, of)
         } else {
-            // A shard whose last bucket is too old has no younger one.
+            // All buckets of the shard are too old.
             0
         }
     }
@@ -241,26 +236,26 @@ impl Shard {
     #[cold]
     #[inline(never)]
     fn sum_slow(&self, epoch: Epoch, ticks: Ticks, of: Which) -> u64 {
-        // Ordering: Acquire pairs with the Release store in `count`; and a zero of an emptied
-        // bucket brings the shard's new version.
+        // Ordering: Acquire pairs with the Release store in `count`; a thread that sees a zero of an
+        // emptied bucket sees the shard's new version.
         let counts = |bucket: &Bucket| bucket.counts.of(of).load(Ordering::Acquire);
         self.within(epoch, ticks.oldest, ticks.newest).map(counts).sum()
     }
 
-    /// Adds the counts of each bucket from the tick `oldest` on, of an epoch that is over.
-    pub(super) fn add_buckets(&self, all: &mut BTreeMap<u64, Tally>, epoch: Epoch, oldest: u64) {
-        for bucket in self.within(epoch, oldest, u64::MAX) {
+    /// Adds the counts of each bucket from `oldest` on, of an epoch that is over.
+    pub(super) fn add_buckets(&self, all: &mut BTreeMap<Tick, Tally>, epoch: Epoch, oldest: Tick) {
+        for bucket in self.within(epoch, oldest, Tick(u64::MAX)) {
             let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
             let Some(tick) = stamp.tick_in(epoch) else { continue };
             let tally = all.entry(tick).or_default();
-            // Ordering: Acquire, as above. Slow calls are read before the calls that they are of.
+            // Ordering: Acquire, as above. Slow calls first: see `window` on reading.
             tally.slow += bucket.counts.slow.load(Ordering::Acquire);
             tally.failures += bucket.counts.failures.load(Ordering::Acquire);
             tally.successes += bucket.counts.successes.load(Ordering::Acquire);
         }
     }
 
-    fn within(&self, epoch: Epoch, oldest: u64, newest: u64) -> impl Iterator<Item = &Bucket> {
+    fn within(&self, epoch: Epoch, oldest: Tick, newest: Tick) -> impl Iterator<Item = &Bucket> {
         self.ring.iter().filter(move |bucket| {
             // Ordering: Acquire pairs with the Release store of the stamp: no older count is seen.
             let stamp = Stamp(bucket.stamp.load(Ordering::Acquire));
@@ -268,7 +263,7 @@ impl Shard {
         })
     }
 
-    /// Erases what was counted in any epoch: nobody counts in a running one.
+    /// Erases the counts of all epochs, when no other thread uses the window.
     pub(super) fn erase(&self) {
         // Ordering: Relaxed: a lock orders it before the next use.
         self.end.store(0, Ordering::Relaxed);
@@ -296,17 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_has_its_place_in_the_ring() {
-        let ticks = Ticks::new(27, &span());
-        assert_eq!([18, 20, 26, 27].map(|tick| ticks.slot_of(tick)), [8, 0, 6, 7]);
+    fn a_tick_has_its_slot_in_the_ring() {
+        let ticks = Ticks::new(Tick(27), &span());
+        assert_eq!([18, 20, 26, 27].map(|tick| ticks.slot_of(Tick(tick))), [8, 0, 6, 7]);
     }
 
     #[test]
-    fn failures_within_the_allowance_of_their_bucket_need_not_be_judged() {
+    fn failures_within_the_allowance_of_their_bucket_need_no_evaluation() {
         let shard = Shard::new(10);
-        let (now, later) = (Ticks::new(12, &span()), Ticks::new(22, &span()));
+        let (now, later) = (Ticks::new(Tick(12), &span()), Ticks::new(Tick(22), &span()));
         let own = || shard.own_allowance(EPOCH);
-        shard.open(&span(), EPOCH, 12);
+        shard.open(&span(), EPOCH, Tick(12));
         assert!(!shard.count(SUCCESS) && shard.count(FAILURE));
         assert_eq!((own(), shard.allowance(EPOCH, now)), (0, 0));
         shard.grant(Epoch::from_number(4), 9);
@@ -317,8 +312,8 @@ mod tests {
             (shard.own_allowance(Epoch::from_number(4)), shard.allowance(EPOCH, later)),
             (0, 0)
         );
-        // Also where another thread has opened a bucket already.
-        assert_eq!(shard.allowance(EPOCH, Ticks::new(21, &span())), 2);
+        // Also if another thread has opened a bucket already.
+        assert_eq!(shard.allowance(EPOCH, Ticks::new(Tick(21), &span())), 2);
         assert!(shard.count(Sample { failed: false, slow: true }));
         assert!(!shard.count(FAILURE) && !shard.count(SUCCESS));
         assert_eq!((own(), shard.allowance(EPOCH, now)), (1, 1));
@@ -326,16 +321,16 @@ mod tests {
         assert_eq!((own(), shard.allowance(EPOCH, now)), (0, 0));
         // It ends with its bucket.
         shard.grant(EPOCH, 2);
-        shard.open(&span(), EPOCH, 13);
-        assert_eq!((own(), shard.allowance(EPOCH, Ticks::new(13, &span()))), (0, 0));
+        shard.open(&span(), EPOCH, Tick(13));
+        assert_eq!((own(), shard.allowance(EPOCH, Ticks::new(Tick(13), &span()))), (0, 0));
     }
 
     #[test]
-    fn it_has_another_version_after_each_bucket_that_was_opened() {
+    fn each_opening_changes_the_version() {
         let shard = Shard::new(10);
         for opened in 0..3 {
             assert_eq!(shard.opened(), opened);
-            shard.open(&span(), EPOCH, 12 + opened);
+            shard.open(&span(), EPOCH, Tick(12 + opened));
         }
     }
 }

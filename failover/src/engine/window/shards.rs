@@ -1,39 +1,38 @@
-//! A shard for each thread that counts.
+//! One shard per counting thread.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use crate::engine::sync::{AtomicU64, Ordering};
 
-/// One shard a thread, by the thread's number (see `thread`). Those of the first threads are there
-/// from the start, those of further threads are made when they come.
+/// One shard per thread, by the thread's id (see `thread_id`). The first threads have theirs from the
+/// start; others are allocated with a thread's first call.
 pub(super) struct Shards<S> {
     first: Box<[S]>,
-    /// Part `i` has 2^i groups, and is made when a thread needs one of them. Behind one
-    /// pointer, since hardly a failover has any.
+    /// Part `i` has 2^i groups, and is allocated when a thread needs one of them. Behind one pointer,
+    /// since few monitors have any.
     more: OnceLock<Box<Parts<S>>>,
-    /// How many of the parts in `more` may be in use.
+    /// The number of parts in `more` that may be in use.
     parts: AtomicU64,
-    /// One more than the highest number of a thread that has counted: a reader looks no further.
+    /// The highest id of a thread that has counted, plus one: a reader looks no further.
     counting: AtomicU64,
 }
 
 /// 24 doublings are more threads than a process can have.
 type Parts<S> = [OnceLock<Box<[Group<S>]>>; 24];
 
-/// How many threads a group is for.
+/// The number of threads in a group.
 const GROUP: usize = 64;
 
-/// Threads that are long gone cost a reader little: it passes over a group in which no bucket has been
-/// opened lately.
+/// A reader skips a group in which no bucket was opened lately, so threads that ended cost it little.
 struct Group<S> {
-    /// The latest end of a bucket that was opened in it, in nanoseconds since the monitor's origin.
+    /// The latest end of a bucket opened in it, in nanoseconds since the monitor's origin.
     latest: AtomicU64,
     shards: [OnceLock<Box<S>>; GROUP],
 }
 
 impl<S> Shards<S> {
-    /// `threads`: how many threads have their shard from the start; rounded up to a power of two.
+    /// `threads`: how many threads have a shard from the start, rounded up to a power of two.
     pub(super) fn new(threads: usize, shard: impl FnMut() -> S) -> Self {
         Self {
             first: make(threads.next_power_of_two(), shard),
@@ -43,13 +42,11 @@ impl<S> Shards<S> {
         }
     }
 
-    /// The thread with that number opens a bucket that ends at that moment, and counts in it
-    /// afterwards.
+    /// The thread opens a bucket that ends at `end`, and then counts in it.
     pub(super) fn begin(&self, thread: usize, end: u64) {
         let counting = thread as u64 + 1;
         // Ordering: Release, here and below, pairs with `few` and `since`. A reader that does not see
-        // it, sees none of the thread's counts in the bucket either: it reads as if it had come before
-        // them.
+        // this sees none of the thread's counts in the bucket either, as if it had read before them.
         if self.counting.load(Ordering::Relaxed) < counting {
             self.counting.fetch_max(counting, Ordering::Release);
         }
@@ -58,13 +55,13 @@ impl<S> Shards<S> {
         }
     }
 
-    /// The shard of the thread with that number, if it was there from the start.
+    /// The thread's shard, if it was there from the start.
     #[inline]
     pub(super) fn first(&self, thread: usize) -> Option<&S> {
         self.first.get(thread)
     }
 
-    /// The shard of the thread with that number. `shard` makes the ones that are missing.
+    /// The thread's shard; `shard` makes a missing one.
     #[inline]
     pub(super) fn of(&self, thread: usize, shard: impl FnMut() -> S) -> &S {
         self.first.get(thread).unwrap_or_else(|| self.of_slow(thread, shard))
@@ -75,7 +72,7 @@ impl<S> Shards<S> {
         self.group(thread).shards[thread % GROUP].get_or_init(|| Box::new(shard()))
     }
 
-    /// The group of a thread beyond the first ones.
+    /// The group of a thread that has no shard from the start.
     fn group(&self, thread: usize) -> &Group<S> {
         let none = || Box::new(std::array::from_fn(|_| OnceLock::new()));
         let more: &Parts<S> = self.more.get_or_init(none);
@@ -92,7 +89,7 @@ impl<S> Shards<S> {
         &groups[number % groups.len()]
     }
 
-    /// Those of all threads that have counted, if all had theirs from the start.
+    /// The shards of all threads that have counted, if all were there from the start.
     #[inline]
     pub(super) fn few(&self) -> Option<&[S]> {
         // Ordering: Acquire pairs with `begin`.
@@ -100,18 +97,18 @@ impl<S> Shards<S> {
         self.first.get(..usize::try_from(counting).ok()?)
     }
 
-    /// The memory behind it, in bytes, that of the shards not included.
+    /// The allocated memory in bytes, without the shards.
     pub(super) fn bytes(&self) -> usize {
         let groups = self.groups().count() * size_of::<Group<S>>();
         self.more.get().map_or(0, |more| size_of_val(&**more)) + groups
     }
 
-    /// All of them.
+    /// All shards.
     pub(super) fn iter(&self) -> impl Iterator<Item = &S> + Clone {
         self.since(None)
     }
 
-    /// Those that can hold a bucket that ends after that moment, and some others.
+    /// At least the shards with a bucket that ends after `moment`.
     pub(super) fn since(&self, moment: Option<u64>) -> impl Iterator<Item = &S> + Clone {
         let groups = self.groups().filter(move |group| {
             // Ordering: Acquire pairs with `begin`.
@@ -145,7 +142,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn each_thread_has_a_shard_of_its_own_which_is_made_when_it_is_needed() {
+    fn each_thread_has_its_own_shard_which_is_allocated_when_it_is_needed() {
         let shards = Shards::new(2, || 0_u64);
         let of = |thread| std::ptr::from_ref(shards.of(thread, || 0)) as usize;
         assert_eq!((shards.iter().count(), shards.bytes()), (2, 0));
@@ -164,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_opened_no_bucket_since_a_moment_are_passed_over() {
+    fn groups_that_opened_no_bucket_since_a_moment_are_skipped() {
         let shards = Shards::new(4, || 0_u64);
         for thread in 0..2_000 {
             shards.begin(thread, 100);
@@ -180,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_those_of_all_threads_that_counted_and_none_if_one_came_later() {
+    fn few_are_the_shards_of_all_threads_that_counted_unless_one_was_added_later() {
         let shards = Shards::new(2, || 0_u64);
         let few = || shards.few().map(<[_]>::len);
         assert_eq!(few(), Some(0));

@@ -1,14 +1,14 @@
-//! The windows that a monitor has had: one, unless its policy was swapped.
+//! The windows of a monitor: one, unless its policy was swapped.
 
 use std::sync::OnceLock;
 
 use super::Window;
 use crate::policy::Policy;
 
-/// The window that a monitor was made with, and those that other policies needed.
+/// The window that a monitor was made with, and those that later policies needed.
 ///
-/// At most one of each kind is added, since that of the last so many calls is added with room for
-/// as many as a policy may ask for, and that over time grows.
+/// At most one of each kind is added: a count window is added with room for any policy, and a time
+/// window grows.
 #[derive(Debug)]
 pub(crate) struct Windows {
     pub(crate) first: Window,
@@ -36,7 +36,7 @@ impl Windows {
         self.more[usize::from(slot == Self::COUNT)].get().map_or(&self.first, Box::as_ref)
     }
 
-    /// Where the window of that policy is, or will be.
+    /// The slot that the window of a policy has, or will have.
     pub(crate) fn slot(&self, policy: &Policy) -> u64 {
         match policy.last_calls() {
             _ if self.first.can_be(policy) => Self::FIRST,
@@ -45,24 +45,23 @@ impl Windows {
         }
     }
 
-    /// Makes the window in that slot a policy's. Whoever calls this begins a new epoch before and
-    /// after it.
+    /// Makes the window in a slot a policy's. The caller begins a new epoch before and after this.
     pub(crate) fn adopt(&self, slot: u64, policy: &Policy) {
         if slot != Self::FIRST {
-            // Threads add their shards when they come.
+            // Each thread adds its shard with its first call.
             let new = || Box::new(Window::roomy(policy));
             self.more[usize::from(slot == Self::COUNT)].get_or_init(new);
         }
         self.at(slot).cut(policy);
     }
 
-    /// Erases what was counted in any epoch.
+    /// Erases the counts of all epochs.
     pub(crate) fn erase(&self) {
         self.first.erase();
         self.more.iter().filter_map(OnceLock::get).for_each(|window| window.erase());
     }
 
-    /// The memory behind them, in bytes, the first itself not included.
+    /// The allocated memory in bytes, without `self`.
     pub(crate) fn bytes(&self) -> usize {
         let more = self.more.iter().filter_map(OnceLock::get);
         self.first.bytes() + more.map(|window| size_of::<Window>() + window.bytes()).sum::<usize>()
@@ -75,7 +74,7 @@ mod tests {
     use crate::policy::Policy;
 
     #[test]
-    fn a_window_is_made_only_where_none_can_be_the_policys_and_its_memory_is_counted() {
+    fn a_window_is_added_only_if_none_fits_the_policy_and_its_memory_is_counted() {
         let of = |calls| Policy::builder().last_calls(calls).build().unwrap();
         let windows = Windows::new(&of(100), 1);
         let first = windows.bytes();

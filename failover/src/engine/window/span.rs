@@ -4,6 +4,10 @@
 use crate::engine::time::{Elapsed, Epoch, nanos};
 use crate::policy::Policy;
 
+/// The number of a bucket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(pub(super) u64);
+
 /// How a window is divided into buckets: its length in nanoseconds and their number; and whether it
 /// counts slow calls.
 ///
@@ -24,30 +28,31 @@ impl Span {
     }
 
     /// The number of the bucket that contains `at`.
-    pub(crate) fn tick(&self, at: Elapsed) -> u64 {
+    pub(super) fn tick(&self, at: Elapsed) -> Tick {
         let tick = u128::from(at.nanos()) * u128::from(self.buckets) / u128::from(self.nanos);
         // A bucket is at least one nanosecond wide, so there are no more ticks than nanoseconds.
-        u64::try_from(tick).unwrap_or(u64::MAX).saturating_add(u64::from(self.buckets))
+        let tick = u64::try_from(tick).unwrap_or(u64::MAX);
+        Tick(tick.saturating_add(u64::from(self.buckets)))
     }
 
     /// The same for a moment that may lie before the monitor's origin; `None` if no window reaches
     /// back that far.
-    pub(super) fn tick_of(&self, moment: i128) -> Option<u64> {
+    pub(super) fn tick_of(&self, moment: i128) -> Option<Tick> {
         let moment = moment.clamp(-i128::from(u64::MAX), i128::from(u64::MAX));
         let tick = (moment * i128::from(self.buckets)).div_euclid(i128::from(self.nanos));
-        u64::try_from(tick + i128::from(self.buckets)).ok()
+        u64::try_from(tick + i128::from(self.buckets)).ok().map(Tick)
     }
 
     /// The first moment of a bucket.
-    pub(super) fn start(&self, tick: u64) -> i128 {
+    pub(super) fn start(&self, Tick(tick): Tick) -> i128 {
         let ticks = i128::from(tick) - i128::from(self.buckets);
         // Rounded up.
         -(-ticks * i128::from(self.nanos)).div_euclid(i128::from(self.buckets))
     }
 
-    /// The first moment after a bucket.
-    pub(super) fn end(&self, tick: u64) -> u64 {
-        let end = self.start(tick.saturating_add(1));
+    /// The first moment after a bucket, in nanoseconds since the monitor's origin.
+    pub(super) fn end(&self, Tick(tick): Tick) -> u64 {
+        let end = self.start(Tick(tick.saturating_add(1)));
         u64::try_from(end.max(0)).unwrap_or(u64::MAX)
     }
 }
@@ -66,7 +71,7 @@ impl Stamp {
     /// Not a period of time: the last tick of the last epoch is never reached.
     pub(super) const NONE: Self = Self(u64::MAX);
 
-    pub(super) fn new(epoch: Epoch, tick: u64) -> Self {
+    pub(super) fn new(epoch: Epoch, Tick(tick): Tick) -> Self {
         Self((epoch.tag() << Self::TICK_BITS) | (tick & Self::TICKS))
     }
 
@@ -77,16 +82,16 @@ impl Stamp {
     }
 
     /// The tick, if the stamp is of `epoch`.
-    pub(super) fn tick_in(self, epoch: Epoch) -> Option<u64> {
-        (self.is_of(epoch) && self != Self::NONE).then_some(self.0 & Self::TICKS)
+    pub(super) fn tick_in(self, epoch: Epoch) -> Option<Tick> {
+        (self.is_of(epoch) && self != Self::NONE).then_some(Tick(self.0 & Self::TICKS))
     }
 }
 
 /// The range of ticks of a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticks {
-    pub(super) oldest: u64,
-    pub(super) newest: u64,
+    pub(super) oldest: Tick,
+    pub(super) newest: Tick,
     /// The number of slots of a ring.
     buckets: u64,
     /// The slot of the newest tick.
@@ -95,13 +100,13 @@ pub(super) struct Ticks {
 
 impl Ticks {
     /// The ticks of the window that ends with `newest`.
-    pub(super) fn new(newest: u64, span: &Span) -> Self {
+    pub(super) fn new(newest: Tick, span: &Span) -> Self {
         let buckets = u64::from(span.buckets);
-        let oldest = newest.saturating_sub(buckets - 1);
-        Self { oldest, newest, buckets, slot: newest % buckets }
+        let oldest = Tick(newest.0.saturating_sub(buckets - 1));
+        Self { oldest, newest, buckets, slot: newest.0 % buckets }
     }
 
-    pub(super) fn slot_of(&self, tick: u64) -> u64 {
-        if tick == self.newest { self.slot } else { tick % self.buckets }
+    pub(super) fn slot_of(&self, tick: Tick) -> u64 {
+        if tick == self.newest { self.slot } else { tick.0 % self.buckets }
     }
 }

@@ -6,29 +6,29 @@ use std::collections::BTreeMap;
 use super::ring::Which;
 use super::shard::Shard;
 use super::shards::Shards;
-use super::span::{Span, Ticks};
+use super::span::{Span, Tick, Ticks};
 use super::{Reading, Sample};
 use crate::engine::sync::{Ordering, Setting, fence};
 use crate::engine::time::{Epoch, When};
 
-/// A window over the calls of the last so many seconds, sliding by a bucket at a time.
+/// A window over the calls of the last seconds, which slides by one bucket at a time.
 ///
-/// Its memory is fixed by the number of buckets and the greatest number of threads that counted
-/// at once; neither the rate of calls nor time adds to it.
+/// Its memory depends on the number of buckets and the greatest number of threads that counted at
+/// once, not on the number of calls or on time.
 #[derive(Debug)]
 pub(crate) struct TimeWindow {
-    /// How the window is cut. Atomics, because a window is used again for other policies: see
-    /// `pool`. A reader that sees a mixture is of an epoch that has passed, and changes nothing.
+    /// The span. Atomics, since a window is reused for other policies: see `pool`. A reader that sees a
+    /// mixture belongs to an epoch that is over, and changes nothing.
     nanos: Setting,
     buckets: Setting,
     slow: Setting,
-    /// The most buckets that it was ever cut into.
+    /// The greatest number of buckets so far.
     ring: Setting,
     shards: Shards<Shard>,
 }
 
 impl TimeWindow {
-    /// `threads`: how many threads have their shard from the start; rounded up to a power of two.
+    /// `threads`: how many threads have a shard from the start, rounded up to a power of two.
     pub(crate) fn new(span: Span, threads: usize) -> Self {
         let ring = usize::try_from(span.buckets).unwrap_or(usize::MAX);
         Self {
@@ -40,20 +40,20 @@ impl TimeWindow {
         }
     }
 
-    /// Erases what was counted in any epoch.
+    /// Erases the counts of all epochs.
     pub(crate) fn erase(&self) {
         self.shards.iter().for_each(Shard::erase);
     }
 
-    /// How many buckets there is room for.
+    /// The number of buckets that a new shard has.
     fn capacity(&self) -> usize {
         usize::try_from(self.ring.load(Ordering::Acquire)).unwrap_or(usize::MAX)
     }
 
-    /// Cuts the window anew. Whoever calls this begins a new epoch before and after it.
+    /// Sets another span. The caller begins a new epoch before and after this.
     pub(crate) fn cut(&self, span: Span) {
-        // Ordering: Release pairs with the Acquire in `span`: whoever sees the new cut also sees
-        // that the old epoch is over. The room first: a shard that is made for the new cut has it.
+        // Ordering: Release pairs with the Acquire in `span`: a thread that sees the new span also
+        // sees that the old epoch is over. The capacity first: a shard made for the new span has it.
         self.ring.fetch_max(u64::from(span.buckets), Ordering::Release);
         self.nanos.store(span.nanos, Ordering::Release);
         self.buckets.store(u64::from(span.buckets), Ordering::Release);
@@ -68,9 +68,8 @@ impl TimeWindow {
         Span { nanos, buckets: u32::try_from(buckets).unwrap_or(u32::MAX), slow }
     }
 
-    /// Counts one call that ended at `at` nanoseconds after the origin, in this thread's shard,
-    /// whose number is `thread`. True if it has to be evaluated: the window slid, the call was slow, or it
-    /// was a failure beyond the shard's allowance.
+    /// Counts one call that ended. True if the window has to be evaluated: it slid, or the call was
+    /// slow, or a failure beyond the shard's allowance.
     pub(crate) fn count(&self, thread: usize, when: When, sample: Sample) -> bool {
         let shard = self.shard(thread);
         let opens = !shard.is_open(when);
@@ -81,19 +80,18 @@ impl TimeWindow {
         opens || due
     }
 
-    /// The same of a call that is not slow, if this thread's bucket is open. None, and nothing
-    /// counted, if not.
+    /// Counts a call that is not slow, if this thread's bucket is open. `None` if it is not counted.
     #[inline]
     pub(crate) fn try_count(&self, thread: usize, when: When, failed: bool) -> Option<bool> {
         self.shards.first(thread).filter(|shard| shard.is_open(when))?.try_count(failed)
     }
 
-    /// How many more failures this thread may count in that epoch without evaluating them.
+    /// The failures that this thread may still count in `epoch` without an evaluation.
     pub(crate) fn own_allowance(&self, thread: usize, epoch: Epoch) -> u64 {
         self.shard(thread).own_allowance(epoch)
     }
 
-    /// Lets this thread count that many more failures in that epoch without evaluating them.
+    /// Lets this thread count `failures` more failures of `epoch` without an evaluation.
     pub(crate) fn grant(&self, thread: usize, epoch: Epoch, failures: u64) {
         self.shard(thread).grant(epoch, failures);
     }
@@ -101,7 +99,7 @@ impl TimeWindow {
     #[cold]
     #[inline(never)]
     fn open(&self, thread: usize, shard: &Shard, When { epoch, at }: When) {
-        let (span, mut newest) = (self.span(), 0);
+        let (span, mut newest) = (self.span(), Tick::default());
         let at = span.tick(at);
         loop {
             // A thread whose clock is behind another's counts in the newest bucket.
@@ -109,11 +107,11 @@ impl TimeWindow {
             self.shards.begin(thread, span.end(tick));
             shard.open(&span, epoch, tick);
             // Ordering: SeqCst. Of two threads that open buckets at the same time at least one sees
-            // the other's: it takes that one, or closes it.
+            // the other's bucket: it takes that tick, or closes the bucket.
             fence(Ordering::SeqCst);
             let oldest = Ticks::new(tick, &span).oldest;
             let others = self.shards.iter().filter_map(|other| other.leave_behind(epoch, oldest));
-            newest = others.fold(0, u64::max);
+            newest = others.fold(Tick::default(), Tick::max);
             if Ticks::new(newest, &span).oldest <= tick {
                 return;
             }
@@ -125,18 +123,18 @@ impl TimeWindow {
         self.shards.of(thread, || Shard::new(self.capacity()))
     }
 
-    /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
-    /// counted, by the moment at which their bucket began.
+    /// The counts of an epoch by the moment at which their bucket began, in the window that ends at `at`
+    /// or with the latest counted call, whichever is later.
     pub(crate) fn kept(&self, When { epoch, at }: When) -> BTreeMap<i128, Tally> {
         let span = self.span();
         let mut newest = self.newest(epoch, span.tick(at));
         loop {
-            let oldest = newest.saturating_sub(u64::from(span.buckets) - 1);
+            let oldest = Ticks::new(newest, &span).oldest;
             let mut kept = BTreeMap::new();
             for shard in self.shards.iter() {
                 shard.add_buckets(&mut kept, epoch, oldest);
             }
-            // As in `read`: while the window slides, a bucket may be emptied under the reading.
+            // As in `read`: while the window slides, a bucket may be emptied during the reading.
             let now = self.newest(epoch, newest);
             if now == newest {
                 kept.retain(|_, tally: &mut Tally| tally.calls() > 0);
@@ -146,13 +144,13 @@ impl TimeWindow {
         }
     }
 
-    /// Puts counts into an epoch that has not begun, and opens the bucket of `at`.
+    /// Puts counts into an epoch that has not begun, and opens the bucket of `when`.
     pub(crate) fn seed(&self, thread: usize, when: When, kept: &BTreeMap<i128, Tally>) {
         let (span, shard, epoch) = (self.span(), self.shard(thread), when.epoch);
         let newest = span.tick(when.at);
         self.shards.begin(thread, span.end(newest));
-        let oldest = newest - (u64::from(span.buckets) - 1);
-        let mut ticks = BTreeMap::<u64, Tally>::new();
+        let oldest = Ticks::new(newest, &span).oldest;
+        let mut ticks = BTreeMap::<Tick, Tally>::new();
         for (&began, tally) in kept {
             if let Some(tick) = span.tick_of(began).filter(|tick| *tick >= oldest) {
                 ticks.entry(tick).or_default().add(tally);
@@ -164,53 +162,52 @@ impl TimeWindow {
         shard.open(&span, epoch, newest);
     }
 
-    /// The counts of one epoch in the window that ends at `at`, or at the latest call that was
-    /// counted, if that is later.
+    /// The counts in the window that ends at `when` or with the latest counted call, whichever is
+    /// later.
     pub(crate) fn tally(&self, when: When) -> Tally {
         self.read(when, self.span().tick(when.at)).tally
     }
 
-    /// What is read of one epoch in the window that ends at the latest call that was counted: one at
-    /// `at`, or a later one.
+    /// The counts in the window that ends with the latest counted call: one at `when`, or a later one.
     pub(crate) fn latest(&self, when: When) -> Reading {
-        self.read(when, 0)
+        self.read(when, Tick::default())
     }
 
-    fn read(&self, When { epoch, at }: When, at_least: u64) -> Reading {
+    fn read(&self, When { epoch, at }: When, at_least: Tick) -> Reading {
         let span = self.span();
-        // No bucket of a window that reaches to `at` ends before that.
+        // No bucket of a window that ends at `at` ends before this.
         let since = Some(at.nanos().saturating_sub(span.nanos));
         loop {
             let reading = match self.shards.few() {
                 Some(shards) => add_up(shards.iter(), &span, epoch, at_least),
                 None => add_up(self.shards.since(since), &span, epoch, at_least),
             };
-            // The window slid under the reading. A thread does that once a bucket's width, or an
-            // epoch, so this ends.
+            // The window slid during the reading, which a thread does once per bucket or epoch, so
+            // this loop ends.
             if let Some(reading) = reading {
                 return reading;
             }
         }
     }
 
-    fn newest(&self, epoch: Epoch, at_least: u64) -> u64 {
-        self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, u64::max)
+    fn newest(&self, epoch: Epoch, at_least: Tick) -> Tick {
+        self.shards.iter().filter_map(|shard| shard.newest(epoch)).fold(at_least, Tick::max)
     }
 
-    /// The memory that it holds, in bytes, itself not included.
+    /// The allocated memory in bytes, without `self`.
     pub(crate) fn bytes(&self) -> usize {
         self.shards.iter().map(Shard::bytes).sum::<usize>() + self.shards.bytes()
     }
 }
 
-/// What the shards hold of one epoch in the window that ends with the newest bucket, or with
-/// `at_least`, if that is newer. None if one of them went on meanwhile.
+/// The counts of an epoch in the window that ends with the newest bucket of the shards or `at_least`,
+/// whichever is later. `None` if a shard opened a bucket meanwhile.
 #[inline]
 fn add_up<'a>(
     shards: impl Iterator<Item = &'a Shard> + Clone,
     span: &Span,
     epoch: Epoch,
-    at_least: u64,
+    at_least: Tick,
 ) -> Option<Reading> {
     let (mut opened, mut newest, mut threads) = (0, at_least, 0);
     for shard in shards.clone() {
@@ -228,19 +225,19 @@ fn add_up<'a>(
         }
     }
     for shard in shards.clone() {
-        // Before the failures: what is used of it meanwhile is in one of the two, or in both.
+        // Before the failures: allowance that is used meanwhile is in one of the two, or in both.
         allowance = allowance.saturating_add(shard.allowance(epoch, ticks));
         tally.failures += shard.sum(epoch, ticks, Which::Failures);
     }
     for shard in shards.clone() {
         tally.successes += shard.sum(epoch, ticks, Which::Successes);
     }
-    // The version may have been raised just before it was read first, and all else written since:
-    // the newest tick is then another one by now, or nothing in the window was emptied.
+    // An opening may have incremented the version just before the first reading, and written the rest
+    // since: then the newest tick has changed, or no bucket of the window was emptied.
     let (mut opened_now, mut newest_now) = (0, at_least);
     for shard in shards {
         opened_now += shard.opened();
-        newest_now = newest_now.max(shard.newest(epoch).unwrap_or(0));
+        newest_now = newest_now.max(shard.newest(epoch).unwrap_or_default());
     }
     (opened_now == opened && newest_now == newest).then_some(Reading { tally, allowance, threads })
 }
@@ -282,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_says_how_many_threads_counted_and_what_they_need_not_evaluate() {
+    fn a_reading_has_the_number_of_threads_and_their_allowance() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
         let read = || (window.latest(when(0)).threads, window.latest(when(0)).allowance);
         assert_eq!(read(), (0, 0));
@@ -296,13 +293,13 @@ mod tests {
         window.grant(1, EPOCH, 2);
         assert!(!window.count(0, when(0), FAILURE));
         assert_eq!((read(), window.own_allowance(0, EPOCH)), ((2, 5), 3));
-        // Beyond those that there was room for.
+        // A thread beyond those with a shard from the start.
         window.count(5, when(0), SUCCESS);
         assert_eq!(read(), (3, 5));
     }
 
     #[test]
-    fn its_memory_is_that_of_each_threads_part() {
+    fn its_memory_is_that_of_its_shards() {
         let window = TimeWindow::new(Span::new(&Policy::default()), 2);
         let part = Shard::new(10).bytes();
         assert!(part >= 10 * 32);
