@@ -64,8 +64,8 @@ impl Engine {
         }
     }
 
-    /// What the time has brought about by now: the end of a phase, or a trip by stalled calls. False
-    /// if the epoch is over.
+    /// Makes the transitions that are due: the end of a phase, or a trip by stalled calls. False if the
+    /// epoch is over.
     pub(crate) fn look(&self, phase: Phase, at: Elapsed) -> bool {
         if phase.is_due(at) {
             self.transitions.end_of_time(phase, at);
@@ -83,7 +83,7 @@ impl Engine {
         let taken = probing.and_then(|(rules, probes)| probes.take(&rules, When { epoch, at }));
         let Some(Taken { lease, from_another }) = taken else { return Some(Err(epoch)) };
         if from_another {
-            // It may be a probe that waits for the primary, and is to wait no more.
+            // The other probe may be waiting for the primary.
             self.transitions.waiters.wake_all();
         }
         if self.transitions.counts(epoch) {
@@ -93,7 +93,7 @@ impl Engine {
         None
     }
 
-    /// Lets a probe's lease begin now. None if it has lost its permit, or its epoch is over.
+    /// Begins a probe's lease anew. `None` if the probe has lost its permit, or its epoch is over.
     pub(crate) fn renew_lease(
         &self,
         epoch: Epoch,
@@ -116,7 +116,7 @@ impl Engine {
         })
     }
 
-    /// A probe of that epoch ended.
+    /// A probe of `epoch` ended.
     pub(crate) fn record_probe(
         &self,
         epoch: Epoch,
@@ -142,7 +142,7 @@ impl Engine {
         {
             transitions.note_retry_after(epoch, now, retry_after);
         }
-        // Only a transition changes the phase while probing: one that fails below came too late.
+        // While probing only a transition changes the phase: if one below fails, another came first.
         match probes.count(&probing, epoch, outcome.is_failure()) {
             Finding::Open => transitions.waiters.wake_all(),
             Finding::Recovered => {
@@ -154,8 +154,7 @@ impl Engine {
         }
     }
 
-    /// A probe's permit comes free, without a word about the primary. A call that waits for a busy
-    /// fallback may take it.
+    /// Frees a probe's permit without an outcome. A call that waits for a busy fallback may take it.
     pub(crate) fn give_back(&self, lease: ProbeLease) {
         if let Some((_, probes)) = self.transitions.recovery.probing()
             && probes.give_back(lease)

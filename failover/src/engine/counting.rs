@@ -1,4 +1,4 @@
-//! The way of a call through the counts: it begins, ends and is counted.
+//! The begin, the end and the count of a call.
 
 use crate::clock::Moment;
 use crate::engine::Engine;
@@ -7,8 +7,8 @@ use crate::engine::time::{Began, Epoch, When};
 use crate::engine::window::Sample;
 
 impl Engine {
-    /// A call of `epoch` begins at the primary. Returns when, and whether it is counted as in
-    /// flight, so that it has to [`land`](Self::land). Only for policies that time calls.
+    /// A call of `epoch` begins at the primary. Returns when, and whether it is counted as in flight:
+    /// then [`land`](Self::land) ends it. Only for policies that time calls.
     #[inline(never)]
     pub(crate) fn begin(&self, epoch: Epoch, now: Moment) -> (Began, bool) {
         let at = self.transitions.at(now);
@@ -50,7 +50,7 @@ impl Engine {
         }
     }
 
-    // Not inlined: most policies do not need it, and it would grow the code of every call.
+    // Not inlined: code that few policies need would grow the code of every call.
     #[inline(never)]
     fn count_slow(&self, when: When, began: Began, failed: bool) {
         let rules = &self.evidence.rules;

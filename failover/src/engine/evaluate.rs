@@ -1,39 +1,38 @@
-//! Evaluating what was counted, and tripping.
+//! Evaluation of the counts, and the trip.
 //!
 //! # Why no trip is missed
-//! A call counts first and is evaluated afterwards; between the two stands a `SeqCst` fence. Of two
-//! calls that are evaluated at the same time at least one therefore sees the other's count.
+//! A call counts first and evaluates afterwards, with a `SeqCst` fence in between. So of two calls
+//! that evaluate at the same time at least one sees the other's count.
 //!
-//! Not every call needs to be evaluated. A fast success can raise neither the failure rate nor the
-//! share of slow calls; it can only make up the minimum of calls in a window that has more failures
-//! than the minimum may have. Such a window is marked armed in the phase, which every call reads
-//! anyway, and while it is, every call is evaluated. A call that opens a bucket is evaluated too, since the
-//! window slid and may have lost successes. So it costs a healthy window nothing, and:
+//! Most successes need no evaluation. A fast success raises neither the failure rate nor the share of
+//! slow calls. It can only complete the minimum of calls in a window that already has too many
+//! failures. Such a window is *armed*, a bit of the phase, which every call reads anyway; while it is
+//! armed, every call evaluates. A call that opens a bucket evaluates too, since the window slid and
+//! may have lost successes. Therefore:
 //!
-//! - if the window at rest exceeds a threshold and holds its minimum, the route is the fallback,
-//!   or the phase is armed and the very next call trips;
-//! - arming is set and taken away by whoever evaluated, and evaluated once more afterwards: two calls
-//!   that evaluated differently can't leave the wrong mark behind.
+//! - if a window at rest exceeds a threshold and has its minimum, the route is the fallback, or the
+//!   window is armed and the next call trips;
+//! - a thread that arms or disarms evaluates again afterwards, so two threads that disagree cannot
+//!   leave the wrong bit behind.
 //!
-//! # Why few failures are evaluated
-//! Whoever evaluates a window far below its threshold knows how many more failures can change nothing,
-//! whatever successes come, and grants a part of them to its own thread: *allowance*, in its shard.
-//! Failures that it covers are counted like successes, without a fence or a look at other threads'
-//! counts. A primary that begins to fail after a million successes is evaluated some dozens of times
-//! until it trips, and just before that each time.
+//! # Why few failures evaluate
+//! Far below its threshold, a window has *headroom*: so many more failures change nothing, whatever
+//! successes come. The evaluating thread grants a part of it to its own shard as *allowance*. Failures
+//! within the allowance are counted like successes, without a fence and without reading other shards.
+//! A primary that begins to fail after a million successes is evaluated some dozens of times until it
+//! trips, and at the end with each failure.
 //!
-//! Whoever evaluates takes all that is granted for spent: `failures + allowance` is the most that the window
-//! can hold before somebody evaluates again, and where that is too many, the window is armed and its
-//! threads give back what they have. Allowance is evaluated once more after it was taken, behind another
-//! fence, and given back if others took too much at the same time; of all that took some, the last
-//! has seen the others'. It ends with the bucket that it was granted in, as the next one has to be
-//! evaluated when it is opened; until that bucket leaves the window it is taken for spent all the same.
+//! The evaluation assumes that every grant is spent, so `failures + allowance` bounds the window. If
+//! that exceeds the headroom, the window is armed, and each evaluating thread returns its allowance.
+//! After taking a grant a thread fences and evaluates again: of all threads that took one, the last
+//! sees all the others. A grant ends with its bucket, but counts as spent until the bucket leaves the
+//! window.
 //!
-//! Consecutive failures need none of this: one word counts them, so that exactly one failure makes up
-//! the number, and the call that ended with it trips, whatever ends after it.
+//! Consecutive failures need none of this: they are counted in one word, so exactly one failure
+//! completes the number, and its thread trips.
 //!
-//! Calls that hang end nothing. They are looked for by admissions: by the first of each thread in
-//! each bucket, as they can only become more when a bucket begins.
+//! Stalled calls end nothing. Admissions look for them: the first of each thread in each bucket,
+//! since only a new bucket adds stalled calls.
 
 use crate::engine::Engine;
 use crate::engine::phase::Phase;
@@ -44,12 +43,11 @@ use crate::engine::time::{Elapsed, Epoch, When};
 use crate::engine::window::Flights;
 use crate::tally::Tally;
 
-/// Less allowance than this is not worth the second look that it takes.
+/// A smaller allowance is not worth its second evaluation.
 const LEAST_ALLOWANCE: u64 = if cfg!(failover_loom) { 2 } else { 4 };
 
 impl Engine {
-    /// Evaluates what the calls that ended say. `streak`: how many failures in a row the call that is
-    /// evaluated has made up.
+    /// Evaluates the window after a call. `streak`: the consecutive failures that the call completed.
     #[cold]
     pub(crate) fn evaluate(&self, when: When, streak: u64) {
         let (epoch, options) = (when.epoch, self.transitions.options());
@@ -70,7 +68,7 @@ impl Engine {
                 Verdict::Trip(_) => match self.trip(phase, when.at, streak, reading.tally) {
                     Some(true) => return,
                     Some(false) => continue,
-                    // Calls are being counted meanwhile: the next one is evaluated in any case.
+                    // Other calls are being counted: the next one evaluates in any case.
                     None => Verdict::Armed,
                 },
                 verdict => verdict,
@@ -101,8 +99,8 @@ impl Engine {
         }
     }
 
-    /// Grants this thread a part of the failures that the window can headroom, or takes back what it has
-    /// where none can be spared. True if that changed anything.
+    /// Grants this thread a part of the headroom, or takes its allowance back if there is none. True if
+    /// that changed anything.
     fn change_allowance(
         &self,
         epoch: Epoch,
@@ -110,13 +108,13 @@ impl Engine {
         threads: u64,
         may_grant: bool,
     ) -> bool {
-        // A thread that is ending counts for one call under a number that is another's next.
+        // An ending thread has its id for one call only.
         let Some(thread) = thread_id::number() else { return false };
         let window = self.window();
         let Some(has) = window.own_allowance(thread, epoch) else { return false };
         let allowance = match headroom {
             None if has > 0 => 0,
-            // Each thread may want as much, and there may be one that has not counted yet.
+            // Each thread may take as much, and one more thread may not have counted yet.
             Some(headroom) if may_grant && has == 0 => match headroom / (threads + 1) {
                 0..LEAST_ALLOWANCE => return false,
                 allowance => allowance,
@@ -127,7 +125,7 @@ impl Engine {
         true
     }
 
-    /// Trips if too many calls hang, unless this thread has looked in the running bucket already.
+    /// Trips if too many calls are stalled, unless this thread has already looked in this bucket.
     pub(crate) fn look_for_stalled(&self, phase: Phase, at: Elapsed) {
         let Some(flights) = self.evidence.flights(self.transitions.options()) else { return };
         let when = When { epoch: phase.epoch(), at };
@@ -172,17 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_lent_its_part_of_what_can_be_spared_and_gives_it_back_where_none_can() {
+    fn a_thread_is_granted_its_part_of_the_headroom_and_returns_it_if_there_is_none() {
         let engine = engine(100);
         let epoch = engine.transitions.phase().epoch();
         let when = When { epoch, at: Elapsed::default() };
         let allowance = || thread_id::with(|thread| engine.window().own_allowance(thread, epoch));
         fail(&engine);
-        // Of the 50 failures that the minimum may have, 49 are left, and there may be one thread more.
+        // Of the 50 failures that the minimum may have, 49 are left, for this thread and one more.
         assert_eq!((allowance(), engine.transitions.phase().is_armed()), (Some(24), false));
         engine.evaluate(when, 0);
         assert_eq!(allowance(), Some(24));
-        // Another thread uses the rest up, without evaluating.
+        // Another thread uses the rest, without an evaluation.
         let another = thread_id::with(|thread| if thread == 0 { 1 } else { 0 });
         for _ in 0..26 {
             let failure = Sample { failed: true, slow: false };
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_evaluated_of_an_epoch_that_is_over_changes_nothing() {
+    fn an_evaluation_of_an_epoch_that_is_over_changes_nothing() {
         let engine = engine(10);
         let over = engine.transitions.phase().epoch();
         (0..9).for_each(|_| fail(&engine));

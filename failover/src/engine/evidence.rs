@@ -1,5 +1,4 @@
-//! What was counted: the window, the streak and the calls in flight, and the rules that they are
-//! evaluated by.
+//! The counts: the window, the streak and the calls in flight; and the rules that evaluate them.
 
 use std::sync::OnceLock;
 

@@ -73,8 +73,12 @@ impl Engine {
         self.transitions.phase().kind() == Kind::Probing && is_free()
     }
 
-    /// Whether a probe still holds its permit.
-    pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
+    /// Whether a waiting probe still holds its permit, and its lease is not over.
+    pub(crate) fn holds(&self, lease: ProbeLease, now: Moment) -> bool {
+        self.is_held(lease) && self.transitions.at(now) < lease.ends()
+    }
+
+    fn is_held(&self, lease: ProbeLease) -> bool {
         self.transitions.recovery.probing().is_some_and(|(_, probes)| probes.is_held(lease))
     }
 }

@@ -1,7 +1,7 @@
-//! The algorithm: transitions, evidence and rules, with the time as an argument.
+//! The algorithm. It reads no clock: the time is an argument.
 //!
-//! `transitions` owns the phase and `evidence` the counts. What needs both is here and in the
-//! files beside: `admission`, `counting`, `evaluate`, `view`, `reconfigure`, `restore`.
+//! `transitions` owns the phase and `evidence` the counts. [`Engine`] joins them: `admission`,
+//! `counting`, `evaluate`, `look`, `view`, `reconfigure` and `restore` use both.
 
 mod admission;
 mod carried;
@@ -38,8 +38,8 @@ use crate::engine::transitions::Transitions;
 use crate::engine::window::{Window, Windows};
 use crate::policy::Policy;
 
-/// All that clones of one service share.
-// In this order: an address without an offset saves an instruction where a window is chosen.
+/// The state that all clones of one service share.
+// In this order: the window's address without an offset saves each call an instruction.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Engine {
@@ -80,7 +80,7 @@ impl Engine {
         self.transitions.renew(policy, options, origin);
     }
 
-    /// The memory that it holds, in bytes, without the observers and waiting tasks.
+    /// The memory in bytes, without the observers and waiting tasks.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.evidence.bytes() + self.transitions.recovery.bytes()
     }

@@ -34,7 +34,7 @@ pub(crate) struct Thawed {
     pub(crate) from: Phase,
     pub(crate) to: Phase,
     pub(crate) at: Elapsed,
-    pub(crate) run: u64,
+    pub(crate) streak: u64,
     pub(crate) cause: Cause,
 }
 
@@ -54,20 +54,20 @@ impl Engine {
 
         let to = self.phase_after(from, frozen, at, old.dry_run());
         evidence.seed(new, When { epoch: to.epoch(), at }, kept);
-        let run = if old.consecutive() && new.consecutive() {
+        let streak = if old.consecutive() && new.consecutive() {
             evidence.streak.carry(from.epoch(), to.epoch())
         } else {
             0
         };
         transitions.carry_over(from.epoch(), to.epoch());
         transitions.thaw(frozen, to);
-        Thawed { from, to, at, run, cause: Cause::PolicySwapped }
+        Thawed { from, to, at, streak, cause: Cause::PolicySwapped }
     }
 
     /// Announces the change made while the monitor was frozen, and evaluates the window.
-    pub(crate) fn thawed(&self, Thawed { from, to, at, run, cause }: Thawed) {
+    pub(crate) fn thawed(&self, Thawed { from, to, at, streak, cause }: Thawed) {
         self.transitions.announce(from, to, cause);
-        self.evaluate(When { epoch: to.epoch(), at }, run);
+        self.evaluate(When { epoch: to.epoch(), at }, streak);
     }
 
     /// The phase after a swap: the same as before, if the new policy has it.

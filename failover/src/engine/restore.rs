@@ -24,7 +24,7 @@ impl Engine {
             let left = phase.reverts_in(at).unwrap_or_default();
             let is_back = matches!(phase.kind(), Kind::Primary | Kind::Ramping);
             let counting = transitions.route(phase) == Route::Primary && !phase.is_due(at);
-            let (window, run) = if counting {
+            let (window, streak) = if counting {
                 let kept = self.evidence.window(options).kept(When { epoch: phase.epoch(), at });
                 (SavedWindow::new(kept, at), self.evidence.streak(options, phase.epoch()))
             } else {
@@ -34,7 +34,7 @@ impl Engine {
                 phase: SavedPhase::of(phase.kind(), left),
                 dry_run: options.dry_run(),
                 window,
-                run,
+                streak,
                 remembered: transitions.recovery.intervals.remembered(is_back, at),
             };
             // The counts belong to this phase only if it has not changed meanwhile.
@@ -51,19 +51,19 @@ impl Engine {
         let at = transitions.at(now);
         let (from, frozen) = transitions.freeze();
         let to = self.phase_of(saved, elapsed, frozen, at);
-        let mut run = 0;
+        let mut streak = 0;
         if transitions.route(to) == Route::Primary {
             let (options, kept) = (transitions.options(), saved.window.kept(elapsed, at));
             evidence.seed(options, When { epoch: to.epoch(), at }, kept);
             if options.consecutive() {
-                run = saved.run;
-                evidence.streak.begin(to.epoch(), run);
+                streak = saved.streak;
+                evidence.streak.begin(to.epoch(), streak);
             }
         }
         let (rules, intervals) = (transitions.recovery.rules(), &transitions.recovery.intervals);
         intervals.recall(&rules.interval, saved.remembered, elapsed, at);
         transitions.thaw(frozen, to);
-        Thawed { from, to, at, run, cause: Cause::Restored }
+        Thawed { from, to, at, streak, cause: Cause::Restored }
     }
 
     /// The phase that continues a saved one under the policy in force.

@@ -1,4 +1,4 @@
-//! The policy's numbers as the algorithm reads them, and what they say of what was counted.
+//! The policy's numbers as the engine reads them, and their verdict on the counts.
 
 use crate::engine::sync::{Ordering, Setting};
 use crate::engine::time::nanos;
@@ -8,8 +8,8 @@ use crate::policy::{Policy, StallLimit};
 use crate::ratio::Ratio;
 use crate::tally::Tally;
 
-/// What a policy asks for, in one word that is read with the phase: what is not asked for costs a
-/// branch on it.
+/// The options of a policy, in one word that is read with the phase: an option that is off costs a
+/// branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options(u64);
 
@@ -24,7 +24,7 @@ impl Options {
 
     const PLACE_AT: u32 = 8;
 
-    /// `slot`: which of the windows it is.
+    /// `slot`: which of the windows the policy has.
     pub(crate) fn new(policy: &Policy, slot: u64) -> Self {
         let option = |asked: bool, bit: u64| if asked { bit } else { 0 };
         Self(
@@ -55,12 +55,12 @@ impl Options {
         self.0 & bits != 0
     }
 
-    /// Whether the window has to be evaluated when a call ends.
+    /// Whether the end of a call may have to evaluate the window.
     pub(crate) const fn rates(self) -> bool {
         self.has(Self::FAILURE_RATE | Self::SLOW)
     }
 
-    /// Whether a call that ends does no more than count, in the first of the windows.
+    /// Whether the end of a call only counts, in the first window.
     pub(crate) const fn plain(self) -> bool {
         !self.has(Self::CONSECUTIVE | Self::SLOW) && self.slot() == 0
     }
@@ -95,19 +95,19 @@ impl Options {
     }
 }
 
-/// What was counted says.
+/// The verdict on the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// No condition holds, and `headroom` more failures that are not slow change nothing about that,
-    /// whatever successes come between them.
+    /// No condition holds, nor will one after `headroom` more failures that are not slow, whatever
+    /// successes come between them.
     Calm { headroom: u64 },
-    /// A rate exceeds its threshold as soon as the calls come that are missing to the minimum.
+    /// A rate exceeds its threshold once the minimum of calls is complete.
     Armed,
     /// A condition holds.
     Trip(Condition),
 }
 
-/// A fraction, and how many calls there must be. It is never exceeded where there is no condition.
+/// A threshold and a minimum of calls. Without a condition the threshold is 1, which is never exceeded.
 #[derive(Debug)]
 struct Rate {
     numerator: Setting,
@@ -135,51 +135,50 @@ impl Rate {
         (number(&self.numerator), number(&self.denominator))
     }
 
-    /// Whether the part exceeds its share of the whole, and the whole is the minimum of calls.
+    /// Whether `part / whole` exceeds the threshold, and `whole` has the minimum of calls.
     fn holds(&self, part: u64, whole: u64) -> bool {
         let (numerator, denominator) = self.ratio();
         exceeds(part, whole, numerator, denominator)
             && whole >= self.minimum_calls.load(Ordering::Acquire)
     }
 
-    /// How much larger the part may become, and the whole with it, until this can hold. `None` if
-    /// calls of another kind alone can make it hold.
+    /// By how much `part`, and `whole` with it, may grow until [`holds`](Self::holds) can be true. `None`
+    /// if other calls alone can make it true.
     ///
-    /// It holds of no part up to its share of the minimum, since the whole must be the minimum at
-    /// least, and of none up to its share of what the calls of other kinds are the rest of. Those
-    /// only become more.
+    /// It is false for a part up to the threshold's share of the minimum, since `whole` is at least the
+    /// minimum. It is false for a part up to the share to which the other calls are the rest, and those
+    /// only grow.
     fn headroom(&self, part: u64, whole: u64) -> Option<u64> {
         let (numerator, denominator) = self.ratio();
         if numerator >= denominator {
-            // Nothing is more than all.
+            // A share never exceeds 1.
             return Some(u64::MAX - part);
         }
         let minimum = self.minimum_calls.load(Ordering::Acquire);
         let others = whole.saturating_sub(part);
-        // Numbers that are out of range make it less than it is.
+        // A product that saturates makes the result smaller.
         let of_minimum = numerator.saturating_mul(minimum) / denominator;
         let of_others = numerator.saturating_mul(others) / (denominator - numerator);
         of_minimum.max(of_others).checked_sub(part)
     }
 }
 
-/// Whether `part / whole` is strictly greater than a ratio, as
-/// [`Ratio::is_exceeded_by`] says it, of a ratio's two parts as they stand for all threads.
+/// [`Ratio::is_exceeded_by`] for the two parts of a shared ratio.
 fn exceeds(part: u64, whole: u64, numerator: u64, denominator: u64) -> bool {
-    // Two u64 fit a u128 without a doubt.
+    // The product of two u64 fits a u128.
     u128::from(part) * u128::from(denominator) > u128::from(whole) * u128::from(numerator)
 }
 
-/// The policy's numbers as atomics: a state is used again for another policy (see `pool`). A
-/// thread that reads a mixture is of an epoch that has passed, and its decision changes nothing.
+/// The policy's numbers as atomics: an engine is reused for another policy (see `pool`). A thread that
+/// reads a mixture belongs to an epoch that is over, and its verdict changes nothing.
 #[derive(Debug)]
 pub(crate) struct Rules {
     failures: Rate,
     slow: Rate,
     stalls: Rate,
-    /// So many failures in a row trip.
+    /// The consecutive failures that trip.
     consecutive: Setting,
-    /// So many stalled calls trip.
+    /// The stalled calls that trip.
     stalled_calls: Setting,
     slow_nanos: Setting,
     dropped_nanos: Setting,
@@ -202,8 +201,8 @@ impl Rules {
     }
 
     pub(crate) fn set(&self, policy: &Policy) {
-        // Ordering: Release pairs with the Acquire in the readers: whoever sees a new number also
-        // sees that the old epoch is over, so that its compare-and-swap fails.
+        // Ordering: Release pairs with the Acquire in the readers: a thread that sees a new number also
+        // sees that the old epoch is over, so its compare-and-swap fails.
         let store = |number: &Setting, value| number.store(value, Ordering::Release);
         let minimum = policy.minimum_calls();
         let (share, calls) = match policy.stalled_calls() {
@@ -223,23 +222,23 @@ impl Rules {
         store(&self.dropped_nanos, policy.dropped_after().map_or(u64::MAX, nanos));
     }
 
-    /// Whether a call that took so many nanoseconds was slow.
+    /// Whether a call that took `nanos` nanoseconds was slow.
     #[inline]
     pub(crate) fn is_slow(&self, nanos: u64) -> bool {
         nanos > self.slow_nanos.load(Ordering::Acquire)
     }
 
-    /// Whether a call that was dropped after so many nanoseconds failed.
+    /// Whether a call that was dropped after `nanos` nanoseconds failed.
     pub(crate) fn is_failure_when_dropped(&self, nanos: u64) -> bool {
         nanos > self.dropped_nanos.load(Ordering::Acquire)
     }
 
-    /// Whether that many failures in a row are too many.
+    /// Whether a streak trips.
     pub(crate) fn is_too_long(&self, streak: u64) -> bool {
         streak >= self.consecutive.load(Ordering::Acquire)
     }
 
-    /// What the calls that ended say: the first condition that holds. `run`: the failures in a row.
+    /// The verdict on the calls that ended: the first condition that holds.
     pub(crate) fn evaluate(&self, tally: &Tally, streak: u64) -> Verdict {
         let (calls, failures, slow) = (tally.calls(), tally.failures, tally.slow);
         if self.failures.holds(failures, calls) {
@@ -257,7 +256,7 @@ impl Rules {
         }
     }
 
-    /// What the calls in flight say.
+    /// The condition that the calls in flight fulfil, if any.
     pub(crate) fn evaluate_stalled(&self, stalled: Stalled) -> Option<Condition> {
         let condition = |stalled, admitted| Condition::StalledCalls { stalled, admitted };
         let Stalled { calls, recent, admitted } = stalled;
@@ -272,14 +271,14 @@ impl Rules {
 mod tests {
     use super::*;
 
-    /// Every small part, number of others, ratio and minimum: `headroom` is the most that can be added
-    /// to the part so that the rate holds of nothing that comes on the way, whatever others come.
+    /// For every small part, number of other calls, ratio and minimum: `headroom` is the most that can be
+    /// added to the part so that the rate never holds on the way, whatever other calls come.
     #[test]
-    fn what_is_spare_is_the_most_that_can_change_nothing() {
+    fn headroom_is_the_most_that_changes_nothing() {
         let ever_holds = |rate: &Rate, part: u64, others: u64| {
             (others..others + 60).any(|others| rate.holds(part, part + others))
         };
-        // Miri takes its time for each.
+        // Miri is slow.
         let (most, minimums): (u64, &[u64]) =
             if cfg!(miri) { (2, &[2]) } else { (25, &[1, 2, 5, 10, 19]) };
         for (numerator, denominator) in [(1, 2), (1, 3), (2, 3), (1, 10), (9, 10), (1, 1)] {
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_leave_less_to_spare_and_nothing_panics() {
+    fn numbers_out_of_range_leave_less_headroom_and_nothing_panics() {
         let rate = Rate::new();
         rate.set(Some(Ratio::new(u32::MAX - 1, u32::MAX).unwrap()), u64::MAX);
         assert_eq!(rate.headroom(u64::MAX, u64::MAX), None);

@@ -1,4 +1,4 @@
-//! The one door for atomics and locks: std's, or loom's where loom checks every interleaving.
+//! The atomics and locks of the engine: std's, or loom's when loom checks every interleaving.
 
 #[cfg(not(failover_loom))]
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -20,6 +20,6 @@ pub(crate) use std::thread::yield_now;
 #[cfg(failover_loom)]
 pub(crate) use loom::thread::yield_now;
 
-/// A number of the policy's: set before threads share it, and again only between two epochs; or one
-/// that a single thread writes and reads. Loom need not try every order of reading it.
+/// A number that is set before threads share it, and later only between two epochs; or one that a
+/// single thread writes and reads. Loom does not have to interleave its reads.
 pub(crate) use std::sync::atomic::AtomicU64 as Setting;

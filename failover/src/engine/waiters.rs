@@ -18,8 +18,7 @@ struct List {
     next: u64,
 }
 
-/// A waiter's name. One service clone has at most one, so that the number of wakers held is
-/// bounded by the clones that wait.
+/// A waiter's id. A service clone has at most one, so the clones that wait bound the number of wakers.
 #[derive(Debug)]
 pub(crate) struct Waiter(u64);
 
@@ -28,7 +27,7 @@ impl Waiters {
         Self(Mutex::new(List::default()))
     }
 
-    /// Waits under the given name, or under a new one.
+    /// Waits under the given id, or under a new one.
     pub(crate) fn wait(&self, waiter: Option<Waiter>, waker: &Waker) -> Waiter {
         let mut list = self.lock();
         let waiter = waiter.unwrap_or_else(|| {
@@ -42,13 +41,13 @@ impl Waiters {
         waiter
     }
 
-    /// Waits no more.
+    /// Stops waiting.
     pub(crate) fn leave(&self, waiter: &Waiter) {
         let waker = self.lock().wakers.remove(&waiter.0);
         drop(waker);
     }
 
-    /// Wakes all, outside the lock: a waker may do anything. One that panics leaves no other asleep.
+    /// Wakes all tasks, outside the lock: a waker may do anything. If one panics, the others still wake.
     pub(crate) fn wake_all(&self) {
         let mut list = self.lock();
         if list.wakers.is_empty() {
@@ -57,7 +56,7 @@ impl Waiters {
         let wakers = mem::take(&mut list.wakers);
         drop(list);
         for waker in wakers.into_values() {
-            // The panic hook has reported it; there is nothing more to do with it.
+            // The panic hook has reported the panic.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
@@ -67,7 +66,7 @@ impl Waiters {
         self.lock().wakers.len()
     }
 
-    // A waker's `clone` that panics leaves the map whole: poison says nothing here.
+    // No panic can leave the map half-changed, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_waits_again_has_one_waker_and_its_latest() {
+    fn a_waiter_that_waits_again_has_only_its_latest_waker() {
         let (waiters, first, second) =
             (Waiters::new(), Arc::new(Count::default()), Arc::new(Count::default()));
         let waiter = waiters.wait(None, &Waker::from(Arc::clone(&first)));
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_leaves_no_other_asleep() {
+    fn if_a_waker_panics_the_others_still_wake() {
         let (waiters, count) = (Waiters::new(), Arc::new(Count::default()));
         let _faulty = waiters.wait(None, &Waker::from(Arc::new(Faulty)));
         let _other = waiters.wait(None, &Waker::from(Arc::clone(&count)));
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_after_a_wake_takes_no_other_waiter_away() {
+    fn leaving_after_a_wake_removes_no_other_waiter() {
         let (waiters, count) = (Waiters::new(), Arc::new(Count::default()));
         let old = waiters.wait(None, Waker::noop());
         waiters.wake_all();

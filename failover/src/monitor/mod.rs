@@ -1,4 +1,4 @@
-//! Watches a primary without calling it: for callers that drive calls themselves.
+//! The algorithm without tower, for callers that make the calls themselves.
 
 pub(crate) mod events;
 pub(crate) mod handle;
@@ -19,7 +19,6 @@ use std::sync::Arc;
 use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 use crate::engine::Engine;
 use crate::engine::pool::Lease;
-use crate::engine::recovery::ProbeLease;
 use crate::engine::ticket::{Admitted, guard};
 use crate::engine::time::{Began, Epoch};
 use crate::event::Observe;
@@ -27,10 +26,10 @@ use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 
-/// The route of one call. Only a call to the primary has a ticket, so that a fallback's result
-/// can't be recorded as the primary's.
+/// The route of one call. Only a call to the primary has a ticket, so a fallback's result cannot be
+/// recorded as the primary's.
 #[derive(Debug)]
-#[must_use = "an admission says where the call has to go"]
+#[must_use = "an admission is the route of the call"]
 pub enum Admission {
     /// To the primary. The ticket is for [`Monitor::record`].
     Primary(Ticket),
@@ -49,9 +48,9 @@ impl Admission {
     }
 }
 
-/// Keeps the failure rate of a primary and says which route calls take. Clones share all of it.
+/// Counts the outcomes of a primary and decides the route of each call. Clones share the state.
 ///
-/// This is the algorithm without tower: [`Failover`](crate::service::Failover) is a thin layer over it.
+/// [`Failover`](crate::service::Failover) is a thin layer over it.
 ///
 /// ```
 /// use failover::{Monitor, Outcome, Policy};
@@ -73,7 +72,7 @@ pub struct Monitor<Clk = CoarseClock> {
     engine: EngineRef<Clk>,
 }
 
-/// What the future of a call needs of a monitor: it shares no reference count.
+/// The part of a monitor that the future of a call needs. It has no reference count.
 #[derive(Clone, Debug)]
 pub(crate) struct EngineRef<Clk> {
     engine: &'static Engine,
@@ -109,22 +108,21 @@ impl<Clk: Clock> Monitor<Clk> {
         }
     }
 
-    /// Records what a call said about the primary, and trips if a condition of the policy now
-    /// holds. Does nothing if a transition was made since the call was admitted.
+    /// Records the outcome of a call, and trips if a condition of the policy now holds. Does nothing if
+    /// a transition was made since the call was admitted.
     #[inline]
     pub fn record(&self, ticket: Ticket, outcome: Outcome) {
         self.engine.record(ticket, outcome);
     }
 
-    /// Ends a call that was dropped before its outcome was known: a failure if it has run for
-    /// longer than the policy's [`dropped_after`](crate::policy::PolicyBuilder::dropped_after), and nothing
-    /// otherwise.
+    /// Ends a call that was dropped before its outcome was known: a failure if it has run for longer than
+    /// the policy's [`dropped_after`](crate::policy::PolicyBuilder::dropped_after), otherwise not counted.
     #[inline]
     pub fn abandon(&self, ticket: Ticket) {
         self.engine.abandon(ticket);
     }
 
-    /// Where a call would go now. Changes nothing.
+    /// The route that a call would take now. Makes no transition.
     #[must_use]
     pub fn route(&self) -> Route {
         let transitions = &self.engine.engine.transitions;
@@ -140,27 +138,25 @@ impl<Clk: Clock> Monitor<Clk> {
         FailoverHandle::new(Arc::clone(&self.lease), self.engine.clock.clone())
     }
 
-    /// Gives it a name, by which operators, logs and metrics tell it from others. A call does not
-    /// touch the name.
+    /// Sets the name for operators, logs and metrics. Calls do not read it.
     ///
     /// # Panics
-    /// If it has another name already: two names for one state are a mistake.
+    /// If it already has another name.
     #[must_use]
     pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.lease.name(name.into());
         self
     }
 
-    /// Adds someone to be told of transitions, as long as the monitor lives.
+    /// Adds an observer of transitions, for the lifetime of the monitor.
     pub fn observe(&self, observer: impl Observe) {
         self.engine.engine.transitions.observers.add(Arc::new(observer));
     }
 
-    /// The memory that it holds, in bytes: neither the number of calls nor time adds to it. It grows
-    /// by a part for each thread beyond those that there was room for, and, where the policy was
-    /// swapped or the memory served another failover before, with a thread's first call that needs
-    /// more buckets. Observers, waiting tasks, and this value itself, which is two pointers and a
-    /// clock, are not included.
+    /// The memory in bytes, which neither the number of calls nor time increases. It grows by a shard
+    /// for each thread beyond those with one from the start. After a swap of the policy, or if the
+    /// memory served another monitor before, it grows with a thread's first call that needs more
+    /// buckets. Observers, waiting tasks and this value itself are not included.
     #[must_use]
     pub fn memory(&self) -> usize {
         self.engine.engine.bytes()
@@ -170,8 +166,8 @@ impl<Clk: Clock> Monitor<Clk> {
         &self.engine
     }
 
-    /// Whether no service, no handle and no other monitor shares it. Only the one who asks can
-    /// change that then.
+    /// Whether no service, no handle and no other monitor shares it. Then only the caller can change
+    /// that.
     pub(crate) fn is_alone(&self) -> bool {
         Arc::strong_count(&self.lease) == 1
     }
@@ -222,30 +218,12 @@ impl<Clk: Clock> EngineRef<Clk> {
         Admitted { began: began.unwrap_or(Began::UNKNOWN), ..ticket.into_admitted() }
     }
 
-    /// Whether the decision for a call that waits still stands, once what is due by now has happened;
-    /// see [`stands`](Engine::stands).
-    pub(crate) fn look(&self, epoch: Epoch, while_probing: bool) -> bool {
-        self.engine.stands(epoch, while_probing, self.clock.now())
-    }
-
-    /// When a call that waits has to look again, if nothing wakes it before. `lease`: its own, if it
-    /// is a probe.
-    pub(crate) fn next_look(&self, lease: Option<ProbeLease>) -> Option<Moment> {
-        self.engine.next_look(lease, self.clock.now())
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     pub(crate) fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
         self.clock.sleep_until(moment)
-    }
-
-    /// Whether a probe that waits has its permit, and its lease is not over.
-    pub(crate) fn holds(&self, lease: ProbeLease) -> bool {
-        self.engine.is_held(lease) && self.engine.transitions.at(self.clock.now()) < lease.ends()
-    }
-
-    /// Begins a probe's lease anew; see [`Ticket::renew`].
-    pub(crate) fn renew(&self, probe: &mut Ticket) -> bool {
-        probe.renew(self.clock.now())
     }
 
     #[inline]
@@ -253,8 +231,8 @@ impl<Clk: Clock> EngineRef<Clk> {
         self.settle(&mut Some(ticket), outcome);
     }
 
-    /// Records the outcome of a ticket, if there is one, and leaves none. In place, as a ticket
-    /// that is moved soon after it was made costs more than all the rest of recording.
+    /// Records the outcome of a ticket, if there is one, and leaves none. In place, since moving a ticket
+    /// that was just written costs more than the rest of recording.
     #[inline]
     pub(crate) fn settle(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
         match outcome {
@@ -300,7 +278,7 @@ impl<Clk: Clock> EngineRef<Clk> {
         }
     }
 
-    /// Counts a call that is not in flight any more and was no probe.
+    /// Counts a call that was not a probe and is no longer counted as in flight.
     #[inline]
     fn count(&self, epoch: Epoch, began: Began, failed: bool) {
         if let Some(epoch) = self.engine.transitions.counting(epoch) {

@@ -206,7 +206,8 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
     fn decision(&mut self) -> Decision {
         let engine = self.monitor.engine_ref();
         if let Some(decision) = self.wait.standing(engine) {
-            if self.probe.as_ref().and_then(Ticket::lease).is_none_or(|lease| engine.holds(lease)) {
+            let lease = self.probe.as_ref().and_then(Ticket::lease);
+            if lease.is_none_or(|lease| engine.engine().holds(lease, engine.now())) {
                 return decision;
             }
             // The probe lost its permit, or its lease is over.
@@ -341,7 +342,7 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
     {
         let engine = self.monitor.engine_ref();
         let mut probe = self.probe.take()?;
-        if engine.renew(&mut probe) {
+        if probe.renew(engine.now()) {
             return Some(engine.begin_probe(probe));
         }
         if let Ok(admitted) = engine.admit() {

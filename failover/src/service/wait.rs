@@ -1,7 +1,7 @@
-//! A call that waits for a busy service: where it was sent, and what wakes it.
+//! A call that waits for a busy service: its route, and what wakes it.
 //!
-//! It is woken by the service; by each change of the route, and each place of a probe that comes
-//! free; and, if the clock can sleep, when it has to look at the time again.
+//! The service wakes it; so does each transition, and each permit of a probe that becomes free; and,
+//! if the clock can sleep, the next moment at which a transition may be due.
 
 use std::fmt;
 use std::task::Context;
@@ -15,7 +15,7 @@ use crate::engine::waiters::Waiter;
 use crate::monitor::EngineRef;
 use crate::route::Route;
 
-/// Empty unless a call waits: few calls do, and what is moved with a service costs each clone.
+/// Boxed and empty unless a call waits, since few calls do, and each move of a service moves this.
 #[derive(Debug)]
 pub(crate) struct Wait {
     engine: &'static Engine,
@@ -30,14 +30,14 @@ struct State {
     queued: Queued,
 }
 
-/// Where a call that waits was sent. It stands as long as its epoch: if each poll were dealt a route, a
-/// share of the polls would go to the primary, and not one of the calls.
+/// The route of a waiting call. It stands for its epoch: during a ramp, a new decision at each poll would
+/// send a share of the polls to the primary, not a share of the calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     pub(crate) route: Route,
     pub(crate) epoch: Epoch,
-    /// The primary failed to become ready for it, or not before a probe's lease was over: the fallback
-    /// is asked as well. A probe that was diverted has the fallback for its route.
+    /// The primary failed to become ready, or a probe's lease ended first: the fallback is asked too. A
+    /// diverted probe has the fallback for its route.
     pub(crate) diverted: bool,
 }
 
@@ -46,7 +46,7 @@ impl Decision {
         Self { route, epoch, diverted: false }
     }
 
-    /// Or a place of a probe, while probing, is tried for at each poll.
+    /// If not, each poll while probing tries to take a probe's permit.
     fn stands_while_probing(self) -> bool {
         self.diverted || self.route == Route::Primary
     }
@@ -76,23 +76,24 @@ impl Wait {
         *self.state().decision.insert(decision)
     }
 
-    /// The next poll decides anew.
+    /// The next poll decides again.
     pub(crate) fn forget(&mut self) {
         if let Some(state) = &mut self.state {
             state.decision = None;
         }
     }
 
-    /// The decision, if it still stands; looks at the time.
+    /// The decision, if it still stands at this time.
     pub(crate) fn standing<Clk: Clock>(&self, engine_ref: &EngineRef<Clk>) -> Option<Decision> {
         let decision = self.state.as_ref()?.decision?;
-        engine_ref.look(decision.epoch, decision.stands_while_probing()).then_some(decision)
+        let while_probing = decision.stands_while_probing();
+        let stands = self.engine.stands(decision.epoch, while_probing, engine_ref.now());
+        stands.then_some(decision)
     }
 
-    /// Waits for a change of the route. False if there was one already since the decision: a
-    /// transition before this woke nobody.
+    /// Waits for a change. False if one came since the decision, which woke no task.
     ///
-    /// Not the route is asked, which a call that was dealt to the fallback differs from.
+    /// Compares epochs, not routes: the ramp may have sent this call to the fallback.
     pub(crate) fn begin<Clk: Clock>(
         &mut self,
         decision: Decision,
@@ -116,7 +117,7 @@ impl Wait {
         waits
     }
 
-    /// The call waits no more. The services that it was queued by, of which it takes one at most.
+    /// Ends the wait. Returns the services that may have queued the call.
     pub(crate) fn end(&mut self) -> Queued {
         let Some(mut state) = self.state.take() else { return Queued::default() };
         if let Some(waiter) = state.waiter.take() {
@@ -142,9 +143,10 @@ impl State {
         lease: Option<ProbeLease>,
         context: &mut Context<'_>,
     ) {
-        let Some(moment) = engine_ref.next_look(lease) else { return self.sleep = None };
+        let next = engine_ref.engine().next_look(lease, engine_ref.now());
+        let Some(moment) = next else { return self.sleep = None };
         let mut asleep = |sleep: &mut Sleep| sleep.as_mut().poll(context).is_pending();
-        // One that ends sooner is kept until it has ended: most waits are over before.
+        // A sleep that ends sooner is kept until then: most waits end before.
         if let Some((earlier, sleep)) = &mut self.sleep
             && *earlier < moment
             && asleep(sleep)
@@ -157,7 +159,7 @@ impl State {
         if let Some((_, sleep)) = &mut self.sleep
             && !asleep(sleep)
         {
-            // The time has come since it was looked at.
+            // The moment has passed meanwhile.
             self.sleep = None;
             context.waker().wake_by_ref();
         }

@@ -1,4 +1,4 @@
-//! Failures that allowance covers are counted without being evaluated: no trip is missed by that.
+//! Failures within the allowance are not evaluated, and no trip is missed by that.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -9,14 +9,14 @@ use crate::engine::phase::Kind;
 use crate::engine::thread_id;
 use crate::engine::time::Began;
 
-/// What this thread may count without evaluating.
+/// The failures that this thread may count without an evaluation.
 fn allowance(model: &Model) -> u64 {
     let epoch = model.engine.transitions.phase().epoch();
     thread_id::with(|thread| model.engine.window().own_allowance(thread, epoch)).unwrap()
 }
 
-/// The window at rest has too many failures, of which some were covered and some were evaluated while
-/// those were counted: it is armed, and trips by the success that makes up the minimum.
+/// Failures within the allowance are counted while others are evaluated, and there are too many: the
+/// window is armed, and trips by the success that completes the minimum.
 #[test]
 fn failures_that_are_covered_beside_ones_that_are_evaluated_are_not_missed() {
     model(|| {
@@ -37,9 +37,9 @@ fn failures_that_are_covered_beside_ones_that_are_evaluated_are_not_missed() {
     });
 }
 
-/// Three threads that take half of what can be spared at the same time take too much.
+/// Three threads that take half of the headroom at the same time take too much.
 #[test]
-fn credit_that_is_taken_at_once_is_never_more_than_can_be_spared() {
+fn grants_taken_at_once_never_exceed_the_headroom() {
     model_of_three(|| {
         let model = Model::new(3, 10);
         let threads = [model.spawn(&[FAIL]), model.spawn(&[FAIL])];
@@ -47,7 +47,7 @@ fn credit_that_is_taken_at_once_is_never_more_than_can_be_spared() {
         for thread in threads {
             thread.join().unwrap();
         }
-        // The sixth of 5 that the minimum may have: no allowance covers it.
+        // The minimum may have 5 failures: no allowance covers the sixth.
         for _ in 0..3 {
             call(&model.engine, FAIL);
         }
@@ -59,9 +59,9 @@ fn credit_that_is_taken_at_once_is_never_more_than_can_be_spared() {
     });
 }
 
-/// Allowance was granted against successes that leave the window when another thread opens a bucket.
+/// Another thread opens a bucket, and the successes that an allowance rests on leave the window.
 #[test]
-fn credit_that_the_window_slides_away_under_is_judged() {
+fn an_allowance_whose_successes_leave_the_window_is_evaluated_again() {
     model(|| {
         let model = Model::new(2, 2);
         for _ in 0..6 {
@@ -71,7 +71,7 @@ fn credit_that_the_window_slides_away_under_is_judged() {
         let count = |at, failed| {
             model.engine.count(epoch, Moment::from_nanos(at), Began::UNKNOWN, failed);
         };
-        // Opens the second bucket: 1 of 7, and as many more as half of what 6 successes outweigh.
+        // Opens the second bucket: 1 of 7 failed, and the grant is half of the headroom.
         count(1_000_000, FAIL);
         assert_eq!(allowance(&model), 2);
         let engine = Arc::clone(&model.engine);
@@ -81,7 +81,7 @@ fn credit_that_the_window_slides_away_under_is_judged() {
         count(1_000_000, FAIL);
         count(1_000_000, FAIL);
         slides.join().unwrap();
-        // 3 of 4 without the first bucket: a trip, or one with the very next call.
+        // 3 of 4 without the first bucket: a trip, at the latest with the next call.
         if model.engine.transitions.counts(epoch) {
             count(2_000_000, OK);
         }

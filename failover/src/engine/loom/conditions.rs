@@ -1,4 +1,4 @@
-//! The conditions beside the failure rate, and the window of the last calls.
+//! The other conditions, and the count window.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -24,9 +24,9 @@ fn tally(model: &Model) -> Tally {
     model.engine.snapshot(Moment::default()).tally
 }
 
-/// Nobody but the failure that makes up the number sees it, so it must not be missed.
+/// Only the failure that completes the number sees it, so it must not be missed.
 #[test]
-fn failures_in_a_row_of_three_threads_make_one_trip() {
+fn consecutive_failures_of_three_threads_make_one_trip() {
     model(|| {
         let model = Model::with(3, consecutive(3));
         let threads = [model.spawn(&[FAIL]), model.spawn(&[FAIL])];
@@ -40,15 +40,15 @@ fn failures_in_a_row_of_three_threads_make_one_trip() {
 }
 
 #[test]
-fn a_success_among_failures_leaves_no_more_of_a_run_than_came_after_it() {
+fn a_success_among_failures_leaves_no_longer_streak_than_came_after_it() {
     model(|| {
         let model = Model::with(2, consecutive(4));
         let thread = model.spawn(&[FAIL, OK]);
         call(&model.engine, FAIL);
         call(&model.engine, FAIL);
         thread.join().unwrap();
-        let run = model.engine.evidence.streak.length(model.engine.transitions.phase().epoch());
-        assert!(run <= 2, "{run}");
+        let streak = model.engine.evidence.streak.length(model.engine.transitions.phase().epoch());
+        assert!(streak <= 2, "{streak}");
         assert_eq!(model.trips(), 0);
         call(&model.engine, OK);
         assert_eq!(
@@ -58,9 +58,9 @@ fn a_success_among_failures_leaves_no_more_of_a_run_than_came_after_it() {
     });
 }
 
-/// HARD-WON 11: a failure of before the reset is in no run after it.
+/// HARD-WON 11: a failure admitted before the reset is in no streak after it.
 #[test]
-fn a_late_failure_does_not_lengthen_the_run_of_the_next_epoch() {
+fn a_late_failure_does_not_lengthen_the_streak_of_the_next_epoch() {
     model(|| {
         let model = Model::with(2, consecutive(2));
         let (_, epoch) = admit(&model.engine, 0);
@@ -95,7 +95,7 @@ fn two_failures_at_once_fill_the_last_calls_and_make_one_trip() {
     });
 }
 
-/// Three threads go round a ring of two: one of them may be overtaken by a whole round.
+/// Three threads in a ring of two: one of them may be overtaken by a whole round.
 #[test]
 fn the_last_calls_are_counted_exactly_when_a_thread_is_overtaken() {
     model(|| {
@@ -131,7 +131,7 @@ fn a_failure_that_leaves_the_last_calls_while_another_comes_makes_no_false_trip(
     });
 }
 
-/// HARD-WON 11, for the last calls: a late result may use up a place, and counts for nothing.
+/// HARD-WON 11, for the last calls: a late result may use a position, and is not counted.
 #[test]
 fn a_late_result_is_not_among_the_last_calls_after_a_transition() {
     model(|| {
@@ -152,14 +152,14 @@ fn a_late_result_is_not_among_the_last_calls_after_a_transition() {
         assert_eq!(model.engine.window().confirm(epoch, counted), counted);
         assert_eq!(counted.failures, 0);
         assert!((1..=2).contains(&counted.successes), "{counted:?}");
-        // A round later all is as if it had never been.
+        // A round later the window has its full size again.
         call(&model.engine, OK);
         call(&model.engine, OK);
         assert_eq!(tally(&model).successes, 2);
     });
 }
 
-/// One call hangs and ends at last, while young ones come and go: there are never two stalled.
+/// A stalled call ends while young calls come and go: there are never two stalled calls.
 #[test]
 fn calls_that_end_while_they_are_looked_for_are_not_seen_as_stalled() {
     model(|| {

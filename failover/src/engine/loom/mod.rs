@@ -26,8 +26,8 @@ use crate::route::Route;
 
 const REVERT: Duration = Duration::from_millis(5);
 
-/// A monitor in a loom model, whose time stands still unless said otherwise, and which counts its
-/// own transitions. (The counters are std's: loom need not interleave them.)
+/// An engine in a loom model, with counters of its transitions. The counters are std's: loom does not
+/// have to interleave them.
 struct Model {
     engine: Arc<Engine>,
     trips: StdArc<AtomicUsize>,
@@ -82,20 +82,20 @@ fn call(engine: &Engine, failed: bool) {
     }
 }
 
-/// Few preemptions find nearly all faults.
+/// Two preemptions find nearly all faults.
 fn model(check: impl Fn() + Sync + Send + 'static) {
     preempted(2, check);
 }
 
-/// Three threads in all interleavings with one preemption; by `LOOM_MAX_PREEMPTIONS=2` with two,
-/// which takes many minutes.
+/// Three threads in all interleavings with one preemption; with two by `LOOM_MAX_PREEMPTIONS=2`, which
+/// takes many minutes.
 fn model_of_three(check: impl Fn() + Sync + Send + 'static) {
     preempted(1, check);
 }
 
 fn preempted(times: usize, check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    // Where the environment says another number, that one holds.
+    // The environment may set another number.
     builder.preemption_bound = builder.preemption_bound.or(Some(times));
     builder.max_branches = 20_000;
     builder.check(check);
@@ -132,8 +132,8 @@ fn no_failure_is_lost_between_two_threads() {
     });
 }
 
-/// HARD-WON 12 and 13: if the window at rest is over the threshold, the route is the fallback or
-/// becomes it with the very next call; and there was one trip.
+/// HARD-WON 12 and 13: if the window at rest exceeds the threshold, the route is the fallback at the
+/// latest after the next call, by one trip.
 #[test]
 fn two_failures_at_once_make_one_trip_and_miss_none() {
     model(|| {
@@ -162,8 +162,8 @@ fn three_threads_make_one_trip_and_miss_none() {
     });
 }
 
-/// The success that makes up the minimum of calls is not evaluated unless the window is armed: the
-/// mark must not be missed by two threads at once.
+/// The success that completes the minimum of calls is evaluated only if the window is armed: no thread
+/// may miss that.
 #[test]
 fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
     model(|| {
@@ -171,20 +171,19 @@ fn a_success_that_makes_up_the_minimum_beside_failures_is_not_missed() {
         let thread = model.spawn(&[FAIL, FAIL]);
         call(&model.engine, OK);
         thread.join().unwrap();
-        // Two of three failed. The fourth call is a success, and trips: 2/4 would not exceed, so
-        // it is a failure's turn first in half of the histories; 3/4 does exceed in all.
+        // Two of three failed, and 3/4 exceeds in every interleaving.
         call(&model.engine, FAIL);
         assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
         assert_eq!(model.trips(), 1);
     });
 }
 
-/// Unease is set by one thread while another takes it away: the mark that stays is the right one.
+/// One thread arms the window while another disarms it: the last state is right.
 #[test]
-fn unease_set_and_taken_away_at_once_ends_right() {
+fn a_window_armed_and_disarmed_at_once_ends_right() {
     model(|| {
         let model = Model::new(2, 7);
-        // 3 failures are what the minimum may have, and 4 are too many unless 4 successes come.
+        // The minimum of 7 may have 3 failures; 4 are too many unless 4 successes come.
         call(&model.engine, FAIL);
         call(&model.engine, FAIL);
         let thread = model.spawn(&[OK]);
@@ -194,15 +193,15 @@ fn unease_set_and_taken_away_at_once_ends_right() {
         assert!(model.engine.transitions.phase().is_armed());
         call(&model.engine, OK);
         assert_eq!(model.engine.transitions.phase().kind(), Kind::Primary);
-        // 4/7, made up by a success.
+        // 4/7, completed by a success.
         call(&model.engine, OK);
         assert_eq!(model.engine.transitions.phase().kind(), Kind::Fallback);
     });
 }
 
-/// HARD-WON 11: what was admitted before a transition changes nothing after it.
+/// HARD-WON 11: a call admitted before a transition changes nothing after it.
 #[test]
-fn a_late_result_is_not_counted_after_a_transition_that_runs_beside_it() {
+fn a_late_result_is_not_counted_after_a_concurrent_transition() {
     model(|| {
         let model = Model::new(2, 1);
         let (_, epoch) = admit(&model.engine, 0);
@@ -242,9 +241,9 @@ fn two_admissions_after_the_deadline_make_one_revert() {
     });
 }
 
-/// A forced route wins over a trip and over a revert that run beside it.
+/// A forced route wins over a concurrent trip.
 #[test]
-fn a_forced_route_stands_whatever_runs_beside_it() {
+fn a_forced_route_stands_beside_a_concurrent_trip() {
     model(|| {
         let model = Model::new(2, 1);
         let thread = model.spawn(&[FAIL]);
@@ -264,8 +263,8 @@ fn swap(model: &Model, minimum_calls: u64, buckets: u32) {
     model.engine.thawed(swapped);
 }
 
-/// HARD-WON 34: what was counted before a swap is there once afterwards; calls beside it may count
-/// for nothing, and never twice.
+/// HARD-WON 34: a swap keeps the counts once. A call that is counted during the swap may be lost, and is
+/// never counted twice.
 #[test]
 fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
     model(|| {
@@ -273,7 +272,7 @@ fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
         call(&model.engine, FAIL);
         call(&model.engine, OK);
         let thread = model.spawn(&[FAIL]);
-        // To fewer buckets: of a ring that grows, loom does not see the lock that publishes it.
+        // To fewer buckets: loom does not see the lock that publishes a ring that grows.
         swap(&model, 5, 1);
         thread.join().unwrap();
         let tally = model.engine.snapshot(Moment::default()).tally;
@@ -281,7 +280,7 @@ fn a_swap_beside_calls_keeps_what_was_there_and_doubles_nothing() {
     });
 }
 
-/// HARD-WON 12 and 13: the window is over the new threshold, whatever ends beside the swap.
+/// HARD-WON 12 and 13: the window exceeds the new threshold, whatever call ends during the swap.
 #[test]
 fn a_swap_that_trips_beside_a_call_trips_once() {
     model(|| {
@@ -296,7 +295,7 @@ fn a_swap_that_trips_beside_a_call_trips_once() {
     });
 }
 
-/// What the old policy would have tripped on trips before the swap, or never.
+/// A trip by the old policy comes before the swap, or never.
 #[test]
 fn nothing_trips_by_the_old_policy_after_a_swap() {
     model(|| {
@@ -310,9 +309,9 @@ fn nothing_trips_by_the_old_policy_after_a_swap() {
     });
 }
 
-/// A call that was under way before a swap counts once at most, and once if it ends after it.
+/// A call in flight before a swap counts at most once, and exactly once if it ends after the swap.
 #[test]
-fn a_call_under_way_at_a_swap_never_counts_twice() {
+fn a_call_in_flight_at_a_swap_never_counts_twice() {
     model(|| {
         let model = Model::new(2, 5);
         let (_, early) = admit(&model.engine, 0);
@@ -327,9 +326,9 @@ fn a_call_under_way_at_a_swap_never_counts_twice() {
     });
 }
 
-/// HARD-WON 11: what was under way when a state is restored counts for nothing in it.
+/// HARD-WON 11: calls admitted before a restore are not counted.
 #[test]
-fn a_call_beside_a_restore_changes_nothing_that_came_back() {
+fn a_call_during_a_restore_changes_nothing_restored() {
     model(|| {
         let model = Model::new(2, 5);
         call(&model.engine, FAIL);
@@ -345,7 +344,7 @@ fn a_call_beside_a_restore_changes_nothing_that_came_back() {
     });
 }
 
-/// A call of that epoch fails, as a ticket records it.
+/// A call of `epoch` fails, as a ticket records it.
 fn end(engine: &Engine, epoch: Epoch) {
     if let Some(epoch) = engine.transitions.counting(epoch) {
         engine.count(epoch, Moment::default(), Began::UNKNOWN, FAIL);

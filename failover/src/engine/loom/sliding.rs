@@ -30,7 +30,7 @@ fn a_window_that_slides_while_it_is_evaluated_makes_no_false_trip() {
     });
 }
 
-/// HARD-WON 13: a reading that begins when a bucket is half opened takes no call for two.
+/// HARD-WON 13: a reading that begins when a bucket is half opened counts no call twice.
 #[test]
 fn a_reading_that_begins_inside_an_opening_makes_no_false_trip() {
     model(|| {
@@ -44,13 +44,13 @@ fn a_reading_that_begins_inside_an_opening_makes_no_false_trip() {
         let later = Moment::from_nanos(1_000_000);
         model.engine.count(epoch, later, Began::UNKNOWN, OK);
         thread.join().unwrap();
-        // At no moment were there more than two failures among four calls.
+        // There were never more than two failures among four calls.
         assert_eq!(model.trips(), 0);
     });
 }
 
-/// A clock reads far ahead on one thread while another opens its bucket: the other one's calls are in
-/// the window all the same, from the next one on.
+/// One thread's clock is far ahead while another opens its bucket: the other thread's calls are in the
+/// window from the next one on.
 #[test]
 fn a_reading_ahead_beside_an_opening_hides_no_later_call() {
     model(|| {

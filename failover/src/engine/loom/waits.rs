@@ -1,4 +1,4 @@
-//! Calls that wait, and the changes that wake them.
+//! Waiting calls, and the changes that wake them.
 
 use std::sync::Arc as StdArc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use crate::route::Route;
 /// After the time of a trip.
 const LATER: Moment = Moment::from_nanos(10_000_000);
 
-/// std's, as loom need not interleave it.
+/// std's: loom does not have to interleave it.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -38,12 +38,12 @@ impl Wakes {
     }
 }
 
-/// A call that was sent somewhere in that epoch finds its service busy.
+/// A call that was admitted in `epoch` finds its service busy.
 fn wait(engine: &Engine, epoch: Epoch, permit: Permit, wakes: &StdArc<Wakes>) -> (Waiter, bool) {
     engine.wait_in(epoch, permit, None, &Waker::from(StdArc::clone(wakes)))
 }
 
-/// HARD-WON 26: a call begins to wait while the route changes: it sees that, or is woken.
+/// HARD-WON 26: a call that begins to wait while the route changes sees the change, or is woken.
 #[test]
 fn a_call_that_begins_to_wait_beside_a_change_sees_it_or_is_woken() {
     model(|| {
@@ -73,7 +73,7 @@ fn a_call_that_begins_to_wait_beside_a_swap_sees_it_or_is_woken() {
     });
 }
 
-/// Two calls wait, one of them no more: the other is woken.
+/// Of two waiting calls one stops: the other is woken.
 #[test]
 fn a_call_that_leaves_beside_a_change_takes_no_wake_up_with_it() {
     model(|| {

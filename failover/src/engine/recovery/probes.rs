@@ -1,10 +1,9 @@
-//! Probing: a limited number of calls at once are let through to the primary, to see whether it
-//! has recovered.
+//! Probing: a limited number of calls at once go to the primary, to see whether it has recovered.
 //!
-//! Each permit is a word that holds the lease of the probe in it, or nothing. A probe that comes
-//! back gives its permit back by compare-and-swap from its own lease, and counts only if that
-//! succeeds: one whose lease ran out may find its permit taken by another, and says nothing any
-//! more. So no more probes are out than there are permits, and none that hangs holds up recovery.
+//! A permit is a word: the lease of the probe that holds it, or free. A probe returns its permit by a
+//! compare-and-swap from its own lease, and its outcome counts only if that succeeds: after its lease
+//! another probe may have taken the permit. So probes never outnumber permits, and a probe that hangs
+//! does not block recovery.
 
 use std::time::Duration;
 
@@ -14,17 +13,17 @@ use crate::engine::time::{Elapsed, Epoch, When};
 /// The numbers of probing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeRules {
-    /// How many probes are out at once.
+    /// The most probes in flight.
     pub(crate) permits: u32,
-    /// How many must succeed.
+    /// The successes that recover.
     pub(crate) successes: u32,
-    /// How many may not fail.
+    /// The failures that return to the fallback.
     pub(crate) failures: u32,
-    /// How long one may take before its permit goes to another.
+    /// How long a probe keeps its permit.
     pub(crate) lease: Duration,
 }
 
-/// A probe's permit, and the lease that shows that it still holds it.
+/// A probe's permit, and the lease that proves that the probe still holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProbeLease {
     permit: u32,
@@ -38,17 +37,17 @@ impl ProbeLease {
     }
 }
 
-/// A lease, and whether another probe of this epoch lost its permit to it.
+/// A lease, and whether it took the permit from another probe of this epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) lease: ProbeLease,
     pub(crate) from_another: bool,
 }
 
-/// What the probes say so far.
+/// The verdict on the probes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// Not enough yet.
+    /// None yet.
     Open,
     /// Enough succeeded.
     Recovered,
@@ -63,7 +62,7 @@ const MILLIS: u64 = Elapsed::LAST_MILLI;
 #[derive(Debug)]
 pub(crate) struct Probes {
     permits: Box<[AtomicU64]>,
-    /// From the lowest bit, 20 bits of failures, 20 of successes, and the epoch they are of.
+    /// From the lowest bit, 20 bits of failures, 20 of successes, and their epoch.
     counts: AtomicU64,
 }
 
@@ -78,8 +77,8 @@ impl Probes {
         }
     }
 
-    /// Takes a permit for a probe of that epoch, if one is free, was left by an earlier epoch, or
-    /// has a lease that ran out.
+    /// Takes a permit, if one is free, is held by a probe of an earlier epoch, or has a lease that is
+    /// over.
     pub(crate) fn take(&self, rules: &ProbeRules, when: When) -> Option<Taken> {
         let (tag, now, word) = (when.epoch.tag(), when.at.millis(), word(rules, when));
         for (permit, holder) in (0..rules.permits).zip(&self.permits) {
@@ -97,21 +96,21 @@ impl Probes {
         None
     }
 
-    /// Whether a permit was given back, and not taken again.
+    /// Whether a permit is free.
     pub(crate) fn has_free(&self, rules: &ProbeRules) -> bool {
         // Ordering: Acquire pairs with the release of the permit.
         let is_free = |permit: &AtomicU64| permit.load(Ordering::Acquire) == FREE;
         self.permits.iter().take(rules.permits as usize).any(is_free)
     }
 
-    /// Whether a probe has its permit still.
+    /// Whether a probe still holds its permit.
     pub(crate) fn is_held(&self, lease: ProbeLease) -> bool {
         // Ordering: Acquire, as above.
         let is_held = |permit: &AtomicU64| permit.load(Ordering::Acquire) == lease.word;
         self.permits.get(lease.permit as usize).is_some_and(is_held)
     }
 
-    /// Lets the lease of a probe begin now. None if it has lost its permit.
+    /// Begins the lease of a probe anew. `None` if the probe has lost its permit.
     pub(crate) fn renew(
         &self,
         rules: &ProbeRules,
@@ -125,21 +124,20 @@ impl Probes {
         Some(ProbeLease { word, ..lease })
     }
 
-    /// Gives a permit back. False if the probe does not hold it any more, and so says nothing.
+    /// Returns a permit. False if the probe no longer holds it: then its outcome does not count.
     pub(crate) fn give_back(&self, lease: ProbeLease) -> bool {
         let Some(holder) = self.permits.get(lease.permit as usize) else { return false };
         // Ordering: AcqRel, see `take`.
         holder.compare_exchange(lease.word, FREE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// Counts what a probe of that epoch said, and says what all of them say.
+    /// Counts a probe of `epoch`, and returns the verdict on all of them.
     pub(crate) fn count(&self, rules: &ProbeRules, epoch: Epoch, failed: bool) -> Finding {
         let unit = if failed { 1 } else { 1 << 20 };
         let begun =
             |counts: u64| if counts >> 40 == epoch.tag() { counts } else { epoch.tag() << 40 };
-        // Counts stay below their 20 bits: enough of either ends the epoch, and later ones are no
-        // more than there are permits. Ordering: AcqRel: who sees the last of the counts sees what the
-        // others had seen.
+        // Counts stay below 20 bits: enough of either ends the epoch, and at most one more per permit
+        // follows. Ordering: AcqRel: a thread that sees the last count sees what the others saw.
         let counted = |counts| Some(begun(counts) + unit);
         let before = self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, counted);
         let counts = before.map_or_else(begun, begun) + unit;
@@ -153,14 +151,14 @@ impl Probes {
         }
     }
 
-    /// Frees all permits, and forgets the counts.
+    /// Frees all permits and erases the counts.
     pub(crate) fn erase(&self) {
         // Ordering: Release, see `give_back`.
         self.permits.iter().for_each(|holder| holder.store(FREE, Ordering::Release));
         self.counts.store(0, Ordering::Release);
     }
 
-    /// How many permits there are.
+    /// The number of permits.
     pub(crate) fn room(&self) -> usize {
         self.permits.len()
     }
@@ -169,9 +167,8 @@ impl Probes {
 /// A lease that begins at that moment.
 fn word(rules: &ProbeRules, when: When) -> u64 {
     let lease = u64::try_from(rules.lease.as_millis()).unwrap_or(MILLIS);
-    // A lease ends later than it began, so that the next one in its permit is another word, and none is
-    // `FREE`. If a clock steps back two may be the same: then the probe that comes back first speaks,
-    // and the other one says nothing.
+    // A lease is longer than zero, so the next one in its permit is another word, and none is `FREE`. If
+    // the clock steps back, two may be equal: then the first probe that ends counts, not the other.
     let ends = (when.at.millis() + lease.max(1)).min(MILLIS);
     when.epoch.tag() << 40 | ends
 }

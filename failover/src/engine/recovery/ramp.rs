@@ -11,7 +11,7 @@ use crate::ratio::Ratio;
 pub(crate) struct Ramp {
     /// The share at the beginning.
     pub(crate) first: Ratio,
-    /// How long until it is all of them.
+    /// How long the share grows until it is all calls.
     pub(crate) over: Duration,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Ramp {
 const ALL: u64 = 1 << 32;
 
 impl Ramp {
-    /// The share, in units of 2^-32, so long after the beginning.
+    /// The share, in units of 2^-32, `since` after the beginning.
     fn share(&self, since: Duration) -> u64 {
         let first = ALL * u64::from(self.first.numerator()) / u64::from(self.first.denominator());
         let over = self.over.as_nanos().max(1);
@@ -30,31 +30,31 @@ impl Ramp {
 
 /// Deals calls to the primary at a share.
 ///
-/// Each call has a threshold below which the share does not reach it. Of any 2^k calls in a row that
-/// begin at a multiple of 2^k, each 2^k-th part of all shares holds one threshold: so at a constant
-/// share the number dealt is off by less than one call, and of any `n` calls in a row by less than
-/// 2·log2(n) + 2. Within these bounds the order is scrambled. It has no period that callers who take
-/// turns could fall in with: one of them would get all that is dealt, and the other nothing.
+/// Each call has a threshold, and goes to the primary if the share exceeds it. In each aligned block of
+/// 2^k calls, the thresholds are spread evenly: one in each 2^k-th part of the range. So at a constant
+/// share the number in a block is off by less than one call, and in any `n` consecutive calls by less
+/// than 2·log2(n) + 2. Within these bounds the order is scrambled, so it has no period: with one, of
+/// callers that take turns one could get all calls to the primary, and another none.
 #[derive(Debug, Default)]
 pub(crate) struct Dealer(AtomicU64);
 
 impl Dealer {
-    /// Whether the next call goes to the primary, so long after the beginning.
+    /// Whether the next call goes to the primary, `since` after the beginning.
     pub(crate) fn deal(&self, ramp: &Ramp, since: Duration) -> bool {
-        // Ordering: Relaxed: the number says nothing about other memory, and each call has its own.
+        // Ordering: Relaxed: the number publishes nothing, and each call has its own.
         threshold(self.0.fetch_add(1, Ordering::Relaxed)) < ramp.share(since)
     }
 
-    /// Begins from the first call.
+    /// Begins again with the first call.
     pub(crate) fn forget(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
 /// The van der Corput sequence with its order scrambled: whether two neighbouring blocks of 2^k calls
-/// change permits depends on all that is above them.
+/// change places depends on all higher bits.
 ///
-/// The scrambling is the hash of Laine and Karras, in which a bit depends on lower bits alone, applied
+/// The scrambling is the hash of Laine and Karras, in which a bit depends only on lower bits, applied
 /// to the reversed bits: <https://doi.org/10.1111/j.1467-8659.2011.02006.x>, with the constants of
 /// <https://psychopath.io/post/2021_01_30_building_a_better_lk_hash>.
 #[expect(clippy::cast_possible_truncation, reason = "repeats after 2^32 calls")]
@@ -85,7 +85,7 @@ mod tests {
         (0..calls).map(|_| dealer.deal(&ramp, Duration::ZERO)).collect()
     }
 
-    /// How many calls more or less than their share went to the primary, rounded up.
+    /// The difference between the calls to the primary and their share, rounded up.
     fn off(calls: &[bool], share: Ratio) -> u64 {
         let primary = calls.iter().filter(|to_primary| **to_primary).count() as u64;
         let parts = [share.numerator(), share.denominator()];
@@ -93,7 +93,7 @@ mod tests {
         (primary * denominator).abs_diff(calls.len() as u64 * numerator).div_ceil(denominator)
     }
 
-    /// Miri takes its time for each call.
+    /// Miri is slow.
     const CALLS: usize = if cfg!(miri) { 64 } else { 8_192 };
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Whichever of two to sixteen callers that take turns: each gets its share, to a tenth of it.
+    /// Of two to sixteen callers that take turns, each gets its share to within a tenth.
     #[test]
     #[cfg_attr(miri, ignore = "thousands of calls")]
     fn callers_that_take_turns_get_the_same_share() {

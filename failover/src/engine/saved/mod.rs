@@ -44,7 +44,7 @@ pub struct Saved {
     pub(crate) dry_run: bool,
     pub(crate) window: SavedWindow,
     /// The streak of consecutive failures.
-    pub(crate) run: u64,
+    pub(crate) streak: u64,
     pub(crate) remembered: Remembered,
 }
 

@@ -128,7 +128,7 @@ impl From<Saved> for Text {
                 back_for_ns: back_for.map(nanos),
                 unknown: Unknown::new(),
             }),
-            consecutive_failures: saved.run,
+            consecutive_failures: saved.streak,
             window,
             last_calls,
             unknown: Unknown::new(),
@@ -166,12 +166,12 @@ impl TryFrom<Text> for Saved {
         if !counting && !text.dry_run && window != SavedWindow::EMPTY {
             return Err(Refused::CountsOnFallback);
         }
-        let run = text.consecutive_failures;
-        if run > MOST_CALLS {
+        let streak = text.consecutive_failures;
+        if streak > MOST_CALLS {
             return Err(Refused::Streak);
         }
         let remembered = text.trips.map_or(Ok(Remembered::default()), trips)?;
-        Ok(Self { phase, dry_run: text.dry_run, window, run, remembered })
+        Ok(Self { phase, dry_run: text.dry_run, window, streak, remembered })
     }
 }
 
