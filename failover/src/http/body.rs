@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::EosPolicy;
-use super::end::{ObservedBody, UnrecordedCall};
+use super::end::ObservedBody;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::route::Route;
+use crate::service::observed::UnrecordedCall;
 
 pin_project! {
     /// The body of a response through an [`HttpFailover`](crate::http::HttpFailover): the
@@ -26,35 +26,19 @@ pin_project! {
         Clk: Clock,
     {
         #[pin]
-        source: Source<P, F, Clk>,
+        pub(super) source: Source<P, F, Clk>,
     }
 }
 
 pin_project! {
     #[project = SourceProjection]
     #[derive(Debug)]
-    enum Source<P, F, Clk>
+    pub(super) enum Source<P, F, Clk>
     where
         Clk: Clock,
     {
         Primary { #[pin] body: ObservedBody<P, UnrecordedCall<Clk>> },
         Fallback { #[pin] body: F },
-    }
-}
-
-impl<P: Body, F, Clk: Clock> HttpBody<P, F, Clk> {
-    /// A body that records its call when it ends.
-    pub(super) fn open(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
-        Self { source: Source::Primary { body: ObservedBody::new(body, pending, eos) } }
-    }
-
-    /// A body whose call is already recorded, or not to be recorded.
-    pub(super) fn over(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
-        Self { source: Source::Primary { body: ObservedBody::over(body, pending, eos) } }
-    }
-
-    pub(super) fn fallback(body: F) -> Self {
-        Self { source: Source::Fallback { body } }
     }
 }
 

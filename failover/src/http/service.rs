@@ -8,13 +8,12 @@ use tower_service::Service;
 
 use super::body::HttpBody;
 use super::classify::{HttpClassify, ServerErrorsAsFailures};
-use super::end::UnrecordedCall;
-use super::future::HttpFuture;
+use super::future::{Call, HttpFuture};
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
-use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
+use crate::service::observed::{ObservedFuture, UnrecordedCall};
 use crate::service::readiness::{Choice, Switch};
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call when the body of its answer has
@@ -27,21 +26,9 @@ pub struct HttpFailover<P, F, H = ServerErrorsAsFailures, Clk = CoarseClock>
 where
     Clk: Clock,
 {
-    switch: Switch<P, F, Clk>,
-    classify: HttpClassify<H>,
-    mark: bool,
-}
-
-impl<P, F: Clone, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
-    pub(super) fn new(
-        primary: P,
-        fallback: F,
-        classify: HttpClassify<H>,
-        monitor: Monitor<Clk>,
-        mark: bool,
-    ) -> Self {
-        Self { switch: Switch::new(primary, fallback, monitor), classify, mark }
-    }
+    pub(super) switch: Switch<P, F, Clk>,
+    pub(super) classify: HttpClassify<H>,
+    pub(super) mark: bool,
 }
 
 impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
@@ -72,14 +59,16 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose::<R>() {
+        let call = match self.switch.choose::<R>() {
             Choice::Primary(stub) => {
                 let engine = self.switch.monitor.engine_ref();
-                let (call, ticket) = engine.call(stub, || self.switch.primary.call(request));
-                let pending = UnrecordedCall::new(Some(ticket), engine.clone());
-                HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
+                let (future, ticket) = engine.call(stub, || self.switch.primary.call(request));
+                let call = Some(UnrecordedCall::new(Some(ticket), engine.clone()));
+                let conclude = self.classify.clone();
+                Call::Primary { call: ObservedFuture { future, call, conclude } }
             }
-            Choice::Fallback => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
-        }
+            Choice::Fallback => Call::Fallback { call: self.switch.fallback.call(request) },
+        };
+        HttpFuture { call, mark: self.mark }
     }
 }

@@ -105,11 +105,11 @@ fn the_event_says_that_the_fallback_is_failing_and_what_its_window_held() {
         let mut rig = rig(policy, FallbackFailing::GoBack);
         let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = std::sync::Arc::clone(&events);
-        rig.watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+        rig.watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
         rig.trip();
         rig.fallback.0.set(true);
         rig.calls(10);
-        let event = *events.lock().unwrap().last().unwrap();
+        let event = events.lock().unwrap().last().unwrap().clone();
         let Cause::FallbackFailing { condition, tally } = event.cause else { panic!("{event:?}") };
         assert_eq!((condition, tally.failures, event.to), (Condition::FailureRate, 10, to));
         assert_eq!(event.cause.as_str(), "fallback_failing");

@@ -11,7 +11,6 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
-mod events;
 mod fallback_failing;
 mod false_trips;
 mod hard_won;

@@ -126,7 +126,7 @@ fn restoring_begins_an_epoch_and_is_one_event() {
     let new = watched();
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    new.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+    new.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
     let under_way: Vec<_> = (0..20).map(|_| new.ticket()).collect();
     let before = new.snapshot().epoch;
     new.handle().restore(&old.handle().save(), Duration::ZERO);

@@ -43,7 +43,7 @@ fn a_swap_begins_an_epoch_and_tells_of_itself_once() {
     let watched = Watched::new(Policy::default());
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
     let before = watched.snapshot().epoch;
     let other = policy(|p| p.minimum_calls(3));
     watched.handle().swap_policy(other.clone());

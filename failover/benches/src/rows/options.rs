@@ -81,7 +81,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
                 .layer(primary())
         }),
         row("`named`, `observe`; feature `tracing`", way, || {
-            layer(fallback()).named("cost").observe(TracingObserver::new("cost")).layer(primary())
+            layer(fallback()).named("cost").observe(TracingObserver).layer(primary())
         }),
         row("`rescue`", way, || layer(fallback()).rescue(Rescue::cloning()).layer(primary())),
         row("`watch_fallback`", way, || watched().layer(primary())),

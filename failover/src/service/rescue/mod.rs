@@ -12,7 +12,6 @@ pub use future::RescueFuture;
 use crate::classify::{Classify, ErrorsAsFailures};
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
-use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::{Choice, Switch};
@@ -104,8 +103,8 @@ impl<R: Clone> CloneRequest<R> for AlwaysClone {
 /// Wraps a primary into a [`Rescuing`] failover. Made by [`FailoverLayer::rescue`].
 #[derive(Clone, Debug)]
 pub struct RescueLayer<F, S, C = ErrorsAsFailures, Clk = CoarseClock> {
-    layer: FailoverLayer<F, C, Clk>,
-    rescue: Rescue<S>,
+    pub(crate) layer: FailoverLayer<F, C, Clk>,
+    pub(crate) rescue: Rescue<S>,
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
@@ -117,11 +116,6 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
 }
 
 impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
-    #[cfg(feature = "prometheus")]
-    pub(crate) fn into_parts(self) -> (FailoverLayer<F, C, Clk>, Rescue<S>) {
-        (self.layer, self.rescue)
-    }
-
     /// The operator's side of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
@@ -133,8 +127,9 @@ impl<P, F: Clone, S: Clone, C: Clone, Clk: Clock> Layer<P> for RescueLayer<F, S,
     type Service = Rescuing<P, F, S, C, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        let (fallback, classify, monitor) = self.layer.clone().into_parts();
-        Rescuing::new(primary, fallback, self.rescue.clone(), classify, monitor)
+        let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
+        let switch = Switch::new(primary, fallback, monitor);
+        Rescuing { switch, rescue: self.rescue.clone(), classify }
     }
 }
 
@@ -152,12 +147,6 @@ where
     switch: Switch<P, F, Clk>,
     rescue: Rescue<S>,
     classify: C,
-}
-
-impl<P, F: Clone, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
-    fn new(primary: P, fallback: F, rescue: Rescue<S>, classify: C, monitor: Monitor<Clk>) -> Self {
-        Self { switch: Switch::new(primary, fallback, monitor), rescue, classify }
-    }
 }
 
 impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {

@@ -1,0 +1,185 @@
+//! A service whose calls are observed: the outcome of each is reported once, when it ends, panics,
+//! or is dropped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::classify::Classify;
+use crate::clock::Clock;
+use crate::engine::ticket::Ticket;
+use crate::monitor::{EngineRef, Monitor};
+use crate::outcome::Outcome;
+
+/// Observes the calls of a service.
+pub trait ObserveCalls {
+    /// A call in flight.
+    type Call: ObservedCall;
+
+    /// A call begins.
+    fn start(&self) -> Self::Call;
+
+    /// The service failed to become ready.
+    fn refused(&self) {}
+}
+
+/// A call in flight. Only the first report counts; without one, its drop reports a dropped call.
+pub trait ObservedCall {
+    /// Runs the service's code. A panic is a failure.
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T;
+
+    /// Reports the outcome.
+    fn end(&mut self, outcome: Outcome);
+
+    /// Reports that the call was dropped.
+    fn abandon(&mut self);
+}
+
+/// Reports the outcome of a call, now or by its response.
+pub trait Conclude<T, E, O> {
+    /// The response that is passed on.
+    type Response;
+
+    /// The call has returned `result`.
+    fn conclude(&self, result: Result<T, E>, call: O) -> Result<Self::Response, E>;
+}
+
+/// The outcome is that of the result, by the classifier `C`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByResult<C>(pub(crate) C);
+
+impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for ByResult<C> {
+    type Response = T;
+
+    #[inline]
+    fn conclude(&self, result: Result<T, E>, mut call: O) -> Result<T, E> {
+        call.end(self.0.classify(&result));
+        result
+    }
+}
+
+/// A service whose calls `O` observes, with the outcome that `C` reports.
+#[derive(Clone, Debug)]
+pub struct Observed<S, O, C> {
+    pub(crate) service: S,
+    pub(crate) observer: O,
+    pub(crate) conclude: C,
+}
+
+impl<R, S, O, C> Service<R> for Observed<S, O, C>
+where
+    S: Service<R>,
+    O: ObserveCalls,
+    C: Conclude<S::Response, S::Error, O::Call> + Clone,
+{
+    type Response = C::Response;
+    type Error = S::Error;
+    type Future = ObservedFuture<S::Future, O::Call, C>;
+
+    #[inline]
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let result = ready!(self.service.poll_ready(context));
+        if result.is_err() {
+            self.observer.refused();
+        }
+        Poll::Ready(result)
+    }
+
+    #[inline]
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut call = self.observer.start();
+        let future = call.guard(|| self.service.call(request));
+        ObservedFuture { future, call: Some(call), conclude: self.conclude.clone() }
+    }
+}
+
+pin_project! {
+    /// The future of a call that is observed.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the service's future and reports a dropped call.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ObservedFuture<F, O, C> {
+        #[pin]
+        pub(crate) future: F,
+        // Moves on when the future has ended.
+        pub(crate) call: Option<O>,
+        pub(crate) conclude: C,
+    }
+}
+
+impl<F, O, C, T, E> Future for ObservedFuture<F, O, C>
+where
+    F: Future<Output = Result<T, E>>,
+    O: ObservedCall,
+    C: Conclude<T, E, O>,
+{
+    type Output = Result<C::Response, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let call = this.call.as_mut().expect("a future is not polled after its end");
+        let result = ready!(call.guard(|| this.future.poll(context)));
+        let call = this.call.take().expect("it was there above");
+        Poll::Ready(this.conclude.conclude(result, call))
+    }
+}
+
+/// A call whose outcome a monitor records, if the monitor has admitted it.
+#[derive(Debug)]
+pub struct UnrecordedCall<Clk: Clock> {
+    ticket: Option<Ticket>,
+    engine: EngineRef<Clk>,
+}
+
+impl<Clk: Clock> UnrecordedCall<Clk> {
+    #[inline]
+    pub(crate) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
+        Self { ticket, engine }
+    }
+}
+
+impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
+    #[inline]
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        self.engine.guard(&mut self.ticket, run)
+    }
+
+    #[inline]
+    fn end(&mut self, outcome: Outcome) {
+        self.engine.settle(&mut self.ticket, outcome);
+    }
+
+    fn abandon(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.engine.abandon(ticket);
+        }
+    }
+}
+
+impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            self.abandon();
+        }
+    }
+}
+
+/// A monitor whose own route changes nothing: it counts the calls that it admits.
+impl<Clk: Clock> ObserveCalls for Monitor<Clk> {
+    type Call = UnrecordedCall<Clk>;
+
+    fn start(&self) -> UnrecordedCall<Clk> {
+        UnrecordedCall::new(self.admit().ticket(), self.engine_ref().clone())
+    }
+
+    fn refused(&self) {
+        self.start().end(Outcome::Failure);
+    }
+}
