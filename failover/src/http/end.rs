@@ -90,7 +90,7 @@ where
     type Response = Response<ObservedBody<B, O>>;
 
     #[inline]
-    fn conclude(&self, result: Result<Response<B>, E>, mut call: O) -> Result<Self::Response, E> {
+    fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Result<Self::Response, E> {
         let (head, eos) = (self.head(&result), self.eos);
         let reading = match head {
             Head::Open => Reading::Between,
@@ -99,7 +99,7 @@ where
                 Reading::Over
             }
         };
-        let response = result?;
+        let (response, call) = (result?, call.take());
         Ok(response.map(|body| {
             let mut end = EosGuard { call, eos, reading, panicked: AtomicBool::new(false) };
             if head == Head::Open && end.guard(|| body.is_end_stream()) {

@@ -1,4 +1,4 @@
-//! The HTTP service: a primary and a fallback, and a monitor between them.
+//! The HTTP service.
 
 use std::task::{Context, Poll};
 
@@ -16,11 +16,11 @@ use crate::monitor::handle::FailoverHandle;
 use crate::service::observed::{ObservedFuture, UnrecordedCall};
 use crate::service::readiness::{Choice, Switch};
 
-/// A [`Failover`](crate::service::Failover) for HTTP, which records a call when the body of its answer has
-/// ended. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
+/// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
+/// body. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
 ///
-/// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services may
-/// answer with bodies of different types, if the data in them is of one type.
+/// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services'
+/// body types may differ; their `Data` types must not.
 #[derive(Clone, Debug)]
 pub struct HttpFailover<P, F, H = ServerErrorsAsFailures, Clk = CoarseClock>
 where
@@ -32,7 +32,7 @@ where
 }
 
 impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
-    /// The operator's side.
+    /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.switch.monitor.handle()
@@ -63,7 +63,7 @@ where
             Choice::Primary(stub) => {
                 let engine = self.switch.monitor.engine_ref();
                 let (future, ticket) = engine.call(stub, || self.switch.primary.call(request));
-                let call = Some(UnrecordedCall::new(Some(ticket), engine.clone()));
+                let call = UnrecordedCall::new(Some(ticket), engine.clone());
                 let conclude = self.classify.clone();
                 Call::Primary { call: ObservedFuture { future, call, conclude } }
             }

@@ -186,7 +186,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         self.lease.engine().transitions.revert_now(None, None, self.clock.now())
     }
 
-    /// As [`revert`](Self::revert), for a cause of its own.
+    /// As [`revert`](Self::revert), with another cause.
     pub(crate) fn revert_for(&self, cause: Cause) -> bool {
         self.lease.engine().transitions.revert_now(None, Some(cause), self.clock.now())
     }

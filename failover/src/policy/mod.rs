@@ -10,8 +10,7 @@ mod recovery;
 mod trip;
 
 pub use error::PolicyError;
-pub(crate) use recovery::Jitter;
-pub use recovery::{Backoff, Probing, RetryAfter};
+pub use recovery::{Backoff, Jitter, Probing, RetryAfter};
 pub use trip::{SlowCalls, StallLimit};
 
 /// When to trip, and when to revert. Made by [`Policy::builder`], which validates it.

@@ -1,5 +1,7 @@
 //! The two services of a failover, with their calls counted and timed.
 
+use std::mem;
+
 use tower_layer::Layer;
 
 use super::cells::{Cells, Ended};
@@ -60,17 +62,21 @@ impl<Clk: Clock> ObservedCall for Timing<Clk> {
         self.count(Ended::With(outcome));
     }
 
+    #[inline]
     fn abandon(&mut self) {
         self.count(Ended::Dropped);
+    }
+
+    fn take(&mut self) -> Self {
+        let over = mem::replace(&mut self.over, true);
+        Self { meter: self.meter.clone(), since: self.since, over }
     }
 }
 
 impl<Clk: Clock> Drop for Timing<Clk> {
     #[inline]
     fn drop(&mut self) {
-        if !self.over {
-            self.abandon();
-        }
+        self.abandon();
     }
 }
 

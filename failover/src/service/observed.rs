@@ -27,7 +27,7 @@ pub trait ObserveCalls {
 }
 
 /// A call in flight. Only the first report counts; without one, its drop reports a dropped call.
-pub trait ObservedCall {
+pub trait ObservedCall: Sized {
     /// Runs the service's code. A panic is a failure.
     fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T;
 
@@ -36,15 +36,19 @@ pub trait ObservedCall {
 
     /// Reports that the call was dropped.
     fn abandon(&mut self);
+
+    /// Moves the call on. What remains reports nothing.
+    #[must_use]
+    fn take(&mut self) -> Self;
 }
 
-/// Reports the outcome of a call, now or by its response.
+/// Reports the outcome of a call, or passes the call on to the response.
 pub trait Conclude<T, E, O> {
     /// The response that is passed on.
     type Response;
 
-    /// The call has returned `result`.
-    fn conclude(&self, result: Result<T, E>, call: O) -> Result<Self::Response, E>;
+    /// `call` has returned `result`.
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Result<Self::Response, E>;
 }
 
 /// The outcome is that of the result, by the classifier `C`.
@@ -55,7 +59,7 @@ impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for ByResult<C>
     type Response = T;
 
     #[inline]
-    fn conclude(&self, result: Result<T, E>, mut call: O) -> Result<T, E> {
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Result<T, E> {
         call.end(self.0.classify(&result));
         result
     }
@@ -92,7 +96,7 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let mut call = self.observer.start();
         let future = call.guard(|| self.service.call(request));
-        ObservedFuture { future, call: Some(call), conclude: self.conclude.clone() }
+        ObservedFuture { future, call, conclude: self.conclude.clone() }
     }
 }
 
@@ -106,8 +110,7 @@ pin_project! {
     pub struct ObservedFuture<F, O, C> {
         #[pin]
         pub(crate) future: F,
-        // Moves on when the future has ended.
-        pub(crate) call: Option<O>,
+        pub(crate) call: O,
         pub(crate) conclude: C,
     }
 }
@@ -123,10 +126,8 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let call = this.call.as_mut().expect("a future is not polled after its end");
-        let result = ready!(call.guard(|| this.future.poll(context)));
-        let call = this.call.take().expect("it was there above");
-        Poll::Ready(this.conclude.conclude(result, call))
+        let result = ready!(this.call.guard(|| this.future.poll(context)));
+        Poll::Ready(this.conclude.conclude(result, this.call))
     }
 }
 
@@ -155,19 +156,23 @@ impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
         self.engine.settle(&mut self.ticket, outcome);
     }
 
+    #[inline]
     fn abandon(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.engine.abandon(ticket);
         }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Self {
+        Self { ticket: self.ticket.take(), engine: self.engine.clone() }
     }
 }
 
 impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
     #[inline]
     fn drop(&mut self) {
-        if self.ticket.is_some() {
-            self.abandon();
-        }
+        self.abandon();
     }
 }
 

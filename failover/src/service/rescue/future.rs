@@ -41,10 +41,10 @@ pin_project! {
         F: Service<R, Response = P::Response>,
         Clk: Clock,
     {
-        // The first attempt, and what a rescue would need.
+        // The first attempt, and the service and request of a rescue.
         Primary { #[pin] attempt: Attempt<P::Future, C, Clk>, standby: Option<(F, R)> },
         Fallback { #[pin] call: F::Future, classify: C, standby: Option<(P, R)> },
-        // The rescue, and what the first attempt ended with.
+        // The rescue, and the result of the first attempt.
         ByFallback { #[pin] rescue: Oneshot<F, R>, first: Option<Result<P::Response, P::Error>> },
         ByPrimary { #[pin] rescue: Oneshot<P, R>, first: Option<Result<P::Response, F::Error>> },
     }
@@ -106,24 +106,16 @@ where
                     }
                 }
                 StageProjection::ByFallback { rescue, first } => {
-                    let result = ready!(rescue.poll(context));
-                    return Poll::Ready(match (result, first.take()) {
-                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
-                        (Err(fallback), Some(Err(primary))) => {
-                            Err(Error::Both { primary, fallback })
-                        }
-                        (Err(fallback), None) => Err(Error::Fallback(fallback)),
-                    });
+                    let rescued = ready!(rescue.poll(context));
+                    let first = first.take().expect("taken once: the future ends here");
+                    let both = |primary, fallback| Error::Both { primary, fallback };
+                    return Poll::Ready(rescued.or_else(|f| first.map_err(|p| both(p, f))));
                 }
                 StageProjection::ByPrimary { rescue, first } => {
-                    let result = ready!(rescue.poll(context));
-                    return Poll::Ready(match (result, first.take()) {
-                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
-                        (Err(primary), Some(Err(fallback))) => {
-                            Err(Error::Both { primary, fallback })
-                        }
-                        (Err(primary), None) => Err(Error::Primary(primary)),
-                    });
+                    let rescued = ready!(rescue.poll(context));
+                    let first = first.take().expect("taken once: the future ends here");
+                    let both = |primary, fallback| Error::Both { primary, fallback };
+                    return Poll::Ready(rescued.or_else(|p| first.map_err(|f| both(p, f))));
                 }
             }
         }
