@@ -26,14 +26,14 @@ pin_project! {
         Clk: Clock,
     {
         #[pin]
-        pub(super) source: Source<P, F, Clk>,
+        source: Source<P, F, Clk>,
     }
 }
 
 pin_project! {
     #[project = SourceProjection]
     #[derive(Debug)]
-    pub(super) enum Source<P, F, Clk>
+    enum Source<P, F, Clk>
     where
         Clk: Clock,
     {
@@ -43,6 +43,14 @@ pin_project! {
 }
 
 impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
+    pub(super) fn primary(body: ObservedBody<P, UnrecordedCall<Clk>>) -> Self {
+        Self { source: Source::Primary { body } }
+    }
+
+    pub(super) fn fallback(body: F) -> Self {
+        Self { source: Source::Fallback { body } }
+    }
+
     /// The service that the body comes from.
     #[must_use]
     pub fn route(&self) -> Route {

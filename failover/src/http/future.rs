@@ -8,7 +8,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::body::{HttpBody, Source};
+use super::body::HttpBody;
 use super::classify::HttpClassify;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
@@ -62,16 +62,16 @@ where
         let (mut response, route) = match this.call.project() {
             CallProjection::Primary { call } => {
                 let response = ready!(call.poll(context)).map_err(Error::Primary)?;
-                (response.map(|body| Source::Primary { body }), Route::Primary)
+                (response.map(HttpBody::primary), Route::Primary)
             }
             CallProjection::Fallback { call } => {
                 let response = ready!(call.poll(context)).map_err(Error::Fallback)?;
-                (response.map(|body| Source::Fallback { body }), Route::Fallback)
+                (response.map(HttpBody::fallback), Route::Fallback)
             }
         };
         if *this.mark {
             response.extensions_mut().insert(route);
         }
-        Poll::Ready(Ok(response.map(|source| HttpBody { source })))
+        Poll::Ready(Ok(response))
     }
 }

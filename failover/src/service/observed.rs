@@ -123,7 +123,6 @@ where
 {
     type Output = Result<C::Response, E>;
 
-    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.call.guard(|| this.future.poll(context)));

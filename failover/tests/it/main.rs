@@ -1,4 +1,4 @@
-//! The crate as its users see it. One binary; a file a behaviour.
+//! The crate as its users see it: one binary, one file per behaviour.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

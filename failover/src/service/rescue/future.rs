@@ -106,16 +106,24 @@ where
                     }
                 }
                 StageProjection::ByFallback { rescue, first } => {
-                    let rescued = ready!(rescue.poll(context));
-                    let first = first.take().expect("taken once: the future ends here");
-                    let both = |primary, fallback| Error::Both { primary, fallback };
-                    return Poll::Ready(rescued.or_else(|f| first.map_err(|p| both(p, f))));
+                    let result = ready!(rescue.poll(context));
+                    return Poll::Ready(match (result, first.take()) {
+                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
+                        (Err(fallback), Some(Err(primary))) => {
+                            Err(Error::Both { primary, fallback })
+                        }
+                        (Err(fallback), None) => Err(Error::Fallback(fallback)),
+                    });
                 }
                 StageProjection::ByPrimary { rescue, first } => {
-                    let rescued = ready!(rescue.poll(context));
-                    let first = first.take().expect("taken once: the future ends here");
-                    let both = |primary, fallback| Error::Both { primary, fallback };
-                    return Poll::Ready(rescued.or_else(|p| first.map_err(|f| both(p, f))));
+                    let result = ready!(rescue.poll(context));
+                    return Poll::Ready(match (result, first.take()) {
+                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
+                        (Err(primary), Some(Err(fallback))) => {
+                            Err(Error::Both { primary, fallback })
+                        }
+                        (Err(primary), None) => Err(Error::Primary(primary)),
+                    });
                 }
             }
         }
