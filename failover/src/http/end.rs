@@ -87,10 +87,10 @@ where
     B: Body,
     O: ObservedCall,
 {
-    type Response = Response<ObservedBody<B, O>>;
+    type Output = Result<Response<ObservedBody<B, O>>, E>;
 
     #[inline]
-    fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Result<Self::Response, E> {
+    fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Self::Output {
         let (head, eos) = (self.head(&result), self.eos);
         let reading = match head {
             Head::Open => Reading::Between,

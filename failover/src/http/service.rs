@@ -13,7 +13,7 @@ use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
-use crate::service::observed::{ObservedFuture, UnrecordedCall};
+use crate::service::observed::UnrecordedCall;
 use crate::service::readiness::{Choice, Switch};
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
@@ -63,9 +63,9 @@ where
             Choice::Primary(stub) => {
                 let engine = self.switch.monitor.engine_ref();
                 let (future, ticket) = engine.call(stub, || self.switch.primary.call(request));
-                let call = UnrecordedCall::new(Some(ticket), engine.clone());
-                let conclude = self.classify.clone();
-                Call::Primary { call: ObservedFuture { future, call, conclude } }
+                let classify = self.classify.clone();
+                let call = UnrecordedCall::future(future, ticket, engine.clone(), classify);
+                Call::Primary { call }
             }
             Choice::Fallback => Call::Fallback { call: self.switch.fallback.call(request) },
         };

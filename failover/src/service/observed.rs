@@ -44,11 +44,11 @@ pub trait ObservedCall: Sized {
 
 /// Reports the outcome of a call, or passes the call on to the response.
 pub trait Conclude<T, E, O> {
-    /// The response that is passed on.
-    type Response;
+    /// The output of the call's future.
+    type Output;
 
     /// `call` has returned `result`.
-    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Result<Self::Response, E>;
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Self::Output;
 }
 
 /// The outcome is that of the result, by the classifier `C`.
@@ -56,7 +56,7 @@ pub trait Conclude<T, E, O> {
 pub struct ByResult<C>(pub(crate) C);
 
 impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for ByResult<C> {
-    type Response = T;
+    type Output = Result<T, E>;
 
     #[inline]
     fn conclude(&self, result: Result<T, E>, call: &mut O) -> Result<T, E> {
@@ -73,13 +73,13 @@ pub struct Observed<S, O, C> {
     pub(crate) conclude: C,
 }
 
-impl<R, S, O, C> Service<R> for Observed<S, O, C>
+impl<R, S, O, C, T> Service<R> for Observed<S, O, C>
 where
     S: Service<R>,
     O: ObserveCalls,
-    C: Conclude<S::Response, S::Error, O::Call> + Clone,
+    C: Conclude<S::Response, S::Error, O::Call, Output = Result<T, S::Error>> + Clone,
 {
-    type Response = C::Response;
+    type Response = T;
     type Error = S::Error;
     type Future = ObservedFuture<S::Future, O::Call, C>;
 
@@ -115,18 +115,31 @@ pin_project! {
     }
 }
 
+impl<F, O, C, T, E> ObservedFuture<F, O, C>
+where
+    F: Future<Output = Result<T, E>>,
+    O: ObservedCall,
+    C: Conclude<T, E, O>,
+{
+    /// For the future of a `Failover`. In others an inlined poll costs more than it saves.
+    #[inline]
+    pub(super) fn poll_inlined(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.project();
+        let result = ready!(this.call.guard(|| this.future.poll(context)));
+        Poll::Ready(this.conclude.conclude(result, this.call))
+    }
+}
+
 impl<F, O, C, T, E> Future for ObservedFuture<F, O, C>
 where
     F: Future<Output = Result<T, E>>,
     O: ObservedCall,
     C: Conclude<T, E, O>,
 {
-    type Output = Result<C::Response, E>;
+    type Output = C::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.call.guard(|| this.future.poll(context)));
-        Poll::Ready(this.conclude.conclude(result, this.call))
+        self.poll_inlined(context)
     }
 }
 
@@ -138,9 +151,15 @@ pub struct UnrecordedCall<Clk: Clock> {
 }
 
 impl<Clk: Clock> UnrecordedCall<Clk> {
+    /// The future of a call that begins with `ticket`.
     #[inline]
-    pub(crate) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
-        Self { ticket, engine }
+    pub(crate) fn future<F, C>(
+        future: F,
+        ticket: Ticket,
+        engine: EngineRef<Clk>,
+        conclude: C,
+    ) -> ObservedFuture<F, Self, C> {
+        ObservedFuture { future, call: Self { ticket: Some(ticket), engine }, conclude }
     }
 }
 
@@ -180,7 +199,7 @@ impl<Clk: Clock> ObserveCalls for Monitor<Clk> {
     type Call = UnrecordedCall<Clk>;
 
     fn start(&self) -> UnrecordedCall<Clk> {
-        UnrecordedCall::new(self.admit().ticket(), self.engine_ref().clone())
+        UnrecordedCall { ticket: self.admit().ticket(), engine: self.engine_ref().clone() }
     }
 
     fn refused(&self) {
