@@ -3,7 +3,7 @@
 pub mod future;
 pub mod keyed;
 pub(crate) mod layer;
-pub mod observed;
+pub(crate) mod observed;
 pub(crate) mod oneshot;
 pub(crate) mod readiness;
 pub mod rescue;

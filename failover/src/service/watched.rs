@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use crate::service::observed::{ByResult, Observed, ObservedFuture};
+
 use crate::classify::ErrorsAsFailures;
 use crate::clock::{Clock, CoarseClock};
 use crate::engine::pool::Lease;
@@ -14,7 +16,6 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::layer::FailoverLayer;
-use crate::service::observed::{ByResult, Observed};
 use crate::tally::Tally;
 
 /// The reaction to a fallback that is failing too: see [`FailoverLayer::watch_fallback`]. Without
