@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// The calls before a measurement of memory.
+/// A neighbour that records each call is measured after this many calls, with few per slice.
 const HELD: u64 = 10_000;
 
 fn neighbours(way: Way, trips: Trips) -> Vec<Row> {
