@@ -4,14 +4,12 @@
 //! `cargo run -p examples --example shared_handle`
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use failover::clock::ManualClock;
 use failover::event::Cause;
-use failover::monitor::Events;
 use failover::prometheus::Metrics;
-use failover::{FailoverHandle, FailoverLayer, Monitor, Policy, Route};
+use failover::{Event, FailoverHandle, FailoverLayer, Monitor, Policy, Route};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -39,7 +37,11 @@ async fn main() -> Result<(), BoxError> {
     let mut service = FailoverLayer::with_monitor(sound, monitor).metered(&metrics).layer(broken);
 
     // Events are queued for the operator; calls never wait.
-    let events = handle.subscribe(NonZeroUsize::new(64).expect("not 0"));
+    let (sender, events) = mpsc::unbounded_channel();
+    handle.observe(move |event: &Event| {
+        // An error if the operator has gone.
+        let _ = sender.send(event.clone());
+    });
     let (order, orders) = mpsc::channel(1);
     let operator = tokio::spawn(operate(handle.clone(), events, orders));
 
@@ -77,15 +79,19 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn operate(handle: Handle, mut events: Events, mut orders: mpsc::Receiver<Order>) {
+async fn operate(
+    handle: Handle,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut orders: mpsc::Receiver<Order>,
+) {
     // Dropped after the last command, since a handle keeps the failover alive.
     let mut handle = Some(handle);
     loop {
         tokio::select! {
             // In this order, so that events are logged before the next command runs.
             biased;
-            event = events.next() => match event {
-                Some(event) => log(event),
+            event = events.recv() => match event {
+                Some(event) => log(&event),
                 None => return println!("log: the failover is gone"),
             },
             order = orders.recv(), if handle.is_some() => match (order, &handle) {
@@ -111,7 +117,7 @@ fn carry_out(order: Order, handle: &Handle) {
     }
 }
 
-fn log(event: failover::Event) {
+fn log(event: &Event) {
     let detail = match event.cause {
         Cause::Tripped { tally, revert_after, .. } => {
             format!(": {} of {} calls failed, for {revert_after:?}", tally.failures, tally.calls())

@@ -1,5 +1,6 @@
 //! Transitions and their observers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::route::Route;
@@ -7,9 +8,11 @@ use crate::state::State;
 use crate::tally::Tally;
 
 /// A transition of a monitor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
+    /// The monitor's [name](crate::monitor::Monitor::named); `None` without one.
+    pub name: Option<Arc<str>>,
     /// The epoch that begins, from 0 to 2^20 − 1. It orders events that two threads report at once.
     pub epoch: u32,
     /// The state before.
@@ -134,8 +137,27 @@ impl Cause {
 
 /// Observes transitions, on the thread that makes them and outside every lock.
 ///
-/// It may read and change the monitor's state, and add and remove observers, itself included. A
-/// panic is caught: the other observers still run.
+/// It may read and change the monitor's state, and add observers. A panic is caught: the other
+/// observers still run. Observers are dropped when the last service, handle and monitor are gone, so
+/// a channel whose sender an observer holds ends then:
+///
+/// ```
+/// use std::sync::mpsc;
+/// use failover::event::Cause;
+/// use failover::{Event, Monitor, Policy, Route};
+///
+/// let monitor = Monitor::new(Policy::default()).named("valuations");
+/// let (sender, events) = mpsc::channel();
+/// monitor.observe(move |event: &Event| {
+///     let _ = sender.send(event.clone());
+/// });
+/// monitor.handle().force(Route::Fallback);
+/// drop(monitor);
+///
+/// let event = events.recv().unwrap();
+/// assert_eq!((event.name.as_deref(), event.cause), (Some("valuations"), Cause::Forced));
+/// assert!(events.recv().is_err());
+/// ```
 pub trait Observe: Send + Sync + 'static {
     /// Handles a transition. The call that made the transition waits for it.
     fn observe(&self, event: &Event);

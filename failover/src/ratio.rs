@@ -72,11 +72,10 @@ impl Ratio {
     /// ```
     #[must_use]
     pub const fn percent(percent: u32) -> Self {
-        let (mut divisor, mut rest) = (100, percent);
-        while rest != 0 {
-            (divisor, rest) = (rest, divisor % rest);
+        match Self::new(percent, 100) {
+            Ok(ratio) => ratio,
+            Err(_) => unreachable!(),
         }
-        Self { numerator: percent / divisor, denominator: 100 / divisor }
     }
 
     /// The numerator, in lowest terms.

@@ -1,6 +1,5 @@
 //! Feature `tracing`: transitions as log events.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::event::{Cause, Event, Observe};
@@ -10,7 +9,7 @@ use crate::event::{Cause, Event, Observe};
 ///
 /// | field | value |
 /// |---|---|
-/// | `name` | the name given to [`new`](Self::new) |
+/// | `name` | the failover's [name](Event::name); absent without one |
 /// | `from`, `to` | the states' [`State::as_str`](crate::state::State::as_str) |
 /// | `cause` | [`Cause::as_str`] |
 /// | `epoch` | the number of the epoch that begins |
@@ -27,27 +26,18 @@ use crate::event::{Cause, Event, Observe};
 ///
 /// let layer = FailoverLayer::new(fallback, Policy::default())
 ///     .named("valuations")
-///     .observe(TracingObserver::new("valuations"));
+///     .observe(TracingObserver);
 /// ```
-#[derive(Clone, Debug)]
-pub struct TracingObserver {
-    name: Cow<'static, str>,
-}
-
-impl TracingObserver {
-    /// An observer that logs `name` in each event.
-    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { name: name.into() }
-    }
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TracingObserver;
 
 /// A macro, because `tracing` makes the level part of an event's static metadata.
 macro_rules! emit {
-    ($level:ident, $observer:expr, $event:expr, $tally:expr, $revert_after:expr) => {
+    ($level:ident, $event:expr, $tally:expr, $revert_after:expr) => {
         tracing::event!(
             target: "failover",
             tracing::Level::$level,
-            name = &*$observer.name,
+            name = $event.name.as_deref(),
             from = $event.from.as_str(),
             to = $event.to.as_str(),
             cause = $event.cause.as_str(),
@@ -70,9 +60,9 @@ impl Observe for TracingObserver {
             _ => (None, None),
         };
         if revert_after.is_some() {
-            emit!(WARN, self, event, tally, revert_after);
+            emit!(WARN, event, tally, revert_after);
         } else {
-            emit!(INFO, self, event, tally, revert_after);
+            emit!(INFO, event, tally, revert_after);
         }
     }
 }

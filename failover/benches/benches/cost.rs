@@ -28,7 +28,7 @@ fn ask() -> Result<Option<Asked>, Box<dyn Error>> {
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value\n\n{HELP}"));
         match argument.as_str() {
-            // Cargo says so to each benchmark.
+            // Cargo passes this to each benchmark.
             "--bench" => {}
             "--rounds" => asked.effort.rounds = value()?.parse::<usize>()?.max(1),
             "--slice" => asked.effort.slice = Duration::from_millis(value()?.parse()?),
@@ -44,7 +44,7 @@ fn lines(output: &[u8]) -> Vec<String> {
     String::from_utf8_lossy(output).lines().map(str::to_owned).collect()
 }
 
-/// By rows: allocations a call. By holders: bytes.
+/// By rows: allocations per call. By holders: bytes.
 fn allocations(rows: usize, only: Option<&str>) -> Result<(Vec<f64>, Vec<String>), Box<dyn Error>> {
     let output = Command::new(env!("CARGO_BIN_EXE_allocations"))
         .args(only)
@@ -58,7 +58,7 @@ fn allocations(rows: usize, only: Option<&str>) -> Result<(Vec<f64>, Vec<String>
     Ok((lines.iter().map(|line| line.parse()).collect::<Result<_, _>>()?, held))
 }
 
-/// By rows: instructions a call. None without valgrind.
+/// By rows: instructions per call. `None` without valgrind.
 fn instructions(rows: usize, only: Option<&str>) -> Result<Option<Vec<f64>>, Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("failover-cost-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -84,7 +84,7 @@ fn count(
     if !status.is_ok_and(|status| status.success()) {
         return Ok(None);
     }
-    // The odd dumps end before a row's calls, the even ones after them.
+    // The odd dumps are before a row's calls, the even ones after them.
     let read = |row: usize| -> Result<f64, Box<dyn Error>> {
         let part = PathBuf::from(format!("{}.{}", out.display(), 2 * row + 2));
         let text = std::fs::read_to_string(part)?;

@@ -1,31 +1,30 @@
-//! What a call through `failover` costs, beside a bare `service_fn`, beside a floor, and beside the
-//! neighbours. One command measures all of it and prints one Markdown table:
+//! The cost of a call through `failover`, next to a bare `service_fn`, a floor and three other crates.
+//! One command measures everything and prints a Markdown table:
 //!
 //! ```console
 //! $ cargo bench --manifest-path failover/benches/Cargo.toml
 //! ```
 //!
 //! # How it is measured
-//! - A call is what a caller of a tower service does: `poll_ready`, `call`, and the future polled to
-//!   its end. What is no tower service is wrapped into one (`peers`), without a box or a reference
-//!   count that it would not have anyway.
-//! - A round gives each row a slice of a few milliseconds, in turn, beginning with another row each
-//!   time; the bare call and the floor are rows like all others. What is printed is the median over
-//!   the rounds of the difference to the bare call *of the same round*, and the quartiles beside it.
-//!   So a machine that changes its speed falls on all rows alike. Time is the processor's, by the
-//!   thread's own clock, and for tasks by the process's: a busy machine takes less part in it.
-//! - The floor is one relaxed `fetch_add` in a cache line that only the thread itself writes: less
-//!   than what any count that is shared by reference costs.
+//! - A call is `poll_ready`, `call`, and the future polled to its end. A crate that is not a tower
+//!   service is wrapped in one (`peers`), without an additional box or reference count.
+//! - A round gives each row, the bare call and the floor included, a slice of a few milliseconds; each
+//!   round begins with another row. The table shows the median and the quartiles, over the rounds, of
+//!   the difference from the bare call *of the same round*, so changes of the machine's speed affect
+//!   all rows alike. Time is processor time, of the thread or, for tasks, of the process: other load
+//!   has less effect.
+//! - The floor is one relaxed `fetch_add` in a cache line that only this thread writes: less than any
+//!   shared counter costs.
 //! - Two threads call clones of one service at once; each has its own time, and the mean of the two
-//!   is a round's value. Slices in which one of them had to wait for a processor are left out. Eight tasks on a runtime of two workers yield after every 64 calls.
-//! - Allocations are counted by the binary `allocations`, whose allocator does nothing else
-//!   differently; instructions by the binary `instructions` under valgrind, if it is on the `PATH`.
-//!   There the clock is a system call, whose instructions are the kernel's and not in the figure.
-//! - Each row is asked, when it has been measured, whether it was what it says: whether calls still
-//!   go where they should.
+//!   is a round's value. Slices in which one of them had to wait for a processor are left out.
+//! - Eight tasks on a runtime of two workers yield after every 64 calls.
+//! - The binary `allocations` counts allocations; the binary `instructions` counts instructions under
+//!   valgrind, if that is on the `PATH`. There the clock is a system call, whose instructions in the
+//!   kernel are not counted.
+//! - After its measurement each row is checked: calls still take the expected route.
 //!
-//! The build is the default one of `cargo bench`: optimised, no link-time optimisation, since that
-//! is what users have unless they ask for more.
+//! The build is the default one of `cargo bench`, as most users have it: optimised, without link-time
+//! optimisation.
 
 pub mod measure;
 mod peers;

@@ -23,7 +23,7 @@ use crate::services::{Answer, Call, Down, Tested, fallback, primary};
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What guards a call, or rejects it.
+/// A circuit breaker.
 pub(crate) trait Breaker: Clone + Send + 'static {
     type Error: Send + std::fmt::Debug;
     type Future: Future<Output = Result<Answer, Self::Error>> + Send;
@@ -63,7 +63,7 @@ impl<P: FailurePolicy + Send + Sync + 'static> Breaker for failsafe::StateMachin
     }
 }
 
-/// A primary guarded by a breaker, and a fallback for what it rejects.
+/// A primary guarded by a breaker, and a fallback for rejected calls.
 #[derive(Clone)]
 pub(crate) struct Guarded<B, P, F> {
     breaker: B,
@@ -148,7 +148,7 @@ fn guarded<B: Breaker>(breaker: B) -> impl Tested {
     Guarded { breaker, primary: primary(), fallback: fallback() }
 }
 
-/// A share of failing calls that trips, or one that none can reach.
+/// A threshold that trips, or one that no share can reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trips {
     AtHalf,
@@ -170,13 +170,13 @@ pub(crate) fn failsafe(trips: Trips) -> impl Tested {
     guarded(failsafe::Config::new().failure_policy(policy).build())
 }
 
-/// One that trips at once: its average does so after a minute at the soonest.
+/// A breaker that trips at once: the average trips after a minute at the earliest.
 pub(crate) fn hasty_failsafe() -> impl Tested {
     let policy = consecutive_failures(10, backoff::constant(HOUR));
     guarded(failsafe::Config::new().failure_policy(policy).build())
 }
 
-/// A window of either kind. `manual`: it counts, and never trips.
+/// A window of either kind. `manual`: it counts but never trips.
 pub(crate) fn tower_resilience(kind: SlidingWindowType, trips: Trips, manual: bool) -> impl Tested {
     let builder = CircuitBreakerLayer::builder()
         .sliding_window_type(kind)

@@ -1,4 +1,4 @@
-//! The two services behind all that is measured, the floor, and the bare call.
+//! The primary, the fallback, the floor and the bare call.
 
 use std::fmt::Debug;
 use std::future::{Ready, ready};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tower::{Service, service_fn};
 
-/// Who answered.
+/// The service that responded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The primary.
@@ -22,7 +22,7 @@ pub(crate) struct Down;
 
 pub(crate) type Call = Ready<Result<Answer, Down>>;
 
-/// A service that is guarded.
+/// A primary or a fallback.
 pub(crate) trait Plain:
     Service<bool, Response = Answer, Error = Down, Future = Call> + Clone + Send + Sync + 'static
 {
@@ -48,7 +48,7 @@ impl<S> Tested for S where
 {
 }
 
-/// The primary fails where the request says so.
+/// A primary that fails if the request says so.
 #[inline]
 fn answer(fails: bool) -> Call {
     ready(if black_box(fails) { Err(Down) } else { Ok(Answer::Primary) })
@@ -65,12 +65,12 @@ pub(crate) fn fallback() -> impl Plain {
     })
 }
 
-/// A fallback that fails where the request says so.
+/// A fallback that fails if the request says so.
 pub(crate) fn failing_fallback() -> impl Plain {
     service_fn(|fails: bool| ready(if black_box(fails) { Err(Down) } else { Ok(Answer::Fallback) }))
 }
 
-/// The last resort of a rescue.
+/// The primary of a rescue in the other direction.
 pub(crate) fn rescuing_primary() -> impl Plain {
     service_fn(|fails: bool| {
         black_box(fails);
@@ -83,7 +83,7 @@ struct Line(AtomicU64);
 
 thread_local!(static OWN: Line = const { Line(AtomicU64::new(0)) });
 
-/// The primary, and one relaxed addition in the thread's own line.
+/// The primary, and one relaxed addition in the thread's own cache line.
 pub(crate) fn floor() -> impl Plain {
     service_fn(|fails: bool| {
         OWN.with(|line| line.0.fetch_add(1, Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! What is measured: a service, and the calls made to it.
+//! A subject: a service, and the calls made to it.
 
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
@@ -11,27 +11,27 @@ use tower::Service;
 
 use crate::services::Answer;
 
-/// Makes that many calls.
+/// Makes this many calls.
 pub type Caller = Box<dyn FnMut(u64) + Send>;
 /// Makes calls as a task.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// After so many calls a task lets others run.
+/// A task yields after this many calls.
 const YIELD_AFTER: u64 = 64;
 
-/// Something that can be called, by several threads at once.
+/// A service that several threads can call at once.
 pub trait Subject {
     /// A caller that shares the subject with all other callers.
     fn caller(&self) -> Caller;
 
-    /// A task that makes so many calls.
+    /// A task that makes this many calls.
     fn task(&self, calls: u64) -> Task;
 
-    /// Whether calls go where the row says.
+    /// Whether calls take the route of the row.
     fn is_sound(&self) -> bool;
 }
 
-/// Which of the calls fail at the primary.
+/// The calls that the primary fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     every: u64,
@@ -44,7 +44,7 @@ impl Mix {
     /// All fail.
     pub const FAILURES: Self = Self::one_in(1);
 
-    /// One of so many fails, the last of them.
+    /// The last of this many calls fails.
     pub const fn one_in(every: u64) -> Self {
         Self { every, left: every }
     }
@@ -66,7 +66,7 @@ impl Mix {
     }
 }
 
-/// A request that a row's calls are made with.
+/// The request of a row's calls.
 pub(crate) trait Request: Send + 'static {
     fn new(fails: bool) -> Self;
 }
@@ -78,11 +78,11 @@ impl Request for bool {
     }
 }
 
-/// A response that says who answered.
+/// A response that identifies its service.
 pub(crate) trait Response: Send + 'static {
     fn answer(&self) -> Answer;
 
-    /// Does with it what a caller does: reads it to its end.
+    /// Reads it to its end, as a caller does.
     fn consume(self);
 }
 
@@ -97,11 +97,11 @@ impl Response for Answer {
     }
 }
 
-/// A service, whose calls are of some mix and end in some way.
+/// A service, the mix of its calls and their expected results.
 pub(crate) struct Called<S, R> {
     pub(crate) service: S,
     pub(crate) mix: Mix,
-    /// What the last call of a mix may end with; none is an error.
+    /// The expected results of the last call of a mix; `None` is an error.
     pub(crate) ends: &'static [Option<Answer>],
     pub(crate) request: std::marker::PhantomData<fn(R)>,
 }
@@ -126,8 +126,7 @@ fn call<S: Service<R>, R>(service: &mut S, request: R) -> Result<S::Response, S:
     }
 }
 
-/// Who waits for a lock turns round, as a thread of its own has nothing else to do; but lets the
-/// other thread have the processor if that takes long.
+/// Spins while it waits for a lock, and yields the processor if that takes long.
 #[cold]
 fn wait(turns: &mut u32) {
     *turns += 1;

@@ -5,18 +5,18 @@ use std::fmt::Write as _;
 use crate::measure::{Figures, Spread};
 use crate::rows::{Group, Kind};
 
-/// What was measured, all by rows in the order of the groups.
+/// The figures, by rows in the order of the groups.
 #[derive(Debug)]
 pub struct Measured {
-    /// Nanoseconds a call on one thread.
+    /// Nanoseconds per call on one thread.
     pub one: Vec<Figures>,
-    /// Nanoseconds a call and thread, where two call at once.
+    /// Nanoseconds per call and thread, with two threads.
     pub two: Vec<Figures>,
-    /// Calls a second by eight tasks on two workers.
+    /// Calls per second by eight tasks on two workers.
     pub tasks: Vec<Figures>,
-    /// Allocations a call.
+    /// Allocations per call.
     pub allocations: Vec<f64>,
-    /// Instructions a call; none without valgrind.
+    /// Instructions per call; `None` without valgrind.
     pub instructions: Option<Vec<f64>>,
 }
 
@@ -40,7 +40,7 @@ fn floors(spread: Spread, floor: Spread) -> String {
     if floors.is_nan() { "–".to_owned() } else { format!("{floors:.1}") }
 }
 
-/// The table. Nanoseconds and instructions are above those of the group's bare call.
+/// The table. Nanoseconds and instructions are differences from the group's bare call.
 pub fn render(groups: &[Group], measured: &Measured) -> String {
     let Measured { one, two, tasks, allocations, instructions } = measured;
     let mut table = String::from(
@@ -84,7 +84,7 @@ pub fn render(groups: &[Group], measured: &Measured) -> String {
     table
 }
 
-/// What is held after so many calls.
+/// The memory held after many calls.
 pub fn render_held(names: &[&str], held: &[String]) -> String {
     let mut rows = String::from(
         "| **bytes held after** | **10³ calls** | **10⁵ calls** | **10⁶ calls** | | | | |\n",

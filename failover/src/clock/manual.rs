@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Clock, Moment, Sleep};
+use super::{Clock, Moment, Sleep, nanos};
 
-/// A clock that moves only when it is told to, for tests: ours and yours. Clones share the time, and
-/// a call that waits is woken when it has come.
+/// A clock for tests that only the test moves. Clones share the time. A waiting call wakes when its
+/// time is reached.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +39,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Sleepers {
-    /// By their moments, and by the ids that tell those of one moment apart.
+    /// By their moments, and by ids for several sleepers of one moment.
     wakers: BTreeMap<(u64, u64), Waker>,
     next_id: u64,
 }
@@ -51,16 +51,15 @@ impl ManualClock {
         Self::default()
     }
 
-    /// Moves the time on. It stops at the end of time, after 584 years.
+    /// Moves the time forwards. It stops at its maximum, after 584 years.
     pub fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        // Ordering: what a thread did before it moved the time is seen by who reads the new time.
-        let later = |now: u64| Some(now.saturating_add(by));
+        // Ordering: AcqRel. A thread that reads the new time sees what was done before it was set.
+        let later = |now: u64| Some(now.saturating_add(nanos(by)));
         let _ = self.0.now.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
         self.0.wake();
     }
 
-    /// Sets the time, also backwards, as no monotonic clock should.
+    /// Sets the time, also backwards, to test how a monitor copes with a faulty clock.
     pub fn set(&self, moment: Moment) {
         self.0.now.store(moment.as_nanos(), Ordering::Release);
         self.0.wake();
@@ -83,7 +82,7 @@ impl Clock for ManualClock {
 }
 
 impl Inner {
-    /// Wakes the tasks whose time has come, outside the lock.
+    /// Wakes the tasks whose time is reached, outside the lock.
     fn wake(&self) {
         let mut sleepers = self.sleepers();
         let now = self.now.load(Ordering::Acquire);
@@ -98,7 +97,7 @@ impl Inner {
     }
 }
 
-/// Ends when the time has come.
+/// Ends when the time is reached.
 struct Sleeper {
     clock: ManualClock,
     key: (u64, u64),
@@ -109,7 +108,7 @@ impl Future for Sleeper {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut sleepers = self.clock.0.sleepers();
-        // Read under the lock: the time that moves later wakes it.
+        // Read under the lock: a later change of the time wakes it.
         if self.clock.now().as_nanos() >= self.key.0 {
             return Poll::Ready(());
         }
@@ -134,7 +133,7 @@ mod tests {
     use std::task::Wake;
 
     #[test]
-    fn it_is_shared_by_its_clones_and_stops_at_the_end() {
+    fn clones_share_the_time_which_stops_at_its_maximum() {
         let clock = ManualClock::new();
         let other = clock.clone();
         clock.advance(Duration::from_nanos(7));
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_sleep_are_woken_at_their_moment_and_those_who_have_gone_are_not() {
+    fn sleepers_wake_at_their_moment_and_dropped_ones_do_not() {
         let (clock, wakes) = (ManualClock::new(), Arc::new(Wakes::default()));
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);

@@ -1,6 +1,5 @@
-//! The one door for time.
-//!
-//! The algorithm takes the time as an argument; [`Monitor`](crate::monitor::Monitor) alone reads a clock.
+//! Clocks. The engine takes the time as an argument; only [`Monitor`](crate::monitor::Monitor) reads
+//! a clock.
 
 mod manual;
 #[cfg(feature = "tokio")]
@@ -8,6 +7,7 @@ mod tokio;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
 
@@ -15,9 +15,8 @@ pub use self::manual::ManualClock;
 #[cfg(feature = "tokio")]
 pub use self::tokio::{TokioClock, TokioTimer};
 
-/// A point in time: nanoseconds since an origin that only its clock knows.
-///
-/// Moments of different clocks can't be compared.
+/// A point in time: nanoseconds since the origin of its clock. Moments of different clocks can't be
+/// compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(u64);
 
@@ -41,32 +40,36 @@ impl Moment {
     }
 }
 
-/// A monotonic clock: it never goes back and does not follow the wall clock.
+/// In nanoseconds; at most 584 years.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A monotonic clock: it never goes backwards and does not follow the wall clock.
 ///
-/// A clock that goes back all the same does no harm beyond its own error: the latest reading that any
-/// thread has counted a call at is the time of the window, and counts go to the bucket that is open
-/// then. If it reads ahead once, what the window held is as old as that reading says, and the bucket
-/// stays open until the other readings have caught up.
+/// If it goes backwards after all, the error is bounded: the window's time is the latest reading at
+/// which any thread has counted a call, and counts go to the bucket of that time. After one reading
+/// ahead of the others, the window's counts expire by that reading, and its bucket stays open until
+/// the others have caught up.
 ///
 /// # Waking calls that wait
-/// A call that waits in `poll_ready` for a busy service is woken by that service, and by each change
-/// of the route. But a change that is due with the time (the revert, the end of a ramp or
-/// of a probe's lease, a trip by stalled calls) is made by the call that looks at the clock. Calls
-/// that wait look when they are woken; if all calls wait and no new one comes, a clock that can
-/// [sleep](Self::sleep_until) wakes them in time. With a clock that can't, they wait until their
-/// service is ready or another call is made.
+/// A call that waits in `poll_ready` for a busy service wakes when that service is ready and at each
+/// transition. A transition that is due by time (the revert, the end of a ramp or of a probe's lease,
+/// a trip by stalled calls) is made by a call that reads the clock. If all calls wait and no new one
+/// comes, a clock that can [sleep](Self::sleep_until) wakes them in time. With any other clock they
+/// wait until their service is ready or another call is made.
 ///
 /// | clock | sleeps |
 /// |---|---|
-/// | [`CoarseClock`], [`FineClock`] | no: they know no runtime |
-/// | `TokioClock`, `TokioTimer<CoarseClock>` (feature `tokio`) | by tokio, in a task of a runtime |
-/// | [`ManualClock`] | until it is moved |
+/// | [`CoarseClock`], [`FineClock`] | no: they are independent of any runtime |
+/// | `TokioClock`, `TokioTimer<CoarseClock>` (feature `tokio`) | on tokio's timer, in a runtime |
+/// | [`ManualClock`] | until the test moves it |
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Moment;
 
-    /// A future that ends when [`now`](Self::now) has come to that moment, or a little later. `None`,
-    /// the default, if the clock can wake nobody. Asked only for calls that wait.
+    /// A future that ends when [`now`](Self::now) has reached `moment`, or a little later. `None`,
+    /// the default, if the clock can't wake a task. Only waiting calls use it.
     fn sleep_until(&self, _moment: Moment) -> Option<Sleep> {
         None
     }
@@ -78,8 +81,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 /// The kernel's coarse monotonic clock: a read costs a quarter of [`Instant::now`], and it ticks
 /// every 1 to 10 ms (4 ms where the kernel runs at 250 Hz). The default.
 ///
-/// Windows and times that are not far longer than its tick want [`FineClock`]. Where the system
-/// has no such clock (anything but Linux and Android), it is the fine one.
+/// Use [`FineClock`] if a window or a time is not far longer than a tick. On systems other than Linux
+/// and Android this is the fine clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 
@@ -105,9 +108,9 @@ impl Clock for FineClock {
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
             static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-            #[expect(clippy::disallowed_methods, reason = "this is the door")]
+            #[expect(clippy::disallowed_methods, reason = "the only use")]
             let (now, origin) = (Instant::now(), *ORIGIN.get_or_init(Instant::now));
-            Moment(u64::try_from(now.duration_since(origin).as_nanos()).unwrap_or(u64::MAX))
+            Moment(nanos(now.duration_since(origin)))
         }
     }
 }
@@ -116,8 +119,7 @@ impl Clock for FineClock {
 #[inline]
 fn system(id: rustix::time::ClockId) -> Moment {
     let time = rustix::time::clock_gettime(id);
-    // A monotonic clock counts from the boot: neither part is negative, and the sum fits for
-    // 584 years of uptime.
+    // The clock counts from the boot: neither part is negative, and the sum fits for 584 years.
     Moment(
         time.tv_sec
             .cast_unsigned()

@@ -1,66 +1,57 @@
-//! The observers of a monitor, notified outside its lock.
+//! The observers of a monitor, notified outside its lock, and the name that events carry.
 
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, Observe};
 
 #[derive(Default)]
 pub(crate) struct Observers(Mutex<List>);
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct List {
     /// Copied on write, so a notification shares it without copying.
-    observers: Arc<Vec<(u64, Arc<dyn Observe>)>>,
-    /// The name of the next observer. Names are never reused, not even after `clear`.
-    next: u64,
+    observers: Arc<Vec<Arc<dyn Observe>>>,
+    name: Option<Arc<str>>,
 }
 
 impl Observers {
-    /// Returns the observer's name, for [`remove`](Self::remove).
-    pub(crate) fn add(&self, observer: Arc<dyn Observe>) -> u64 {
+    pub(crate) fn add(&self, observer: Arc<dyn Observe>) {
         let mut list = self.lock();
-        let name = list.next;
-        list.next += 1;
         let mut observers = Vec::clone(&list.observers);
-        observers.push((name, observer));
-        let old = mem::replace(&mut list.observers, Arc::new(observers));
-        drop(list);
-        drop(old);
-        name
+        observers.push(observer);
+        list.observers = Arc::new(observers);
     }
 
-    pub(crate) fn remove(&self, name: u64) {
-        let mut list = self.lock();
-        let mut observers = Vec::clone(&list.observers);
-        observers.retain(|(other, _)| *other != name);
-        let old = mem::replace(&mut list.observers, Arc::new(observers));
-        drop(list);
-        // Outside the lock: a destructor may run any code.
-        drop(old);
+    pub(super) fn set_name(&self, name: Arc<str>) {
+        self.lock().name = Some(name);
+    }
+
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.lock().name.clone()
     }
 
     pub(crate) fn clear(&self) {
-        let observers = mem::take(&mut self.lock().observers);
-        drop(observers);
+        // Outside the lock: a destructor may run any code.
+        let list = mem::take(&mut *self.lock());
+        drop(list);
     }
 
-    /// Notifies the observers in order. One added meanwhile does not see this event; one removed
-    /// meanwhile may.
+    /// Notifies the observers in order. One added meanwhile does not see this event.
     pub(crate) fn notify(&self, event: &Event) {
         let observers = Arc::clone(&self.lock().observers);
-        for (_, observer) in observers.iter() {
+        for observer in observers.iter() {
             // The panic hook has already reported a panic.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
-        // This may be the last reference to an observer removed meanwhile, and run its destructor.
+        // This may be the last reference to cleared observers, and run their destructors.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(observers)));
     }
 
     // No panic can leave the list half-changed, so poisoning is ignored.
-    fn lock(&self) -> std::sync::MutexGuard<'_, List> {
+    fn lock(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

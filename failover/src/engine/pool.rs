@@ -13,11 +13,10 @@
 //! result changes nothing for the next user. Only one that has made a transition, and is suspended
 //! before it announces it until the state has a next user, announces it to that user's observers.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
 use std::num::NonZero;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -59,7 +58,7 @@ pub(crate) struct Lease {
     /// Of the policy that the state was made for.
     shape: Shape,
     policy: Mutex<Policy>,
-    name: OnceLock<Cow<'static, str>>,
+    name: OnceLock<Arc<str>>,
 }
 
 impl Lease {
@@ -85,11 +84,10 @@ impl Lease {
     ///
     /// # Panics
     /// If it has another name already.
-    pub(crate) fn name(&self, name: Cow<'static, str>) {
-        if let Err(name) = self.name.set(name) {
-            let given = self.given_name();
-            assert!(given == Some(&*name), "a failover named {given:?} can't be {name:?} as well");
-        }
+    pub(crate) fn name(&self, name: Arc<str>) {
+        let given = self.name.get_or_init(|| Arc::clone(&name));
+        assert!(*given == name, "a failover named {given:?} can't be {name:?} as well");
+        self.engine.transitions.observers.set_name(name);
     }
 
     pub(crate) fn given_name(&self) -> Option<&str> {

@@ -164,7 +164,8 @@ impl Transitions {
         self.waiters.wake_all();
         let (from, to) = (from.kind().state(), phase.kind().state());
         let epoch = phase.epoch().number();
-        self.observers.notify(&Event { epoch, from, to, route: self.route(phase), cause });
+        let (name, route) = (self.observers.name(), self.route(phase));
+        self.observers.notify(&Event { name, epoch, from, to, route, cause });
     }
 
     /// Arms or disarms. The caller evaluates again, whether the exchange succeeded or not.

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::EosPolicy;
-use super::end::{ObservedBody, UnrecordedCall};
+use super::end::ObservedBody;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::route::Route;
+use crate::service::observed::UnrecordedCall;
 
 pin_project! {
     /// The body of a response through an [`HttpFailover`](crate::http::HttpFailover): the
@@ -42,23 +42,15 @@ pin_project! {
     }
 }
 
-impl<P: Body, F, Clk: Clock> HttpBody<P, F, Clk> {
-    /// A body that records its call when it ends.
-    pub(super) fn open(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
-        Self { source: Source::Primary { body: ObservedBody::new(body, pending, eos) } }
-    }
-
-    /// A body whose call is already recorded, or not to be recorded.
-    pub(super) fn over(body: P, pending: UnrecordedCall<Clk>, eos: EosPolicy) -> Self {
-        Self { source: Source::Primary { body: ObservedBody::over(body, pending, eos) } }
+impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
+    pub(super) fn primary(body: ObservedBody<P, UnrecordedCall<Clk>>) -> Self {
+        Self { source: Source::Primary { body } }
     }
 
     pub(super) fn fallback(body: F) -> Self {
         Self { source: Source::Fallback { body } }
     }
-}
 
-impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
     /// The service that the body comes from.
     #[must_use]
     pub fn route(&self) -> Route {

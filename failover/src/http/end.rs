@@ -1,119 +1,57 @@
-//! A body that tells how it ended, once.
+//! Observes the end of a body.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::EosPolicy;
-use crate::clock::Clock;
-use crate::engine::ticket::Ticket;
+use super::classify::{EosPolicy, Head, HttpClassify};
+use crate::classify::Classify;
 use crate::engine::ticket::guard;
-use crate::monitor::EngineRef;
 use crate::outcome::Outcome;
+use crate::service::observed::{Conclude, ObservedCall};
 
-/// Takes note of how an exchange ended. Asked at most once.
-pub(super) trait OnEos {
-    /// It ended, and says this.
-    fn on_eos(&mut self, outcome: Outcome);
-
-    /// It was dropped by a reader that waited for more.
-    fn abandon(&mut self);
-}
-
-/// A call to the primary, still to be recorded. Dropped before that, it is a dropped call.
-#[derive(Debug)]
-pub(super) struct UnrecordedCall<Clk: Clock> {
-    ticket: Option<Ticket>,
-    engine: EngineRef<Clk>,
-}
-
-impl<Clk: Clock> UnrecordedCall<Clk> {
-    pub(super) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
-        Self { ticket, engine }
-    }
-
-    /// Runs the primary's code; if it panics, that is a failure.
-    #[inline]
-    pub(super) fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        self.engine.guard(&mut self.ticket, run)
-    }
-
-    /// Hands the call over.
-    #[inline]
-    pub(super) fn take(&mut self) -> Self {
-        Self { ticket: self.ticket.take(), engine: self.engine.clone() }
-    }
-}
-
-impl<Clk: Clock> OnEos for UnrecordedCall<Clk> {
-    #[inline]
-    fn on_eos(&mut self, outcome: Outcome) {
-        if let Some(ticket) = self.ticket.take() {
-            self.engine.record(ticket, outcome);
-        }
-    }
-
-    fn abandon(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.engine.abandon(ticket);
-        }
-    }
-}
-
-impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.ticket.is_some() {
-            self.abandon();
-        }
-    }
-}
-
-/// How far the reader has come.
+/// The state of the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// It has what came so far, and does not wait.
+    /// It does not wait for a frame.
     Between,
-    /// It waits for more.
+    /// It waits for a frame.
     Waiting,
-    /// All is said.
+    /// The outcome is reported.
     Over,
 }
 
-/// Whom to tell, and what of: said by the drop if nothing was said before.
+/// Reports the outcome of a call by the end of its body, at the latest when dropped.
 #[derive(Debug)]
-struct EosGuard<C: OnEos> {
-    conclude: C,
+struct EosGuard<O: ObservedCall> {
+    call: O,
     eos: EosPolicy,
     reading: Reading,
-    /// Whether the body's own code has panicked. Atomic, as that may be asked of a shared body.
+    /// Whether the body's own code has panicked. Atomic, since `is_end_stream` takes `&self`.
     panicked: AtomicBool,
 }
 
-impl<C: OnEos> EosGuard<C> {
-    fn new(conclude: C, eos: EosPolicy, reading: Reading) -> Self {
-        Self { conclude, eos, reading, panicked: AtomicBool::new(false) }
-    }
-
+impl<O: ObservedCall> EosGuard<O> {
     /// Runs the body's own code.
     #[inline]
     fn guard<T>(&self, run: impl FnOnce() -> T) -> T {
-        // Ordering: Relaxed: the drop that reads it is no other thread's at the same time.
+        // Ordering: Relaxed. Read only by the drop, which has exclusive access.
         guard(run, || self.panicked.store(true, Ordering::Relaxed))
     }
 
     fn over(&mut self, outcome: Outcome) {
         if self.reading != Reading::Over {
             self.reading = Reading::Over;
-            self.conclude.on_eos(outcome);
+            self.call.end(outcome);
         }
     }
 }
 
-impl<C: OnEos> Drop for EosGuard<C> {
+impl<O: ObservedCall> Drop for EosGuard<O> {
     fn drop(&mut self) {
         if *self.panicked.get_mut() {
             return self.over(Outcome::Failure);
@@ -122,38 +60,57 @@ impl<C: OnEos> Drop for EosGuard<C> {
             (Reading::Over, _) => {}
             (Reading::Between, _) => self.over(self.eos.left()),
             (Reading::Waiting, Some(outcome)) => self.over(outcome),
-            (Reading::Waiting, None) => self.conclude.abandon(),
+            (Reading::Waiting, None) => self.call.abandon(),
         }
     }
 }
 
 pin_project! {
-    /// A body that tells how it ended, once: at its end, at an error, or when it is dropped.
+    /// A body whose end is the end of its call: its last frame, an error, or its drop.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the service's body. The [module's documentation](crate::http) lists the
+    /// outcome that is reported.
     #[derive(Debug)]
-    pub(super) struct ObservedBody<B, C: OnEos> {
+    #[must_use = "the outcome is reported when the body ends"]
+    pub struct ObservedBody<B, O: ObservedCall> {
         #[pin]
         body: B,
-        end: EosGuard<C>,
+        end: EosGuard<O>,
     }
 }
 
-impl<B: Body, C: OnEos> ObservedBody<B, C> {
-    /// Tells at once if there is nothing to read.
-    pub(super) fn new(body: B, conclude: C, eos: EosPolicy) -> Self {
-        let mut end = EosGuard::new(conclude, eos, Reading::Between);
-        if end.guard(|| body.is_end_stream()) {
-            end.over(eos.whole(None));
-        }
-        Self { body, end }
-    }
+/// Reports the outcome of the head if that is final, and otherwise passes the call on to the body.
+impl<H, B, E, O> Conclude<Response<B>, E, O> for HttpClassify<H>
+where
+    H: Classify<Response<B>, E>,
+    B: Body,
+    O: ObservedCall,
+{
+    type Output = Result<Response<ObservedBody<B, O>>, E>;
 
-    /// Of an exchange about which all is said.
-    pub(super) fn over(body: B, conclude: C, eos: EosPolicy) -> Self {
-        Self { body, end: EosGuard::new(conclude, eos, Reading::Over) }
+    #[inline]
+    fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Self::Output {
+        let (head, eos) = (self.head(&result), self.eos);
+        let reading = match head {
+            Head::Open => Reading::Between,
+            Head::Final(outcome) => {
+                call.end(outcome);
+                Reading::Over
+            }
+        };
+        let (response, call) = (result?, call.take());
+        Ok(response.map(|body| {
+            let mut end = EosGuard { call, eos, reading, panicked: AtomicBool::new(false) };
+            if head == Head::Open && end.guard(|| body.is_end_stream()) {
+                end.over(eos.whole(None));
+            }
+            ObservedBody { body, end }
+        }))
     }
 }
 
-impl<B: Body, C: OnEos> Body for ObservedBody<B, C> {
+impl<B: Body, O: ObservedCall> Body for ObservedBody<B, O> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -176,7 +133,7 @@ impl<B: Body, C: OnEos> Body for ObservedBody<B, C> {
             Some(Err(_)) => this.end.over(Outcome::Failure),
             Some(Ok(frame)) => {
                 let trailers = frame.trailers_ref();
-                // A reader may know that this was the last frame, and not ask again.
+                // A reader that knows this was the last frame may not poll again.
                 if trailers.is_some() || this.end.guard(|| this.body.is_end_stream()) {
                     this.end.over(this.end.eos.whole(trailers));
                 }

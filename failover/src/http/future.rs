@@ -9,12 +9,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::HttpBody;
-use super::classify::{Head, HttpClassify};
-use super::end::{OnEos, UnrecordedCall};
+use super::classify::HttpClassify;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::route::Route;
+use crate::service::observed::{ObservedFuture, UnrecordedCall};
 
 pin_project! {
     /// The future of a call through an [`HttpFailover`](crate::http::HttpFailover). It ends with
@@ -30,39 +30,20 @@ pin_project! {
         Clk: Clock,
     {
         #[pin]
-        call: Call<P, F, H, Clk>,
-        mark: bool,
+        pub(super) call: Call<P, F, H, Clk>,
+        pub(super) mark: bool,
     }
 }
 
 pin_project! {
     #[project = CallProjection]
     #[derive(Debug)]
-    enum Call<P, F, H, Clk>
+    pub(super) enum Call<P, F, H, Clk>
     where
         Clk: Clock,
     {
-        Primary {
-            #[pin] call: P,
-            pending: UnrecordedCall<Clk>,
-            classify: HttpClassify<H>,
-        },
+        Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, HttpClassify<H>> },
         Fallback { #[pin] call: F },
-    }
-}
-
-impl<P, F, H, Clk: Clock> HttpFuture<P, F, H, Clk> {
-    pub(super) fn primary(
-        call: P,
-        pending: UnrecordedCall<Clk>,
-        classify: HttpClassify<H>,
-        mark: bool,
-    ) -> Self {
-        Self { call: Call::Primary { call, pending, classify }, mark }
-    }
-
-    pub(super) fn fallback(call: F, mark: bool) -> Self {
-        Self { call: Call::Fallback { call }, mark }
     }
 }
 
@@ -79,18 +60,9 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut response, route) = match this.call.project() {
-            CallProjection::Primary { call, pending, classify } => {
-                let result = ready!(pending.guard(|| call.poll(context)));
-                let (head, eos) = (classify.head(&result), classify.eos);
-                let mut pending = pending.take();
-                if let Head::Final(outcome) = head {
-                    pending.on_eos(outcome);
-                }
-                let response = result.map_err(Error::Primary)?.map(|body| match head {
-                    Head::Open => HttpBody::open(body, pending, eos),
-                    Head::Final(_) => HttpBody::over(body, pending, eos),
-                });
-                (response, Route::Primary)
+            CallProjection::Primary { call } => {
+                let response = ready!(call.poll(context)).map_err(Error::Primary)?;
+                (response.map(HttpBody::primary), Route::Primary)
             }
             CallProjection::Fallback { call } => {
                 let response = ready!(call.poll(context)).map_err(Error::Fallback)?;

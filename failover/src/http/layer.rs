@@ -10,6 +10,7 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::layer::FailoverLayer;
+use crate::service::readiness::Switch;
 
 /// Wraps an HTTP primary into an [`HttpFailover`].
 ///
@@ -47,8 +48,8 @@ use crate::service::layer::FailoverLayer;
 /// ```
 #[derive(Clone, Debug)]
 pub struct HttpFailoverLayer<F, H = ServerErrorsAsFailures, Clk = CoarseClock> {
-    layer: FailoverLayer<F, HttpClassify<H>, Clk>,
-    mark: bool,
+    pub(super) layer: FailoverLayer<F, HttpClassify<H>, Clk>,
+    pub(super) mark: bool,
 }
 
 impl<F> HttpFailoverLayer<F> {
@@ -63,25 +64,12 @@ impl<F, Clk: Clock> HttpFailoverLayer<F, ServerErrorsAsFailures, Clk> {
     /// Uses an existing monitor: with another clock, or shared with other calls.
     #[must_use]
     pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
-        Self::from_parts(fallback, HttpClassify::new(), monitor, true)
+        let layer = FailoverLayer::with_monitor(fallback, monitor);
+        Self { layer: layer.classify(HttpClassify::new()), mark: true }
     }
 }
 
 impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
-    pub(super) fn from_parts(
-        fallback: F,
-        classify: HttpClassify<H>,
-        monitor: Monitor<Clk>,
-        mark: bool,
-    ) -> Self {
-        Self { layer: FailoverLayer::with_monitor(fallback, monitor).classify(classify), mark }
-    }
-
-    pub(super) fn into_parts(self) -> (F, HttpClassify<H>, Monitor<Clk>, bool) {
-        let (fallback, classify, monitor) = self.layer.into_parts();
-        (fallback, classify, monitor, self.mark)
-    }
-
     /// Replaces the [`HttpClassify`] that decides whether a call failed.
     ///
     /// ```
@@ -109,7 +97,7 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// # Panics
     /// If it already has another name.
     #[must_use]
-    pub fn named(self, name: impl Into<std::borrow::Cow<'static, str>>) -> Self {
+    pub fn named(self, name: impl Into<std::sync::Arc<str>>) -> Self {
         Self { layer: self.layer.named(name), ..self }
     }
 
@@ -130,7 +118,7 @@ impl<P, F: Clone, H: Clone, Clk: Clock> Layer<P> for HttpFailoverLayer<F, H, Clk
     type Service = HttpFailover<P, F, H, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        let (fallback, classify, monitor, mark) = self.clone().into_parts();
-        HttpFailover::new(primary, fallback, classify, monitor, mark)
+        let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
+        HttpFailover { switch: Switch::new(primary, fallback, monitor), classify, mark: self.mark }
     }
 }

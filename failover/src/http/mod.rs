@@ -44,10 +44,9 @@ mod service;
 
 pub use body::HttpBody;
 pub use classify::{ByStatus, HttpClassify, ServerErrorsAsFailures};
+pub use end::ObservedBody;
 pub use future::HttpFuture;
 pub use grpc::{GrpcCode, GrpcErrorsAsFailures};
 pub use layer::HttpFailoverLayer;
-#[cfg(feature = "prometheus")]
-pub use metered::{HttpMetered, HttpMeteredFuture, HttpMeteredLayer, MeteredBody};
 pub use retry_after::retry_after;
 pub use service::HttpFailover;

@@ -1,4 +1,4 @@
-//! A server's own `Retry-After`.
+//! `Retry-After`.
 
 use std::time::Duration;
 
@@ -6,14 +6,13 @@ use http::HeaderMap;
 use http::header::{DATE, HeaderName, RETRY_AFTER};
 use httpdate::parse_http_date;
 
-/// How long a response asks its caller to wait, by its `Retry-After` (RFC 9110, section 10.2.3).
+/// The time in a response's `Retry-After` (RFC 9110, section 10.2.3); `None` if the header is missing
+/// or invalid.
 ///
-/// Seconds are taken as they are. A date is counted from the response's own `Date`, so that neither
-/// this machine's wall clock nor its difference from the server's matters; without that header a date
-/// says nothing. A date that has passed is a time of zero.
+/// A date is relative to the response's own `Date`, so the wall clocks of the two machines may
+/// differ. Without a `Date` it is ignored; a date in the past is zero.
 ///
-/// The server may say up to 584 billion years: bound it before you rely on it. `None` if the header
-/// is missing or can't be read.
+/// The value is not bounded: see [`RetryAfter::between`](crate::policy::RetryAfter::between).
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The HTTP service: a primary and a fallback, and a monitor between them.
+//! The HTTP service.
 
 use std::task::{Context, Poll};
 
@@ -8,44 +8,31 @@ use tower_service::Service;
 
 use super::body::HttpBody;
 use super::classify::{HttpClassify, ServerErrorsAsFailures};
-use super::end::UnrecordedCall;
-use super::future::HttpFuture;
+use super::future::{Call, HttpFuture};
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
-use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
+use crate::service::observed::UnrecordedCall;
 use crate::service::readiness::Switch;
 
-/// A [`Failover`](crate::service::Failover) for HTTP, which records a call when the body of its answer has
-/// ended. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
+/// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
+/// body. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
 ///
-/// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services may
-/// answer with bodies of different types, if the data in them is of one type.
+/// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services'
+/// body types may differ; their `Data` types must not.
 #[derive(Clone, Debug)]
 pub struct HttpFailover<P, F, H = ServerErrorsAsFailures, Clk = CoarseClock>
 where
     Clk: Clock,
 {
-    switch: Switch<P, F, Clk>,
-    classify: HttpClassify<H>,
-    mark: bool,
-}
-
-impl<P, F: Clone, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
-    pub(super) fn new(
-        primary: P,
-        fallback: F,
-        classify: HttpClassify<H>,
-        monitor: Monitor<Clk>,
-        mark: bool,
-    ) -> Self {
-        Self { switch: Switch::new(primary, fallback, monitor), classify, mark }
-    }
+    pub(super) switch: Switch<P, F, Clk>,
+    pub(super) classify: HttpClassify<H>,
+    pub(super) mark: bool,
 }
 
 impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
-    /// The operator's side.
+    /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.switch.monitor.handle()
@@ -72,14 +59,16 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose::<R>() {
+        let call = match self.switch.choose::<R>() {
             Some(admitted) => {
                 let engine = self.switch.monitor.engine_ref();
-                let (call, ticket) = engine.call(admitted, || self.switch.primary.call(request));
-                let pending = UnrecordedCall::new(Some(ticket), engine.clone());
-                HttpFuture::primary(call, pending, self.classify.clone(), self.mark)
+                let (future, ticket) = engine.call(admitted, || self.switch.primary.call(request));
+                let classify = self.classify.clone();
+                let call = UnrecordedCall::future(future, ticket, engine.clone(), classify);
+                Call::Primary { call }
             }
-            None => HttpFuture::fallback(self.switch.fallback.call(request), self.mark),
-        }
+            None => Call::Fallback { call: self.switch.fallback.call(request) },
+        };
+        HttpFuture { call, mark: self.mark }
     }
 }

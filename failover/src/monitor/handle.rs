@@ -1,18 +1,15 @@
 //! The operator's handle.
 
-use crate::snapshot::Snapshot;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, CoarseClock};
 use crate::engine::pool::Lease;
 use crate::engine::saved::Saved;
-use crate::event::Cause;
-use crate::event::Observe;
-use crate::monitor::events::{Attached, Events};
+use crate::event::{Cause, Observe};
 use crate::policy::Policy;
 use crate::route::Route;
+use crate::snapshot::Snapshot;
 
 /// Inspects a failover and changes it by hand. Cheap to clone; outlives the services.
 ///
@@ -189,7 +186,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
         self.lease.engine().transitions.revert_now(None, None, self.clock.now())
     }
 
-    /// As [`revert`](Self::revert), for a cause of its own.
+    /// As [`revert`](Self::revert), with another cause.
     pub(crate) fn revert_for(&self, cause: Cause) -> bool {
         self.lease.engine().transitions.revert_now(None, Some(cause), self.clock.now())
     }
@@ -208,34 +205,5 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// Adds an observer of transitions for the lifetime of the failover.
     pub fn observe(&self, observer: impl Observe) {
         self.lease.engine().transitions.observers.add(Arc::new(observer));
-    }
-
-    /// Adds an observer of transitions, until the returned guard is dropped.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use std::sync::atomic::{AtomicU32, Ordering};
-    /// use failover::{Event, Monitor, Policy, Route};
-    ///
-    /// let handle = Monitor::new(Policy::default()).handle();
-    /// let seen = Arc::new(AtomicU32::new(0));
-    /// let count = Arc::clone(&seen);
-    /// let attached = handle.attach(move |_: &Event| {
-    ///     count.fetch_add(1, Ordering::Relaxed);
-    /// });
-    /// handle.force(Route::Fallback);
-    /// drop(attached);
-    /// handle.release();
-    /// assert_eq!(seen.load(Ordering::Relaxed), 1);
-    /// ```
-    pub fn attach(&self, observer: impl Observe) -> Attached {
-        Attached::new(self.lease.engine(), Arc::new(observer))
-    }
-
-    /// Subscribes to the events from now on, for a thread or a task. At most `capacity` events are
-    /// queued; see [`Events`] for overflow.
-    #[must_use]
-    pub fn subscribe(&self, capacity: NonZeroUsize) -> Events {
-        Events::new(self.lease.engine(), capacity)
     }
 }

@@ -1,8 +1,8 @@
-//! One failover a key: per host, per tenant.
+//! One monitor per key: per host, per tenant.
 
-mod forget;
+mod evict;
 
-use std::collections::hash_map::{Entry as Place, RandomState};
+use std::collections::hash_map::{Entry as Slot, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -16,39 +16,35 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 
-/// One failover a key, all by one policy and never more than a given number. Clones share it.
+/// One monitor per key, with one policy and a maximum number of keys. Clones share the table.
 ///
-/// A key is added when it is asked for, and forgotten when its place is needed for another.
+/// A key is added by its first [`monitor`](Self::monitor). If the table is full, another is evicted.
 ///
-/// # What is forgotten
-/// Only a key of which nothing is known that matters: its calls go to the primary and are not
-/// forced to, its window holds no failed and no slow call, none of its calls hangs, its policy is
-/// the registry's, and no service, handle, monitor or future of a call uses it. The successes in its
-/// window are forgotten with it, and so are a run of consecutive failures that the window no longer
-/// holds, and how often it has tripped. One whose window is empty goes first,
-/// then one that was not asked for since a search looked at it last.
+/// # Eviction
+/// Only an idle and healthy key is evicted: its route is the primary and not forced, its window
+/// holds no failed and no slow call, no call is stalled, its policy is the table's, and no service,
+/// handle, monitor or future uses it. Its successes, streak and backoff are lost. A key with an empty
+/// window goes first, then one that was not used since a search last looked at it.
 ///
-/// Time alone brings most keys there. If it can't, because only calls can [probe] a primary,
-/// make it [return], or push a failure out of a window of the [last so many calls], a key that
-/// waits for such calls is forgotten as well, if the search has met no other.
+/// Some keys are healthy again only after further calls: those that are [probing] or [ramping] up,
+/// and those with a failure in a window of [last calls]. They are evicted if the search meets no
+/// other.
 ///
-/// [probe]: crate::policy::PolicyBuilder::probing
-/// [return]: crate::policy::PolicyBuilder::ramp_up
-/// [last so many calls]: crate::policy::PolicyBuilder::last_calls
+/// [probing]: crate::policy::PolicyBuilder::probing
+/// [ramping]: crate::policy::PolicyBuilder::ramp_up
+/// [last calls]: crate::policy::PolicyBuilder::last_calls
 ///
-/// # When nothing may be forgotten
-/// Then [`monitor`](Self::monitor) gives a monitor of its own to whoever asks, which nobody shares
-/// and which is gone with its user. Calls of that key go to the primary, and are not protected: no
-/// call is turned away for want of a place in a table, and no broken primary is forgotten to be
-/// broken. [`unshared`](Self::unshared) counts how often that was; a number that grows says that
-/// the capacity is too small.
+/// # A full table
+/// If no key may be evicted, [`monitor`](Self::monitor) returns an unshared monitor, which is gone
+/// with its user. Calls of that key go to the primary, unprotected: no call is rejected because the
+/// table is full, and no tripped key is evicted. [`unshared`](Self::unshared) counts these; if it
+/// grows, the capacity is too small.
 ///
 /// # Cost
-/// A known key costs a hash and a read lock on one of 16 parts; then a call costs what it costs
-/// without a registry. A key that is not known yet costs an allocation, and if all places are taken
-/// a search. It takes the best of 32 keys, and goes on to all others only if none of them may be
-/// forgotten. When it has found nothing at all, the next searches look at 32 keys each, until
-/// they have been round the table once.
+/// A known key: a hash and a read lock on one of 16 parts, then the same as without keys. A new key:
+/// an allocation and, in a full table, a search. It evicts the best of 32 keys, and looks at further
+/// ones only if it may evict none of these. After a search of the whole table in vain, the next ones
+/// look at 32 keys each, until together they have searched the whole table.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -75,16 +71,16 @@ struct Table<K, Clk> {
     hasher: RandomState,
     settings: RwLock<Settings<K>>,
     parts: [RwLock<Part<K, Clk>>; PARTS],
-    /// How many places are taken or spoken for: never more than the capacity.
+    /// The number of keys, including those being added; at most the capacity.
     taken: AtomicUsize,
-    /// Which part is searched first for a key to forget.
+    /// The part in which the next search begins.
     hand: AtomicUsize,
-    /// How many searches look at a few keys only, since one of the whole table found nothing.
+    /// How many of the next searches look at [`evict::LOOKS`] keys at most.
     short_searches: AtomicUsize,
     unshared: AtomicU64,
 }
 
-/// What new keys begin with.
+/// The settings of new keys.
 struct Settings<K> {
     policy: Policy,
     observers: Vec<Observer<K>>,
@@ -94,18 +90,18 @@ type Observer<K> = Arc<dyn Fn(&K, &Event) + Send + Sync>;
 
 struct Part<K, Clk> {
     entries: HashMap<K, Entry<Clk>, RandomState>,
-    /// The keys in the order in which they are looked at.
+    /// The keys in the order in which searches look at them.
     queue: VecDeque<K>,
 }
 
 struct Entry<Clk> {
     monitor: Monitor<Clk>,
-    /// Whether it was asked for since it was looked at last.
+    /// Whether it was used since a search last looked at it.
     used: AtomicBool,
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> KeyedMonitors<K> {
-    /// A registry for so many keys at most, on the [`CoarseClock`].
+    /// At most `capacity` keys, on the [`CoarseClock`].
     #[must_use]
     pub fn new(policy: Policy, capacity: NonZeroUsize) -> Self {
         Self::with_clock(policy, capacity, CoarseClock)
@@ -113,7 +109,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> KeyedMonitors<K> {
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, Clk> {
-    /// A registry on a clock of your own.
+    /// The same with another clock.
     #[must_use]
     pub fn with_clock(policy: Policy, capacity: NonZeroUsize, clock: Clk) -> Self {
         let hasher = RandomState::new();
@@ -135,35 +131,34 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         Self { table: Arc::new(table) }
     }
 
-    /// The monitor of a key, which is added if it is not there yet. Keep it for as long as a call
-    /// runs: what is held is not forgotten.
+    /// The monitor of a key, which is added if it is absent. Keep it while a call runs: a key in use
+    /// is not evicted.
     ///
-    /// For a service of your own, give it to
+    /// For your own service, pass it to
     /// [`FailoverLayer::with_monitor`](crate::service::layer::FailoverLayer::with_monitor).
     #[must_use]
     pub fn monitor(&self, key: &K) -> Monitor<Clk> {
         self.known(key).unwrap_or_else(|| self.add(key))
     }
 
-    /// The operator's side of a key, if it is there. Adds nothing.
+    /// The operator's handle of a key; `None` if it is absent. Adds nothing.
     #[must_use]
     pub fn handle(&self, key: &K) -> Option<FailoverHandle<Clk>> {
         self.known(key).map(|monitor| monitor.handle())
     }
 
-    /// The operator's side of every key.
+    /// The operator's handles of all keys.
     #[must_use]
     pub fn handles(&self) -> Vec<(K, FailoverHandle<Clk>)> {
         let mut all = Vec::new();
         for part in &self.table.parts {
-            let part = read(part);
-            all.extend(part.entries.iter().map(|(key, e)| (key.clone(), e.monitor.handle())));
+            let handle = |(key, entry): (&K, &Entry<Clk>)| (key.clone(), entry.monitor.handle());
+            all.extend(read(part).entries.iter().map(handle));
         }
         all
     }
 
-    /// Adds someone to be told of the transitions of the keys that are added from now on: call it
-    /// before the first.
+    /// Observes the transitions of all keys that are added from now on: call it before the first.
     ///
     /// ```
     /// # use failover::{Event, Policy};
@@ -175,31 +170,26 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         write(&self.table.settings).observers.push(Arc::new(observer));
     }
 
-    /// Puts another policy in force, for the keys that are there and for those to come: see
-    /// [`FailoverHandle::swap_policy`].
+    /// Replaces the policy of present and future keys: see [`FailoverHandle::swap_policy`].
     pub fn swap_policy(&self, policy: Policy) {
         write(&self.table.settings).policy = policy;
         for (_, handle) in self.handles() {
-            // Of two swaps at the same time, the same one wins with every key.
-            let mut running = self.policy();
-            loop {
-                handle.swap_policy(running.clone());
-                let now = self.policy();
-                if now == running {
-                    break;
-                }
-                running = now;
+            // Of two swaps at once, the same one is the last for every key.
+            let mut policy = self.policy();
+            while handle.policy() != policy {
+                handle.swap_policy(policy);
+                policy = self.policy();
             }
         }
     }
 
-    /// The policy of the registry.
+    /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> Policy {
         read(&self.table.settings).policy.clone()
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table.parts.iter().map(|part| read(part).entries.len()).sum()
@@ -211,21 +201,20 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         self.len() == 0
     }
 
-    /// How many keys there can be.
+    /// The maximum number of keys.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.table.capacity
     }
 
-    /// How often a monitor was given that nobody shares, because there was no place and nothing
-    /// that might be forgotten.
+    /// How often a full table returned an unshared monitor.
     #[must_use]
     pub fn unshared(&self) -> u64 {
         self.table.unshared.load(Ordering::Relaxed)
     }
 
     fn part(&self, key: &K) -> &RwLock<Part<K, Clk>> {
-        // The map inside takes the lower bits and the top seven.
+        // The part's own map uses the lower bits and the top seven.
         let hash = self.table.hasher.hash_one(key) >> 32;
         &self.table.parts[usize::try_from(hash).unwrap_or(0) % PARTS]
     }
@@ -233,7 +222,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
     fn known(&self, key: &K) -> Option<Monitor<Clk>> {
         let part = read(self.part(key));
         let entry = part.entries.get(key)?;
-        // Mostly it is set already, and then the line stays shared.
+        // Usually it is set already; without a write the cache line stays shared.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
@@ -242,8 +231,8 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
 
     #[cold]
     fn add(&self, key: &K) -> Monitor<Clk> {
-        let placed = self.take_place() || self.forget_one();
-        // Held until the key is there: a swap of the policy comes before it or meets it.
+        let placed = self.reserve() || self.evict_one();
+        // Held until the key is added: a swap of the policy comes before, or finds the key.
         let settings = read(&self.table.settings);
         let monitor = Monitor::with_clock(settings.policy.clone(), self.table.clock.clone());
         for observer in &settings.observers {
@@ -252,7 +241,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         }
         if !placed {
             drop(settings);
-            // Another thread may have found a place for it.
+            // Another thread may have added it.
             if let Some(known) = self.known(key) {
                 return known;
             }
@@ -261,29 +250,29 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         }
         let mut part = write(self.part(key));
         match part.entries.entry(key.clone()) {
-            Place::Vacant(place) => {
-                place.insert(Entry { monitor: monitor.clone(), used: AtomicBool::new(true) });
+            Slot::Vacant(slot) => {
+                slot.insert(Entry { monitor: monitor.clone(), used: AtomicBool::new(true) });
                 part.queue.push_back(key.clone());
                 monitor
             }
             // Another thread was first.
-            Place::Occupied(entry) => {
+            Slot::Occupied(entry) => {
                 self.table.taken.fetch_sub(1, Ordering::Relaxed);
                 entry.get().monitor.clone()
             }
         }
     }
 
-    fn take_place(&self) -> bool {
+    fn reserve(&self) -> bool {
         let free = |taken| (taken < self.table.capacity).then_some(taken + 1);
-        // Ordering: Relaxed: it is a number alone, what it counts is behind the locks.
+        // Ordering: Relaxed. Only a number: the keys themselves are behind the locks.
         self.table.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
     }
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    // A key's own code that panics, in `hash`, `eq` or `clone`, may leave a key that is never
-    // looked at to be forgotten, and nothing worse: poison says nothing here.
+    // Poisoning is ignored: a panic in a key's `hash`, `eq` or `clone` may at worst leave a key that
+    // no search looks at.
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 

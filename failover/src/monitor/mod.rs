@@ -1,6 +1,5 @@
 //! The algorithm without tower, for callers that make the calls themselves.
 
-pub(crate) mod events;
 pub(crate) mod handle;
 pub(crate) mod keyed;
 pub(crate) mod prober;
@@ -8,12 +7,10 @@ pub(crate) mod prober;
 pub use crate::engine::saved::Saved;
 pub use crate::engine::ticket::Ticket;
 pub use crate::tally::Tally;
-pub use events::{Attached, Events};
 pub use keyed::KeyedMonitors;
 pub use prober::Prober;
 
 use crate::route::Route;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock, Moment, Sleep};
@@ -143,7 +140,7 @@ impl<Clk: Clock> Monitor<Clk> {
     /// # Panics
     /// If it already has another name.
     #[must_use]
-    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
         self.lease.name(name.into());
         self
     }

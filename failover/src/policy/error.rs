@@ -67,45 +67,33 @@ pub enum PolicyError {
     RetryAfter(RetryAfter),
 }
 
+const SHARE: &str = "which no share can exceed: it must be below 1";
+const TIME: &str = "it must be from 1 ms to 366 days";
+
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (buckets, calls) = (Policy::MOST_BUCKETS, Policy::MOST_LAST_CALLS);
         match self {
-            Self::FailureRate(rate) => {
-                write!(
-                    f,
-                    "failure_rate is {rate}, which no failure rate can exceed: it must be below 1"
-                )
-            }
-            Self::MinimumCalls => f.write_str("minimum_calls is 0: it must be at least 1"),
-            Self::Buckets(buckets) => {
-                let most = Policy::MOST_BUCKETS;
-                write!(f, "window has {buckets} buckets: it must have 1 to {most}")
-            }
+            Self::FailureRate(rate) => write!(f, "failure_rate is {rate}, {SHARE}"),
+            Self::MinimumCalls => write!(f, "minimum_calls is 0: it must be at least 1"),
+            Self::Buckets(n) => write!(f, "window has {n} buckets: it must have 1 to {buckets}"),
             Self::Window { window, buckets } => write!(
                 f,
                 "window is {window:?} in {buckets} buckets: \
                  a bucket must be at least 1 ms, and the window at most 366 days"
             ),
-            Self::RevertAfter(time) => {
-                write!(f, "revert_after is {time:?}: it must be from 1 ms to 366 days")
-            }
-            Self::NoCondition => f.write_str(
-                "failure_rate is off and no other condition is set: the policy would never trip",
+            Self::RevertAfter(time) => write!(f, "revert_after is {time:?}: {TIME}"),
+            Self::NoCondition => write!(
+                f,
+                "failure_rate is off and no other condition is set: the policy would never trip"
             ),
             Self::ConsecutiveFailures => {
-                f.write_str("consecutive_failures is 0: it must be at least 1")
+                write!(f, "consecutive_failures is 0: it must be at least 1")
             }
-            Self::SlowerThan(after) => {
-                write!(f, "slow_calls has the time {after:?}: it must be from 1 ms to 366 days")
-            }
-            Self::SlowRate(rate) => {
-                write!(
-                    f,
-                    "slow_calls has the rate {rate}, which no share can exceed: it must be below 1"
-                )
-            }
+            Self::SlowerThan(time) => write!(f, "slow_calls has the time {time:?}: {TIME}"),
+            Self::SlowRate(rate) => write!(f, "slow_calls has the rate {rate}, {SHARE}"),
             Self::SlowMinimumCalls => {
-                f.write_str("slow_calls has a minimum of 0 calls: it must be at least 1")
+                write!(f, "slow_calls has a minimum of 0 calls: it must be at least 1")
             }
             Self::StalledAfter(after) => {
                 write!(f, "stalled_calls has the time {after:?}: it must be from 4 ms to 366 days")
@@ -113,26 +101,21 @@ impl fmt::Display for PolicyError {
             Self::StallLimit(StallLimit::Calls(calls)) => {
                 write!(f, "stalled_calls has a limit of {calls} calls: it must be at least 1")
             }
-            Self::StallLimit(StallLimit::Share(rate)) => write!(
-                f,
-                "stalled_calls has the share {rate}, which no share can exceed: it must be below 1"
-            ),
-            Self::LastCalls(calls) => {
-                let most = Policy::MOST_LAST_CALLS;
-                write!(f, "last_calls is {calls}: it must be from 1 to {most}")
+            Self::StallLimit(StallLimit::Share(rate)) => {
+                write!(f, "stalled_calls has the share {rate}, {SHARE}")
             }
+            Self::LastCalls(n) => write!(f, "last_calls is {n}: it must be from 1 to {calls}"),
             Self::MinimumAboveLastCalls { minimum, last_calls } => write!(
                 f,
-                "last_calls is {last_calls}: the window would never hold the minimum of {minimum} calls"
+                "last_calls is {last_calls}: \
+                 the window would never hold the minimum of {minimum} calls"
             ),
-            Self::DroppedAfter(time) => {
-                write!(f, "dropped_after is {time:?}: it must be from 1 ms to 366 days")
-            }
-            Self::Probing(Probing { max_in_flight, successes, failures, lease, .. }) => write!(
+            Self::DroppedAfter(time) => write!(f, "dropped_after is {time:?}: {TIME}"),
+            Self::Probing(Probing { max_in_flight, successes, failures, lease }) => write!(
                 f,
-                "probing has {max_in_flight} probes in flight, {successes} successes, {failures} failures and a \
-                 lease of {lease:?}: it must have 1 to 1,000 in flight, 1 to 1,000,000 of both, and 1 \
-                 ms to 366 days"
+                "probing has {max_in_flight} probes in flight, {successes} successes, \
+                 {failures} failures and a lease of {lease:?}: it must have 1 to 1,000 in flight, \
+                 1 to 1,000,000 of both, and 1 ms to 366 days"
             ),
             Self::RampUp { first, over } => write!(
                 f,
@@ -150,8 +133,8 @@ impl fmt::Display for PolicyError {
             }
             Self::RetryAfter(RetryAfter { min, max }) => write!(
                 f,
-                "retry_after has the bounds {min:?} and {max:?}: times must be from 1 ms to 366 days, \
-                 and min not above max"
+                "retry_after has the bounds {min:?} and {max:?}: times must be from 1 ms to \
+                 366 days, and min not above max"
             ),
         }
     }

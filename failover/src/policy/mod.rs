@@ -10,8 +10,7 @@ mod recovery;
 mod trip;
 
 pub use error::PolicyError;
-pub(crate) use recovery::Jitter;
-pub use recovery::{Backoff, Probing, RetryAfter};
+pub use recovery::{Backoff, Jitter, Probing, RetryAfter};
 pub use trip::{SlowCalls, StallLimit};
 
 /// When to trip, and when to revert. Made by [`Policy::builder`], which validates it.
@@ -199,22 +198,7 @@ impl PolicyBuilder {
     /// # Errors
     /// [`PolicyError`] names the invalid field and its valid range.
     pub fn build(self) -> Result<Policy, PolicyError> {
-        let Policy { failure_rate, minimum_calls, window, buckets, revert_after, .. } = self.0;
-        if let Some(rate) = failure_rate.filter(|rate| rate.is_one_or_more()) {
-            return Err(PolicyError::FailureRate(rate));
-        }
-        if minimum_calls == 0 {
-            return Err(PolicyError::MinimumCalls);
-        }
-        if buckets == 0 || buckets > Policy::MOST_BUCKETS {
-            return Err(PolicyError::Buckets(buckets));
-        }
-        if window < Policy::SHORTEST_BUCKET * buckets || window > Policy::LONGEST {
-            return Err(PolicyError::Window { window, buckets });
-        }
-        if revert_after < Policy::SHORTEST_BUCKET || revert_after > Policy::LONGEST {
-            return Err(PolicyError::RevertAfter(revert_after));
-        }
+        self.0.check_window()?;
         self.0.check_trip()?;
         self.0.check_recovery()?;
         Ok(self.0)

@@ -122,11 +122,14 @@ impl RetryAfter {
     }
 }
 
-/// A random extension of the time on the fallback.
+/// A random extension of the time on the fallback: see [`PolicyBuilder::jitter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Jitter {
-    pub(crate) up_to: Ratio,
-    pub(crate) seed: u64,
+#[non_exhaustive]
+pub struct Jitter {
+    /// The maximum, as a share of the time.
+    pub up_to: Ratio,
+    /// The seed of the random numbers.
+    pub seed: u64,
 }
 
 impl Policy {
@@ -149,14 +152,9 @@ impl Policy {
         self.recovery.backoff
     }
 
-    /// The maximum extension of the time on the fallback, as a share of it, and the random seed;
-    /// `None` if switched off.
+    /// The random extension of the time on the fallback; `None` if switched off.
     #[must_use]
-    pub fn jitter(&self) -> Option<(Ratio, u64)> {
-        self.recovery.jitter.map(|Jitter { up_to, seed }| (up_to, seed))
-    }
-
-    pub(crate) fn drawn(&self) -> Option<Jitter> {
+    pub fn jitter(&self) -> Option<Jitter> {
         self.recovery.jitter
     }
 

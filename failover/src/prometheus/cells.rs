@@ -139,14 +139,18 @@ impl Cells {
     }
 
     /// All counters, each read once, so values derived from them agree.
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&'static self) -> Reading {
         let shards = || self.owned.iter().filter_map(OnceLock::get).chain([&self.shared]);
         // Ordering: Relaxed, see `count`.
         let sum = |index| {
             let numbers = shards().map(|shard| shard.number(index).load(Ordering::Relaxed));
             numbers.fold(0, u64::wrapping_add)
         };
-        Reading { plan: self.plan, numbers: (0..self.plan.len()).map(sum).collect() }
+        Reading {
+            bounds: &self.bounds,
+            plan: self.plan,
+            numbers: (0..self.plan.len()).map(sum).collect(),
+        }
     }
 }
 
@@ -159,6 +163,8 @@ impl fmt::Debug for Cells {
 /// The counters of one name at one time.
 #[derive(Debug)]
 pub(super) struct Reading {
+    /// The upper bounds of the ranges, in nanoseconds. The last range has none.
+    pub(super) bounds: &'static [u64],
     plan: Plan,
     numbers: Vec<u64>,
 }
@@ -190,7 +196,7 @@ mod tests {
 
     #[test]
     fn each_counter_has_its_own_index() {
-        let cells = Cells::new(&[10, 20]);
+        let cells: &Cells = Box::leak(Box::new(Cells::new(&[10, 20])));
         let mut nanos = 0;
         for route in ROUTES {
             for ended in Ended::ALL {
@@ -210,7 +216,7 @@ mod tests {
 
     #[test]
     fn no_call_is_lost_with_more_threads_than_have_their_own_counters() {
-        let cells = Cells::new(&[10]);
+        let cells: &Cells = Box::leak(Box::new(Cells::new(&[10])));
         let barrier = std::sync::Barrier::new(OWNERS + 16);
         thread::scope(|scope| {
             for _ in 0..OWNERS + 16 {

@@ -1,4 +1,4 @@
-//! What is shown at a scrape.
+//! Encodes all families at a scrape.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,16 +16,19 @@ use crate::outcome::Outcome;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
-/// All that is shown of one name, read before anything is written.
+/// Everything about one name, read before anything is written.
 struct Seen {
     name: String,
+    /// `None` if the failover is gone.
     snapshot: Option<Snapshot>,
+    /// `None` if no call was ever metered.
     calls: Option<Reading>,
     transitions: Vec<(Labels, u64)>,
 }
 
 impl<Clk: Clock + fmt::Debug> Collector for Metrics<Clk> {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        use MetricType::{Counter, Gauge, Histogram};
         let shown = self.shown().into_iter();
         let seen: Vec<_> = shown
             .map(|(name, entry)| Seen {
@@ -35,119 +38,91 @@ impl<Clk: Clock + fmt::Debug> Collector for Metrics<Clk> {
                 transitions: entry.transitions.read().into_iter().collect(),
             })
             .collect();
-        let snapshots: Vec<_> =
-            seen.iter().filter_map(|seen| Some((&*seen.name, seen.snapshot.as_ref()?))).collect();
-        let calls: Vec<_> =
-            seen.iter().filter_map(|seen| Some((&*seen.name, seen.calls.as_ref()?))).collect();
-        states(&mut encoder, &snapshots)?;
-        windows(&mut encoder, &snapshots)?;
-        reverts(&mut encoder, &snapshots)?;
-        transitions(&mut encoder, &seen)?;
-        // A family that no failover has a sample of would only be announced.
-        if calls.is_empty() {
+        let mut family = |name, help, unit: Option<&'static Unit>, kind, samples: Samples| {
+            let mut family = encoder.encode_descriptor(name, help, unit, kind)?;
+            seen.iter().try_for_each(|seen| samples(seen, &mut family))
+        };
+        let help = "1 for the state that a failover is in, 0 for the others.";
+        family("failover_state", help, None, Gauge, Seen::states)?;
+        let help = "The primary's failures among its calls in the window.";
+        family("failover_failure_ratio", help, None, Gauge, Seen::failure_ratio)?;
+        let help = "The primary's calls in the window.";
+        family("failover_window_calls", help, None, Gauge, Seen::window_calls)?;
+        let help = "How long until calls go to the primary again.";
+        family("failover_revert_in", help, Some(&Unit::Seconds), Gauge, Seen::revert_in)?;
+        let help = "Transitions from one route to another.";
+        family("failover_transitions", help, None, Counter, Seen::transitions)?;
+        // A family without a sample would only be announced.
+        if seen.iter().all(|seen| seen.calls.is_none()) {
             return Ok(());
         }
-        counters(&mut encoder, &calls)?;
-        durations(&mut encoder, &calls, self.bounds())
+        let help = "Calls by the route that they took and by how they ended.";
+        family("failover_calls", help, None, Counter, Seen::calls)?;
+        let (help, unit) = ("How long calls took, by the route that they took.", &Unit::Seconds);
+        family("failover_call_duration", help, Some(unit), Histogram, Seen::durations)
     }
 }
 
-type Snapshots<'a> = [(&'a str, &'a Snapshot)];
-type Calls<'a> = [(&'a str, &'a Reading)];
+/// Writes the samples of one name.
+type Samples = fn(&Seen, &mut MetricEncoder<'_>) -> fmt::Result;
 
-fn states(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Result {
-    let help = "1 for the state that a failover is in, 0 for the others.";
-    let mut family = encoder.encode_descriptor("failover_state", help, None, MetricType::Gauge)?;
-    for (name, snapshot) in snapshots {
-        for state in State::ALL {
-            let value = i64::from(state == snapshot.state);
-            gauge(&mut family, &[("name", name), ("state", state.as_str())], &value)?;
-        }
+impl Seen {
+    fn states(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let Some(snapshot) = &self.snapshot else { return Ok(()) };
+        State::ALL.into_iter().try_for_each(|state| {
+            let labels = [("name", &*self.name), ("state", state.as_str())];
+            gauge(family, &labels, &i64::from(state == snapshot.state))
+        })
     }
-    Ok(())
-}
 
-fn windows(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Result {
-    let help = "The primary's failures among its calls in the window.";
-    let mut family =
-        encoder.encode_descriptor("failover_failure_ratio", help, None, MetricType::Gauge)?;
-    for (name, snapshot) in snapshots {
-        if let Some(rate) = snapshot.tally.failure_rate() {
-            gauge(&mut family, &[("name", name)], &rate)?;
-        }
+    fn failure_ratio(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let rate = self.snapshot.and_then(|snapshot| snapshot.tally.failure_rate());
+        rate.map_or(Ok(()), |rate| gauge(family, &[("name", &self.name)], &rate))
     }
-    let help = "The primary's calls in the window.";
-    let mut family =
-        encoder.encode_descriptor("failover_window_calls", help, None, MetricType::Gauge)?;
-    for (name, snapshot) in snapshots {
-        let tally = &snapshot.tally;
+
+    fn window_calls(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let Some(Snapshot { tally, .. }) = self.snapshot else { return Ok(()) };
         let counts = [(Outcome::Success, tally.successes), (Outcome::Failure, tally.failures)];
-        for (outcome, calls) in counts {
-            gauge(&mut family, &[("name", name), ("outcome", outcome.as_str())], &calls)?;
-        }
+        counts.into_iter().try_for_each(|(outcome, calls)| {
+            gauge(family, &[("name", &*self.name), ("outcome", outcome.as_str())], &calls)
+        })
     }
-    Ok(())
-}
 
-fn reverts(encoder: &mut DescriptorEncoder, snapshots: &Snapshots) -> fmt::Result {
-    let help = "How long until calls go to the primary again.";
-    let (name, unit) = ("failover_revert_in", Some(&Unit::Seconds));
-    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-    for (name, snapshot) in snapshots {
-        if let Some(time) = snapshot.reverts_in {
-            gauge(&mut family, &[("name", name)], &time.as_secs_f64())?;
-        }
+    fn revert_in(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let time = self.snapshot.and_then(|snapshot| snapshot.reverts_in);
+        time.map_or(Ok(()), |time| gauge(family, &[("name", &self.name)], &time.as_secs_f64()))
     }
-    Ok(())
-}
 
-fn transitions(encoder: &mut DescriptorEncoder, seen: &[Seen]) -> fmt::Result {
-    let help = "Transitions from one route to another.";
-    let mut family =
-        encoder.encode_descriptor("failover_transitions", help, None, MetricType::Counter)?;
-    for Seen { name, transitions, .. } in seen {
-        for ((from, to, cause), count) in transitions {
-            let labels = [("name", &**name), ("from", from), ("to", to), ("cause", cause)];
-            counter(&mut family, &labels, *count)?;
-        }
+    fn transitions(&self, family: &mut MetricEncoder) -> fmt::Result {
+        self.transitions.iter().try_for_each(|&((from, to, cause), count)| {
+            let labels = [("name", &*self.name), ("from", from), ("to", to), ("cause", cause)];
+            counter(family, &labels, count)
+        })
     }
-    Ok(())
-}
 
-fn counters(encoder: &mut DescriptorEncoder, calls: &Calls) -> fmt::Result {
-    let help = "Calls by the route that they took and by how they ended.";
-    let mut family =
-        encoder.encode_descriptor("failover_calls", help, None, MetricType::Counter)?;
-    for (name, reading) in calls {
-        for route in ROUTES {
-            for ended in Ended::ALL {
-                let labels =
-                    [("name", *name), ("route", route.as_str()), ("outcome", ended.as_str())];
-                counter(&mut family, &labels, reading.calls(route, ended))?;
-            }
-        }
+    fn calls(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let Some(calls) = &self.calls else { return Ok(()) };
+        let samples = ROUTES.into_iter().flat_map(|r| Ended::ALL.map(|ended| (r, ended)));
+        samples.into_iter().try_for_each(|(route, ended)| {
+            let (name, outcome) = (&*self.name, ended.as_str());
+            let labels = [("name", name), ("route", route.as_str()), ("outcome", outcome)];
+            counter(family, &labels, calls.calls(route, ended))
+        })
     }
-    Ok(())
-}
 
-fn durations(encoder: &mut DescriptorEncoder, calls: &Calls, bounds: &[u64]) -> fmt::Result {
-    let help = "How long calls took, by the route that they took.";
-    let (name, unit) = ("failover_call_duration", Some(&Unit::Seconds));
-    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
-    let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
-    for (name, reading) in calls {
-        for route in ROUTES {
-            let ends = bounds.iter().map(|&bound| seconds(bound)).chain([f64::INFINITY]);
-            let ranges: Vec<_> = ends.zip(reading.ranges(route)).collect();
+    fn durations(&self, family: &mut MetricEncoder) -> fmt::Result {
+        let Some(calls) = &self.calls else { return Ok(()) };
+        let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
+        ROUTES.into_iter().try_for_each(|route| {
+            let ends = calls.bounds.iter().map(|&bound| seconds(bound)).chain([f64::INFINITY]);
+            let ranges: Vec<_> = ends.zip(calls.ranges(route)).collect();
             let count = ranges.iter().map(|(_, calls)| calls).sum();
-            let labels = [("name", *name), ("route", route.as_str())];
-            let sum = seconds(reading.nanos(route));
+            let sum = seconds(calls.nanos(route));
             family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &ranges, None)?;
-        }
+                .encode_family(&[("name", &*self.name), ("route", route.as_str())])?
+                .encode_histogram::<NoLabelSet>(sum, count, &ranges, None)
+        })
     }
-    Ok(())
 }
 
 fn gauge<const N: usize>(

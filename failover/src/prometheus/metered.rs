@@ -1,149 +1,184 @@
-//! One of the two services, with its calls counted and timed.
+//! The two services of a failover, with their calls counted and timed.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::mem;
 
-use pin_project_lite::pin_project;
-use tower_service::Service;
+use tower_layer::Layer;
 
 use super::cells::{Cells, Ended};
-use crate::classify::Classify;
-use crate::clock::{Clock, FineClock, Moment};
+use super::registry::Metrics;
+use crate::clock::{Clock, CoarseClock, FineClock, Moment};
+use crate::engine::ticket::guard;
+use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
 use crate::route::Route;
+use crate::service::layer::FailoverLayer;
+use crate::service::observed::{ByResult, ObserveCalls, Observed, ObservedCall};
+use crate::service::rescue::RescueLayer;
 
-/// Counts the calls of one route.
+/// Counts and times the calls of one route.
 #[derive(Clone, Debug)]
-pub(crate) struct Meter<Clk> {
-    pub(crate) cells: &'static Cells,
-    pub(crate) route: Route,
-    pub(crate) clock: Clk,
+pub struct Meter<Clk = FineClock> {
+    cells: &'static Cells,
+    route: Route,
+    clock: Clk,
 }
 
-impl<Clk: Clock> Meter<Clk> {
-    /// Starts timing a call.
-    pub(crate) fn start(&self) -> Timing<Clk> {
-        Timing { since: self.clock.now(), meter: self.clone(), stage: Stage::Outside }
+impl<Clk: Clock> ObserveCalls for Meter<Clk> {
+    type Call = Timing<Clk>;
+
+    #[inline]
+    fn start(&self) -> Timing<Clk> {
+        Timing { since: self.clock.now(), meter: self.clone(), over: false }
     }
 }
 
 /// A call in flight. It is counted once: when it ends, or when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Timing<Clk: Clock> {
+pub struct Timing<Clk: Clock> {
     meter: Meter<Clk>,
     since: Moment,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The service's code is not running.
-    Outside,
-    /// The service's code is running; if dropped in this stage, it has panicked.
-    Inside,
-    Over,
+    over: bool,
 }
 
 impl<Clk: Clock> Timing<Clk> {
-    /// Runs the service's code.
-    pub(crate) fn inside<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        self.stage = Stage::Inside;
-        let result = run();
-        self.stage = Stage::Outside;
-        result
-    }
-
-    pub(crate) fn end(&mut self, ended: Ended) {
-        if self.stage != Stage::Over {
-            self.stage = Stage::Over;
+    #[inline]
+    fn count(&mut self, ended: Ended) {
+        if !self.over {
+            self.over = true;
             let nanos = self.meter.clock.now().nanos_since(self.since);
             self.meter.cells.count(self.meter.route, ended, nanos);
         }
     }
 }
 
+impl<Clk: Clock> ObservedCall for Timing<Clk> {
+    #[inline]
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        guard(run, || self.count(Ended::With(Outcome::Failure)))
+    }
+
+    #[inline]
+    fn end(&mut self, outcome: Outcome) {
+        self.count(Ended::With(outcome));
+    }
+
+    #[inline]
+    fn abandon(&mut self) {
+        self.count(Ended::Dropped);
+    }
+
+    fn take(&mut self) -> Self {
+        let over = mem::replace(&mut self.over, true);
+        Self { meter: self.meter.clone(), since: self.since, over }
+    }
+}
+
 impl<Clk: Clock> Drop for Timing<Clk> {
+    #[inline]
     fn drop(&mut self) {
-        self.end(match self.stage {
-            Stage::Inside => Ended::With(Outcome::Failure),
-            Stage::Outside | Stage::Over => Ended::Dropped,
-        });
+        self.abandon();
     }
 }
 
 /// The primary or the fallback of a failover, with its calls counted and timed. Made by
-/// [`FailoverLayer::metered`](crate::service::layer::FailoverLayer::metered).
+/// [`FailoverLayer::metered`].
 ///
-/// A call lasts from `call` to the end of its future, without readiness. A panic is a failure. A
-/// primary that fails to become ready is not counted.
+/// A call lasts from `call` to its outcome, without readiness; over HTTP, usually until the end of
+/// the body. A panic is a failure. A primary that fails to become ready is not counted.
+pub type Metered<S, D, Clk = FineClock> = Observed<S, Meter<Clk>, D>;
+
+/// Counts and times the calls of the failover that `L` makes. Made by [`FailoverLayer::metered`],
+/// [`RescueLayer::metered`] and `HttpFailoverLayer::metered`.
 #[derive(Clone, Debug)]
-pub struct Metered<S, C, Clk = FineClock> {
-    service: S,
-    classify: C,
-    meter: Meter<Clk>,
+pub struct MeteredLayer<L, D, M = FineClock, Clk = CoarseClock> {
+    layer: L,
+    conclude: D,
+    meter: Meter<M>,
+    handle: FailoverHandle<Clk>,
 }
 
-impl<S, C, Clk> Metered<S, C, Clk> {
-    pub(super) fn new(service: S, classify: C, meter: Meter<Clk>) -> Self {
-        Self { service, classify, meter }
+impl<L, D, M, Clk: Clock> MeteredLayer<L, D, M, Clk> {
+    /// The operator's handle of all services that this layer makes.
+    #[must_use]
+    pub fn handle(&self) -> FailoverHandle<Clk> {
+        self.handle.clone()
+    }
+
+    /// With another layer around the failover.
+    pub(crate) fn map<N>(self, map: impl FnOnce(L) -> N) -> MeteredLayer<N, D, M, Clk> {
+        let Self { layer, conclude, meter, handle } = self;
+        MeteredLayer { layer: map(layer), conclude, meter, handle }
     }
 }
 
-impl<R, S, C, Clk> Service<R> for Metered<S, C, Clk>
+impl<L, P, D, M, Clk> Layer<P> for MeteredLayer<L, D, M, Clk>
 where
-    S: Service<R>,
-    C: Classify<S::Response, S::Error> + Clone,
-    Clk: Clock,
+    L: Layer<Metered<P, D, M>>,
+    D: Clone,
+    M: Clone,
 {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = MeteredFuture<S::Future, C, Clk>;
+    type Service = L::Service;
 
-    #[inline]
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(context)
-    }
-
-    #[inline]
-    fn call(&mut self, request: R) -> Self::Future {
-        let mut timing = self.meter.start();
-        let call = timing.inside(|| self.service.call(request));
-        MeteredFuture { call, timing, classify: self.classify.clone() }
+    fn layer(&self, service: P) -> L::Service {
+        let (observer, conclude) = (self.meter.clone(), self.conclude.clone());
+        self.layer.layer(Observed { service, observer, conclude })
     }
 }
 
-pin_project! {
-    /// The future of a [`Metered`] call.
+impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
+    /// Exports the failover in [`Metrics`], including its calls: both services are wrapped. The
+    /// [module's documentation](crate::prometheus) lists the cost.
     ///
-    /// # Cancel safety
-    /// Dropping it drops the service's future and counts the call as dropped.
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct MeteredFuture<F, C, Clk = FineClock>
-    where
-        Clk: Clock,
-    {
-        #[pin]
-        call: F,
-        timing: Timing<Clk>,
-        classify: C,
+    /// Call this last, after setting all options.
+    #[must_use]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
+    pub fn metered<M: Clock>(
+        self,
+        metrics: &Metrics<M>,
+    ) -> MeteredLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, ByResult<C>, M, Clk> {
+        let conclude = ByResult(self.classify.clone());
+        self.metered_by(metrics, conclude)
+    }
+
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
+    pub(crate) fn metered_by<D: Clone, M: Clock>(
+        self,
+        metrics: &Metrics<M>,
+        conclude: D,
+    ) -> MeteredLayer<FailoverLayer<Metered<F, D, M>, C, Clk>, D, M, Clk> {
+        let handle = self.handle();
+        let (cells, clock) = metrics.meter(&handle);
+        let meter = Meter { cells, clock, route: Route::Primary };
+        let observer = Meter { route: Route::Fallback, ..meter.clone() };
+        let of_fallback = conclude.clone();
+        let layer =
+            self.map_fallback(|service| Observed { service, observer, conclude: of_fallback });
+        MeteredLayer { layer, conclude, meter, handle }
     }
 }
 
-impl<F, C, Clk, T, E> Future for MeteredFuture<F, C, Clk>
-where
-    F: Future<Output = Result<T, E>>,
-    C: Classify<T, E>,
-    Clk: Clock,
-{
-    type Output = Result<T, E>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.timing.inside(|| this.call.poll(context)));
-        this.timing.end(Ended::With(this.classify.classify(&result)));
-        Poll::Ready(result)
+impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
+    /// Exports the failover in [`Metrics`]: see [`FailoverLayer::metered`]. A rescued call counts
+    /// as two calls, one on each route.
+    ///
+    /// ```
+    /// use failover::prometheus::Metrics;
+    /// use failover::{FailoverLayer, Policy, Rescue};
+    /// # use tower::service_fn;
+    /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
+    ///
+    /// let layer = FailoverLayer::new(fallback, Policy::default())
+    ///     .named("valuations")
+    ///     .rescue(Rescue::cloning())
+    ///     .metered(&Metrics::new());
+    /// ```
+    #[must_use]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
+    pub fn metered<M: Clock>(
+        self,
+        metrics: &Metrics<M>,
+    ) -> MeteredLayer<RescueLayer<Metered<F, ByResult<C>, M>, S, C, Clk>, ByResult<C>, M, Clk> {
+        let Self { layer, rescue } = self;
+        layer.metered(metrics).map(|layer| layer.rescue(rescue))
     }
 }

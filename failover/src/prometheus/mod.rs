@@ -28,15 +28,9 @@
 
 mod cells;
 mod collect;
-mod layer;
 mod metered;
 mod registry;
 mod transitions;
 
-#[cfg(feature = "http")]
-pub(crate) use cells::Ended;
-pub use layer::MeteredLayer;
-#[cfg(feature = "http")]
-pub(crate) use metered::{Meter, Timing};
-pub use metered::{Metered, MeteredFuture};
+pub use metered::{Meter, Metered, MeteredLayer};
 pub use registry::Metrics;

@@ -1,34 +1,36 @@
-//! The names that are shown, and where their numbers are.
+//! The failovers that are exported, by name.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::cells::Cells;
-use super::transitions::{Counting, Transitions};
-use crate::clock::{Clock, FineClock};
+use super::transitions::Transitions;
+use crate::clock::{Clock, FineClock, nanos};
 use crate::engine::pool::Lease;
+use crate::event::Event;
 use crate::monitor::handle::FailoverHandle;
 use crate::snapshot::Snapshot;
 
 /// The label `name` of a failover without one.
 const UNNAMED: &str = "failover";
 
-/// The upper ends of the histogram's ranges, in microseconds: from an answer out of a cache to a
-/// call that a time-out of ten seconds cuts off.
+/// The upper bounds of the histogram's ranges, in microseconds: from a cached response to a call
+/// that times out after ten seconds.
 const BOUNDS_MICROS: [u64; 13] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 10_000_000,
 ];
 
-/// All the failovers that one registry of `prometheus-client` shows. Clones are the same.
+/// The failovers that a registry of `prometheus-client` exports. Clones share them.
 ///
-/// Register it once as a collector, and give it each failover: to
-/// [`FailoverLayer::metered`](crate::service::layer::FailoverLayer::metered) for everything, or to
-/// [`watch`](Self::watch) for all that costs a call nothing. The failover's name is the label
-/// `name`. Failovers of one name add up in the counters, and the gauges show the one that was
-/// watched last. A failover that is gone leaves the gauges; the counters stay.
+/// Register it once as a collector. Then pass it to each
+/// [`FailoverLayer::metered`](crate::service::layer::FailoverLayer::metered) for all metrics, or
+/// pass each handle to [`watch`](Self::watch) for those that cost calls nothing.
+///
+/// The failover's name is the label `name`. The counters are the sums over all failovers of a name;
+/// the gauges show the one that was registered last, and disappear with it.
 ///
 /// ```
 /// use failover::prometheus::Metrics;
@@ -64,26 +66,26 @@ pub struct Metrics<Clk = FineClock> {
 
 #[derive(Debug)]
 struct Names {
-    /// In nanoseconds, rising.
+    /// In nanoseconds, ascending.
     bounds: Vec<u64>,
-    /// Locked where a failover is set up, and at scrapes; never by a call.
+    /// Locked by registrations and scrapes, never by a call.
     entries: Mutex<BTreeMap<String, Entry>>,
 }
 
-/// What is shown of one name.
+/// The metrics of one name.
 #[derive(Clone)]
 pub(super) struct Entry {
-    /// `None` as long as no call was ever metered.
+    /// `None` until a failover of this name is metered.
     pub(super) cells: Option<&'static Cells>,
     pub(super) transitions: Arc<Transitions>,
-    /// The failovers whose transitions are counted, so that none is counted twice. They are held no
-    /// more than `look` holds the one that the gauges show.
+    /// The failovers whose transitions are counted, so that each is observed once. Neither these nor
+    /// `look` keep a failover alive.
     watched: Vec<Weak<Lease>>,
     look: Arc<dyn Fn() -> Option<Snapshot> + Send + Sync>,
 }
 
 impl Metrics {
-    /// Measures durations by the [`FineClock`], in ranges from 0.5 ms to 10 s.
+    /// Measures durations on the [`FineClock`], in ranges from 0.5 ms to 10 s.
     #[must_use]
     pub fn new() -> Self {
         let bounds = BOUNDS_MICROS.map(Duration::from_micros);
@@ -98,12 +100,11 @@ impl Default for Metrics {
 }
 
 impl<Clk: Clock> Metrics<Clk> {
-    /// Measures durations by a clock of your own, and shows them in ranges of your own: `bounds`
-    /// are the inclusive upper ends; their order does not matter, and one more range takes all
-    /// that is longer.
+    /// Measures durations on another clock, in other ranges. `bounds` are inclusive upper bounds in
+    /// any order; longer durations have a range of their own.
     ///
-    /// With the [`CoarseClock`](crate::clock::CoarseClock) a call costs 30 to 60 ns less, and times
-    /// shorter than its tick of 1 to 10 ms can't be told apart.
+    /// With the [`CoarseClock`](crate::clock::CoarseClock) a call costs 30 to 60 ns less, and
+    /// durations have the resolution of its tick, 1 to 10 ms.
     ///
     /// ```
     /// use std::time::Duration;
@@ -114,16 +115,15 @@ impl<Clk: Clock> Metrics<Clk> {
     /// ```
     #[must_use]
     pub fn with(clock: Clk, bounds: impl IntoIterator<Item = Duration>) -> Self {
-        let nanos = |bound: Duration| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
         let mut bounds: Vec<_> = bounds.into_iter().map(nanos).collect();
         bounds.sort_unstable();
         bounds.dedup();
         Self { names: Arc::new(Names { bounds, entries: Mutex::default() }), clock }
     }
 
-    /// Shows state, window and transitions of a failover, which costs its calls nothing. The
-    /// failover has to have its name by now. Watched once more, it is
-    /// counted once, and the gauges show it.
+    /// Exports state, window and transitions of a failover. Costs its calls nothing. Name the
+    /// failover before. If it is registered again, its transitions still count once, and the gauges
+    /// show it.
     ///
     /// ```
     /// use failover::prometheus::Metrics;
@@ -137,11 +137,11 @@ impl<Clk: Clock> Metrics<Clk> {
         self.enter(handle, |_| ());
     }
 
-    /// The numbers for a failover's metered calls; it is watched as well.
+    /// The counters for a failover's calls. Registers the failover too.
     pub(crate) fn meter<L: Clock>(&self, handle: &FailoverHandle<L>) -> (&'static Cells, Clk) {
         let cells = self.enter(handle, |entry| {
-            // Kept for good, so that the future of a call holds them without counting references.
-            *entry.cells.get_or_insert_with(|| Box::leak(Box::new(Cells::new(self.bounds()))))
+            // Never freed, so the future of a call needs no reference count.
+            *entry.cells.get_or_insert_with(|| Box::leak(Box::new(Cells::new(&self.names.bounds))))
         });
         (cells, self.clock.clone())
     }
@@ -168,28 +168,25 @@ impl<Clk: Clock> Metrics<Clk> {
         entry.watched.retain(|watched| watched.strong_count() > 0);
         if !entry.watched.iter().any(|watched| Weak::ptr_eq(watched, &lease)) {
             entry.watched.push(lease);
-            handle.observe(Counting(Arc::clone(&entry.transitions)));
+            let transitions = Arc::clone(&entry.transitions);
+            handle.observe(move |event: &Event| transitions.count(event));
         }
         then(entry)
     }
 
-    /// The names and what is shown of them, free to be read at leisure.
+    /// A copy of the entries, so that a scrape reads them without the lock.
     pub(super) fn shown(&self) -> BTreeMap<String, Entry> {
         self.entries().clone()
     }
 
-    pub(super) fn bounds(&self) -> &[u64] {
-        &self.names.bounds
-    }
-
-    // What stands in the map is whole at every moment: poison says nothing here.
-    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entry>> {
+    // No panic can leave an entry half-changed, so poisoning is ignored.
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.names.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entry {
-    /// What is true of the failover now, if it still is there.
+    /// The current state of the failover; `None` if it is gone.
     pub(super) fn look(&self) -> Option<Snapshot> {
         (self.look)()
     }

@@ -1,9 +1,9 @@
 //! Counts transitions as they happen.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::event::{Event, Observe};
+use crate::event::Event;
 use crate::state::State;
 
 /// A transition's labels: from, to, cause.
@@ -21,23 +21,17 @@ impl Transitions {
         Self(Mutex::new(expected.into_iter().map(|labels| (labels, 0)).collect()))
     }
 
+    pub(super) fn count(&self, event: &Event) {
+        let labels = (event.from.as_str(), event.to.as_str(), event.cause.as_str());
+        *self.lock().entry(labels).or_default() += 1;
+    }
+
     pub(super) fn read(&self) -> BTreeMap<Labels, u64> {
         self.lock().clone()
     }
 
     // Adding can't panic half-way, so poisoning is ignored.
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Labels, u64>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Labels, u64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The observer that counts. Does not keep the failover alive.
-#[derive(Debug)]
-pub(super) struct Counting(pub(super) Arc<Transitions>);
-
-impl Observe for Counting {
-    fn observe(&self, event: &Event) {
-        let labels = (event.from.as_str(), event.to.as_str(), event.cause.as_str());
-        *self.0.lock().entry(labels).or_default() += 1;
     }
 }

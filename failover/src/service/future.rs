@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
 use crate::error::Error;
 use crate::monitor::EngineRef;
-use crate::outcome::Outcome;
+use crate::service::observed::{ByResult, ObservedFuture, UnrecordedCall};
 
 pin_project! {
     /// The future of a call through a [`Failover`](crate::service::Failover).
@@ -37,7 +37,7 @@ pin_project! {
     where
         Clk: Clock,
     {
-        Primary { #[pin] attempt: Attempt<P, C, Clk> },
+        Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, ByResult<C>> },
         Fallback { #[pin] call: F },
     }
 }
@@ -45,8 +45,8 @@ pin_project! {
 impl<P, F, C, Clk: Clock> ResponseFuture<P, F, C, Clk> {
     #[inline]
     pub(crate) fn primary(call: P, ticket: Ticket, engine: EngineRef<Clk>, classify: C) -> Self {
-        let ticket = Some(ticket);
-        Self { call: Call::Primary { attempt: Attempt { call, ticket, engine, classify } } }
+        let call = UnrecordedCall::future(call, ticket, engine, ByResult(classify));
+        Self { call: Call::Primary { call } }
     }
 
     #[inline]
@@ -67,57 +67,8 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().call.project() {
-            CallProjection::Primary { attempt } => {
-                let (result, _) = ready!(attempt.poll(context));
-                Poll::Ready(result.map_err(Error::Primary))
-            }
+            CallProjection::Primary { call } => call.poll_inlined(context).map_err(Error::Primary),
             CallProjection::Fallback { call } => call.poll(context).map_err(Error::Fallback),
         }
-    }
-}
-
-pin_project! {
-    /// A call to the primary whose outcome is recorded, once, when it ends, panics, or is dropped.
-    #[derive(Debug)]
-    pub(crate) struct Attempt<P, C, Clk>
-    where
-        Clk: Clock,
-    {
-        #[pin]
-        pub(crate) call: P,
-        pub(crate) ticket: Option<Ticket>,
-        pub(crate) engine: EngineRef<Clk>,
-        pub(crate) classify: C,
-    }
-
-    impl<P, C, Clk> PinnedDrop for Attempt<P, C, Clk>
-    where
-        Clk: Clock,
-    {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            // Gone if the call has ended or panicked.
-            if let Some(ticket) = this.ticket.take() {
-                this.engine.abandon(ticket);
-            }
-        }
-    }
-}
-
-impl<P, C, Clk, T, E> Future for Attempt<P, C, Clk>
-where
-    P: Future<Output = Result<T, E>>,
-    C: Classify<T, E>,
-    Clk: Clock,
-{
-    type Output = (Result<T, E>, Outcome);
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.engine.guard(this.ticket, || this.call.poll(context)));
-        let outcome = this.classify.classify(&result);
-        this.engine.settle(this.ticket, outcome);
-        Poll::Ready((result, outcome))
     }
 }

@@ -19,7 +19,7 @@ use crate::service::Failover;
 use crate::service::oneshot::Oneshot;
 
 /// Wraps a primary into a [`KeyedFailover`]. Made by [`KeyedMonitors::layer`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KeyedLayer<F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
     fallback: F,
     key: S,
@@ -42,17 +42,13 @@ impl<F, S, K, C, Clk> KeyedLayer<F, S, K, C, Clk> {
     }
 }
 
-impl<P, F: Clone, S: Clone, K, Clk, C: Clone> Layer<P> for KeyedLayer<F, S, K, C, Clk> {
+impl<P, F: Clone, S: Clone, K: Clone, C: Clone, Clk: Clone> Layer<P>
+    for KeyedLayer<F, S, K, C, Clk>
+{
     type Service = KeyedFailover<P, F, S, K, C, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        KeyedFailover {
-            primary,
-            fallback: self.fallback.clone(),
-            key: self.key.clone(),
-            classify: self.classify.clone(),
-            registry: self.registry.clone(),
-        }
+        KeyedFailover { primary, layer: self.clone() }
     }
 }
 
@@ -101,20 +97,17 @@ impl<P, F: Clone, S: Clone, K, Clk, C: Clone> Layer<P> for KeyedLayer<F, S, K, C
 /// assert_eq!(hosts.handle(&"down.example").unwrap().snapshot().route, Route::Fallback);
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KeyedFailover<P, F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
     primary: P,
-    fallback: F,
-    key: S,
-    classify: C,
-    registry: KeyedMonitors<K, Clk>,
+    layer: KeyedLayer<F, S, K, C, Clk>,
 }
 
 impl<P, F, S, K, C, Clk> KeyedFailover<P, F, S, K, C, Clk> {
     /// The monitors of all keys.
     #[must_use]
     pub fn registry(&self) -> &KeyedMonitors<K, Clk> {
-        &self.registry
+        &self.layer.registry
     }
 }
 
@@ -136,9 +129,10 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let monitor = self.registry.monitor(&(self.key)(&request));
-        let (primary, fallback) = (self.primary.clone(), self.fallback.clone());
-        let service = Failover::new(primary, fallback, self.classify.clone(), monitor.clone());
+        let KeyedLayer { fallback, key, classify, registry } = &self.layer;
+        let monitor = registry.monitor(&key(&request));
+        let (primary, fallback) = (self.primary.clone(), fallback.clone());
+        let service = Failover::new(primary, fallback, classify.clone(), monitor.clone());
         KeyedFuture { call: Oneshot::new(service, request), _monitor: monitor }
     }
 }
@@ -186,17 +180,5 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F, S, K, C, Clk> fmt::Debug for KeyedLayer<F, S, K, C, Clk> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedLayer").field("registry", &self.registry).finish_non_exhaustive()
-    }
-}
-
-impl<P, F, S, K, C, Clk> fmt::Debug for KeyedFailover<P, F, S, K, C, Clk> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyedFailover").field("registry", &self.registry).finish_non_exhaustive()
     }
 }

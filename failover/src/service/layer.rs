@@ -1,6 +1,6 @@
 //! Wraps a primary with a fallback.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use tower_layer::Layer;
 
@@ -29,9 +29,9 @@ use crate::service::Failover;
 /// ```
 #[derive(Clone, Debug)]
 pub struct FailoverLayer<F, C = ErrorsAsFailures, Clk = CoarseClock> {
-    fallback: F,
-    classify: C,
-    monitor: Monitor<Clk>,
+    pub(crate) fallback: F,
+    pub(crate) classify: C,
+    pub(crate) monitor: Monitor<Clk>,
 }
 
 impl<F> FailoverLayer<F> {
@@ -72,7 +72,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// # Panics
     /// If it already has another name: two names for one state are a mistake.
     #[must_use]
-    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
         self.monitor = self.monitor.named(name);
         self
     }
@@ -84,12 +84,9 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         self
     }
 
-    pub(crate) fn fallback(&self) -> &F {
-        &self.fallback
-    }
-
-    pub(crate) fn into_parts(self) -> (F, C, Monitor<Clk>) {
-        (self.fallback, self.classify, self.monitor)
+    pub(crate) fn map_fallback<G>(self, map: impl FnOnce(F) -> G) -> FailoverLayer<G, C, Clk> {
+        let Self { fallback, classify, monitor } = self;
+        FailoverLayer { fallback: map(fallback), classify, monitor }
     }
 
     /// The operator's handle of all services that this layer makes.

@@ -3,6 +3,7 @@
 pub mod future;
 pub mod keyed;
 pub(crate) mod layer;
+pub(crate) mod observed;
 pub(crate) mod oneshot;
 pub(crate) mod readiness;
 pub mod rescue;
@@ -23,42 +24,43 @@ use crate::service::readiness::Switch;
 
 /// Calls the primary, and the fallback while the primary fails too often.
 ///
-/// Made by [`FailoverLayer`](crate::service::layer::FailoverLayer). Clones share the window and the route.
+/// Made by [`FailoverLayer`](crate::service::layer::FailoverLayer). Clones share the window and the
+/// route.
 ///
 /// # Readiness
-/// `poll_ready` chooses the route and makes that service ready; the other one is not polled, except as
-/// follows. The service that was made ready is the one that is called, whatever happens to the route in
-/// between. A clone carries no readiness.
+/// `poll_ready` chooses the route and makes that service ready. `call` uses that service, even if the
+/// route changes in between. The other service is polled in two cases only. A clone carries no
+/// readiness.
 ///
-/// - An error from the primary's `poll_ready` is a failure of the primary, counted once a call, and the
-///   call goes to the fallback. If the fallback is busy, the primary is asked again at each poll, and the
-///   one that is ready first takes the call. An error from the fallback's is returned, and the next poll
-///   begins anew.
-/// - While [probing](crate::policy::PolicyBuilder::probing), a probe waits for a busy primary until its lease is
-///   over, and then goes to the fallback. A probe that was ready for so long that it lost its place calls
-///   the fallback if that is ready at once, unless there is a place by then. If the fallback is busy, it
-///   calls the primary, and its outcome is not counted.
+/// - An error from the primary's `poll_ready` is a failure of the primary, counted once per call, and
+///   the call goes to the fallback. If the fallback is busy, each poll tries the primary again, and the
+///   first service that is ready takes the call. An error from the fallback's `poll_ready` is
+///   returned; the next poll starts over.
+/// - While [probing](crate::policy::PolicyBuilder::probing), a probe waits for a busy primary until
+///   its lease ends, then goes to the fallback. A probe that was ready but called only after its lease
+///   takes another permit, if one is free; otherwise it calls the fallback. If the fallback is busy,
+///   it calls the primary, and its outcome is not counted.
 ///
 /// # Waiting
-/// A route is chosen once a call, and stands until the call is made or a transition begins another
-/// epoch. A call that waits for a busy service is woken by that service, by each transition, and, with a
-/// clock that can [sleep](crate::clock::Clock#waking-calls-that-wait), when a transition is due. With a clock
-/// that can't, such as the default one, a call that waits looks at the time when it is woken: if all
-/// calls wait for a service that hangs, and no other call comes, none of them is sent to the other one.
+/// A route is chosen once per call, and kept until the call is made or a transition begins another
+/// epoch. A waiting call wakes when its service is ready, at each transition, and, if the clock can
+/// [sleep](crate::clock::Clock#waking-calls-that-wait), when a transition is due. The default clock
+/// can't: if all calls wait for a service that hangs and no new call comes, none of them changes its
+/// route.
 ///
-/// A service that has queued the call (tower's `ConcurrencyLimit` and `Buffer` do) and is left for the
-/// other one would be assigned a permit that nobody uses. It is replaced by a clone of itself, which is
-/// queued nowhere. For the primary this needs `P: Clone`, and a `Failover` that is a clone or has been
-/// cloned: one service for each connection should be a clone of the first, and not made by the layer. A
-/// primary that is not `Clone` keeps its place in the queue until the route is the primary again. A call
-/// that is given up while it waits, by dropping what polls, keeps its place until the next poll, or until
-/// the service is dropped, as with any tower service.
+/// tower's `ConcurrencyLimit` and `Buffer` queue a waiting call. If the call then takes the other
+/// service, the queue would assign it a permit that is never used. So the abandoned service is replaced
+/// by a clone of itself, which is not queued. For the primary this needs `P: Clone` and a `Failover`
+/// that is a clone or was cloned: make one service with the layer, and clone it per connection. A
+/// primary that is not `Clone` stays in the queue until the route is the primary again. A waiting call
+/// whose task is dropped stays in the queue until the next poll or the service's drop, as with any
+/// tower service.
 ///
-/// A call that waits allocates.
+/// A waiting call allocates.
 ///
 /// # Cancel safety
-/// Dropping the future of a call drops the service's own future, and records nothing, unless the
-/// policy says [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+/// Dropping the future of a call drops the service's own future, and records nothing unless the
+/// policy sets [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
 ///
 /// # Panics
 /// `call` panics if `poll_ready` has not returned `Ready(Ok(()))` before. A panic of the primary,
@@ -79,7 +81,7 @@ impl<P, F: Clone, C, Clk: Clock> Failover<P, F, C, Clk> {
 }
 
 impl<P, F, C, Clk: Clock> Failover<P, F, C, Clk> {
-    /// The operator's side.
+    /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.switch.monitor.handle()
@@ -102,8 +104,8 @@ where
         self.switch.poll_ready(context)
     }
 
-    // Always inlined: a future that comes back from a function is copied to where it is awaited, and
-    // what was written just before in other widths makes that copy wait, for 10 ns and more.
+    // Always inlined: a future returned by a function is copied, and loading what was just stored in
+    // other widths stalls store forwarding, for 10 ns and more.
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
         match self.switch.choose::<R>() {

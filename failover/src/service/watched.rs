@@ -4,23 +4,17 @@
 //! time on the fallback ends early, for the cause [`Cause::FallbackFailing`]. Each transition of the first
 //! monitor empties the second one's window.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 
-use pin_project_lite::pin_project;
-use tower_service::Service;
+pub use crate::service::observed::{ByResult, Observed, ObservedFuture};
 
-use crate::classify::{Classify, ErrorsAsFailures};
+use crate::classify::ErrorsAsFailures;
 use crate::clock::{Clock, CoarseClock};
 use crate::engine::pool::Lease;
 use crate::event::{Cause, Event};
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
-use crate::outcome::Outcome;
 use crate::policy::Policy;
-use crate::service::future::Attempt;
 use crate::service::layer::FailoverLayer;
 use crate::tally::Tally;
 
@@ -85,19 +79,18 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         then: FallbackFailing,
         classify_fallback: D,
     ) -> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
-        let (fallback, classify, monitor) = self.into_parts();
-        let watched = watch(&monitor, policy, then);
-        let fallback =
-            WatchedFallback { inner: fallback, monitor: watched, classify: classify_fallback };
-        FailoverLayer::with_monitor(fallback, monitor).classify(classify)
+        let observer = watch(&self.monitor, policy, then);
+        let conclude = ByResult(classify_fallback);
+        self.map_fallback(|service| Observed { service, observer, conclude })
     }
 }
 
 impl<F, D, C, Clk: Clock> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
-    /// The handle of the fallback's own window: its policy, which can be swapped, and its counts. In a [dry run](crate::policy::PolicyBuilder::dry_run) it does not end the time on the fallback.
+    /// The handle of the fallback's own window: its policy, which can be swapped, and its counts.
+    /// In a [dry run](crate::policy::PolicyBuilder::dry_run) it does not end the time on the fallback.
     #[must_use]
     pub fn fallback_handle(&self) -> FailoverHandle<Clk> {
-        self.fallback().monitor.handle()
+        self.fallback.observer.handle()
     }
 }
 
@@ -150,74 +143,8 @@ fn fails_more(one: Tally, other: Tally) -> bool {
 }
 
 /// A fallback whose calls are counted in its own window. Made by [`FailoverLayer::watch_fallback`].
-#[derive(Clone, Debug)]
-pub struct WatchedFallback<F, D = ErrorsAsFailures, Clk = CoarseClock> {
-    inner: F,
-    monitor: Monitor<Clk>,
-    classify: D,
-}
-
-impl<R, F, D, Clk> Service<R> for WatchedFallback<F, D, Clk>
-where
-    F: Service<R>,
-    D: Classify<F::Response, F::Error> + Clone,
-    Clk: Clock,
-{
-    type Response = F::Response;
-    type Error = F::Error;
-    type Future = WatchedFuture<F::Future, D, Clk>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), F::Error>> {
-        let result = ready!(self.inner.poll_ready(context));
-        if result.is_err()
-            && let Some(ticket) = self.monitor.admit().ticket()
-        {
-            self.monitor.record(ticket, Outcome::Failure);
-        }
-        Poll::Ready(result)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let engine = self.monitor.engine_ref();
-        let (call, ticket) = match engine.admit() {
-            Ok(admitted) => {
-                let admitted = engine.begin(admitted);
-                let (call, ticket) = engine.call(admitted, || self.inner.call(request));
-                (call, Some(ticket))
-            }
-            Err(_) => (self.inner.call(request), None),
-        };
-        let (engine, classify) = (engine.clone(), self.classify.clone());
-        WatchedFuture { attempt: Attempt { call, ticket, engine, classify } }
-    }
-}
-
-pin_project! {
-    /// The future of a call to a [`WatchedFallback`].
-    ///
-    /// # Cancel safety
-    /// Dropping it drops the fallback's future. The call is not counted, unless the fallback's
-    /// policy sets [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
-    #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
-    pub struct WatchedFuture<F, D, Clk>
-    where
-        Clk: Clock,
-    {
-        #[pin]
-        attempt: Attempt<F, D, Clk>,
-    }
-}
-
-impl<F, D, Clk, T, E> Future for WatchedFuture<F, D, Clk>
-where
-    F: Future<Output = Result<T, E>>,
-    D: Classify<T, E>,
-    Clk: Clock,
-{
-    type Output = Result<T, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().attempt.poll(context).map(|(result, _)| result)
-    }
-}
+///
+/// A dropped call is not counted, unless the fallback's policy sets
+/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+pub type WatchedFallback<F, D = ErrorsAsFailures, Clk = CoarseClock> =
+    Observed<F, Monitor<Clk>, ByResult<D>>;

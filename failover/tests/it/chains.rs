@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use crate::common::{SECOND, counts};
 
-/// A service that can be broken, and that counts its polls.
+/// A service that fails on demand and counts its polls.
 #[derive(Clone)]
 struct Tier {
     name: &'static str,
@@ -172,8 +172,7 @@ async fn a_chain_of_three_reverts_tier_by_tier() {
     assert_eq!(reverts[2..], [("lower", Cause::Reverted), ("upper", Cause::Reverted)]);
 }
 
-/// While no call reaches the lower tier its time still runs; the next call that reaches it makes
-/// the revert.
+/// The lower tier's time runs even if no call reaches it; its next call makes the revert.
 #[tokio::test]
 async fn the_lower_tiers_time_runs_while_calls_go_to_the_upper_one() {
     let mut chain = chain();

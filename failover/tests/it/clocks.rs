@@ -12,7 +12,7 @@ use crate::common::{SECOND, ratio};
 
 thread_local!(static AHEAD: Cell<Duration> = const { Cell::new(Duration::ZERO) });
 
-/// Reads ahead on the threads that say so.
+/// Reads ahead on threads that ask for it.
 #[derive(Clone, Default)]
 struct Skewed(ManualClock);
 
@@ -57,7 +57,7 @@ fn a_reading_ahead_on_one_thread_does_not_hide_the_window_from_the_others() {
             let (monitor, _) = monitor(Policy::default());
             (0..calls_before).for_each(|_| call(&monitor, Outcome::Success));
             call_ahead(&monitor, ahead * SECOND);
-            // What the window held is as old as that reading says.
+            // The window's counts expire by that reading.
             let held = if ahead < 55 { calls_before + 1 } else { 1 };
             let expected = (10 - held).max(held + 1);
             assert_eq!(failures(&monitor), expected, "{ahead} s ahead, {calls_before} before");
@@ -75,7 +75,7 @@ fn calls_of_all_threads_count_together_while_the_clock_catches_up() {
         thread::scope(|scope| {
             scope.spawn(|| (0..10).for_each(|_| call(&monitor, Outcome::Success)));
         });
-        // One call in eleven fails, whoever counts it.
+        // One call in eleven fails, on either thread.
         call(&monitor, Outcome::Failure);
         clock.advance(SECOND);
     }

@@ -1,4 +1,4 @@
-//! Ramp-up, growing and drawn times on the fallback, and hints.
+//! Ramp-up, backoff, jitter and `Retry-After`.
 
 use failover::policy::{Backoff, RetryAfter};
 use std::time::Duration;
@@ -51,7 +51,7 @@ fn the_calls_of_a_share_are_spread_evenly_and_not_in_bursts() {
     assert!(bursts.filter(|burst| !burst[0]).all(|burst| burst.len() <= 8));
 }
 
-/// A strictly periodic order would deal all calls to one of them.
+/// With a periodic order one of them would get all calls to the primary.
 #[test]
 fn of_two_callers_that_take_turns_each_gets_the_share() {
     let watched = watched(|p| p.ramp_up(ratio(1, 2), 86_400 * SECOND));
@@ -111,7 +111,7 @@ fn probing_comes_before_a_ramp() {
     assert_eq!(to_primary(&watched, 100), 100);
 }
 
-/// The time of the trip that is made now.
+/// The time on the fallback of the next trip.
 fn time_of_a_trip(watched: &Watched) -> Duration {
     watched.trip();
     watched.snapshot().reverts_in.unwrap()
@@ -129,8 +129,8 @@ fn the_time_grows_with_repeated_trips_up_to_its_cap_and_shrinks_after_healthy_ti
         watched.clock.advance(time);
         watched.succeed(1);
     }
-    // Five steps were grown. Three are forgotten by thirty healthy minutes, which end in the
-    // middle of a fourth: two are left.
+    // There were five steps. Thirty healthy minutes take back three and half of a fourth: two are
+    // left.
     watched.clock.advance(2_100 * SECOND);
     assert_eq!(time_of_a_trip(&watched), 240 * SECOND);
     watched.clock.advance(240 * SECOND);
@@ -182,7 +182,7 @@ fn drawn_times_lie_within_their_share_differ_and_follow_from_the_seed() {
     assert_ne!(drawn, times(8));
     let (least, most) = (300 * SECOND, 360 * SECOND + Duration::from_millis(1));
     assert!(drawn.iter().all(|time| (least..most).contains(time)), "{drawn:?}");
-    // Spread over the whole share: each fifth of it is drawn.
+    // Spread over the whole share: each fifth of it occurs.
     for fifth in 0..5 {
         let from = least + fifth * 12 * SECOND;
         assert!(drawn.iter().any(|t| (from..from + 12 * SECOND).contains(t)), "{drawn:?}");
@@ -204,7 +204,7 @@ fn a_hint_sets_the_time_and_the_one_that_reaches_furthest_counts() {
     let watched = watched(|p| p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&watched, [hint(40), hint(70), hint(20)]), 70 * SECOND);
     watched.clock.advance(70 * SECOND);
-    // It was of an earlier epoch.
+    // It belongs to an earlier epoch.
     assert_eq!(fail_with(&watched, []), 300 * SECOND);
 }
 

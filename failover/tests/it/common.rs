@@ -16,7 +16,7 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(policy: Policy) -> Self {
         let clock = ManualClock::new();
-        // Not at the origin: nothing may depend on a clock that starts at zero.
+        // Not at the origin: no behaviour may depend on a clock that starts at zero.
         clock.advance(Duration::from_nanos(1_234_567_891_234));
         Self { monitor: Monitor::with_clock(policy, clock.clone()), clock }
     }

@@ -11,7 +11,7 @@ use failover::{Event, Monitor, Outcome, Policy, Route};
 
 use crate::common::{Watched, counts, ratio};
 
-/// HARD-WON 10. More threads than there are shards at first, so that the window has to grow.
+/// HARD-WON 10. More threads than initial shards, so that the window grows.
 #[test]
 fn the_counts_of_many_threads_add_up_exactly() {
     const THREADS: u32 = 40;
@@ -33,7 +33,7 @@ fn the_counts_of_many_threads_add_up_exactly() {
     assert_eq!(counts(watched.tally()), (all / 4, all * 3 / 4));
 }
 
-/// Threads that end give their shard to the next ones, with what it holds.
+/// New threads take over the shards of ended ones, with their counts.
 #[test]
 fn the_counts_of_threads_that_come_and_go_add_up_exactly() {
     let policy = Policy::builder().failure_rate(ratio(999, 1_000)).build().unwrap();
@@ -103,8 +103,8 @@ fn a_trip_that_many_threads_see_coming_is_one_event() {
     }
 }
 
-/// HARD-WON 13. Each round ends with a window that is just over the threshold, made up by
-/// failures and by successes at the same time.
+/// HARD-WON 13. Each round ends with a window just over the threshold, after concurrent failures and
+/// successes.
 #[test]
 fn no_trip_is_missed_between_threads() {
     for _ in 0..500 {
@@ -125,7 +125,7 @@ fn no_trip_is_missed_between_threads() {
             scope.spawn(calls(Outcome::Failure, 6));
             scope.spawn(calls(Outcome::Success, 4));
         });
-        // Six of ten failed: the route is the fallback, or becomes it with the very next call.
+        // Six of ten failed: the route is the fallback, at the latest after the next call.
         if let Some(ticket) = monitor.admit().ticket() {
             monitor.record(ticket, Outcome::Success);
         }

@@ -1,4 +1,4 @@
-//! What a call costs, in memory (HARD-WON 8 and 32) and in reads of the clock.
+//! The cost of a call: memory (HARD-WON 8 and 32) and reads of the clock.
 
 use std::future::ready;
 use std::pin::pin;
@@ -37,7 +37,7 @@ fn memory_is_that_of_the_buckets_of_the_threads_that_there_is_room_for() {
         let policy = Policy::builder().window(60 * SECOND, buckets).build().unwrap();
         Monitor::new(policy).memory()
     };
-    // 32 bytes a bucket and thread, of which there is room for four at least.
+    // 32 bytes per bucket and thread, with room for at least four threads.
     assert!(memory(3_500) - memory(500) >= 3_000 * 4 * 32);
 }
 
@@ -72,7 +72,7 @@ fn a_call_reads_the_clock_once_at_its_end_on_the_primary_and_at_its_beginning_on
     assert_eq!(reads(), 1);
 }
 
-/// HARD-WON 8. The allocator confirms what `memory` says.
+/// HARD-WON 8. The allocator confirms `memory`.
 #[test]
 fn nothing_is_allocated_by_100_000_transitions() {
     let watched = Watched::new(Policy::default());
@@ -90,7 +90,7 @@ fn nothing_is_allocated_by_100_000_transitions() {
 
 #[test]
 fn monitors_that_come_and_go_use_the_same_memory() {
-    // Of a size that no other test of this process uses, so that none takes it meanwhile.
+    // A size that no other test of this process uses, so that none reuses the memory meanwhile.
     let policy = Policy::builder().window(60 * SECOND, 3_001).build().unwrap();
     drop(Monitor::new(policy.clone()));
     let allocations = allocation_counter::measure(|| {

@@ -70,7 +70,7 @@ fn a_call_dropped_after_exactly_the_time_or_earlier_is_neutral() {
     assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
 }
 
-/// A call that ended is not a dropped one, whenever its future is dropped.
+/// A call that has ended is not a dropped call, whenever its future is dropped.
 #[test]
 fn a_call_that_ended_counts_once() {
     let watched = Watched::new(builder().build().unwrap());

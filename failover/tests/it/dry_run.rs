@@ -1,4 +1,4 @@
-//! A policy that only says what it would do.
+//! A policy that diverts no call.
 
 use std::future::ready;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ fn a_dry_run_tells_the_trip_and_the_revert_that_there_would_be_and_diverts_no_ca
     let snapshot = watched.snapshot();
     assert_eq!((snapshot.route, snapshot.advised), (Route::Primary, Route::Fallback));
     assert_eq!((snapshot.dry_run, snapshot.reverts_in), (true, Some(300 * SECOND)));
-    // They are counted to be seen, and judged no more than they would be on the fallback.
+    // They are counted for display, and not evaluated, like calls on the fallback.
     watched.fail(100);
     watched.succeed(50);
     assert_eq!(counts(watched.tally()), (100, 50));

@@ -17,7 +17,7 @@ use crate::common::{SECOND, Watched, ratio};
 
 type Answer = Result<&'static str, &'static str>;
 
-/// A service that fails while it is told to.
+/// A service that fails while its flag is set.
 #[derive(Clone)]
 struct Switch(Rc<Cell<bool>>);
 
@@ -105,18 +105,18 @@ fn the_event_says_that_the_fallback_is_failing_and_what_its_window_held() {
         let mut rig = rig(policy, FallbackFailing::GoBack);
         let events = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = std::sync::Arc::clone(&events);
-        rig.watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+        rig.watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
         rig.trip();
         rig.fallback.0.set(true);
         rig.calls(10);
-        let event = *events.lock().unwrap().last().unwrap();
+        let event = events.lock().unwrap().last().unwrap().clone();
         let Cause::FallbackFailing { condition, tally } = event.cause else { panic!("{event:?}") };
         assert_eq!((condition, tally.failures, event.to), (Condition::FailureRate, 10, to));
         assert_eq!(event.cause.as_str(), "fallback_failing");
     }
 }
 
-/// A dry run of the fallback's policy counts and ends nothing; swapped, it does.
+/// A dry run of the fallback's policy counts but does not end the stay; after a swap it does.
 #[test]
 fn the_fallbacks_policy_can_be_swapped_by_a_handle_of_its_own() {
     let watched = Watched::new(Policy::default());
@@ -165,7 +165,7 @@ fn each_stay_on_the_fallback_is_judged_by_itself() {
     assert_eq!(rig.watched.route(), Route::Primary);
 }
 
-/// No time passes between the two stays: the first one's failures have not left by themselves.
+/// No time passes between the two stays, so the first one's failures have not expired.
 #[test]
 fn a_stay_on_the_fallback_begins_with_an_empty_window_at_once() {
     for leave in [
@@ -224,7 +224,7 @@ fn the_lesser_evil_keeps_the_calls() {
     assert_eq!(rig.watched.route(), Route::Fallback);
     let ten = |rig: &mut Rig, failures: usize| {
         for call in 0..10 {
-            // The failures come last, so that the window judges at its tenth call.
+            // The failures come last, so that the tenth call is evaluated.
             rig.fallback.0.set(call >= 10 - failures);
             rig.calls(1);
         }

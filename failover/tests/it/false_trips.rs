@@ -1,11 +1,10 @@
-//! The crate's page says how likely a trip by chance is: these are the figures.
+//! The figures of the manual on how likely a trip by chance is.
 
 use std::fmt::Write as _;
 
 use failover::Ratio;
 
-/// How likely it is that of so many calls, each of which fails by itself with probability `p`, more
-/// than one half fail.
+/// The probability that more than half of `calls` independent calls fail, each with probability `p`.
 fn by_chance(calls: u64, p: f64) -> f64 {
     let mut all = 0.0;
     let mut ways = 1.0;
@@ -20,7 +19,7 @@ fn by_chance(calls: u64, p: f64) -> f64 {
     all
 }
 
-/// The number with two digits that say something, and commas.
+/// The number with two significant digits and commas.
 fn rounded(number: f64) -> String {
     let unit = 10_f64.powf(number.log10().floor() - 1.0).max(1.0);
     let digits = format!("{:.0}", (number / unit).round() * unit);

@@ -1,4 +1,4 @@
-//! A service that takes its failover's key from the request.
+//! A failover per key, the key taken from each request.
 
 use std::future::{Ready, pending, poll_fn, ready};
 use std::pin::pin;

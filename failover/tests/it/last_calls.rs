@@ -1,4 +1,4 @@
-//! The window of the last so many calls: HARD-WON 1, 2, 3, 4, 8, 10 and 13.
+//! The window of last calls: HARD-WON 1, 2, 3, 4, 8, 10 and 13.
 
 use std::sync::Barrier;
 use std::thread;
@@ -31,7 +31,7 @@ fn the_window_slides_call_by_call() {
     assert_eq!(counts(watched.tally()), (1, 6));
     watched.succeed(1);
     assert_eq!(counts(watched.tally()), (0, 7));
-    // Every pattern, against a list.
+    // Every pattern, compared with a list.
     let mut seen = vec![Outcome::Success; 7];
     for call in 0..1_000_u32 {
         let outcome = if call * call % 5 == 1 { Outcome::Failure } else { Outcome::Success };
@@ -64,7 +64,7 @@ fn the_minimum_of_calls_works_whatever_the_number_of_last_calls() {
                 (watched(last_calls, minimum), usize::try_from(minimum).unwrap() - 1);
             watched.fail(missing);
             assert_eq!(watched.route(), Route::Primary, "{last_calls} {minimum}");
-            // The one that makes up the minimum may be a success, if there is a failure to see.
+            // The call that completes the minimum may be a success.
             if missing > 1 {
                 watched.succeed(1);
             } else {
@@ -114,7 +114,7 @@ fn the_memory_of_the_last_calls_is_that_of_their_slots() {
     assert_eq!((allocations.count_total, monitor.memory()), (0, before));
 }
 
-/// HARD-WON 10. Calls of many threads, then a round of one thread: nothing is left of the first.
+/// HARD-WON 10. Calls of many threads, then a window full of one thread's: only those are left.
 #[test]
 fn the_last_calls_of_many_threads_add_up_exactly() {
     let builder = Policy::builder().last_calls(97).failure_rate(ratio(999, 1_000));

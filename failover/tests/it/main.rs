@@ -1,4 +1,4 @@
-//! The crate as its users see it. One binary; a file a behaviour.
+//! The crate as its users see it: one binary, one file per behaviour.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -11,7 +11,6 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
-mod events;
 mod fallback_failing;
 mod false_trips;
 mod hard_won;

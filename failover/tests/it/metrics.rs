@@ -1,4 +1,4 @@
-//! Feature `metrics`: what a scrape shows. HARD-WON 35.
+//! Feature `prometheus`: the output of a scrape. HARD-WON 35.
 
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,7 @@ use tower::{Layer, Service, service_fn};
 
 use crate::common::{SECOND, Watched};
 
-/// What a scrape shows.
+/// The output of a scrape.
 pub(crate) fn page<Clk: Clock + std::fmt::Debug>(metrics: &Metrics<Clk>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics.clone()));
@@ -26,7 +26,7 @@ pub(crate) fn page<Clk: Clock + std::fmt::Debug>(metrics: &Metrics<Clk>) -> Stri
     page
 }
 
-/// The value of a series; "absent" where there is none.
+/// The value of a series, or "absent".
 pub(crate) fn value(page: &str, series: &str) -> String {
     let lines = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     let values: Vec<_> = lines.collect();
@@ -67,7 +67,7 @@ fn a_scrape_shows_state_window_and_transitions_of_each_name() {
     assert_eq!(value(&shown, &state("primary")), "0");
     assert_eq!(value(&shown, &state("fallback")), "1");
     assert!(["240.0", "240.001"].contains(&&*value(&shown, revert)), "{shown}");
-    // No calls, no share of them.
+    // Without calls there is no ratio.
     assert_eq!(value(&shown, r#"failover_failure_ratio{name="valuations"}"#), "absent");
     assert_eq!(value(&shown, &calls("failure")), "0");
 }
@@ -82,7 +82,7 @@ fn a_revert_that_is_due_is_shown_before_a_call_makes_it() {
     assert_eq!(value(&shown, r#"failover_state{name="due",state="fallback"}"#), "0");
 }
 
-/// The states that a page shows as the present one.
+/// The states with the value 1.
 fn present<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
     let prefix = format!(r#"failover_state{{name="{name}",state=""#);
     let states = page.lines().filter_map(|line| line.strip_prefix(&*prefix));
@@ -135,7 +135,7 @@ fn a_failover_that_is_gone_leaves_the_gauges_and_keeps_its_counters() {
     let trips =
         r#"failover_transitions_total{name="gone",from="primary",to="fallback",cause="tripped"}"#;
     assert_eq!(value(&shown, trips), "1");
-    // A later one of that name goes on with them.
+    // A later failover of that name continues them.
     let monitor = Monitor::new(Policy::default()).named("gone");
     metrics.watch(&monitor.handle());
     metrics.watch(&monitor.handle());
@@ -159,7 +159,7 @@ fn failovers_that_share_a_name_are_each_counted_once_however_often_they_are_watc
     let trips =
         r#"failover_transitions_total{name="shared",from="primary",to="fallback",cause="tripped"}"#;
     assert_eq!(value(&shown, trips), "2");
-    // The gauges show the failover that was watched last.
+    // The gauges show the failover that was registered last.
     second.handle().force(Route::Primary);
     assert_eq!(present(&page(&metrics), "shared"), ["fallback"]);
 }
@@ -323,7 +323,7 @@ fn no_call_is_lost_by_many_threads() {
     assert_eq!(calls(&shown, "many", "primary", "success"), (THREADS * CALLS).to_string());
 }
 
-/// HARD-WON 32. A thread's first call allocates its numbers.
+/// HARD-WON 32. A thread's first call allocates its counters.
 #[test]
 fn a_metered_call_allocates_nothing_after_a_threads_first() {
     let metrics = Metrics::with(FineClock, [SECOND]);
@@ -338,6 +338,6 @@ fn a_metered_call_allocates_nothing_after_a_threads_first() {
         }
     });
     assert_eq!(layer.handle().snapshot().route, Route::Fallback);
-    // The trip in there tells its observers, which copies their list.
+    // It includes a trip, which notifies the observers.
     assert!(allocations.count_total <= 1, "{allocations:?}");
 }

@@ -1,4 +1,4 @@
-//! A monitor against a naive list of events, over random histories.
+//! A monitor compared with a naive list of events, over random histories.
 //!
 //! `PROPTEST_CASES=100000 cargo test --release -p failover --test it model` runs it at length.
 
@@ -16,30 +16,30 @@ use proptest::prelude::*;
 
 use crate::naive::{Naive, Pass, Phase};
 
-/// Everything that can happen to a monitor.
+/// Every operation on a monitor.
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Admit,
-    /// Ends one of the calls under way, by its place among them.
+    /// Ends one of the calls in flight, by its index.
     Record(prop::sample::Index, Outcome),
-    /// Drops the ticket of one of the calls under way.
+    /// Drops the ticket of one of the calls in flight.
     Drop(prop::sample::Index),
-    /// Drops one of the calls under way, and says so.
+    /// Abandons one of the calls in flight.
     Abandon(prop::sample::Index),
-    /// Loses the ticket of one of the calls under way: it stays in flight.
+    /// Leaks the ticket of one of the calls in flight, which stays in flight.
     Leak(prop::sample::Index),
     /// A whole call.
     Call(Outcome),
     Advance(Duration),
-    /// A step back of a clock that should know none.
+    /// A step back of the clock.
     StepBack(Duration),
     Force(Route),
     Release,
     Reset,
     Revert,
-    /// Saves and restores, so much later.
+    /// Saves, and restores after this time.
     Restore(Duration),
-    /// Puts one of the policies in force.
+    /// Swaps to one of the policies.
     Swap(prop::sample::Index),
 }
 
@@ -52,7 +52,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// Mostly around a bucket's width, at times around the whole window, now and then for ages.
+/// Mostly around a bucket's width, sometimes around the window's length, rarely far longer.
 fn pause(bucket: Duration) -> impl Strategy<Value = Duration> {
     let nanos = u64::try_from(bucket.as_nanos()).unwrap();
     prop_oneof![
@@ -98,7 +98,7 @@ fn limit() -> impl Strategy<Value = StallLimit> {
     prop_oneof![(1_u64..6).prop_map(StallLimit::Calls), ratio().prop_map(StallLimit::Share)]
 }
 
-/// Ways back: each is there in half of the policies, and some are there together.
+/// Options of recovery: each is set in half of the policies.
 fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
     let probing =
         (1_u32..4, 1_u32..4, 1_u32..3, time(1)).prop_map(|(max_in_flight, s, f, lease)| {
@@ -132,7 +132,7 @@ fn ways_back(policy: PolicyBuilder) -> impl Strategy<Value = PolicyBuilder> {
     })
 }
 
-/// Each condition is there in half of the policies, and some are there together.
+/// Each condition is set in half of the policies.
 fn policy() -> impl Strategy<Value = Policy> {
     let window = (1_u32..13)
         .prop_flat_map(|buckets| (u64::from(buckets) * 1_000_000..40_000_000_u64, Just(buckets)));
@@ -180,7 +180,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         }
         policy
     });
-    // Only a policy without any condition is refused.
+    // Only a policy without any condition is rejected.
     policy.prop_flat_map(ways_back).prop_filter_map("refused", |policy| policy.build().ok())
 }
 
@@ -192,11 +192,11 @@ struct Pair {
     clock: ManualClock,
     under_way: Vec<(Ticket, Pass)>,
     told: Arc<Mutex<Vec<(Route, Cause)>>>,
-    /// A monitor may begin in any epoch: its memory may have served another before.
+    /// A monitor may begin in any epoch, since its memory may have served another one.
     first_epoch: u32,
 }
 
-/// The clock of the real one starts here; the naive one's at zero.
+/// The real clock starts here; the naive one at zero.
 const START: u64 = 987_654_321;
 
 impl Pair {

@@ -12,7 +12,7 @@ fn each_transition_is_observed_once_with_its_cause_and_a_growing_epoch() {
     let watched = Watched::new(Policy::default());
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
     watched.succeed(3);
     watched.trip();
     watched.clock.advance(300 * SECOND);
@@ -71,4 +71,45 @@ fn an_observer_that_panics_neither_wedges_nor_poisons_anything() {
         watched.succeed(1);
         assert_eq!(*seen.lock().unwrap(), 2 * round);
     }
+}
+
+/// HARD-WON 16.
+#[test]
+fn an_observer_that_is_added_while_another_is_notified_sees_the_next_event() {
+    let watched = Watched::new(Policy::default());
+    let seen = Arc::new(Mutex::new(0));
+    let (handle, count) = (watched.handle(), Arc::clone(&seen));
+    let once = Mutex::new(true);
+    watched.monitor.observe(move |_: &Event| {
+        if std::mem::take(&mut *once.lock().unwrap()) {
+            let count = Arc::clone(&count);
+            handle.observe(move |_: &Event| *count.lock().unwrap() += 1);
+        }
+    });
+    watched.handle().reset();
+    assert_eq!(*seen.lock().unwrap(), 0);
+    watched.handle().reset();
+    assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+/// The next user of the memory has neither the observers nor the name.
+#[test]
+fn observers_are_dropped_with_the_last_handle_and_a_channel_then_ends() {
+    let watched = Watched::new(Policy::default());
+    let (sender, events) = std::sync::mpsc::channel();
+    watched.monitor.observe(move |event: &Event| sender.send(event.clone()).unwrap());
+    let handle = watched.handle();
+    drop(watched.monitor.named("one"));
+    handle.force(Route::Fallback);
+    handle.release();
+    drop(handle);
+    let received: Vec<_> = events.iter().map(|event| (event.name, event.cause)).collect();
+    let name = Some(Arc::from("one"));
+    assert_eq!(received, [(name.clone(), Cause::Forced), (name, Cause::Released)]);
+
+    let (next, names) = (Watched::new(Policy::default()), Arc::new(Mutex::new(Vec::new())));
+    let seen = Arc::clone(&names);
+    next.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.name.clone()));
+    next.handle().reset();
+    assert_eq!(*names.lock().unwrap(), [None]);
 }

@@ -106,7 +106,7 @@ fn the_getters_return_the_built_values() {
     assert_eq!(policy.ramp_up(), Some((half, SECOND)));
     let backoff = Backoff::new(ratio(3, 2)).max(longest).reset_after(60 * SECOND);
     assert_eq!(policy.backoff(), Some(backoff));
-    assert_eq!(policy.jitter(), Some((half, 7)));
+    assert_eq!(policy.jitter().map(|jitter| (jitter.up_to, jitter.seed)), Some((half, 7)));
     assert_eq!(policy.retry_after(), Some(RetryAfter::between(SECOND, longest)));
     let plain = Policy::default();
     assert_eq!((plain.probing(), plain.ramp_up(), plain.backoff()), (None, None, None));

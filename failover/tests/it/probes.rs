@@ -1,4 +1,4 @@
-//! Probing: HARD-WON 11 (a probe's place) and 17 to 21.
+//! Probing: HARD-WON 11 (a probe's permit) and 17 to 21.
 
 use std::future::{pending, ready};
 use std::mem::replace;
@@ -21,7 +21,7 @@ use crate::common::{SECOND, Watched};
 
 type Answer = Result<&'static str, &'static str>;
 
-/// A monitor that is probing, by the rules given.
+/// A monitor that is probing.
 fn probing(probing: Probing) -> Watched {
     let watched = Watched::new(Policy::builder().probing(probing).build().unwrap());
     watched.trip();
@@ -101,8 +101,7 @@ fn of_two_probes_with_one_lease_the_first_to_come_back_speaks_and_the_other_says
     assert!(probe(&watched).is_some());
 }
 
-/// HARD-WON 18: a ticket that is dropped, and one that is ignored. HARD-WON 20: neither is taken
-/// for recovery.
+/// HARD-WON 18: a dropped ticket, and an ignored one. HARD-WON 20: neither counts as recovery.
 #[test]
 fn a_probe_that_is_dropped_or_ignored_gives_its_place_back_and_is_no_recovery() {
     let watched = probing(Probing::new(1).successes(1));
@@ -131,14 +130,14 @@ fn a_probe_whose_future_is_dropped_gives_its_place_back() {
         drop(held);
         drop(probe(&watched).expect("the place is free"));
     }
-    // A service that was made ready holds the place, and gives it back with itself.
+    // A service that is ready holds the permit, and releases it when dropped.
     assert!(service.poll_ready(&mut context).is_ready());
     assert!(probe(&watched).is_none());
     drop(service);
     assert!(probe(&watched).is_some());
 }
 
-/// A service that does as it is told when it is asked whether it is ready.
+/// A service with a scripted `poll_ready`.
 #[derive(Clone)]
 struct Gate(Poll<Result<(), &'static str>>);
 
@@ -196,7 +195,7 @@ fn a_probe_waits_for_a_busy_primary_so_that_clones_of_one_call_lead_back() {
         assert_eq!(state(&watched), State::Probing);
         let mut fresh = service.clone();
         assert!(fresh.poll_ready(&mut context).is_pending());
-        // It holds the place meanwhile.
+        // It holds the permit meanwhile.
         assert!(probe(&watched).is_none());
         assert!(fresh.poll_ready(&mut context).is_ready());
         assert_eq!(pin!(fresh.call(())).poll(&mut context), Poll::Ready(Ok("primary")));
@@ -204,7 +203,7 @@ fn a_probe_waits_for_a_busy_primary_so_that_clones_of_one_call_lead_back() {
     assert_eq!(state(&watched), State::Primary);
 }
 
-/// Ready at the second poll of a clone.
+/// Each clone is ready at its second poll.
 struct Warming {
     ready: bool,
 }
@@ -250,7 +249,7 @@ fn a_probe_that_waits_for_the_primary_goes_to_the_fallback_when_its_lease_is_ove
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     assert!(service.poll_ready(&mut context).is_ready());
     assert_eq!(pin!(service.call(())).poll(&mut context), Poll::Ready(Ok("fallback")));
-    // It says nothing about the primary.
+    // It is not counted.
     assert_eq!(state(&watched), State::Probing);
     assert!(probe(&watched).is_some());
 }
@@ -264,7 +263,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A clock that says the time, and wakes nobody.
+/// A clock that can't sleep.
 #[derive(Clone)]
 struct Mute(ManualClock);
 
@@ -274,7 +273,7 @@ impl Clock for Mute {
     }
 }
 
-/// Without a clock that can sleep: the call that takes the place wakes the one that lost it.
+/// If the clock can't sleep, the call that takes the permit wakes the call that lost it.
 #[test]
 fn a_probe_that_waits_is_woken_when_another_call_takes_its_place() {
     let clock = ManualClock::new();
@@ -299,7 +298,7 @@ fn a_probe_that_waits_is_woken_when_another_call_takes_its_place() {
     assert_eq!(pin!(service.call(())).poll(&mut context), Poll::Ready(Ok("fallback")));
 }
 
-/// A call that waits for a busy fallback is told of a place that comes free.
+/// A call that waits for a busy fallback is notified of a free permit.
 #[test]
 fn a_place_that_comes_free_wakes_the_calls_that_wait_for_a_busy_fallback() {
     let watched = probing(Probing::new(1));
@@ -315,7 +314,7 @@ fn a_place_that_comes_free_wakes_the_calls_that_wait_for_a_busy_fallback() {
     assert!(service.poll_ready(&mut context).is_ready());
 }
 
-/// HARD-WON 17 and 19: connections that keep a ready clone each, until its lease is over and longer.
+/// HARD-WON 17 and 19: connections that each keep a ready clone for longer than its lease.
 #[test]
 fn of_fifty_idle_clones_that_were_made_ready_as_probes_one_calls_the_primary_at_once() {
     let watched = probing(Probing::new(1).successes(1_000).lease(10 * SECOND));
@@ -331,7 +330,7 @@ fn of_fifty_idle_clones_that_were_made_ready_as_probes_one_calls_the_primary_at_
     let polled = calls.iter_mut().map(|call| call.as_mut().poll(&mut context));
     assert_eq!(polled.filter(Poll::is_pending).count(), 1);
     assert_eq!(state(&watched), State::Probing);
-    // The lease of a call begins with it.
+    // The lease restarts with the call.
     watched.clock.advance(9 * SECOND);
     assert!(probe(&watched).is_none());
     watched.clock.advance(SECOND);
@@ -358,7 +357,7 @@ fn of_idle_clones_that_were_made_ready_as_probes_of_earlier_epochs_one_calls_the
     assert_eq!(state(&watched), State::Probing);
 }
 
-/// Neither service can be called but the one that is ready: it is not counted as a probe.
+/// Only the service that is ready can be called: the call is not counted as a probe.
 #[test]
 fn a_probe_that_has_lost_its_place_calls_the_primary_where_the_fallback_is_busy() {
     let watched = probing(Probing::new(1).successes(1).lease(10 * SECOND));
@@ -382,7 +381,7 @@ fn a_probe_that_hangs_loses_its_place_after_its_lease_so_that_recovery_goes_on()
     assert!(probe(&watched).is_none());
     watched.clock.advance(SECOND);
     let next = probe(&watched).expect("the lease is over");
-    // What the first one says is not heard any more, good or bad, and frees nobody's place.
+    // The first probe's outcome is discarded, and releases no permit.
     watched.monitor.record(hanging, Outcome::Failure);
     assert!(probe(&watched).is_none());
     assert_eq!(state(&watched), State::Probing);
@@ -390,8 +389,8 @@ fn a_probe_that_hangs_loses_its_place_after_its_lease_so_that_recovery_goes_on()
     assert_eq!(state(&watched), State::Primary);
 }
 
-/// HARD-WON 11: a call admitted before the trip, and a probe of an earlier time, neither count as
-/// probes nor hold or free a place.
+/// HARD-WON 11: a call admitted before the trip and a probe of an earlier epoch neither count as
+/// probes nor hold or release a permit.
 #[test]
 fn what_was_admitted_earlier_fills_no_probes_place() {
     let policy = Policy::builder().probing(Probing::new(1).successes(1)).build().unwrap();

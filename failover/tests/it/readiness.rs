@@ -13,11 +13,11 @@ use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched};
 
-/// What a mock answers to `poll_ready`, in turn; ready when the list is empty.
+/// The results of a mock's `poll_ready`, in turn; ready when the list is empty.
 type Script = Arc<Mutex<VecDeque<Poll<Result<(), &'static str>>>>>;
 
-/// A service that checks tower's contract on itself: called only when it, this very clone, was
-/// made ready since its last call.
+/// A service that checks tower's contract: each call needs readiness of this very clone since its
+/// last call.
 struct Mock {
     name: &'static str,
     script: Script,
@@ -136,7 +136,7 @@ async fn the_service_that_was_made_ready_is_called_though_the_route_changed() {
     assert_eq!(rig.call().await, "primary");
 }
 
-/// HARD-WON 22 and 24, over all orders of cloning in between. The mock asserts the contract.
+/// HARD-WON 22 and 24, with clones at every point in between. The mock asserts the contract.
 #[tokio::test]
 async fn each_clone_calls_the_service_that_it_made_ready_itself() {
     let mut rig = rig();
@@ -195,7 +195,7 @@ async fn a_primary_that_fails_to_become_ready_is_counted_and_the_call_goes_to_th
     assert_eq!(rig.watched.route(), Route::Fallback);
 }
 
-/// HARD-WON 25: counted once, however often the two are asked whether they are ready.
+/// HARD-WON 25: counted once, however often the two are polled.
 #[tokio::test]
 async fn a_primary_that_fails_to_become_ready_before_a_busy_fallback_is_counted_once() {
     let mut rig = rig();
@@ -229,7 +229,7 @@ async fn a_task_that_waits_for_a_busy_primary_is_woken_by_a_trip() {
     assert_eq!(rig.call().await, "fallback");
 }
 
-/// Sends calls to the fallback while it is asked whether it is ready, as another thread may.
+/// Trips during its own `poll_ready`, as another thread may.
 #[derive(Clone)]
 struct Leaving(FailoverHandle<ManualClock>);
 
@@ -248,7 +248,7 @@ impl Service<()> for Leaving {
     }
 }
 
-/// HARD-WON 26: such a trip came before the task waited, and woke nobody.
+/// HARD-WON 26: such a trip came before the task was registered, and did not wake it.
 #[test]
 fn a_task_does_not_wait_for_a_primary_that_was_left_while_it_was_asked() {
     let watched = Watched::new(Policy::default());
@@ -278,14 +278,14 @@ fn nothing_wakes_itself_while_it_waits() {
         assert!(rig.poll_ready().is_pending());
     }
     assert_eq!((rig.wakes(), rig.polls()), (0, (100, 0)));
-    // The one who waited and became ready is woken by no later transition.
+    // A task that is ready is woken by no later transition.
     assert_eq!(rig.poll_ready(), READY);
     rig.watched.trip();
     assert_eq!(rig.wakes(), 0);
 }
 
-/// HARD-WON 27. Found by fuzzing: the fallback was asked again until a call was dealt to the
-/// primary, which at a share of zero is never.
+/// HARD-WON 27. Found by fuzzing: the fallback was polled until the ramp chose the primary, which
+/// never happens at a share of zero.
 #[test]
 fn a_busy_fallback_is_asked_once_by_a_call_that_is_dealt_to_it_while_calls_return() {
     let none = Ratio::new(0, 1).unwrap();
@@ -296,7 +296,7 @@ fn a_busy_fallback_is_asked_once_by_a_call_that_is_dealt_to_it_while_calls_retur
     rig.fallback.script().lock().unwrap().extend([Poll::Pending; 2]);
     assert!(rig.poll_ready().is_pending());
     assert_eq!((rig.wakes(), rig.polls()), (0, (0, 1)));
-    // When all calls have returned, a call that waited for the fallback is woken, and goes on.
+    // At the end of the ramp a call that waits for the fallback wakes and goes to the primary.
     rig.watched.clock.advance(60 * SECOND);
     assert_eq!(rig.wakes(), 1);
     assert_eq!(rig.poll_ready(), READY);

@@ -1,4 +1,4 @@
-//! One failover a key, and what is forgotten.
+//! One monitor per key, and eviction.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Barrier, Mutex};
@@ -76,7 +76,7 @@ fn a_key_that_is_tripped_forced_failing_held_or_of_another_policy_is_not_forgott
     assert_eq!(registry.unshared(), 100);
 }
 
-/// The keys that may be forgotten are few and anywhere: no other key is left without a place.
+/// Few keys may be evicted, at any position: each new key still finds room.
 #[test]
 fn a_new_key_finds_its_place_among_broken_ones_however_few_may_be_forgotten() {
     for healthy in [50, 5, 1] {
@@ -92,8 +92,8 @@ fn a_new_key_finds_its_place_among_broken_ones_however_few_may_be_forgotten() {
     }
 }
 
-/// A search of a large table that found nothing is not made again for each key that comes, and what
-/// heals is found all the same.
+/// After a search of a large table in vain, new keys do not repeat it, and a healthy key is still
+/// found.
 #[test]
 fn a_key_that_heals_in_a_table_full_of_broken_ones_makes_a_place() {
     let (registry, clock) = registry(1_000);
@@ -120,7 +120,7 @@ fn where_nothing_may_be_forgotten_calls_go_to_the_primary_unprotected() {
         call(&monitor, Outcome::Failure);
     }
     assert_eq!((registry.unshared(), registry.len()), (100, 1));
-    // Whoever keeps one is protected by what they see themselves.
+    // A caller that keeps an unshared monitor is protected by its own calls.
     let kept = registry.monitor(&2);
     (0..10).for_each(|_| call(&kept, Outcome::Failure));
     assert_eq!(kept.route(), Route::Fallback);
@@ -178,7 +178,7 @@ fn of_keys_with_calls_in_the_window_one_that_was_asked_for_lately_is_forgotten_l
     let (registry, _) = registry(3);
     let succeed = |key| call(&registry.monitor(&key), Outcome::Success);
     (1..=3).for_each(succeed);
-    // Forgets one of the three, and has looked at the others.
+    // Evicts one of the three, after a look at the others.
     succeed(4);
     let [one, other] = keys(&registry)[..2] else { panic!("two of the first three are left") };
     succeed(one);
@@ -208,7 +208,7 @@ fn an_observer_may_use_the_registry() {
         other.swap_policy(Policy::builder().minimum_calls(7).build().unwrap());
     });
     fail(&registry, 1, 10);
-    // Told of the trip, and of the swap that it made itself.
+    // It observes the trip, and the swap that it made itself.
     assert_eq!((registry.policy().minimum_calls(), registry.unshared()), (7, 2));
 }
 
@@ -229,7 +229,7 @@ fn a_key_that_waits_for_probes_is_forgotten_when_its_time_is_over_and_there_is_n
     fail(&registry, 3, 1);
     let _ = registry.monitor(&4);
     assert_eq!((keys(&registry), registry.unshared()), (vec![1, 3], 1));
-    // The failure of the third has left the window as well, and that one goes first.
+    // The failure of key 3 has left the window too, and that key is evicted first.
     clock.advance(300 * SECOND);
     let _ = registry.monitor(&4);
     assert_eq!(keys(&registry), [1, 4]);
@@ -251,7 +251,7 @@ fn a_failure_in_a_window_of_the_last_calls_does_not_keep_a_key_for_ever() {
     assert_eq!((keys(&registry), registry.unshared()), (vec![3, 4], 0));
 }
 
-/// A dry run sends no call elsewhere, but what it has seen is kept all the same.
+/// A dry run diverts no call, but its counts are kept.
 #[test]
 fn a_key_that_would_be_tripped_is_kept_for_as_long() {
     let policy = Policy::builder().dry_run().build().unwrap();
@@ -285,7 +285,7 @@ fn many_threads_that_add_the_same_keys_share_one_state_a_key() {
             assert_eq!(handle.snapshot().tally.successes, 4);
         }
         assert!(registry.len() <= 64);
-        // What was counted is no longer in the windows: these keys are the ones to forget.
+        // The windows are empty now: these keys are evicted first.
         clock.advance(60 * SECOND);
     }
     assert_eq!(registry.unshared(), 0);

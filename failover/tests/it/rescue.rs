@@ -1,4 +1,4 @@
-//! Rescue of single calls, and what it leaves in the window: HARD-WON 36.
+//! Rescue of single calls, and the window after it: HARD-WON 36.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::common::{Watched, counts};
 
 type Answer = Result<u16, &'static str>;
 
-/// A service that always answers the same and counts its calls.
+/// A service that always returns the same and counts its calls.
 fn always(
     answer: Answer,
 ) -> (impl Service<u8, Response = u16, Error = &'static str> + Clone, Arc<AtomicUsize>) {
@@ -109,7 +109,7 @@ async fn a_success_asks_nobody_else() {
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
 
-/// By the classifier, and not by whether there was an error: in both directions.
+/// In both directions the classifier decides, not whether there was an error.
 #[tokio::test]
 async fn only_what_the_classifier_calls_a_failure_is_rescued() {
     let not_found_is_an_answer = |result: &Answer| match result {

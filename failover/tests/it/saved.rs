@@ -14,7 +14,7 @@ fn watched() -> Watched {
     Watched::new(Policy::default())
 }
 
-/// Another process: its clock has nothing to do with the old one's, and its time has just begun.
+/// Another process, with an unrelated clock near its origin.
 fn restarted(old: &Watched, elapsed: Duration) -> Watched {
     restarted_by(Policy::default(), old, elapsed)
 }
@@ -81,8 +81,8 @@ fn the_window_comes_back_and_slides_on() {
     assert_eq!(counts(old.handle().save().tally()), (3, 7));
     let new = restarted(&old, 10 * SECOND);
     assert_eq!(counts(new.tally()), (3, 7));
-    // The successes would have left 20 s after the restart, the failures 50 s after it; both do so
-    // up to a bucket's width of 6 s beside.
+    // Without the restart, the successes would expire after 20 s and the failures after 50 s. Both
+    // expire within a bucket's width, 6 s, of that.
     new.clock.advance(14 * SECOND);
     assert_eq!(counts(new.tally()), (3, 7));
     new.clock.advance(12 * SECOND);
@@ -103,7 +103,7 @@ fn what_is_too_old_for_the_window_by_now_stays_away() {
     assert_eq!(restarted(&old, SECOND).tally().calls(), 9);
 }
 
-/// HARD-WON 13: what comes back is judged, by the policy that is in force now.
+/// HARD-WON 13: restored counts are evaluated by the policy in force.
 #[test]
 fn a_window_that_comes_back_over_the_threshold_trips() {
     let old = Watched::new(Policy::builder().minimum_calls(100).build().unwrap());
@@ -126,7 +126,7 @@ fn restoring_begins_an_epoch_and_is_one_event() {
     let new = watched();
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    new.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+    new.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
     let under_way: Vec<_> = (0..20).map(|_| new.ticket()).collect();
     let before = new.snapshot().epoch;
     new.handle().restore(&old.handle().save(), Duration::ZERO);
@@ -157,7 +157,7 @@ fn a_window_of_another_cut_takes_what_fits() {
         new.handle().restore(&saved, Duration::ZERO);
         new.tally().failures
     };
-    // At 60 s, the first has left; the buckets of the others began 6 to 54 s ago.
+    // At 60 s the first has expired; the buckets of the others began 6 to 54 s ago.
     assert_eq!(saved.tally().failures, 9);
     assert_eq!(cut(3_600 * SECOND, 3_600), 9);
     assert_eq!(cut(60 * SECOND, 10), 9);
@@ -191,7 +191,7 @@ fn probing_begins_anew_after_a_restart_and_what_the_probes_said_is_forgotten() {
     assert_eq!(new.snapshot().state, State::Probing);
     new.succeed(1);
     assert_eq!(new.snapshot().state, State::Primary);
-    // A policy that does not probe goes back at once.
+    // A policy without probing reverts at once.
     assert_eq!(restarted(&old, SECOND).snapshot().state, State::Primary);
 }
 
@@ -301,7 +301,7 @@ mod written {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// As it is written; it reads as what was written.
+    /// Serialized; it deserializes to the same.
     fn written(old: &Watched) -> String {
         let saved = old.handle().save();
         let text = serde_json::to_string(&saved).unwrap();
@@ -361,7 +361,7 @@ mod written {
         assert_eq!(written(&old), r#"{"version":1,"state":"primary","last_calls":"sSFfs"}"#);
     }
 
-    /// As another process reads it.
+    /// Deserialized, as by another process.
     fn reread(old: &Watched) -> Saved {
         read(&written(old)).unwrap()
     }

@@ -1,4 +1,4 @@
-//! Calls that hang, seen before they time out.
+//! Stalled calls trip before they time out.
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
@@ -44,7 +44,7 @@ fn five_calls_that_hang_trip_before_one_of_them_ends_and_the_call_that_sees_it_i
     drop(hanging);
 }
 
-/// Never before the time: the last call of a bucket is older than it when it is seen.
+/// Never early: even the last call of a bucket is older than the time when it counts.
 #[test]
 fn a_call_is_stalled_between_the_time_and_five_quarters_of_it() {
     for offset in [0, 1, 250, 499] {
@@ -121,7 +121,7 @@ fn a_share_is_of_the_calls_admitted_in_a_stretch_of_the_time_and_needs_the_minim
         assert_eq!(watched.route(), route);
         drop(hanging);
     }
-    // Nine calls all hang: too few to say.
+    // Nine calls all hang: below the minimum.
     let watched = Watched::new(share().build().unwrap());
     let hanging: Vec<_> = (0..9).map(|_| watched.ticket()).collect();
     watched.clock.advance(5 * SECOND / 2);
@@ -176,8 +176,8 @@ fn the_calls_in_flight_of_many_threads_add_up_exactly() {
     assert_eq!(watched.snapshot().stalled_calls, 0);
 }
 
-/// Through tower a call is in flight from `call` until its future ends or is dropped; a service
-/// that is kept ready is no call.
+/// Through tower a call is in flight from `call` until its future ends or is dropped. A service that
+/// is kept ready is not a call.
 #[test]
 fn futures_that_hang_trip_and_services_that_are_kept_ready_do_not() {
     let watched = five();

@@ -1,4 +1,4 @@
-//! Another policy while calls go on: HARD-WON 34, with 10, 11, 12 and 13 as far as a swap goes.
+//! Replacing the policy while calls go on: HARD-WON 34, and 10 to 13 for a swap.
 
 use failover::policy::{Backoff, SlowCalls};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ fn policy(change: impl FnOnce(PolicyBuilder) -> PolicyBuilder) -> Policy {
     change(Policy::builder()).build().unwrap()
 }
 
-/// Trips by nothing that these tests do.
+/// Does not trip in these tests.
 fn patient(length: Duration, buckets: u32) -> Policy {
     policy(|p| p.minimum_calls(1_000_000).window(length, buckets))
 }
@@ -43,7 +43,7 @@ fn a_swap_begins_an_epoch_and_tells_of_itself_once() {
     let watched = Watched::new(Policy::default());
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(*event));
+    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.clone()));
     let before = watched.snapshot().epoch;
     let other = policy(|p| p.minimum_calls(3));
     watched.handle().swap_policy(other.clone());
@@ -69,7 +69,7 @@ fn calls_under_way_count_after_any_number_of_swaps() {
     assert_eq!(counts(watched.tally()), (10, 1));
 }
 
-/// HARD-WON 11: a swap makes no early result of a late one.
+/// HARD-WON 11: a late result stays late after a swap.
 #[test]
 fn calls_from_before_a_transition_count_for_nothing_after_a_swap() {
     let other = || policy(|p| p.minimum_calls(2));
@@ -84,7 +84,7 @@ fn calls_from_before_a_transition_count_for_nothing_after_a_swap() {
         watched.monitor.record(ticket, Outcome::Failure);
     }
     assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
-    // On the fallback nothing counts, carried or not.
+    // On the fallback no outcome counts, carried or not.
     let ticket = watched.ticket();
     watched.handle().swap_policy(other());
     watched.trip();
@@ -94,7 +94,7 @@ fn calls_from_before_a_transition_count_for_nothing_after_a_swap() {
     assert_eq!((watched.route(), watched.tally().calls()), (Route::Primary, 0));
 }
 
-/// HARD-WON 13: nothing has to happen after the swap for the trip to be made.
+/// HARD-WON 13: the swap itself trips; no further call is needed.
 #[test]
 fn a_window_over_the_new_threshold_trips_with_the_swap() {
     let watched = Watched::new(Policy::default());
@@ -163,7 +163,7 @@ fn a_forced_route_outlives_a_swap() {
     assert_eq!((watched.route(), watched.tally().failures), (Route::Primary, 100));
 }
 
-/// HARD-WON 34: a shorter window forgets what is too old for it, and nothing else.
+/// HARD-WON 34: a shorter window drops only counts that are too old for it.
 #[test]
 fn a_shorter_window_keeps_what_is_young_enough() {
     let watched = Watched::new(patient(60 * SECOND, 10));
@@ -172,7 +172,7 @@ fn a_shorter_window_keeps_what_is_young_enough() {
         watched.clock.advance(6 * SECOND);
     }
     watched.clock.advance(5 * SECOND);
-    // At 65 s: in the old window there are the buckets from 6 s on.
+    // At 65 s the old window holds the buckets from 6 s on.
     assert_eq!(watched.tally().failures, 9);
     watched.handle().swap_policy(patient(30 * SECOND, 30));
     // From 36 s on: 36, 42, 48 and 54.
@@ -187,7 +187,7 @@ fn a_shorter_window_keeps_what_is_young_enough() {
     assert_eq!(watched.tally().calls(), 0);
 }
 
-/// HARD-WON 34: a longer window keeps all that was there, for longer.
+/// HARD-WON 34: a longer window keeps all counts, for longer.
 #[test]
 fn a_longer_window_keeps_everything_and_for_its_own_length() {
     let watched = Watched::new(patient(10 * SECOND, 10));
@@ -196,13 +196,13 @@ fn a_longer_window_keeps_everything_and_for_its_own_length() {
         watched.clock.advance(SECOND);
     }
     watched.handle().swap_policy(patient(120 * SECOND, 12));
-    // At 10 s; the first had left the old window already.
+    // At 10 s; the first had expired in the old window.
     for tenth in 1..12 {
         assert_eq!(counts(watched.tally()), (9, tenth - 1));
         watched.succeed(1);
         watched.clock.advance(10 * SECOND);
     }
-    // At 120 s the new window's first bucket, from 0 s to 10 s, leaves.
+    // At 120 s the new window's first bucket, from 0 s to 10 s, expires.
     assert_eq!(counts(watched.tally()), (0, 11));
 }
 
@@ -318,7 +318,7 @@ fn of_the_last_calls_the_latest_stay_in_their_order() {
     watched.succeed(3);
     watched.handle().swap_policy(last(4));
     assert_eq!(counts(watched.tally()), (1, 3));
-    // More than there is room for in the first ring.
+    // More than the first ring holds.
     watched.handle().swap_policy(last(100));
     assert_eq!(counts(watched.tally()), (1, 3));
     watched.handle().swap_policy(last(3));
@@ -373,7 +373,7 @@ fn calls_that_hang_already_are_not_seen_after_a_swap_and_those_to_come_are() {
     drop(new);
 }
 
-/// HARD-WON 17 and 20, as far as a swap goes.
+/// HARD-WON 17 and 20, for a swap.
 #[test]
 fn a_swap_while_probing_begins_the_way_back_anew_with_places_enough() {
     let probing = |max_in_flight| policy(|p| p.probing(Probing::new(max_in_flight).successes(2)));
@@ -437,8 +437,8 @@ fn a_longer_time_on_the_fallback_is_remembered_over_a_swap() {
     assert_eq!(watched.snapshot().reverts_in, Some(20 * SECOND));
 }
 
-/// HARD-WON 10 and 34 with real threads: calls that a swap meets under way may be missing, and
-/// nothing is there twice. At rest a swap keeps every one.
+/// HARD-WON 10 and 34 with real threads: calls that end during a swap may be lost, but none counts
+/// twice. Without concurrent calls a swap keeps all counts.
 #[test]
 fn no_call_of_many_threads_is_counted_twice_by_swaps() {
     const CALLS: usize = 4_000;
@@ -483,7 +483,7 @@ fn no_call_of_many_threads_is_counted_twice_by_swaps() {
     }
 }
 
-/// HARD-WON 12 and 13: a swap beside the calls that it makes trip.
+/// HARD-WON 12 and 13: a swap concurrent with the calls that then trip.
 #[test]
 fn a_trip_that_a_swap_and_many_threads_see_coming_is_one_event() {
     for round in 0..300 {
@@ -510,7 +510,7 @@ fn a_trip_that_a_swap_and_many_threads_see_coming_is_one_event() {
     }
 }
 
-/// HARD-WON 15: an order by hand that meets a swap is not lost.
+/// HARD-WON 15: a command concurrent with a swap is not lost.
 #[test]
 fn a_forced_route_and_a_swap_at_once_both_come_true() {
     for round in 0..300 {

@@ -51,7 +51,7 @@ fn outside_a_runtime_it_is_the_systems_clock() {
     assert!(second.as_nanos() < 1_000_000_000_000);
 }
 
-/// Its own clock says when, and tokio's timer sleeps.
+/// The other clock decides when, and tokio's timer sleeps.
 #[tokio::test(start_paused = true)]
 async fn tokios_timer_wakes_those_who_wait_on_another_clock() {
     let clock = ManualClock::new();
@@ -61,7 +61,7 @@ async fn tokios_timer_wakes_those_who_wait_on_another_clock() {
     let began = tokio::time::Instant::now();
     timer.sleep_until(Moment::from_nanos(110_000_000_000)).expect("in a runtime").await;
     assert_eq!(began.elapsed(), 10 * SECOND);
-    // What has come already.
+    // A moment in the past.
     timer.sleep_until(Moment::from_nanos(7)).expect("in a runtime").await;
     assert_eq!(began.elapsed(), 10 * SECOND);
 }

@@ -73,7 +73,7 @@ fn a_trip_is_a_warning_with_all_that_led_to_it() {
     let watched = Watched::new(Policy::default());
     let _layer = FailoverLayer::with_monitor((), watched.monitor.clone())
         .named("valuations")
-        .observe(TracingObserver::new("valuations"));
+        .observe(TracingObserver);
     let events = told(|| {
         watched.succeed(3);
         watched.trip();
@@ -99,7 +99,8 @@ fn a_trip_is_a_warning_with_all_that_led_to_it() {
 #[test]
 fn what_is_no_trip_is_information_without_figures_of_a_trip() {
     let watched = Watched::new(Policy::default());
-    watched.monitor.observe(TracingObserver::new(String::from("stock")));
+    let named = watched.monitor.clone().named(String::from("stock"));
+    named.observe(TracingObserver);
     let events = told(|| {
         watched.trip();
         watched.clock.advance(300 * SECOND);
@@ -119,7 +120,7 @@ fn what_is_no_trip_is_information_without_figures_of_a_trip() {
 #[test]
 fn calls_that_change_nothing_are_told_to_nobody() {
     let watched = Watched::new(Policy::default());
-    watched.monitor.observe(TracingObserver::new("stock"));
+    watched.monitor.observe(TracingObserver);
     let events = told(|| {
         watched.succeed(1_000);
         watched.fail(9);

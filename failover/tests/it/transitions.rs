@@ -163,7 +163,7 @@ fn a_ticket_that_outlives_every_service_changes_nothing_for_the_next_monitor() {
     drop(old);
     assert_eq!(handle.snapshot().route, Route::Primary);
     drop(handle);
-    // Whether or not this monitor reuses the other's memory.
+    // This monitor may reuse the other's memory.
     let new = watched();
     let watch = new.monitor.clone();
     for ticket in late {

@@ -84,7 +84,7 @@ fn a_panic_of_the_primary_is_one_failure_and_goes_on_unwinding() {
     }
 }
 
-/// A panic elsewhere in the task that drops the call on its way is not the primary's.
+/// A panic elsewhere in the task, whose unwinding drops the call, is not the primary's.
 #[test]
 fn a_call_dropped_by_a_panic_elsewhere_is_no_failure() {
     let watched = Watched::new(Policy::default());
@@ -123,8 +123,8 @@ fn a_dropped_ticket_records_nothing() {
     assert_eq!(watched.tally().calls(), 0);
 }
 
-/// A request that can't be cloned, although it says so, is the caller's fault. Three of them read as
-/// three stalled calls, and tripped.
+/// A request whose `clone` panics is the caller's fault. Three of them once counted as three stalled
+/// calls, and tripped.
 #[test]
 fn a_request_that_panics_when_it_is_cloned_for_a_rescue_leaves_nothing_in_flight() {
     let policy = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(3));
@@ -155,7 +155,7 @@ fn a_request_that_panics_when_it_is_cloned_for_a_rescue_gives_a_probes_place_bac
     assert_eq!(watched.route(), Route::Fallback);
 }
 
-/// In `classify`, and in the clone that each call takes.
+/// In `classify`, and in the clone of the classifier for each call.
 #[test]
 fn a_classifier_that_panics_records_nothing_and_leaves_nothing_in_flight() {
     static ARMED: AtomicBool = AtomicBool::new(false);

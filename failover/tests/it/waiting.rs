@@ -1,4 +1,4 @@
-//! Calls that wait in `poll_ready`: what they hold, what wakes them, and where they go then.
+//! Calls that wait in `poll_ready`: their permits, their wake-ups and their route.
 
 use std::future::{Ready, pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use crate::common::{SECOND, Watched, ratio};
 
 type Answer = Result<&'static str, &'static str>;
 
-/// What a mock answers to `poll_ready`: the same until it is told otherwise.
+/// The result of a mock's `poll_ready`, until it is changed.
 #[derive(Clone)]
 struct Mock {
     name: &'static str,
     readiness: Arc<Mutex<Poll<Result<(), &'static str>>>>,
     polls: Arc<AtomicUsize>,
-    /// How often each clone is busy before it is ready.
+    /// How many polls of each clone are busy before it is ready.
     busy: usize,
     left: usize,
 }
@@ -112,7 +112,7 @@ impl Rig {
         self.service.poll_ready(&mut Context::from_waker(&waker)).is_ready()
     }
 
-    /// Calls the service that is ready, and says which it was.
+    /// Calls the service that is ready, and returns which it was.
     fn call(&mut self) -> &'static str {
         self.service.call(()).into_inner()
     }
@@ -156,14 +156,14 @@ fn limited() -> (
 }
 
 /// Eight connections wait for a primary that hangs, take the fallback after the trip, and keep
-/// their clones. A place in a tower queue is left only by a drop.
+/// their clones. Only a drop leaves a tower queue.
 #[test]
 fn clones_that_waited_for_the_primary_and_took_the_fallback_keep_no_permit_of_it() {
     let watched = Watched::new(Policy::default());
     let (primary, held) = limited();
     let layer = FailoverLayer::with_monitor(Mock::new("fallback"), watched.monitor.clone());
     let service = layer.layer(primary);
-    // The last one is no clone, but has been cloned.
+    // The last one is not a clone, but was cloned.
     let mut connections = vec![service; 8];
     assert!(!connections.iter_mut().any(is_ready));
     watched.trip();
@@ -182,7 +182,7 @@ fn clones_that_waited_for_the_fallback_and_took_the_primary_keep_no_permit_of_it
     let watched = Watched::new(Policy::default());
     let (fallback, held) = limited();
     let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
-    // No clone: a layer clones its fallback, so that each service can.
+    // Not a clone: the layer clones its fallback, so every service can.
     let mut connections: Vec<_> = (0..8).map(|_| layer.layer(Mock::new("primary"))).collect();
     watched.trip();
     assert!(!connections.iter_mut().any(is_ready));
@@ -194,7 +194,7 @@ fn clones_that_waited_for_the_fallback_and_took_the_primary_keep_no_permit_of_it
     assert!(fresh.iter_mut().all(is_ready), "both permits are free");
 }
 
-/// A place in the queue is kept as long as the call waits for that service.
+/// A call keeps its position in the queue while it waits for that service.
 #[test]
 fn a_wait_goes_on_over_a_change_that_leaves_the_route() {
     let mut rig = Rig::of(|p| p, Mock::busy_for("primary", 3), Mock::new("fallback"));
@@ -249,7 +249,7 @@ fn a_diverted_call_that_waits_is_woken_by_a_release_and_by_a_revert() {
     assert!(!rig.is_ready());
     rig.watched.handle().release();
     assert_eq!(rig.wakes.take(), 1);
-    // Broken in the new epoch too; then calls leave, and come back.
+    // It fails in the new epoch too; then calls go to the fallback, and return.
     assert!(!rig.is_ready());
     rig.watched.trip();
     assert!(!rig.is_ready());
@@ -261,7 +261,7 @@ fn a_diverted_call_that_waits_is_woken_by_a_release_and_by_a_revert() {
     assert_eq!(rig.call(), "primary");
 }
 
-/// Also a call whose `ready()` was cancelled an hour ago: the next one is not sent to the fallback.
+/// The same for a call whose `ready()` was cancelled an hour ago: the next one takes the primary.
 #[test]
 fn a_diverted_call_asks_the_primary_again_and_its_failure_is_counted_once() {
     let mut rig = diverted();
@@ -274,7 +274,7 @@ fn a_diverted_call_asks_the_primary_again_and_its_failure_is_counted_once() {
     rig.fallback.set(READY);
     assert!(rig.is_ready());
     assert_eq!(rig.call(), "primary");
-    // The next call's failure is its own.
+    // The next call's failure counts again.
     rig.primary.set(BROKEN);
     assert!(rig.is_ready());
     assert_eq!((rig.call(), rig.watched.tally().failures), ("fallback", 1));
@@ -312,7 +312,7 @@ fn a_call_that_waits_for_a_hung_fallback_is_woken_when_the_time_there_is_over() 
     assert_eq!(rig.call(), "primary");
 }
 
-/// All workers wait behind two calls that hang: none of them ends, and none is admitted.
+/// All workers wait behind two calls that hang, so no call ends and none is admitted.
 #[test]
 fn calls_that_wait_for_a_hung_primary_see_its_stalled_calls() {
     let stalls = |p: PolicyBuilder| p.stalled_calls(2 * SECOND, StallLimit::Calls(2));
@@ -342,7 +342,7 @@ fn a_service_that_waits_no_more_is_woken_by_no_deadline() {
     assert_eq!(rig.wakes.take(), 0);
 }
 
-/// While calls return, a call is dealt once, however often it is polled.
+/// During a ramp a call's route is chosen once, however often it is polled.
 #[test]
 fn the_share_of_calls_that_return_is_one_of_calls_and_not_of_polls() {
     let share = |p: PolicyBuilder| p.ramp_up(ratio(1, 10), 360 * 86_400 * SECOND);
@@ -368,7 +368,7 @@ fn a_service_goes_and_is_shared_between_threads_if_its_parts_are() {
     is_send_and_sync(&rig(|p| p).service);
 }
 
-/// With tokio's clock nobody has to come from outside.
+/// With tokio's clock no other call has to come.
 #[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn all_workers_wait_in_tokio_and_go_on_when_time_says_so() {

@@ -49,7 +49,7 @@ fn a_success_that_makes_up_the_minimum_of_calls_is_evaluated() {
     assert_eq!(watched.route(), Route::Fallback);
 }
 
-/// The same when the rate first fell to the threshold and rose again: unease comes back.
+/// The same if the rate first fell to the threshold and rose again: it is armed again.
 #[test]
 fn a_window_that_calmed_down_and_became_uneasy_again_is_evaluated() {
     let watched = Watched::new(policy(10));
@@ -64,8 +64,7 @@ fn a_window_that_calmed_down_and_became_uneasy_again_is_evaluated() {
     assert_eq!(watched.route(), Route::Fallback);
 }
 
-/// HARD-WON 4, the numbers that the line names, in the order that keeps the rate from exceeding
-/// before its end.
+/// HARD-WON 4, with its numbers, in an order in which the rate exceeds only at the end.
 #[test]
 fn exactly_half_failing_does_not_trip_and_one_more_does() {
     let watched = Watched::new(policy(200));
@@ -122,7 +121,7 @@ fn one_failure_after_a_long_idle_time_does_not_trip_and_the_snapshot_is_empty() 
     assert_eq!(counts(watched.tally()), (1, 0));
 }
 
-/// HARD-WON 6: the boundaries of 900 ms in 7 buckets lie at k × 900/7 ms, no nanosecond beside.
+/// HARD-WON 6: the boundaries of 900 ms in 7 buckets are at k × 900/7 ms, exact to the nanosecond.
 #[test]
 fn an_odd_window_is_exact() {
     let nanos = Duration::from_nanos;
@@ -191,7 +190,7 @@ fn a_success_trips_when_the_window_slid_and_left_failures_behind() {
     assert_eq!(watched.route(), Route::Fallback);
 }
 
-/// HARD-WON 7: idle for 2^31, 2^32 and 2^33 buckets and some more.
+/// HARD-WON 7: idle for a little more than 2^31, 2^32 and 2^33 buckets.
 #[test]
 fn idling_longer_than_any_counter_reaches_leaves_the_window_working() {
     let builder = Policy::builder().window(Duration::from_millis(2), 2).minimum_calls(10);
@@ -210,8 +209,8 @@ fn idling_longer_than_any_counter_reaches_leaves_the_window_working() {
     }
 }
 
-/// HARD-WON 9. The crate never reads the wall clock (`sources_read_the_time_through_one_door`);
-/// should its own clock step back all the same, nothing is lost and nothing trips.
+/// HARD-WON 9. The crate never reads the wall clock (`sources_read_the_time_through_one_door`). If
+/// its clock still steps back, no call is lost and nothing trips.
 #[test]
 fn a_clock_that_steps_back_changes_nothing() {
     let watched = Watched::new(policy(10));

@@ -5,13 +5,14 @@
 //! every few seconds if calls were counted; the next start restores it. A failed save does no harm:
 //! the next one follows.
 
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use failover::clock::Clock;
 use failover::monitor::{Saved, Tally};
-use failover::{FailoverHandle, State};
+use failover::{Event, FailoverHandle, State};
 use humantime::format_duration;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +23,6 @@ use crate::store::Store;
 const NAME: &str = "valuations";
 /// How often changed counts are saved. After a crash the window lacks the calls since the last save.
 const EVERY: Duration = Duration::from_secs(10);
-/// Each transition is saved at its event; more events than this at once lead to one save.
-const WAITING: NonZeroUsize = NonZeroUsize::MIN;
 
 /// Saves and restores the state of a failover.
 #[derive(Debug)]
@@ -77,13 +76,16 @@ impl<Clk: Clock> Memory<Clk> {
 
     /// Saves until `stop`, and then a last time.
     pub(super) async fn keep(mut self, stop: CancellationToken) {
-        let mut events = self.handle.subscribe(WAITING);
+        // Several transitions between two saves lead to one.
+        let transition = Arc::new(Notify::new());
+        let observed = Arc::clone(&transition);
+        self.handle.observe(move |_: &Event| observed.notify_one());
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let stopping = tokio::select! {
                 () = stop.cancelled() => true,
-                event = events.next() => event.is_none(),
+                () = transition.notified() => false,
                 _ = ticks.tick() => false,
             };
             self.save(stopping).await;

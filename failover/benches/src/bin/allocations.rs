@@ -1,8 +1,8 @@
-//! Allocations a call, and bytes held after many calls: one line each, in the order of the rows.
+//! Allocations per call, and bytes held after many calls: one line each, in the order of the rows.
 
 use failover_cost::rows::{groups, holders};
 
-/// Enough calls to open the buckets, deal the thread's number and fill a ring.
+/// Enough calls to open the buckets, assign the thread's id and fill a ring.
 const WARM_UP: u64 = 1_000;
 const CALLS: u64 = 1_000;
 
@@ -16,8 +16,8 @@ fn main() {
         println!("{}", made as f64 / CALLS as f64);
     }
     for (_, make) in holders() {
-        // What a thread or the process keeps for all of them is there before, and all are kept: ours
-        // would take over the memory of one that is gone.
+        // Per-thread and per-process memory is allocated before. All subjects are kept, since a new
+        // monitor would reuse the memory of a dropped one.
         let mut kept: Vec<_> = (0..100).map(|_| make()).collect();
         kept[0].caller()(WARM_UP);
         let held = [1_000, 100_000, 1_000_000].map(|calls| {

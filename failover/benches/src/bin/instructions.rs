@@ -1,12 +1,12 @@
-//! Calls of each row between two marks, for valgrind to count the instructions between them.
+//! Calls of each row between two marks, between which valgrind counts instructions.
 
 use failover_cost::rows::groups;
 
 const WARM_UP: u64 = 1_000;
-/// How many calls stand between two marks.
+/// The number of calls between two marks.
 const CALLS: u64 = 1_000;
 
-/// Where valgrind writes down what it has counted since the last time.
+/// Valgrind writes its counts since the last mark at each call of this function.
 #[inline(never)]
 fn mark_of_the_count(row: usize) {
     std::hint::black_box(row);

@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long it is measured.
+/// The length of the measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// How many slices each row gets.
+    /// The number of slices per row.
     pub rounds: usize,
-    /// About how long one takes.
+    /// The approximate length of a slice.
     pub slice: Duration,
 }
 
-/// The figures of one row, one a round.
+/// The figures of one row, one per round.
 pub type Figures = Vec<f64>;
 
-/// The processor's time that this thread has had: what a busy machine does meanwhile is not in it.
+/// The processor time of this thread, which excludes other load on the machine.
 pub(crate) fn of_thread() -> Duration {
     of_clock(ClockId::ThreadCPUTime)
 }
 
-/// The same of all threads of the process together.
+/// The processor time of all threads of the process.
 pub(crate) fn of_process() -> Duration {
     of_clock(ClockId::ProcessCPUTime)
 }
@@ -35,20 +35,20 @@ fn of_clock(clock: ClockId) -> Duration {
     Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
-/// The order of the rows in a round: another one begins each time.
+/// The order of the rows in a round; each round begins with another row.
 pub(crate) fn order(rows: usize, round: usize) -> impl Iterator<Item = usize> {
-    // A step that is prime to most numbers of rows, so that neighbours change as well.
+    // A step coprime to most numbers of rows, so that neighbours change too.
     let first = round * 7;
     (0..rows).map(move |row| (first + row) % rows)
 }
 
-/// How many calls fill a slice, if so many took so long.
+/// The number of calls that fill a slice, if `calls` calls took `took`.
 pub(crate) fn calls_in(slice: Duration, calls: u64, took: Duration, most: Option<u64>) -> u64 {
     let fit = calls as f64 * slice.as_secs_f64() / took.as_secs_f64().max(1e-9);
     (fit as u64).clamp(1, most.unwrap_or(u64::MAX)).next_multiple_of(2)
 }
 
-/// The number in the middle, and the quartiles.
+/// The median and the quartiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     /// A quarter of the numbers is below this.
@@ -60,7 +60,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of some numbers, as far as they are numbers; of none, not a number.
+    /// Of the numbers that are not NaN; NaN if there are none.
     pub fn of(numbers: impl Iterator<Item = f64>) -> Self {
         let mut numbers: Vec<f64> = numbers.filter(|number| !number.is_nan()).collect();
         numbers.sort_by(f64::total_cmp);

@@ -12,7 +12,7 @@ fn time(caller: &mut Caller, calls: u64) -> Duration {
     of_thread().saturating_sub(start)
 }
 
-/// Nanoseconds a call, by rows and rounds.
+/// Nanoseconds per call, by rows and rounds.
 pub fn measure(rows: &[&Row], effort: Effort) -> Vec<Figures> {
     let subjects: Vec<_> = rows.iter().map(|row| (row.make)()).collect();
     let mut callers: Vec<_> = subjects.iter().map(|subject| subject.caller()).collect();

@@ -6,12 +6,12 @@ use super::{Effort, Figures, calls_in, of_process, order};
 use crate::rows::Row;
 use crate::subject::Subject;
 
-/// How many tasks call.
+/// The number of tasks.
 const TASKS: u64 = 8;
-/// How many workers the runtime has.
+/// The number of the runtime's workers.
 pub const WORKERS: u32 = 2;
 
-/// Calls of all tasks a second of both workers' time, by rows and rounds.
+/// Calls of all tasks per second of both workers' time, by rows and rounds.
 pub fn measure(rows: &[&Row], effort: Effort, runtime: &Runtime) -> Vec<Figures> {
     let subjects: Vec<_> = rows.iter().map(|row| (row.make)()).collect();
     let time = |subject: &dyn Subject, calls: u64| {
@@ -23,7 +23,7 @@ pub fn measure(rows: &[&Row], effort: Effort, runtime: &Runtime) -> Vec<Figures>
                 assert!(task.await.is_ok(), "a task has panicked");
             }
         });
-        // This thread sleeps meanwhile, so that it is the workers' time.
+        // This thread sleeps meanwhile, so it is the workers' time.
         of_process().saturating_sub(start) / WORKERS
     };
     let mut calls = Vec::new();

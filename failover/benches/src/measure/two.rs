@@ -9,11 +9,11 @@ use super::{Effort, Figures, calls_in, of_thread, order};
 use crate::rows::Row;
 use crate::subject::Caller;
 
-/// How many threads call.
+/// The number of threads.
 const THREADS: u64 = 2;
 
-/// Where the threads meet before each slice. They turn round while they wait, so that both are off
-/// within a microsecond; who waits long lets others have the processor.
+/// A barrier before each slice. The threads spin, so that both start within a microsecond, and yield
+/// the processor after a long wait.
 #[derive(Default)]
 struct Meeting(AtomicU64);
 
@@ -29,8 +29,8 @@ impl Meeting {
     }
 }
 
-/// Nanoseconds a call and thread, by rows and rounds; not a number where the two did not run at the
-/// same time. `runtime`: for services that use one's timer.
+/// Nanoseconds per call and thread, by rows and rounds; NaN if the two did not run at the same time.
+/// `runtime`: for services that use its timer.
 pub fn measure(rows: &[&Row], effort: Effort, runtime: &tokio::runtime::Handle) -> Vec<Figures> {
     let subjects: Vec<_> = rows.iter().map(|row| (row.make)()).collect();
     let callers = || -> Vec<Caller> { subjects.iter().map(|subject| subject.caller()).collect() };
@@ -92,7 +92,7 @@ struct Slice {
 }
 
 impl Slice {
-    /// The mean of the two, if they ran at the same time for nearly all of it.
+    /// The mean of the two, if they ran at the same time nearly throughout.
     fn beside(&self, other: &Self) -> f64 {
         let both =
             self.ended.min(other.ended).saturating_duration_since(self.began.max(other.began));

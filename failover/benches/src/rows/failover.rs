@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use crate::peers::HOUR;
 use crate::services::{Answer, Tested, fallback, primary};
 
-/// A policy that the builder takes; all of them are constants of this package.
+/// A valid policy: all are constants of this package.
 pub(super) fn built(policy: PolicyBuilder) -> Policy {
     policy.build().unwrap_or_else(|error| panic!("{error}"))
 }
@@ -23,12 +23,12 @@ pub(super) fn of(policy: PolicyBuilder) -> impl Tested {
     FailoverLayer::new(fallback(), built(policy)).layer(primary())
 }
 
-/// The default policy, but for a time on the fallback that lasts.
+/// The default policy, with a long time on the fallback.
 pub(super) fn default() -> impl Tested {
     of(Policy::builder().revert_after(HOUR))
 }
 
-/// Trips when more than three of five calls fail: half of them are far from that, and on credit.
+/// Trips if more than three of five calls fail. One half is far below: failures use the allowance.
 pub(super) fn patient() -> impl Tested {
     of(Policy::builder().failure_rate(ratio(3, 5)))
 }
@@ -37,7 +37,7 @@ pub(super) fn patient_by_calls() -> impl Tested {
     of(Policy::builder().failure_rate(ratio(3, 5)).last_calls(100))
 }
 
-/// A rate far above the threshold, and calls missing to the minimum, so that nothing trips.
+/// The rate is far above the threshold but the calls are below the minimum, so it does not trip.
 pub(super) fn never() -> PolicyBuilder {
     Policy::builder().minimum_calls(u64::MAX)
 }
@@ -46,7 +46,7 @@ pub(super) fn waiting() -> impl Tested {
     of(never())
 }
 
-/// After ten failures, the trip, and a call to the fallback, the time there is over.
+/// After ten failures and one call to the fallback, the time on the fallback is over.
 pub(super) fn tripping() -> impl Tested {
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(Policy::default(), clock.clone());

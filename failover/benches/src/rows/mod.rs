@@ -1,4 +1,4 @@
-//! All that is measured, in the order of the table.
+//! All rows, in the order of the table.
 
 mod failover;
 mod http;
@@ -18,31 +18,31 @@ pub type Make = Box<dyn Fn() -> Box<dyn Subject>>;
 
 /// A row of the table.
 pub struct Row {
-    /// What is called.
+    /// Its name in the table.
     pub name: &'static str,
-    /// What it is to the others.
+    /// Its role in its group.
     pub kind: Kind,
-    /// The most calls in one slice of a measurement. For what becomes dearer with each call.
+    /// The maximum of calls per slice, for subjects whose calls get more expensive with their number.
     pub most: Option<u64>,
-    /// What is called, anew.
+    /// Makes a new subject.
     pub make: Make,
 }
 
-/// What a row is to the others.
+/// The role of a row in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What others of its group are compared to.
+    /// The call that the others are compared with.
     Bare,
     /// The unit.
     Floor,
-    /// Something of ours, or of a neighbour's.
+    /// A subject of this crate or of a neighbour.
     Guarded,
 }
 
-/// Rows that are compared to the same bare call.
+/// Rows that are compared with the same bare call.
 #[derive(Debug)]
 pub struct Group {
-    /// What all of them have in common.
+    /// Their common situation.
     pub name: &'static str,
     /// The first is the bare call.
     pub rows: Vec<Row>,
@@ -59,13 +59,13 @@ const FALLBACK: &[Option<Answer>] = &[Some(Answer::Fallback)];
 const ERROR: &[Option<Answer>] = &[None];
 const ANY: &[Option<Answer>] = &[None, Some(Answer::Primary), Some(Answer::Fallback)];
 
-/// How calls of a row go.
+/// The calls of a row.
 #[derive(Clone, Copy)]
 struct Way {
     mix: Mix,
-    /// What a call may end with; none is an error.
+    /// The expected results of a call; `None` is an error.
     ends: &'static [Option<Answer>],
-    /// How many calls are made before, by that mix.
+    /// The calls before the measurement, and their mix.
     before: (u64, Mix),
 }
 
@@ -75,7 +75,7 @@ impl Way {
     const SOME_FAIL: Self = Self { mix: Mix::one_in(100), ..Self::SUCCESSES };
     const HALF_FAILS: Self = Self { mix: Mix::one_in(2), ..Self::SUCCESSES };
     const ALL_FAIL: Self = Self { mix: Mix::FAILURES, ends: ERROR, ..Self::SUCCESSES };
-    /// So many failures trip everything here.
+    /// The failures before it trip every subject.
     const TRIPPED: Self = Self { mix: Mix::FAILURES, ends: FALLBACK, before: (200, Mix::FAILURES) };
 
     const fn after(self, calls: u64) -> Self {
@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// With so many calls in it before the first that is measured, and few in each slice.
+/// A neighbour that records each call is measured after this many calls, with few per slice.
 const HELD: u64 = 10_000;
 
 fn neighbours(way: Way, trips: Trips) -> Vec<Row> {
@@ -137,8 +137,7 @@ fn bare(way: Way) -> Row {
         .of_kind(Kind::Bare)
 }
 
-/// All rows, by groups. `only`: what the name of a row contains, unless it is a bare call or the
-/// floor.
+/// All rows, by groups. `only`: rows whose name contains this, besides the bare calls and the floor.
 pub fn groups(only: Option<&str>) -> Vec<Group> {
     let Some(only) = only else { return all() };
     let mut groups = all();
@@ -191,7 +190,7 @@ fn all() -> Vec<Group> {
     ]
 }
 
-/// What is held in memory after so many calls: the subjects.
+/// The subjects whose memory is measured.
 pub fn holders() -> Vec<(&'static str, Make)> {
     let way = Way::SUCCESSES;
     let of = |row: Row| (row.name, row.make);
@@ -203,7 +202,7 @@ pub fn holders() -> Vec<(&'static str, Make)> {
         of(row("tower-resilience, last 100 calls", way, || {
             peers::tower_resilience(CountBased, Trips::AtHalf, false)
         })),
-        // Where it judges, a million calls take it minutes. What it holds is the same.
+        // If it evaluates, a million calls take minutes. The memory is the same.
         of(row("tower-resilience, time window that holds 10,000 calls", way, || {
             peers::tower_resilience(TimeBased, Trips::AtHalf, true)
         })),

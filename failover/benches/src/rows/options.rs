@@ -1,4 +1,4 @@
-//! Each option by itself, on top of the default policy.
+//! Each option by itself, in addition to the default policy.
 
 use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
                 .layer(primary())
         }),
         row("`named`, `observe`; feature `tracing`", way, || {
-            layer(fallback()).named("cost").observe(TracingObserver::new("cost")).layer(primary())
+            layer(fallback()).named("cost").observe(TracingObserver).layer(primary())
         }),
         row("`rescue`", way, || layer(fallback()).rescue(Rescue::cloning()).layer(primary())),
         row("`watch_fallback`", way, || watched().layer(primary())),
@@ -136,7 +136,7 @@ pub(super) fn where_calls_fail() -> Vec<Row> {
     ]
 }
 
-/// Of no bare call that fails: it is the fallback's that counts here.
+/// The bare call does not fail: it stands for the fallback's.
 pub(super) fn on_the_fallback() -> Vec<Row> {
     let way = Way::TRIPPED;
     let forever = || Policy::builder().revert_after(Duration::from_millis(1));
@@ -151,7 +151,7 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
             let rescue = Rescue::cloning().both_ways();
             layer(failing_fallback()).rescue(rescue).layer(rescuing_primary())
         }),
-        // Ignored, so that no number of calls ends the probing.
+        // Ignored, so that the probing does not end.
         row("`probing`: every call gets a permit, and is ignored", returned, move || {
             let policy = built(forever().probing(Probing::new(1_000)));
             let layer = FailoverLayer::new(fallback(), policy);

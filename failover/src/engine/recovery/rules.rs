@@ -22,7 +22,7 @@ impl RecoveryRules {
             interval: IntervalRules {
                 time: policy.revert_after(),
                 backoff: policy.backoff(),
-                jitter: policy.drawn(),
+                jitter: policy.jitter(),
                 retry_after: policy.retry_after(),
             },
             probing: policy.probing().map(|probing| ProbeRules {

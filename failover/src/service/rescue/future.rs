@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
 use crate::error::Error;
 use crate::monitor::EngineRef;
-use crate::service::future::Attempt;
+use crate::outcome::Outcome;
+use crate::service::observed::{Conclude, ObservedCall, ObservedFuture, UnrecordedCall};
 use crate::service::oneshot::Oneshot;
 
 pin_project! {
@@ -41,12 +42,29 @@ pin_project! {
         F: Service<R, Response = P::Response>,
         Clk: Clock,
     {
-        // The first attempt, and what a rescue would need.
-        Primary { #[pin] attempt: Attempt<P::Future, C, Clk>, standby: Option<(F, R)> },
+        // The first attempt, and the service and request of a rescue.
+        Primary {
+            #[pin] attempt: ObservedFuture<P::Future, UnrecordedCall<Clk>, WithOutcome<C>>,
+            standby: Option<(F, R)>,
+        },
         Fallback { #[pin] call: F::Future, classify: C, standby: Option<(P, R)> },
-        // The rescue, and what the first attempt ended with.
+        // The rescue, and the result of the first attempt.
         ByFallback { #[pin] rescue: Oneshot<F, R>, first: Option<Result<P::Response, P::Error>> },
         ByPrimary { #[pin] rescue: Oneshot<P, R>, first: Option<Result<P::Response, F::Error>> },
+    }
+}
+
+/// The result and the outcome of a call.
+struct WithOutcome<C>(C);
+
+impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for WithOutcome<C> {
+    type Output = (Result<T, E>, Outcome);
+
+    #[inline]
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Self::Output {
+        let outcome = self.0.classify(&result);
+        call.end(outcome);
+        (result, outcome)
     }
 }
 
@@ -63,7 +81,7 @@ where
         classify: C,
         standby: Option<(F, R)>,
     ) -> Self {
-        let attempt = Attempt { call, ticket: Some(ticket), engine, classify };
+        let attempt = UnrecordedCall::future(call, ticket, engine, WithOutcome(classify));
         Self { stage: Stage::Primary { attempt, standby } }
     }
 
@@ -86,7 +104,7 @@ where
         loop {
             match stage.as_mut().project() {
                 StageProjection::Primary { attempt, standby } => {
-                    let (result, outcome) = ready!(attempt.poll(context));
+                    let (result, outcome) = ready!(attempt.poll_inlined(context));
                     match standby.take() {
                         Some((fallback, request)) if outcome.is_failure() => {
                             let rescue = Oneshot::new(fallback, request);

@@ -1,4 +1,4 @@
-//! Rescue of single calls: the one call that failed is sent to the other service as well.
+//! Rescue: a single failed call is sent to the other service as well.
 
 mod future;
 
@@ -12,20 +12,18 @@ pub use future::RescueFuture;
 use crate::classify::{Classify, ErrorsAsFailures};
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
-use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::Switch;
 
-/// Rescues single calls: a call that the primary failed is sent to the fallback at once, long
-/// before the failure rate sends all calls there. The failure counts against the primary all the
-/// same.
+/// Rescues single calls: a call that the primary failed is sent to the fallback at once, long before
+/// the failure rate trips. It still counts as a failure of the primary.
 ///
-/// Off unless asked for, since it makes a second call of a failed one and needs the request twice.
-/// With it each call clones the request and the other service before it starts.
+/// Off by default, since a failed call becomes two calls. Each call clones the request and the other
+/// service before it starts.
 ///
-/// When both fail, the caller gets [`Error::Both`]; where the first service *answered* something
-/// that the classifier calls a failure and the other has no answer at all, the first answer.
+/// If both fail, the caller gets [`Error::Both`]. If the first service returned a response that the
+/// classifier calls a failure and the second an error, the caller gets that response.
 ///
 /// ```
 /// use failover::{FailoverLayer, Policy, Rescue};
@@ -59,8 +57,8 @@ impl Rescue {
 }
 
 impl<S> Rescue<S> {
-    /// Rescues the requests that `clone_request` makes a second one of, and no others: a request that must
-    /// not be made twice is declined by `None`.
+    /// Rescues only requests that `clone_request` clones. Return `None` for a request that must not be
+    /// sent twice.
     ///
     /// ```
     /// use failover::Rescue;
@@ -71,17 +69,17 @@ impl<S> Rescue<S> {
         Self { clone_request, both_ways: false }
     }
 
-    /// Asks the primary as the last resort, too, when a call on the fallback route failed. Its
-    /// outcome is not counted: it was the fallback's call.
+    /// Also sends a call that the fallback failed to the primary. The outcome is not counted: the
+    /// route was the fallback.
     #[must_use]
     pub fn both_ways(self) -> Self {
         Self { both_ways: true, ..self }
     }
 }
 
-/// Makes a second request of one that is about to be sent, or declines.
+/// Clones a request that is about to be sent, or declines.
 pub trait CloneRequest<R> {
-    /// The same request once more, or `None` if it must not be sent twice.
+    /// The clone; `None` if the request must not be sent twice.
     fn clone_request(&self, request: &R) -> Option<R>;
 }
 
@@ -104,12 +102,12 @@ impl<R: Clone> CloneRequest<R> for AlwaysClone {
 /// Wraps a primary into a [`Rescuing`] failover. Made by [`FailoverLayer::rescue`].
 #[derive(Clone, Debug)]
 pub struct RescueLayer<F, S, C = ErrorsAsFailures, Clk = CoarseClock> {
-    layer: FailoverLayer<F, C, Clk>,
-    rescue: Rescue<S>,
+    pub(crate) layer: FailoverLayer<F, C, Clk>,
+    pub(crate) rescue: Rescue<S>,
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
-    /// Rescues single calls as well: see [`Rescue`].
+    /// Rescues single calls: see [`Rescue`].
     #[must_use]
     pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, Clk> {
         RescueLayer { layer: self, rescue }
@@ -117,12 +115,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
 }
 
 impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
-    #[cfg(feature = "prometheus")]
-    pub(crate) fn into_parts(self) -> (FailoverLayer<F, C, Clk>, Rescue<S>) {
-        (self.layer, self.rescue)
-    }
-
-    /// The operator's side of all services that this layer makes.
+    /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.layer.handle()
@@ -133,16 +126,18 @@ impl<P, F: Clone, S: Clone, C: Clone, Clk: Clock> Layer<P> for RescueLayer<F, S,
     type Service = Rescuing<P, F, S, C, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        let (fallback, classify, monitor) = self.layer.clone().into_parts();
-        Rescuing::new(primary, fallback, self.rescue.clone(), classify, monitor)
+        let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
+        let switch = Switch::new(primary, fallback, monitor);
+        Rescuing { switch, rescue: self.rescue.clone(), classify }
     }
 }
 
-/// A [`Failover`](crate::service::Failover) that rescues single calls, with the same contract otherwise.
+/// A [`Failover`](crate::service::Failover) that rescues single calls. Otherwise the contract is the
+/// same.
 ///
 /// # Cancel safety
-/// Dropping the future of a call drops whatever is under way. What the primary's attempt said
-/// before is recorded; an attempt that was still running records nothing, unless the policy says
+/// Dropping the future of a call drops the attempt in flight. A finished attempt of the primary is
+/// recorded already; one in flight records nothing unless the policy sets
 /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
 #[derive(Clone, Debug)]
 pub struct Rescuing<P, F, S = AlwaysClone, C = ErrorsAsFailures, Clk = CoarseClock>
@@ -154,14 +149,8 @@ where
     classify: C,
 }
 
-impl<P, F: Clone, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
-    fn new(primary: P, fallback: F, rescue: Rescue<S>, classify: C, monitor: Monitor<Clk>) -> Self {
-        Self { switch: Switch::new(primary, fallback, monitor), rescue, classify }
-    }
-}
-
 impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
-    /// The operator's side.
+    /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle<Clk> {
         self.switch.monitor.handle()

@@ -1,4 +1,4 @@
-//! A body that does what it is told, and a failover whose primary answers with it.
+//! A scripted body, and a failover whose primary responds with it.
 
 use std::collections::VecDeque;
 use std::future::{Ready, ready};
@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 
 use crate::common::{Watched, counts};
 
-/// What a body does when it is asked for a frame. After the last step it has ended.
+/// One `poll_frame` of a body. After the last step it has ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
     Data,
@@ -34,9 +34,9 @@ pub(super) enum Step {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scripted {
     pub(super) steps: VecDeque<Step>,
-    /// Whether it knows its end before it is asked for it.
+    /// Whether `is_end_stream` is true after the last frame.
     pub(super) knows_its_end: bool,
-    /// Whether it panics when it is asked for its end or its size.
+    /// Whether `is_end_stream` and `size_hint` panic.
     pub(super) faulty: Arc<AtomicBool>,
 }
 
@@ -82,7 +82,7 @@ impl Body for Scripted {
 
 pub(super) type Answer = Result<Response<Scripted>, &'static str>;
 
-/// A primary that answers what stands here.
+/// A primary with this response.
 #[derive(Clone)]
 pub(super) struct Primary(pub(super) Arc<Mutex<Answer>>);
 
@@ -100,7 +100,7 @@ impl Service<()> for Primary {
     }
 }
 
-/// A fallback that answers 200 with a body of another type.
+/// A fallback that responds 200 with a body of another type.
 #[derive(Clone)]
 pub(super) struct Fallback;
 
@@ -141,7 +141,7 @@ impl<H> Rig<H>
 where
     H: Classify<Response<Scripted>, &'static str> + Clone,
 {
-    /// The answer to one call, for which the primary has this.
+    /// The response to one call, for which the primary has this.
     pub(super) fn call(
         &mut self,
         answer: Answer,
@@ -150,7 +150,7 @@ where
         answered(&mut self.service)
     }
 
-    /// The body of an answer 200 that does this.
+    /// The body of a response 200 with these steps.
     pub(super) fn body(&mut self, steps: &[Step]) -> OurBody {
         let body = scripted(steps.to_vec());
         self.call(Ok(Response::new(body))).unwrap().into_body()
@@ -173,7 +173,7 @@ pub(super) fn answered<S: Service<()>>(service: &mut S) -> Result<S::Response, S
 
 type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
-/// Asks a body for its next frame.
+/// Polls a body for its next frame.
 pub(super) fn next<B: Body + Unpin>(body: &mut B) -> Poll<Next<B>> {
     Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()))
 }

@@ -73,7 +73,7 @@ fn trailers_are_the_end() {
     assert_eq!(rig.counts(), (0, 1));
 }
 
-/// Servers ask `is_end_stream` after each frame and don't poll for the `None`.
+/// Servers check `is_end_stream` after each frame and don't poll for the `None`.
 #[test]
 fn a_last_frame_that_is_known_to_be_the_last_is_the_end() {
     let mut rig = rig(HttpClassify::new());
@@ -97,7 +97,7 @@ fn an_answer_without_a_body_is_recorded_with_its_head() {
     assert_eq!(rig.counts(), (0, 1));
 }
 
-/// HARD-WON 31. Whoever only wants the head, or the first bytes, has had an answer.
+/// HARD-WON 31. A reader that needs only the head, or the first bytes, has had its response.
 #[test]
 fn a_body_dropped_by_a_reader_that_does_not_wait_is_a_success() {
     let mut rig = rig(HttpClassify::new());
@@ -111,7 +111,7 @@ fn a_body_dropped_by_a_reader_that_does_not_wait_is_a_success() {
     assert_eq!(rig.counts(), (0, 2));
 }
 
-/// HARD-WON 31, and 28 by default: a time-out outside cuts it off.
+/// HARD-WON 31, and 28 by default: cut off by an outer time-out.
 #[test]
 fn a_body_dropped_by_a_reader_that_waits_is_neutral() {
     let mut rig = rig(HttpClassify::new());
@@ -146,7 +146,7 @@ fn a_body_that_panics_is_one_failure() {
     assert_eq!(rig.counts(), (1, 0));
 }
 
-/// Which was a success: the reader had not waited for more.
+/// It once counted as a success, since the reader had not waited for more.
 #[test]
 fn a_body_that_panics_when_it_is_asked_for_its_end_or_its_size_is_one_failure() {
     let mut rig = rig(HttpClassify::new());
@@ -160,7 +160,7 @@ fn a_body_that_panics_when_it_is_asked_for_its_end_or_its_size_is_one_failure() 
     faulty.store(true, Ordering::Relaxed);
     panics(&mut || drop(rig.call(faulty_answer.clone())));
     assert_eq!(rig.counts(), (1, 0));
-    // With a frame, and by the reader, who catches it and drops the body later.
+    // In a frame; the reader catches it and drops the body later.
     let asks: [fn(&mut OurBody); 3] = [
         read,
         |body| assert_eq!(body.size_hint().lower(), 0),
@@ -252,7 +252,7 @@ async fn what_is_read_is_what_the_service_sent() {
     assert_eq!(rig.body(&[]).collect().await.unwrap().to_bytes(), "fallback");
 }
 
-/// What the module's documentation says that a body costs.
+/// The size of a body in the module's documentation.
 #[test]
 fn a_body_carries_96_bytes_at_most() {
     use failover::clock::CoarseClock;

@@ -1,4 +1,4 @@
-//! gRPC: the code decides, wherever it stands.
+//! gRPC: the code decides, in the head or in the trailers.
 
 use failover::http::{GrpcCode, GrpcErrorsAsFailures, HttpClassify, ServerErrorsAsFailures};
 use failover::{Classify, Outcome};
@@ -23,7 +23,7 @@ fn a_failing_code_in_the_trailers_of_a_200_is_a_failure() {
     }
 }
 
-/// HARD-WON 37, in gRPC's words.
+/// HARD-WON 37, for gRPC.
 #[test]
 fn a_code_that_answers_the_call_is_a_success() {
     for code in ["0", "3", "5", "6", "7", "9", "10", "11", "12", "16"] {

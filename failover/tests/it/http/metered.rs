@@ -1,4 +1,4 @@
-//! Features `http` and `metrics` together: an HTTP call is counted when its body has ended.
+//! Features `http` and `prometheus` together: an HTTP call is counted at the end of its body.
 
 use std::sync::{Arc, Mutex};
 
@@ -41,12 +41,12 @@ fn a_metered_http_call_is_counted_as_it_is_recorded_and_lasts_until_its_body_has
     );
     read(&mut body);
     drop(body);
-    // Fails by its trailers, breaks off, fails by its head, gets no answer.
+    // Fails by its trailers, breaks off, fails by its head, gets no response.
     read(&mut call(with(&[Step::Trailers(Some("14"))])).unwrap().into_body());
     read(&mut call(with(&[Step::Break])).unwrap().into_body());
     drop(call(Ok(Response::builder().status(500).body(scripted([])).unwrap())));
     assert!(call(Err("refused")).is_err());
-    // Cut off while it hangs; left before the code came.
+    // Dropped while the reader waits; dropped before the code arrived.
     let mut hanging = call(with(&[Step::Wait])).unwrap().into_body();
     read(&mut hanging);
     drop(hanging);

@@ -1,4 +1,4 @@
-//! Which service an answer came from; and what a call costs in memory: HARD-WON 32.
+//! The route of a response, and the memory of a call: HARD-WON 32.
 
 use std::sync::{Arc, Mutex};
 

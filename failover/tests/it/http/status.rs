@@ -1,4 +1,4 @@
-//! What a head says: HARD-WON 37.
+//! The outcome of a head: HARD-WON 37.
 
 use std::sync::{Arc, Mutex};
 
@@ -91,7 +91,7 @@ fn a_classifier_of_your_own_sees_the_whole_head_and_the_error() {
     super::body::read(&mut rig.call(Ok(cached)).unwrap().into_body());
     drop(rig.call(Err("cancelled")));
     assert_eq!(rig.counts(), (0, 0));
-    // What it calls a success may still fail at its end.
+    // A success of the head may still fail at the end of the body.
     super::body::read(&mut rig.body(&[Step::Break]));
     assert_eq!(rig.counts(), (1, 0));
 }

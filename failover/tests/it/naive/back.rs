@@ -1,4 +1,4 @@
-//! The way back to the primary, said as simply as can be.
+//! Recovery, in the simplest form.
 
 use failover::policy::Backoff;
 use std::time::Duration;
@@ -10,20 +10,19 @@ use super::{Naive, Phase};
 
 const MILLI: u128 = 1_000_000;
 
-/// What is remembered for coming back.
+/// The state of recovery.
 #[derive(Default)]
 pub(super) struct Back {
-    /// The lease of each place: the epoch, and the millisecond at which it is over. A clock that never
-    /// steps back gives no two the same.
+    /// The lease of each permit: its epoch, and the millisecond at which it ends. On a monotonic
+    /// clock no two are equal.
     max_in_flight: Vec<Option<Lease>>,
     successes: u32,
     failures: u32,
-    /// Whether a trip was remembered, steps that the time has grown, and the millisecond at which calls
-    /// came back.
+    /// Whether there was a trip, the steps of the backoff, and the millisecond of the revert.
     tripped: bool,
     steps: u128,
     back_at: u128,
-    /// The latest hint: its epoch, and the millisecond that it reaches to.
+    /// The latest `Retry-After`: its epoch, and the millisecond at which it ends.
     hint: Option<(u64, u128)>,
 }
 
@@ -112,7 +111,7 @@ impl Naive {
         ends
     }
 
-    /// An operator's reset forgets, and a release counts as coming back.
+    /// An operator's reset clears the backoff; a release counts as a revert.
     pub(crate) fn forget(&mut self) {
         (self.back.tripped, self.back.steps, self.back.back_at) = (false, 0, 0);
         self.back.hint = None;
@@ -157,8 +156,8 @@ impl Naive {
         }
     }
 
-    /// Where a call goes whose share is neither nothing nor all is not said here: it may go either way,
-    /// and `to_primary` says which it went. (The unit tests of the ramp hold it to its share.)
+    /// At a share between none and all a call may take either route: `to_primary` is the one that it
+    /// took. (The unit tests of the ramp check the share.)
     pub(super) fn deal(&self, deadline: u128, to_primary: bool) -> Dealt {
         let (first, over) = self.policy.ramp_up().unwrap();
         let left = deadline.saturating_sub(self.now);
@@ -182,7 +181,7 @@ impl Naive {
         }
     }
 
-    /// The time of the trip that is made now, which is then remembered.
+    /// The time on the fallback of a trip now, which takes one step of the backoff.
     pub(super) fn next_interval(&mut self, was_back: bool) -> Duration {
         let mut time = self.policy.revert_after();
         if let Some(Backoff { factor, max, reset_after, .. }) = self.policy.backoff() {

@@ -1,4 +1,4 @@
-//! A monitor said as simply as can be: lists of events, searched at every step.
+//! A monitor in the simplest form: lists of events, searched at every step.
 
 mod back;
 
@@ -23,7 +23,7 @@ pub(crate) enum Phase {
 /// A call that was counted.
 #[derive(Clone, Copy)]
 struct Ended {
-    /// Below zero, if it came back from before the monitor's time.
+    /// Negative if it was restored from before the monitor's time.
     tick: i128,
     failed: bool,
     slow: bool,
@@ -39,10 +39,10 @@ struct Admitted {
 #[derive(Clone, Copy)]
 pub(crate) struct Pass {
     epoch: u64,
-    /// Unknown where the policy did not ask when its call was admitted.
+    /// Unknown if the policy did not need it when the call was admitted.
     began: Option<u128>,
     number: usize,
-    /// Of a probe: its place, and its lease of it.
+    /// Of a probe: the index and the lease of its permit.
     probe: Option<(usize, back::Lease)>,
 }
 
@@ -55,16 +55,15 @@ pub(crate) struct Naive {
     ended: Vec<Ended>,
     /// The calls admitted in this epoch.
     admitted: Vec<Admitted>,
-    /// The latest tick in which an admission of this epoch looked for stalled calls, whether or not
-    /// its call went to the primary.
+    /// The latest tick in which an admission of this epoch evaluated stalled calls, on either route.
     looked: u128,
     back: Back,
-    /// Since a swap of the policy: the calls before it that are left, the run that they ended with,
-    /// and the bucket that was opened by it.
+    /// After a swap of the policy: the calls kept from before, the streak that they ended with, and
+    /// the bucket that the swap opened.
     before: (usize, u64, i128),
-    /// The epochs that only swaps of the policy have ended since.
+    /// Earlier epochs that only swaps of the policy separate from this one.
     carried: Vec<u64>,
-    /// What observers were told.
+    /// The observed events.
     pub(crate) told: Vec<(Route, Cause)>,
 }
 
@@ -112,7 +111,7 @@ impl Naive {
         self.told.push((self.route_in_phase(), cause));
     }
 
-    /// The bucket of now. A clock that went back does not close the one that is open.
+    /// The current bucket. A step back of the clock does not close the open one.
     fn tick(&self) -> i128 {
         let tick = tick_of(&self.policy, i128::try_from(self.now).unwrap());
         self.ended
@@ -149,7 +148,7 @@ impl Naive {
         failures as u64 + if failures == since.len() { run } else { 0 }
     }
 
-    /// Its state is saved, and restored so many nanoseconds later.
+    /// Saves, and restores this many nanoseconds later.
     pub(crate) fn restore(&mut self, elapsed: u128) {
         let is_back = matches!(self.phase, Phase::Primary | Phase::Ramping { .. });
         let counting = self.route_in_phase() == Route::Primary && !self.is_due();
@@ -181,7 +180,7 @@ impl Naive {
         }
     }
 
-    /// Another policy is put in force.
+    /// Swaps the policy.
     pub(crate) fn swap(&mut self, policy: Policy) {
         if policy == self.policy {
             return;
@@ -215,7 +214,7 @@ impl Naive {
         self.looked = 0;
         self.back.swapped(self.epoch, self.epoch + 2);
         self.carried.push(self.epoch);
-        // Two: the monitor stands still between them.
+        // Two: the monitor is frozen in between.
         self.epoch += 2;
         self.told.push((self.route_in_phase(), Cause::PolicySwapped));
         if let Some(condition) = self.condition(self.run() > 0) {
@@ -232,7 +231,7 @@ impl Naive {
         self.admitted.iter().map(|a| a.tick).max().unwrap_or(0).max(tick).max(self.looked)
     }
 
-    /// All stalled calls; those among the four buckets of a share; and all admitted in these.
+    /// All stalled calls; those in the four buckets of a share; and all calls admitted in these.
     fn stalled(&self) -> (u64, u64, u64) {
         let tick = self.stall_tick();
         let old = || self.admitted.iter().filter(|a| a.tick + 5 <= tick);
@@ -249,7 +248,7 @@ impl Naive {
         }
     }
 
-    /// How calls are routed, or will be by the next admission.
+    /// The state, after a transition that the next admission will make.
     pub(crate) fn state(&self) -> State {
         let policy = &self.policy;
         match self.phase {
@@ -291,7 +290,7 @@ impl Naive {
         }
     }
 
-    /// The tally, the failures in a row and the stalled calls, as a snapshot shows them.
+    /// The tally, the streak and the stalled calls of a snapshot.
     pub(crate) fn counts(&self) -> (Tally, u64, u64) {
         if self.route() == Route::Fallback || self.is_due() {
             return (Tally::default(), 0, 0);
@@ -301,11 +300,11 @@ impl Naive {
         (self.window(), run, stalled)
     }
 
-    /// `dealt`: whether the call went to the primary, for where its share alone does not say it.
+    /// `dealt`: whether the call took the primary, if the share alone does not decide it.
     pub(crate) fn admit(&mut self, dealt: bool) -> Option<Pass> {
         if self.is_due() {
             self.end_of_time();
-            // The time of the return can be over as well, where a clock stepped.
+            // After a step of the clock the ramp may be over too.
             if self.is_due() {
                 self.end_of_time();
             }
@@ -355,7 +354,7 @@ impl Naive {
         too_many.then_some(Condition::StalledCalls { stalled, admitted })
     }
 
-    /// The call of a pass ends; `None` if it is dropped.
+    /// Ends the call of a pass; `None` drops it.
     pub(crate) fn record(&mut self, pass: Pass, outcome: Option<Outcome>) {
         let carried = pass.epoch != self.epoch;
         if !carried {
@@ -389,7 +388,7 @@ impl Naive {
         }
     }
 
-    /// A pass that is dropped: its call is gone, and nothing else.
+    /// Drops a pass: its call is no longer in flight.
     pub(crate) fn drop(&mut self, pass: Pass) {
         self.record(pass, Some(Outcome::Ignored));
     }

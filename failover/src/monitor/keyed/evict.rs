@@ -1,4 +1,4 @@
-//! Which key makes way for another one, where all places are taken.
+//! Which key a full table evicts.
 
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -10,44 +10,44 @@ use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
-/// How many keys are looked at before the best of them is forgotten.
-const LOOKS: usize = 32;
+/// A search that may evict one of this many keys looks at no further ones.
+pub(super) const LOOKS: usize = 32;
 
-/// What is lost with a key that may be forgotten, the least first.
+/// The loss with an evicted key, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Loss {
     /// Nothing: the window is empty.
     Nothing,
-    /// Successes of a key that was not asked for lately.
+    /// Successes of a key that was not used lately.
     Successes,
     /// Successes of a key that was.
     Recent,
-    /// What only calls can change, and no call comes.
+    /// A state that only calls can end.
     Waiting,
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, Clk> {
-    /// Forgets a key for the sake of another one, which has its place then.
-    pub(super) fn forget_one(&self) -> bool {
+    /// Evicts a key. The caller adds another one instead of it.
+    pub(super) fn evict_one(&self) -> bool {
         let policy = self.policy();
         while let Some((part, key)) = self.find_one(&policy) {
-            let forgotten = write(&self.table.parts[part]).forget(&key, &policy);
-            if let Some(monitor) = forgotten {
-                // Its time on the fallback may have run out without a call: then this makes the
-                // revert, and tells of it, outside the lock.
+            let evicted = write(&self.table.parts[part]).evict(&key, &policy);
+            if let Some(monitor) = evicted {
+                // If its time on the fallback is over, this makes the revert and notifies the
+                // observers, outside the lock.
                 drop(monitor.admit());
                 return true;
             }
-            // Another thread uses it by now, or has forgotten it.
+            // Another thread has begun to use it, or has evicted it.
         }
         false
     }
 
-    /// The key, and its part, with which the least is lost: of the first [`LOOKS`], or else the first
-    /// that may be forgotten at all.
+    /// The part and the key with the least loss: of the first [`LOOKS`] keys, or else the first that
+    /// may be evicted at all.
     fn find_one(&self, policy: &Policy) -> Option<(usize, K)> {
         let start = self.table.hand.fetch_add(1, Ordering::Relaxed);
-        // Ordering: Relaxed: how far a search goes decides about its costs alone.
+        // Ordering: Relaxed. The length of a search affects only its cost.
         let short = self.table.short_searches.load(Ordering::Relaxed);
         let (mut looks, mut best) = (0, None::<(Loss, usize, K)>);
         'search: for part in (0..PARTS).map(|part| start.wrapping_add(part) % PARTS) {
@@ -77,7 +77,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
 }
 
 impl<K: Hash + Eq + Clone, Clk: Clock> Part<K, Clk> {
-    /// The next key in the queue, which becomes its last, if it may be forgotten.
+    /// Moves the first key of the queue to its end, and returns it if it may be evicted.
     fn next(&mut self, policy: &Policy) -> Option<(K, Loss)> {
         self.queue.rotate_left(1);
         let key = self.queue.back()?;
@@ -85,19 +85,19 @@ impl<K: Hash + Eq + Clone, Clk: Clock> Part<K, Clk> {
         Some((key.clone(), loss))
     }
 
-    /// Forgets a key that was among the last in the queue, if it still may be forgotten.
-    fn forget(&mut self, key: &K, policy: &Policy) -> Option<Monitor<Clk>> {
+    /// Evicts a key, among the last of the queue, if that is still allowed.
+    fn evict(&mut self, key: &K, policy: &Policy) -> Option<Monitor<Clk>> {
         self.entries.get(key)?.loss(policy)?;
-        if let Some(place) = self.queue.iter().rposition(|queued| queued == key) {
-            self.queue.remove(place);
+        if let Some(index) = self.queue.iter().rposition(|queued| queued == key) {
+            self.queue.remove(index);
         }
         self.entries.remove(key).map(|entry| entry.monitor)
     }
 }
 
 impl<Clk: Clock> Entry<Clk> {
-    /// What is lost with it; none if it may not be forgotten. The part is locked, so that no thread
-    /// begins to use it meanwhile.
+    /// The loss with it; `None` if it may not be evicted. The part is locked, so no thread can begin
+    /// to use it.
     fn loss(&self, policy: &Policy) -> Option<Loss> {
         let used = self.used.swap(false, Ordering::Relaxed);
         if !self.monitor.is_alone() {

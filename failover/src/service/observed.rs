@@ -1,0 +1,208 @@
+//! A service whose calls are observed: the outcome of each is reported once, when it ends, panics,
+//! or is dropped.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::classify::Classify;
+use crate::clock::Clock;
+use crate::engine::ticket::Ticket;
+use crate::monitor::{EngineRef, Monitor};
+use crate::outcome::Outcome;
+
+/// Observes the calls of a service.
+pub trait ObserveCalls {
+    /// A call in flight.
+    type Call: ObservedCall;
+
+    /// A call begins.
+    fn start(&self) -> Self::Call;
+
+    /// The service failed to become ready.
+    fn refused(&self) {}
+}
+
+/// A call in flight. Only the first report counts; without one, its drop reports a dropped call.
+pub trait ObservedCall: Sized {
+    /// Runs the service's code. A panic is a failure.
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T;
+
+    /// Reports the outcome.
+    fn end(&mut self, outcome: Outcome);
+
+    /// Reports that the call was dropped.
+    fn abandon(&mut self);
+
+    /// Moves the call on. What remains reports nothing.
+    #[must_use]
+    fn take(&mut self) -> Self;
+}
+
+/// Reports the outcome of a call, or passes the call on to the response.
+pub trait Conclude<T, E, O> {
+    /// The output of the call's future.
+    type Output;
+
+    /// `call` has returned `result`.
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Self::Output;
+}
+
+/// The outcome is that of the result, by the classifier `C`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByResult<C>(pub(crate) C);
+
+impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for ByResult<C> {
+    type Output = Result<T, E>;
+
+    #[inline]
+    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Result<T, E> {
+        call.end(self.0.classify(&result));
+        result
+    }
+}
+
+/// A service whose calls `O` observes, with the outcome that `C` reports.
+#[derive(Clone, Debug)]
+pub struct Observed<S, O, C> {
+    pub(crate) service: S,
+    pub(crate) observer: O,
+    pub(crate) conclude: C,
+}
+
+impl<R, S, O, C, T> Service<R> for Observed<S, O, C>
+where
+    S: Service<R>,
+    O: ObserveCalls,
+    C: Conclude<S::Response, S::Error, O::Call, Output = Result<T, S::Error>> + Clone,
+{
+    type Response = T;
+    type Error = S::Error;
+    type Future = ObservedFuture<S::Future, O::Call, C>;
+
+    #[inline]
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        let result = ready!(self.service.poll_ready(context));
+        if result.is_err() {
+            self.observer.refused();
+        }
+        Poll::Ready(result)
+    }
+
+    #[inline]
+    fn call(&mut self, request: R) -> Self::Future {
+        let mut call = self.observer.start();
+        let future = call.guard(|| self.service.call(request));
+        ObservedFuture { future, call, conclude: self.conclude.clone() }
+    }
+}
+
+pin_project! {
+    /// The future of a call that is observed.
+    ///
+    /// # Cancel safety
+    /// Dropping it drops the service's future and reports a dropped call.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ObservedFuture<F, O, C> {
+        #[pin]
+        pub(crate) future: F,
+        pub(crate) call: O,
+        pub(crate) conclude: C,
+    }
+}
+
+impl<F, O, C, T, E> ObservedFuture<F, O, C>
+where
+    F: Future<Output = Result<T, E>>,
+    O: ObservedCall,
+    C: Conclude<T, E, O>,
+{
+    /// For the future of a `Failover`. In others an inlined poll costs more than it saves.
+    #[inline]
+    pub(super) fn poll_inlined(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.project();
+        let result = ready!(this.call.guard(|| this.future.poll(context)));
+        Poll::Ready(this.conclude.conclude(result, this.call))
+    }
+}
+
+impl<F, O, C, T, E> Future for ObservedFuture<F, O, C>
+where
+    F: Future<Output = Result<T, E>>,
+    O: ObservedCall,
+    C: Conclude<T, E, O>,
+{
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_inlined(context)
+    }
+}
+
+/// A call whose outcome a monitor records, if the monitor has admitted it.
+#[derive(Debug)]
+pub struct UnrecordedCall<Clk: Clock> {
+    ticket: Option<Ticket>,
+    engine: EngineRef<Clk>,
+}
+
+impl<Clk: Clock> UnrecordedCall<Clk> {
+    /// The future of a call that begins with `ticket`.
+    #[inline]
+    pub(crate) fn future<F, C>(
+        future: F,
+        ticket: Ticket,
+        engine: EngineRef<Clk>,
+        conclude: C,
+    ) -> ObservedFuture<F, Self, C> {
+        ObservedFuture { future, call: Self { ticket: Some(ticket), engine }, conclude }
+    }
+}
+
+impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
+    #[inline]
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        self.engine.guard(&mut self.ticket, run)
+    }
+
+    #[inline]
+    fn end(&mut self, outcome: Outcome) {
+        self.engine.settle(&mut self.ticket, outcome);
+    }
+
+    #[inline]
+    fn abandon(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.engine.abandon(ticket);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Self {
+        Self { ticket: self.ticket.take(), engine: self.engine.clone() }
+    }
+}
+
+impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
+    #[inline]
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// A monitor whose own route changes nothing: it counts the calls that it admits.
+impl<Clk: Clock> ObserveCalls for Monitor<Clk> {
+    type Call = UnrecordedCall<Clk>;
+
+    fn start(&self) -> UnrecordedCall<Clk> {
+        UnrecordedCall { ticket: self.admit().ticket(), engine: self.engine_ref().clone() }
+    }
+
+    fn refused(&self) {
+        self.start().end(Outcome::Failure);
+    }
+}
