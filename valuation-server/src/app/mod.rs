@@ -13,7 +13,7 @@
 //! deadline. After the deadline connections are closed, and the calls of unfinished questions are
 //! logged as cancelled.
 
-mod client_errors;
+mod attempts;
 mod memory;
 mod operator;
 mod policy;
@@ -46,8 +46,8 @@ use operator::Backstage;
 
 pub use failover::State;
 pub use records::Stored;
-pub use switch::{Providers, ProvidersError, RouteStatus};
-pub use transition::Transition;
+pub use switch::{Providers, ProvidersError};
+pub use transition::{Transition, provider};
 
 /// How much longer than the longest question the stop's deadline is: the last body may come a second
 /// after the signal, and a commit may wait for another program's lock ([`StoreConfig::lock_wait`]).
@@ -274,8 +274,8 @@ impl<Clk: Clock> App<Clk> {
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
             failovers,
-            calls: Arc::clone(self.providers.calls()),
-            client_errors: Arc::clone(self.providers.client_errors()),
+            calls: self.providers.attempts.calls.clone(),
+            client_errors: Arc::clone(&self.providers.attempts.client_errors),
             traffic: Arc::clone(&self.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),

@@ -61,7 +61,9 @@ impl Transition {
     }
 }
 
-pub(super) fn provider(route: Route) -> Provider {
+/// The provider that a route names.
+#[must_use]
+pub fn provider(route: Route) -> Provider {
     match route {
         Route::Primary => Provider::SuperCar,
         Route::Fallback => Provider::Premium,

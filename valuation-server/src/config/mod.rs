@@ -11,8 +11,6 @@ mod environment;
 mod error;
 mod file;
 mod kinds;
-#[cfg(test)]
-mod listed;
 mod printed;
 mod secret;
 mod setting;
@@ -188,17 +186,17 @@ impl Config {
 }
 
 /// The value of a setting: as it is given, or its default.
-fn value<K: Kind>(
+fn value<T>(
     setting: Setting,
-    kind: &K,
+    kind: Kind<T>,
     given: &BTreeMap<Setting, Given>,
-) -> Result<K::Value, ConfigError> {
+) -> Result<T, ConfigError> {
     let read =
         |given: &Given| kind.read(&given.text).map_err(|because| refused(setting, given, because));
     match (given.get(&setting), setting.row().default.text()) {
         (Some(given), _) => read(given),
         (None, Some(text)) => read(&Given { text: text.to_owned(), origin: Origin::Default }),
-        (None, None) => kind.unset().ok_or_else(|| ConfigError::Missing(vec![setting])),
+        (None, None) => kind.unset.ok_or_else(|| ConfigError::Missing(vec![setting])),
     }
 }
 

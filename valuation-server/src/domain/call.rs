@@ -87,22 +87,6 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Connect,
-        Self::Timeout,
-        Self::Reset,
-        Self::Dns,
-        Self::Tls,
-        Self::Protocol,
-        Self::Status,
-        Self::BodyTooLarge,
-        Self::Unusable,
-        Self::Cancelled,
-        Self::Panic,
-        Self::Local,
-    ];
-
     /// The stored name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

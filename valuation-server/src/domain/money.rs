@@ -8,7 +8,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Money(u64);
 
-/// Why a text or a number is no amount.
+/// The digits of [`Money::MAX`] in pence.
+const MAX_DIGITS: i64 = 10;
+
+/// Why a text or a number is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not a decimal number.
@@ -43,49 +46,34 @@ impl Money {
     /// # Errors
     /// [`MoneyError`] says whether the text is no number, negative, or too large. `-0` is zero.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
-        let (negative, unsigned) = match text.as_bytes().first() {
-            Some(b'-') => (true, &text[1..]),
-            Some(b'+') => (false, &text[1..]),
-            _ => (false, text),
-        };
+        let (negative, unsigned) = sign(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = || whole.bytes().chain(fraction.bytes());
-        if digits().next().is_none() || !digits().all(|b| b.is_ascii_digit()) {
+        let digits = [whole, fraction].concat();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(MoneyError::NotANumber);
         }
-        // The first `kept` digits are whole pence; the next one rounds. Lengths fit an i64, and
-        // the exponent is clamped far beyond any text's length, so nothing here overflows.
+        let significant = digits.trim_start_matches('0');
+        match significant {
+            "" => return Ok(Self::ZERO),
+            // Also a text such as -0.001, which would round to zero.
+            _ if negative => return Err(MoneyError::Negative),
+            _ => {}
+        }
+        // The first `kept` significant digits are whole pence; the next one rounds. The exponent is
+        // clamped and lengths fit an i64, so nothing overflows.
         let length = |s: &str| i64::try_from(s.len()).unwrap_or(i64::MAX / 4);
-        let kept = length(whole) + exponent + 2;
-        let mut pence: u64 = 0;
-        let mut position: i64 = 0;
-        for digit in digits().map(|b| u64::from(b - b'0')) {
-            if position < kept {
-                pence = pence * 10 + digit;
-            } else if position == kept && digit >= 5 {
-                pence += 1;
-            }
-            if pence > Self::MAX.0 {
-                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
-            }
-            position += 1;
+        let kept = length(whole) + exponent + 2 - (length(&digits) - length(significant));
+        if kept > MAX_DIGITS {
+            return Err(MoneyError::TooLarge);
         }
-        while position < kept && pence != 0 {
-            pence *= 10;
-            if pence > Self::MAX.0 {
-                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
-            }
-            position += 1;
-        }
-        // A text such as -0.001 is below zero although it would round to it.
-        if negative && digits().any(|b| b != b'0') {
-            return Err(MoneyError::Negative);
-        }
-        Ok(Self(pence))
+        let Ok(kept) = usize::try_from(kept) else { return Ok(Self::ZERO) };
+        let pence: u64 = format!("{significant:0<kept$}")[..kept].parse().unwrap_or(0);
+        let rounds_up = significant.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5');
+        Self::from_pence(pence + u64::from(rounds_up))
     }
 
     /// The amount in pence.
@@ -102,12 +90,16 @@ impl Money {
     }
 }
 
+/// Whether the text is negative, and the text without its sign.
+fn sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
 fn parse_exponent(text: &str) -> Result<i64, MoneyError> {
-    let (negative, digits) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
+    let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(MoneyError::NotANumber);
     }

@@ -19,9 +19,9 @@ use url::Url;
 
 use super::awake::{Limited, within};
 use super::client::Client;
-use super::mishap::Mishap;
+use super::fetch_error::FetchError;
 use super::names::Names;
-use super::target::{Asked, Target};
+use super::target::{Target, UrlParts};
 use super::{BaseUrl, HttpVersion, Transport};
 use crate::domain::{ErrorCode, Trace};
 
@@ -52,7 +52,7 @@ pub(super) struct Fetch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: Client,
-    asked: Asked,
+    urls: UrlParts,
     /// The host's root, to which each request adds its path.
     root: Url,
     https: bool,
@@ -102,7 +102,7 @@ impl Fetch {
             .map_err(|source| ClientError { base: base.redacted(), source })?;
         Ok(Self(Arc::new(Inner {
             client,
-            asked: Asked::under(base),
+            urls: UrlParts::of(base),
             root: base.root(),
             https: base.is_https(),
             headers,
@@ -112,14 +112,14 @@ impl Fetch {
     }
 
     /// What is asked of the base, and how it may be shown.
-    pub(super) fn asked(&self) -> &Asked {
-        &self.0.asked
+    pub(super) fn urls(&self) -> &UrlParts {
+        &self.0.urls
     }
 
     /// Asks for the head of the base URL, with its credentials, and gives its status.
-    pub(super) async fn head(&self) -> Result<u16, Mishap> {
+    pub(super) async fn head(&self) -> Result<u16, FetchError> {
         let inner = &*self.0;
-        let mut request = inner.request(Method::HEAD, inner.url(&inner.asked.base())?);
+        let mut request = inner.request(Method::HEAD, inner.url(&inner.urls.base())?);
         if let Some(authorization) = &inner.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
@@ -131,12 +131,12 @@ impl Fetch {
     ///
     /// # Cancel safety
     /// Dropping the future closes its connection, or over HTTP/2 its stream.
-    pub(super) async fn get(&self, target: &Target, trace: &Trace) -> Result<Reply, Mishap> {
+    pub(super) async fn get(&self, target: &Target, trace: &Trace) -> Result<Reply, FetchError> {
         // Outside the exchange, so that a status that had come survives the deadline.
         let mut status = None;
         let exchange = self.0.exchange(target, trace, &mut status);
         let reply = self.0.in_time(within(self.0.deadline, exchange).await);
-        reply.map_err(|mishap| Mishap { status, ..mishap })
+        reply.map_err(|error| FetchError { status, ..error })
     }
 }
 
@@ -147,26 +147,26 @@ impl Inner {
         request
     }
 
-    async fn send(&self, request: Request) -> Result<Response, Mishap> {
+    async fn send(&self, request: Request) -> Result<Response, FetchError> {
         self.client.current().execute(request).await.map_err(|error| self.broken(error))
     }
 
-    fn broken(&self, error: reqwest::Error) -> Mishap {
-        Mishap::of(&error.without_url(), self.https)
+    fn broken(&self, error: reqwest::Error) -> FetchError {
+        FetchError::of(&error.without_url(), self.https)
     }
 
     /// The result, or what a limit that was reached first means. While our process was paused a
     /// provider can answer, give us up and close the connection; so no failure in that time is its.
-    fn in_time<T>(&self, limited: Limited<Result<T, Mishap>>) -> Result<T, Mishap> {
+    fn in_time<T>(&self, limited: Limited<Result<T, FetchError>>) -> Result<T, FetchError> {
         let Limited { result, paused } = limited;
         let result = result.unwrap_or_else(|| {
             let deadline = humantime::format_duration(self.deadline);
             let message = format!("no whole answer within {deadline}");
-            Err(Mishap::new(ErrorCode::Timeout, message))
+            Err(FetchError::new(ErrorCode::Timeout, message))
         });
-        result.map_err(|mishap| match paused {
-            Duration::ZERO => mishap,
-            _ => Mishap::new(
+        result.map_err(|error| match paused {
+            Duration::ZERO => error,
+            _ => FetchError::new(
                 ErrorCode::Local,
                 format!("this process was paused for {} ms meanwhile", paused.as_millis()),
             ),
@@ -178,7 +178,7 @@ impl Inner {
         target: &Target,
         trace: &Trace,
         came: &mut Option<u16>,
-    ) -> Result<Reply, Mishap> {
+    ) -> Result<Reply, FetchError> {
         let mut request = self.request(Method::GET, self.url(target)?);
         let headers = request.headers_mut();
         let own = [(TRACEPARENT, &*traceparent(trace)), (X_REQUEST_ID, trace.request_id())];
@@ -200,21 +200,21 @@ impl Inner {
     }
 
     /// The URL without credentials, which go into a header.
-    fn url(&self, target: &Target) -> Result<Url, Mishap> {
+    fn url(&self, target: &Target) -> Result<Url, FetchError> {
         // Not the parser's error, which may repeat a part of the URL.
         self.root
-            .join(&self.asked.sent(target))
-            .map_err(|_| Mishap::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))
+            .join(&self.urls.sent(target))
+            .map_err(|_| FetchError::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, FetchError> {
         let too_large = || {
             let message = format!("the body is larger than {MAX_BODY} bytes");
-            Mishap::new(ErrorCode::BodyTooLarge, message)
+            FetchError::new(ErrorCode::BodyTooLarge, message)
         };
         let compressed = || {
             let message = "the body is compressed, which was not asked for";
-            Mishap::new(ErrorCode::Unusable, message)
+            FetchError::new(ErrorCode::Unusable, message)
         };
         if response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
             return Err(compressed());

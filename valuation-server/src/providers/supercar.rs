@@ -1,70 +1,33 @@
 //! SuperCar Valuations: `GET {base}/valuations/{vrm}?mileage=N`, answered in JSON.
 
 use std::str;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use tower::Service;
 
-use super::fetch::Fetch;
-use super::target::Target;
-use super::{Asking, BaseUrl, ClientError, Transport, ask};
-use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteError, QuoteRequest};
+use super::service::Api;
+use super::target::{Target, UrlParts};
+use super::{BaseUrl, ClientError, ProviderClient, Transport};
+use crate::domain::{Money, Provider, Quote, QuoteError, QuoteRequest};
 
-/// SuperCar as a service. Clones share its connections.
-#[derive(Clone, Debug)]
-pub struct SuperCar {
-    fetch: Fetch,
+/// SuperCar at `base`, with a deadline for each whole call.
+///
+/// # Errors
+/// [`ClientError`] if the HTTP client can't be made.
+pub fn supercar(
+    base: &BaseUrl,
+    deadline: Duration,
+    transport: &Transport,
+) -> Result<ProviderClient, ClientError> {
+    let api = Api { provider: Provider::SuperCar, accept: "application/json", target, parse };
+    ProviderClient::new(api, base, deadline, transport)
 }
 
-impl SuperCar {
-    /// SuperCar at `base`, with a deadline for each whole call.
-    ///
-    /// # Errors
-    /// [`ClientError`] if the HTTP client can't be made.
-    pub fn new(
-        base: &BaseUrl,
-        deadline: Duration,
-        transport: &Transport,
-    ) -> Result<Self, ClientError> {
-        Ok(Self { fetch: Fetch::new(base, deadline, transport, "application/json")? })
-    }
-
-    fn target(&self, request: &QuoteRequest) -> Option<Target> {
-        let mileage = request.mileage.to_string();
-        self.fetch.asked().target(
-            "valuations",
-            Some(request.vrm.as_str()),
-            &[("mileage", &mileage)],
-        )
-    }
-}
-
-impl Describe for SuperCar {
-    fn provider(&self) -> Provider {
-        Provider::SuperCar
-    }
-
-    fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.asked().shown(&target))
-    }
-}
-
-impl Service<QuoteRequest> for SuperCar {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = Asking;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: QuoteRequest) -> Asking {
-        ask(self.fetch.clone(), self.target(&request), request.trace, parse)
-    }
+fn target(urls: &UrlParts, request: &QuoteRequest) -> Option<Target> {
+    let mileage = request.mileage.to_string();
+    urls.target("valuations", Some(request.vrm.as_str()), &[("mileage", &mileage)])
 }
 
 #[derive(Deserialize)]

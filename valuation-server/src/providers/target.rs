@@ -13,7 +13,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// A base as its questions begin. Each question's URL is put together from it as a text: a parser
 /// would take more time than all else that is done with the URL.
-pub(super) struct Asked {
+pub(super) struct UrlParts {
     /// Without a slash at its end.
     path: String,
     query: String,
@@ -31,9 +31,9 @@ pub(super) struct Target {
     parameters: String,
 }
 
-impl Asked {
+impl UrlParts {
     /// What every question under this base has in common.
-    pub(super) fn under(base: &BaseUrl) -> Self {
+    pub(super) fn of(base: &BaseUrl) -> Self {
         let base = base.url();
         let mut shown = base.clone();
         shown.set_path("/");
@@ -107,10 +107,10 @@ impl Asked {
     }
 }
 
-impl fmt::Debug for Asked {
+impl fmt::Debug for UrlParts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, shown_origin, shown_query, .. } = self;
-        f.debug_tuple("Asked").field(&[shown_origin, path, shown_query]).finish()
+        f.debug_tuple("UrlParts").field(&[shown_origin, path, shown_query]).finish()
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
 
     /// The target as it is sent, with the base's host before it.
     fn asked(base: &BaseUrl, target: &Target) -> Url {
-        let sent = Asked::under(base).sent(target);
+        let sent = UrlParts::of(base).sent(target);
         let url = base.root().join(&sent).unwrap();
         // No parser of URLs rewrites anything of it.
         assert_eq!(&url[Position::BeforePath..], sent);
@@ -145,14 +145,14 @@ mod tests {
         ] {
             let base = base(text);
             let ab1 =
-                Asked::under(&base).target("valuations", Some("AB1"), &[("mileage", "5")]).unwrap();
+                UrlParts::of(&base).target("valuations", Some("AB1"), &[("mileage", "5")]).unwrap();
             assert_eq!(asked(&base, &ab1).as_str(), expected);
         }
     }
 
     #[test]
     fn its_debug_text_shows_no_secret() {
-        let asked = Asked::under(&base("http://me:pw@h/a?key=pw"));
+        let asked = UrlParts::of(&base("http://me:pw@h/a?key=pw"));
         assert!(!format!("{asked:?}").contains("pw"), "{asked:?}");
     }
 
@@ -160,14 +160,14 @@ mod tests {
     fn a_segment_of_dots_cannot_be_asked() {
         for dots in [".", ".."] {
             assert_eq!(
-                Asked::under(&base("http://h/a")).target("valuations", Some(dots), &[]),
+                UrlParts::of(&base("http://h/a")).target("valuations", Some(dots), &[]),
                 None
             );
         }
         for fine in ["...", ".a", "a..", "%2e", "%2e%2e", ".%2e", "..;", "../x"] {
             let base = base("http://h/a");
             let url =
-                asked(&base, &Asked::under(&base).target("valuations", Some(fine), &[]).unwrap());
+                asked(&base, &UrlParts::of(&base).target("valuations", Some(fine), &[]).unwrap());
             assert!(url.path().starts_with("/a/valuations/"), "{url}");
         }
     }
@@ -176,7 +176,7 @@ mod tests {
         #[test]
         fn no_segment_changes_the_path_or_the_query(segment in "\\PC{1,7}") {
             let base = base("http://h/a?k=1");
-            let target = Asked::under(&base).target("v", Some(&segment), &[("vrm", &segment)]);
+            let target = UrlParts::of(&base).target("v", Some(&segment), &[("vrm", &segment)]);
             let Some(target) = target else {
                 prop_assert!(segment == "." || segment == "..");
                 return Ok(());
@@ -198,13 +198,13 @@ mod tests {
         ) {
             let base = base(&base_text);
             let parameters = [("vrm", segment.as_str()), ("mileage", "5.5")];
-            let Some(target) = Asked::under(&base).target("v", Some(&segment), &parameters) else {
+            let Some(target) = UrlParts::of(&base).target("v", Some(&segment), &parameters) else {
                 return Ok(());
             };
             let mut whole = asked(&base, &target);
             whole.set_username(base.url().username()).unwrap();
             whole.set_password(base.url().password()).unwrap();
-            prop_assert_eq!(Asked::under(&base).shown(&target), redacted(&whole));
+            prop_assert_eq!(UrlParts::of(&base).shown(&target), redacted(&whole));
         }
     }
 }

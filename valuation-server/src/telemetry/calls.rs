@@ -12,8 +12,8 @@ use crate::domain::{ErrorCode, Provider, ProviderCall};
 const BOUNDS: [f64; 13] =
     [1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The durations of all calls to the providers.
-#[derive(Debug)]
+/// The durations of all calls to the providers. Clones share them.
+#[derive(Clone, Debug)]
 pub struct ProviderCalls(pub(super) Family<Labels, Histogram>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

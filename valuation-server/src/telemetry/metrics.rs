@@ -28,7 +28,7 @@ pub struct Sources {
     /// The library's metrics of the failovers.
     pub failovers: failover::prometheus::Metrics,
     /// Calls to the providers.
-    pub calls: Arc<ProviderCalls>,
+    pub calls: ProviderCalls,
     /// Streaks of client errors of the providers.
     pub client_errors: Arc<ClientErrors>,
     /// Requests on the public side.
@@ -91,7 +91,7 @@ impl Collector for Sources {
         let help = "Valuations under way at the providers, with or without a waiting client.";
         show("valuation_questions_in_flight", help, None, &gauge(self.valuer.in_flight()))?;
         let help = "New vehicles rejected because too many valuations were under way.";
-        let rejected = ConstCounter::new(self.valuer.turned_away());
+        let rejected = ConstCounter::new(self.valuer.rejected());
         show("valuation_turned_away_questions", help, None, &rejected)?;
         let help = "Duration of calls to a provider, by result.";
         show("valuation_provider_call_duration", help, SECONDS, &self.calls.0)?;

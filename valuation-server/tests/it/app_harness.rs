@@ -9,7 +9,7 @@ use failover::clock::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::app::{App, Ended, Providers, State};
+use valuation_server::app::{self, App, Ended, Providers, State};
 use valuation_server::config::{Config, Setting};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
@@ -178,7 +178,7 @@ impl TestApp {
     /// Who is asked first, and SuperCar's calls and failures in the window.
     pub(crate) fn route(&self) -> (Provider, u64, u64) {
         let status = self.providers.status();
-        (status.provider, status.calls, status.failures)
+        (app::provider(status.route), status.tally.calls(), status.tally.failures)
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

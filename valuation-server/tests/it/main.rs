@@ -50,6 +50,7 @@ mod providers_status;
 mod providers_tls;
 mod providers_unasked;
 mod providers_wire;
+mod providers_xml;
 mod simulator;
 mod store_end;
 mod store_files;

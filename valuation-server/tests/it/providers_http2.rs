@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use valuation_server::audit::Audit;
-use valuation_server::providers::{HttpVersion, SuperCar, Transport};
+use valuation_server::providers::{HttpVersion, ProviderClient, Transport};
 
 use crate::stub::{AMPLE, ask, supercar_over};
 
@@ -69,7 +69,7 @@ impl Http2Stub {
         Self { address, connections, release, asked, _accepting: accepting }
     }
 
-    fn supercar(&self) -> Audit<SuperCar> {
+    fn supercar(&self) -> Audit<ProviderClient> {
         let transport = Transport { http: HttpVersion::Http2, ..Transport::default() };
         supercar_over(&format!("http://{}", self.address), AMPLE, &transport)
     }
@@ -92,7 +92,7 @@ async fn answer(
     Ok(Response::new(Full::new(Bytes::from(body))))
 }
 
-async fn value(service: &mut Audit<SuperCar>, car: &str) {
+async fn value(service: &mut Audit<ProviderClient>, car: &str) {
     let (result, call) = ask(service, car).await;
     assert_eq!(result.unwrap_or_else(|e| panic!("{car}: {e} {call:?}")).lowest().to_string(), car);
 }

@@ -17,7 +17,7 @@ use valuation_server::domain::{
     CallOutcome, Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError,
     QuoteRequest, Trace, Valuation, Vrm,
 };
-use valuation_server::valuer::{Commit, Place, Quotes, Records, RecordsError, Reserve};
+use valuation_server::valuer::{Commit, Permit, Quotes, Records, RecordsError, Reserve};
 
 /// The trace of a request that came from nowhere.
 pub(crate) fn trace() -> Trace {
@@ -203,8 +203,8 @@ impl Records for Memory {
             if self.full.load(Ordering::SeqCst) {
                 return Err(RecordsError::unavailable(Because("secret cause")));
             }
-            let place: Box<dyn Place> = Box::new(self.clone());
-            Ok(place)
+            let permit: Box<dyn Permit> = Box::new(self.clone());
+            Ok(permit)
         })
     }
 
@@ -213,7 +213,7 @@ impl Records for Memory {
     }
 }
 
-impl Place for Memory {
+impl Permit for Memory {
     fn commit(self: Box<Self>, entry: Entry) -> Commit {
         Box::pin(async move {
             assert!(!self.commits_panic.load(Ordering::SeqCst), "the test wants a panic in commit");

@@ -135,9 +135,9 @@ fn fault(method: &Method, query: &str, shared: &Shared) -> Reply {
         return text(StatusCode::METHOD_NOT_ALLOWED, "GET shows the fault, POST sets it\n");
     }
     let state = shared.lock();
-    let (mode, rate, calls) = (state.fault.mode(), state.fault.rate(), state.calls);
+    let (Fault { mode, share, .. }, calls) = (state.fault, state.calls);
     let shown = format!(
-        "{{\"provider\":\"{}\",\"mode\":\"{mode}\",\"rate\":\"{rate}\",\"calls\":{calls}}}\n",
+        "{{\"provider\":\"{}\",\"mode\":\"{mode}\",\"rate\":\"{share}\",\"calls\":{calls}}}\n",
         shared.provider
     );
     reply(StatusCode::OK, "application/json", shown)

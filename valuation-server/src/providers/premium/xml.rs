@@ -171,6 +171,3 @@ fn is_space(c: char) -> bool {
 fn unusable(message: &str) -> QuoteError {
     QuoteError::unusable(message)
 }
-
-#[cfg(test)]
-mod tests;

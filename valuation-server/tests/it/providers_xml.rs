@@ -1,5 +1,8 @@
-use super::*;
+//! How Premium's answers are read.
+
 use proptest::prelude::*;
+use valuation_server::domain::Money;
+use valuation_server::providers::{PremiumRange, parse_premium as parse};
 
 const RANGE: PremiumRange = PremiumRange::PrivateSale;
 

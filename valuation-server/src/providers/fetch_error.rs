@@ -8,7 +8,7 @@ use crate::domain::ErrorCode;
 
 /// An exchange that brought no body, or none that is read whole.
 #[derive(Debug)]
-pub(super) struct Mishap {
+pub(super) struct FetchError {
     /// The stable name of what happened.
     pub(super) code: ErrorCode,
     /// What happened, in our words and those of the operating system; never with a URL.
@@ -17,7 +17,7 @@ pub(super) struct Mishap {
     pub(super) status: Option<u16>,
 }
 
-impl Mishap {
+impl FetchError {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), status: None }
     }
