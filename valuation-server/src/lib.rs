@@ -3,7 +3,7 @@
 //! ```text
 //! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
 //!         │           ├─► admin ─────► (its traits Operated and Failover; app implements them)
-//!         │           ├─► valuer ────► (its traits Records and Place; app gives it the store)
+//!         │           ├─► valuer ────► (its traits Records and Permit; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
 //!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
 //!         ├─► check ──┬─► store ─────► domain

@@ -11,12 +11,12 @@
 #[cfg(not(unix))]
 use std::io;
 
-/// Which signals order a stop.
+/// Which signals stop the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop {
     /// Those for a service.
     Service,
-    /// Those for a program that a terminal's user has started: closing the terminal is one more.
+    /// Those for a program in a terminal, and SIGHUP for the closed terminal.
     Terminal,
 }
 
@@ -35,7 +35,7 @@ mod unix {
 
     use super::Stop;
 
-    /// Signals that mean nothing to a server, and by default end it.
+    /// Signals without a meaning here, which would end the process by default.
     const IGNORED: &[(&str, Signal)] = &[
         ("SIGUSR1", Signal::USR1),
         ("SIGUSR2", Signal::USR2),
@@ -49,13 +49,13 @@ mod unix {
         #[cfg(target_os = "linux")]
         ("SIGSTKFLT", Signal::STKFLT),
     ];
-    /// The kernel's real-time signals without those that a C library keeps for itself.
+    /// The kernel's real-time signals without those that C libraries reserve.
     #[cfg(target_os = "linux")]
     const REAL_TIME: Range<i32> = 34..65;
     #[cfg(not(target_os = "linux"))]
     const REAL_TIME: Range<i32> = 0..0;
 
-    /// Ready at the first order to stop from the call on.
+    /// Ready at the first signal to stop after this call.
     ///
     /// # Errors
     /// What the system says if signals can't be waited for.
@@ -72,7 +72,7 @@ mod unix {
         Ok(async move { next(&mut arrivals).await })
     }
 
-    /// Has the signals that order no stop logged, and the process go on.
+    /// Logs the signals that do not stop the process.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -80,7 +80,7 @@ mod unix {
         let named = IGNORED.iter().chain(&[("SIGHUP", Signal::HUP)]);
         let named = named.map(|(name, signal)| (*name, signal.as_raw()));
         let all = named.chain(REAL_TIME.map(|number| ("SIGRT", number)));
-        // A C library may keep one real-time signal more for itself, and refuses that one.
+        // A C library may reserve and refuse one more real-time signal.
         let mut arrivals: Vec<_> =
             all.filter_map(|named| Some((named, arrivals_of(named.1).ok()?))).collect();
         tokio::spawn(async move {

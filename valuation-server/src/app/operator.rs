@@ -1,4 +1,4 @@
-//! The server as its operators see it: what the admin pages show and do.
+//! Implements the admin pages' traits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// What the operators' listener shows and does.
+/// What the admin pages show and control.
 #[derive(Debug)]
 pub(super) struct Backstage<Clk: Clock> {
     pub(super) store: Store,
@@ -107,7 +107,7 @@ impl From<ConfigError> for Refusal {
     fn from(error: ConfigError) -> Self {
         let field = match &error {
             ConfigError::Value { setting, .. } => setting.key(),
-            // Nothing else can be wrong with changes that are given as texts.
+            // Changes that are given as texts have no other errors.
             _ => "policy",
         };
         Self { field: field.to_owned(), message: error.to_string() }

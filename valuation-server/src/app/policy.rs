@@ -32,8 +32,8 @@ fn thresholds(config: &Config) -> PolicyBuilder {
     }
 }
 
-/// When Premium is failing too. A dry run counts its calls, and never reverts. Slow calls are not
-/// part of it: the threshold is SuperCar's, and Premium may always be slower.
+/// The policy for Premium: when it is failing too. A dry run counts its calls, and never reverts. The
+/// threshold for slow calls is SuperCar's alone, since Premium may always be slower.
 pub(super) fn fallback(config: &Config) -> Result<Policy, PolicyError> {
     let policy = thresholds(config);
     if config.watch_fallback { policy.build() } else { policy.dry_run().build() }

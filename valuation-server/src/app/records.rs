@@ -1,10 +1,10 @@
-//! The store as the valuer's records.
+//! Implements the valuer's records by the store.
 
 use crate::domain::{Entry, Valuation, Vrm};
 use crate::store::{Reservation, Store, StoreError};
 use crate::valuer::{Commit, Permit, Records, RecordsError, Reserve};
 
-/// The store, behind the valuer's interface.
+/// The store as the valuer's records.
 #[derive(Debug)]
 pub struct Stored(pub Store);
 

@@ -1,4 +1,4 @@
-//! Changes of the route, in words.
+//! Changes of the route, as log lines and journal entries.
 
 use std::time::Duration;
 
@@ -70,12 +70,12 @@ pub fn provider(route: Route) -> Provider {
     }
 }
 
-/// The condition that held, and for how long calls go to the fallback.
+/// The condition of a trip, and how long calls go to the fallback.
 fn tripped(condition: Condition, tally: Tally, revert_after: Duration) -> String {
     format!("{}; back in {}", held(condition, tally), format_duration(revert_after))
 }
 
-/// The condition that held for a provider, and the counts that it held for.
+/// The condition that a provider met, with its counts.
 fn held(condition: Condition, tally: Tally) -> String {
     let calls = tally.calls();
     match condition {
@@ -87,12 +87,12 @@ fn held(condition: Condition, tally: Tally) -> String {
         Condition::StalledCalls { stalled, admitted: None } => {
             format!("{stalled} calls were stalled")
         }
-        // No setting asks for another one.
+        // No setting leads to another condition.
         other => format!("{other:?} held"),
     }
 }
 
-/// What has ended when calls go to SuperCar, by the state before.
+/// What has ended when calls go to SuperCar, by the previous state.
 fn over_now(before: State) -> &'static str {
     match before {
         State::Probing => "its probes succeeded",
@@ -112,7 +112,7 @@ pub(super) fn log(event: &Event) {
     }
 }
 
-/// Keeps an event in the journal.
+/// Records an event in the journal.
 pub(super) fn note(events: &Journal, event: &Event) {
     let kind = Kind::Transition {
         from: event.from.as_str(),

@@ -1,4 +1,4 @@
-//! The kinds of values: how a text is read, how a value is shown, and what an error says is expected.
+//! The kinds of values that settings have.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ use crate::providers::BaseUrl;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The most permits for probes that the failover takes.
 const MOST_PROBES: u32 = 1_000;
-/// The lengths of a token: long enough not to be guessed, and short enough for a header.
+/// The length of a token: too long to guess, and short enough for a header.
 const TOKEN: RangeInclusive<usize> = 16..=256;
-/// The units of a size, and the powers of two that they stand for.
+/// The units of a size, as powers of two.
 const UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
 
-/// A kind of value: how a text is read, how a value is shown, and what can be said of both.
+/// A kind of value: how a text is read, how a value is shown, and how both are described.
 pub(super) struct Kind<T> {
     pub(super) form: Form,
     read: Box<dyn Fn(&str) -> Result<T, Invalid>>,
@@ -45,7 +45,7 @@ impl<T> Kind<T> {
     }
 }
 
-/// What can be said of a kind without a value.
+/// The description of a kind.
 #[derive(Debug)]
 pub(crate) struct Form {
     /// What a text must be, for errors.
@@ -132,13 +132,13 @@ pub(super) fn address() -> Kind<SocketAddr> {
     plain("ADDRESS", expected, |text| text.parse().map_err(|_| Invalid::Form))
 }
 
-/// A path, and what an error says is expected.
+/// A path.
 pub(super) fn file(expected: &'static str) -> Kind<PathBuf> {
     let read = |text: &str| Some(text.into()).filter(|_| !text.is_empty()).ok_or(Invalid::Form);
     shown_by("FILE", expected, read, |path: &PathBuf| shown(&path.display()))
 }
 
-/// A URL, perhaps with credentials and keys, and an example.
+/// A URL, perhaps with credentials and keys.
 pub(super) fn url(such_as: &str) -> Kind<BaseUrl> {
     let expected = format!("a URL that begins with http:// or https://, such as {such_as}");
     let show = |url: &BaseUrl| Some(Shown { text: url.redacted(), redacted: url.has_secrets() });
@@ -147,7 +147,7 @@ pub(super) fn url(such_as: &str) -> Kind<BaseUrl> {
     kind
 }
 
-/// A token that a header takes as it is, if it is set.
+/// A token that can be sent in a header unchanged.
 pub(super) fn token() -> Kind<Option<Secret>> {
     let (from, to) = (TOKEN.start(), TOKEN.end());
     let expected = format!("a text of {from} to {to} visible ASCII characters without spaces");
@@ -163,7 +163,7 @@ pub(super) fn token() -> Kind<Option<Secret>> {
     kind
 }
 
-/// A whole number in a range, and an example.
+/// A whole number in a range.
 pub(super) fn whole<T: FromStr + PartialOrd + Display + 'static>(
     unit: &'static str,
     range: RangeInclusive<T>,
@@ -195,7 +195,7 @@ fn read_share(text: &str) -> Result<Ratio, Invalid> {
     }
 }
 
-/// A share below 1, and what exceeds a share of 0.
+/// A share below 1 of the calls or failures that `of` names.
 pub(super) fn share(of: &str) -> Kind<Ratio> {
     let expected = format!(
         "a share from 0 (any {of} exceeds it) to below 1 (which nothing could exceed), \
@@ -219,12 +219,12 @@ pub(super) fn stall_limit() -> Kind<StallLimit> {
     numeric(shown_by("CALLS|SHARE", expected, read, show))
 }
 
-/// A duration of at least this many milliseconds and at most [`LONGEST`].
+/// A duration from this many milliseconds to [`LONGEST`].
 pub(super) fn time(from: u64) -> Kind<Duration> {
     time_to(from, "to 30days", "500ms, 60s or 5m")
 }
 
-/// The same, with a lower maximum in words, which is checked elsewhere, and examples.
+/// The same, with a lower maximum, which is checked elsewhere, and examples.
 pub(super) fn time_to(from: u64, to: &str, such_as: &str) -> Kind<Duration> {
     let from = Duration::from_millis(from);
     let least = format_duration(from);

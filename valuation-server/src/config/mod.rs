@@ -1,8 +1,8 @@
 //! The configuration of the server: flags before environment before file before defaults.
 //!
-//! Every setting is a row of `table.rs`. Its value is a text until all sources are merged; then it is
-//! read once, by the kind in its row, and an error says where it was given. The environment is a
-//! parameter, so that a test has its own.
+//! Each setting is a row of `table.rs`. Its value stays a text until all sources are merged; then the
+//! kind in its row reads it once, and an error says where it was given. The environment is a parameter
+//! for tests.
 //!
 //! To add a setting: add its row, use the field of [`Config`] that the row makes, test it, and run
 //! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings.
@@ -41,10 +41,10 @@ pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -66,8 +66,8 @@ impl Config {
     /// Reads the configuration.
     ///
     /// `file` is the file that a flag named; without it, the one that [`FILE_VARIABLE`] names is
-    /// read, and without that none. `environment` is what [`std::env::vars_os`] gives. An empty
-    /// variable counts as not set.
+    /// read, if any. `environment` is as [`std::env::vars_os`] gives it. An empty variable counts as not
+    /// set.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
@@ -96,7 +96,7 @@ impl Config {
         premium_url: BaseUrl,
     ) -> Result<Self, ConfigError> {
         let mut merged: BTreeMap<_, _> = given(flags, &Origin::Flag).collect();
-        // Required as texts, and replaced below: the text of a URL with secrets can't be had.
+        // Placeholders, replaced below: a `BaseUrl` does not give its text with secrets.
         for setting in Setting::ALL.into_iter().filter(|s| s.row().default == Default::Required) {
             let text = "http://replaced.invalid".to_owned();
             merged.insert(setting, Given { text, origin: Origin::Default });
@@ -105,8 +105,8 @@ impl Config {
         Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
     }
 
-    /// This configuration with an operator's changes. The settings must be among
-    /// [`Setting::live`]: a change of any other has no effect on what runs.
+    /// This configuration with an operator's changes. The settings must be among [`Setting::live`]:
+    /// a change of another one does not affect the running server.
     ///
     /// # Errors
     /// [`ConfigError`] names the first change that is wrong.
@@ -146,7 +146,7 @@ impl Config {
         Self::read(given)?.checked(given)
     }
 
-    /// Checks the rules that need more than one setting, and notes where `given` came from.
+    /// Checks the rules that need more than one setting, and records the origins of `given`.
     fn checked(mut self, given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
         self.origins.extend(given.iter().map(|(s, given)| (*s, given.origin.clone())));
         let deadline = self.provider_timeout;
@@ -154,7 +154,7 @@ impl Config {
         if self.slow_call.is_some_and(|time| time >= deadline) {
             return Err(self.refuse(Setting::SlowCall, given, Invalid::AfterDeadline(deadline)));
         }
-        // A stalled call is noticed up to a quarter of the time late, and has ended at the deadline.
+        // A stalled call is detected up to a quarter of the time late, and ends at the deadline.
         let is_late = |time: Duration| time.saturating_mul(5) > deadline.saturating_mul(4);
         if self.stalled_calls.is_some_and(is_late) {
             return Err(self.refuse(
@@ -163,7 +163,7 @@ impl Config {
                 Invalid::AfterDeadline(deadline),
             ));
         }
-        // Anybody who reaches the operators' side commands the server.
+        // Any client of the operators' side controls the server.
         let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
         if is_remote && self.admin_token.is_none() {
             return Err(self.refuse(Setting::AdminListen, given, Invalid::Unguarded));
@@ -185,7 +185,7 @@ impl Config {
     }
 }
 
-/// The value of a setting: as it is given, or its default.
+/// The value of a setting: as given, or its default.
 fn value<T>(
     setting: Setting,
     kind: Kind<T>,

@@ -1,4 +1,4 @@
-//! What a row of the table says, and where a value came from.
+//! A row of the table of settings, and the origin of a value.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) form: Form,
 }
 
-/// Where a setting can be given; each includes the ones before it.
+/// Where a setting can be given; each scope includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     /// To `serve` and `check`.
@@ -30,7 +30,7 @@ pub(crate) enum Scope {
     Live,
 }
 
-/// The value of a setting that is given nowhere.
+/// The default of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
     Text(&'static str),
@@ -58,14 +58,13 @@ impl Default {
 }
 
 impl Setting {
-    /// Whether an operator may change it while the server runs: it says when to fail over or how to
-    /// come back.
+    /// Whether an operator may change it while the server runs: it is part of the failover's policy.
     #[must_use]
     pub fn is_live(self) -> bool {
         self.row().scope == Scope::Live
     }
 
-    /// Those that are live.
+    /// The live settings.
     pub fn live() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|setting| setting.is_live())
     }
@@ -111,12 +110,12 @@ pub enum Origin {
     },
     /// An operator, while the server runs.
     Operator,
-    /// It was given nowhere.
+    /// It was not given.
     Default,
 }
 
 impl Origin {
-    /// The name of `setting` in the place where it was given.
+    /// The name of `setting` where it was given.
     #[must_use]
     pub fn place(&self, setting: Setting) -> String {
         match self {
@@ -145,7 +144,7 @@ impl fmt::Display for Origin {
 
 #[cfg(test)]
 mod tests {
-    //! The files that list all settings are what the table gives. `UPDATE_SETTINGS=1` writes them.
+    //! Compares the files that list all settings with the table. `UPDATE_SETTINGS=1` writes them.
 
     use std::fmt::Write as _;
     use std::path::Path;
@@ -153,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    /// Compares a file below the workspace's folder with what it should be, or writes it.
+    /// Compares a file of the workspace with the wanted text, or writes it.
     fn hold(path: &str, wanted: impl Fn(&str) -> String) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
         let found = fs::read_to_string(&path).unwrap_or_default();
@@ -204,7 +203,7 @@ without `--`. The settings marked \"live\" can be changed by an operator while t
         hold("valuation-server/docs/settings.md", |_| documentation());
     }
 
-    /// A setting that no input names is hardly ever fuzzed.
+    /// A fuzzer hardly ever finds the name of a setting by itself.
     #[test]
     fn the_fuzzers_dictionary_and_its_largest_seed_name_every_setting() {
         let key = |line: &str| Some(line.split_once(" = ")?.0.trim_start_matches('"').to_owned());

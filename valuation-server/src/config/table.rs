@@ -1,5 +1,5 @@
-//! The table of settings. One row is all that a setting needs: it gives the flag, the variable, the
-//! key in the file, the field of [`Config`], the errors, and the row of `docs/settings.md`.
+//! The table of settings. A row defines a setting: its flag, variable, key in the file, field of
+//! [`Config`], errors, and the row of `docs/settings.md`.
 //!
 //! ```text
 //! field: its type, Setting = "key", scope, default, kind,
@@ -62,7 +62,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = concat!($help, $(": ", $more,)? ".")] pub $field: $type,)+
-            /// Where each value came from; a setting that is not in it has its default.
+            /// Where each given value came from.
             pub(super) origins: BTreeMap<Setting, Origin>,
         }
 

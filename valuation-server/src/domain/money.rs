@@ -3,8 +3,7 @@
 use std::fmt;
 
 /// An amount in pounds, kept as whole pence: from 0 to 99,999,999.99, the range of the older
-/// service's `decimal(10,2)`. Never a binary float on the way from the provider's text to the
-/// answer's.
+/// service's `decimal(10,2)`. From the provider's text to the answer it is never a binary float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Money(u64);
 
@@ -44,7 +43,7 @@ impl Money {
     /// `22350`, `22350.5`, `2.235e4`. More than two decimals are rounded, half a penny upwards.
     ///
     /// # Errors
-    /// [`MoneyError`] says whether the text is no number, negative, or too large. `-0` is zero.
+    /// [`MoneyError`] if the text is not a number, negative, or too large. `-0` is zero.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
         let (negative, unsigned) = sign(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -82,10 +81,10 @@ impl Money {
         self.0
     }
 
-    /// The middle between two amounts, half a penny rounded upwards.
+    /// The mean of two amounts, half a penny rounded upwards.
     #[must_use]
     pub fn midpoint(self, other: Self) -> Self {
-        // Both are at most MAX, so the sum is far from overflowing and the mean is in range.
+        // Both are at most MAX: the sum does not overflow, and the mean is in range.
         Self((self.0 + other.0).div_ceil(2))
     }
 }
@@ -107,7 +106,7 @@ fn parse_exponent(text: &str) -> Result<i64, MoneyError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
-/// Plain decimal without needless zeros: `22350`, `22350.5`, `0.05`.
+/// A plain decimal number without trailing zeros: `22350`, `22350.5`, `0.05`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (pounds, pence) = (self.0 / 100, self.0 % 100);

@@ -15,11 +15,11 @@ const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
     ("vrm", "lowestValue", "highestValue", "providerName") VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT ("vrm") DO NOTHING"#;
 
-/// What stands in the table for a vehicle: the inner error says why the row is of no use.
-pub(super) type Standing = Result<Option<Valuation>, StoreError>;
+/// The stored valuation of a vehicle, or why its row can't be used.
+pub(super) type StoredValuation = Result<Option<Valuation>, StoreError>;
 
-/// Looks a vehicle up.
-pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<Standing> {
+/// Reads the valuation of a vehicle.
+pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValuation> {
     let found = conn
         .prepare_cached(FIND)?
         .query_row([vrm.as_str()], |row| Ok(from_row(vrm, row)))
@@ -35,10 +35,10 @@ impl<'c> Insert<'c> {
         conn.prepare_cached(INSERT).map(Self)
     }
 
-    /// Stores a valuation unless the vehicle has one; gives whether it was stored.
+    /// Stores a valuation unless the vehicle has one, and says whether it did.
     pub(super) fn if_absent(&mut self, valuation: &Valuation) -> rusqlite::Result<bool> {
-        // Money goes in as decimal text. The columns' affinity makes an INTEGER of whole pounds, and
-        // of the rest the REAL that is nearest to the decimal: what the older service stores itself.
+        // Money is inserted as decimal text. By the columns' affinity SQLite stores whole pounds as
+        // INTEGER and all other amounts as the nearest REAL, as the older service does.
         let stored = self.0.execute(params![
             valuation.vrm.as_str(),
             valuation.lowest.to_string(),
@@ -49,8 +49,8 @@ impl<'c> Insert<'c> {
     }
 }
 
-/// Makes sure that the insertion's statement fits the tables, without running it. Not from the
-/// cache, where statements stay whose table has gone.
+/// Checks that the INSERT statement fits the table, without running it. It is not taken from the cache,
+/// which keeps statements whose table is gone.
 pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
     conn.prepare(INSERT).map(drop)
 }
@@ -65,21 +65,21 @@ fn from_row(vrm: &Vrm, row: &Row<'_>) -> Result<Valuation, StoreError> {
     if lowest > highest {
         return Err(corrupt(format!("lowestValue {lowest} is above highestValue {highest}")));
     }
-    // A name that is none of ours is as good as none: nobody here can vouch for it.
+    // An unknown name counts as none.
     let provider = row.get_ref(2).ok().and_then(|name| name.as_str().ok());
     let provider = provider.and_then(Provider::from_name);
     Ok(Valuation { vrm: vrm.clone(), lowest, highest, provider })
 }
 
-/// The amount behind whichever of its types SQLite holds it in.
+/// The amount, in whichever type SQLite holds it.
 fn amount(stored: ValueRef<'_>) -> Result<Money, MoneyError> {
     match stored {
         ValueRef::Integer(pounds) => {
             let pounds = u64::try_from(pounds).map_err(|_| MoneyError::Negative)?;
             Money::from_pence(pounds.checked_mul(100).ok_or(MoneyError::TooLarge)?)
         }
-        // A REAL stands for the shortest decimal that it is nearest to, the one that the older
-        // service shows for it.
+        // A REAL stands for the shortest decimal that reads back as it, which the older service shows
+        // too.
         ValueRef::Real(pounds) => Money::parse(&pounds.to_string()),
         ValueRef::Text(text) => {
             let text = std::str::from_utf8(text).map_err(|_| MoneyError::NotANumber)?;

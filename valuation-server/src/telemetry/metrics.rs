@@ -109,12 +109,12 @@ impl Collector for Sources {
         show("valuation_store_queue_length", help, None, &gauge(stats.waiting))?;
         let help = "Permits of the writer's queue.";
         show("valuation_store_queue_capacity", help, None, &gauge(stats.capacity))?;
-        let (help, count) = ("Committed transactions.", ConstCounter::new(stats.transactions));
-        show("valuation_store_commits", help, None, &count)?;
+        let help = "Committed transactions.";
+        show("valuation_store_commits", help, None, &commits.transactions)?;
         let help = "Committed entries: a valuation with its log rows.";
-        show("valuation_store_entries", help, None, &ConstCounter::new(stats.entries))?;
+        show("valuation_store_entries", help, None, &commits.entries)?;
         let help = "Entries that could not be stored at once.";
-        show("valuation_store_failed_entries", help, None, &ConstCounter::new(stats.failed))?;
+        show("valuation_store_failed_entries", help, None, &commits.failed)?;
         show("valuation_store_commit_rows", "Rows of each transaction.", None, &commits.rows)?;
         let help = "Duration of transactions, including the wait for the disk.";
         show("valuation_store_commit_duration", help, SECONDS, &commits.durations)

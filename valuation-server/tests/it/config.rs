@@ -16,7 +16,7 @@ pub(crate) const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-u
 pub(crate) fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(flags)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("not serve") };
-    args.config(environment.iter().map(|(name, value)| (name.into(), value.into())))
+    args.settings.config(environment.iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 pub(crate) fn serve_with_file(text: &str, more: &[&str]) -> Result<Config, ConfigError> {
@@ -348,7 +348,7 @@ fn a_variable_that_is_not_unicode_is_refused() {
     let odd = OsString::from_vec(vec![0xff]);
     // One with another program's name may be what it likes.
     let odd = [(odd.clone(), odd.clone()), ("VALUATION_DATABASE".into(), odd)];
-    let shown = error(args.config(odd));
+    let shown = error(args.settings.config(odd));
     assert!(shown.starts_with("VALUATION_DATABASE: ") && shown.contains("not Unicode"), "{shown}");
 }
 
