@@ -1,4 +1,4 @@
-//! The story of an outage, played against the running server as its clients see it.
+//! The story of an outage, as the clients of a running server see it.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use super::{DemoError, Stage, say};
 use crate::app::{Ended, Providers, State, Transition, provider};
 use crate::domain::Provider;
 
-/// New cars asked for in a second.
+/// How many cars are valued per second.
 const RATE: u32 = 100;
 /// How long SuperCar is healthy before the outage, and how long the story goes on after the revert.
 const WELL: Duration = Duration::from_secs(3);
@@ -72,7 +72,7 @@ pub(super) async fn play(
     story.map(|()| ended)
 }
 
-/// Asks for new cars at an even rate, until it is aborted.
+/// Values cars at an even rate, until it is aborted.
 fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
@@ -208,12 +208,12 @@ mod tests {
 
     use super::*;
 
-    // By the runtime's own clock, which goes on while everybody waits.
+    // The runtime's paused clock advances while all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn a_hundred_new_cars_a_second_are_asked_for_at_an_even_rate() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        // Closed at once: each request is an error on a connection of its own.
+        // Each connection is closed at once, so that each request is an error.
         let server = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
         let seen = Arc::new(Seen::default());
         let clients = clients(address, Arc::clone(&seen));

@@ -55,13 +55,13 @@ impl Default for Pace {
     }
 }
 
-/// A running simulator. Dropping it stops it as well; [`Simulator::stop`] waits for that.
+/// A running simulator. Dropping it stops it; [`Simulator::stop`] also waits.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
-    /// Dropping it is the sign to stop.
+    /// Dropping it stops the simulator.
     _stop: oneshot::Sender<()>,
 }
 
@@ -100,10 +100,10 @@ impl Simulator {
         self.address
     }
 
-    /// What a provider's service is given to reach it.
+    /// Its base URL.
     ///
     /// # Panics
-    /// If it listens on an IPv6 address with a scope, which no URL can hold; loopback has none.
+    /// If it listens on an IPv6 address with a scope, which a URL can't have; loopback has none.
     #[must_use]
     pub fn base_url(&self) -> BaseUrl {
         BaseUrl::parse(&format!("http://{}", self.address))
@@ -121,17 +121,17 @@ impl Simulator {
         self.shared.lock().fault
     }
 
-    /// How many calls came in, answered or not; those to `/fault` are none.
+    /// The number of calls, answered or not, without those to `/fault`.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.shared.lock().calls
     }
 
-    /// Stops: the port is free and all connections are closed when it returns.
+    /// Stops. When it returns, the port is free and all connections are closed.
     pub async fn stop(self) {
         let Self { accepting, _stop: stop, .. } = self;
         drop(stop);
-        // It can end by a panic alone, which has been reported by then.
+        // An error is a panic, which is reported already.
         let _ = accepting.await;
     }
 }
@@ -152,7 +152,7 @@ impl Shared {
         (state.fault.mode_of(index), state.fault.retry_after)
     }
 
-    // No code panics under the lock and leaves half a state.
+    // No code panics under the lock, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -26,9 +26,9 @@ mod fetch;
 mod fetch_error;
 mod names;
 mod premium;
+mod request_url;
 mod service;
 mod supercar;
-mod target;
 mod tls;
 mod transport;
 
@@ -46,18 +46,18 @@ pub use transport::{HttpVersion, Transport};
 
 use fetch::Fetch;
 
-/// Nobody answered. The text names no URL.
+/// There was no answer. The text has no URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Unreachable {
-    /// The stable name of what happened.
+    /// The stable code.
     pub code: ErrorCode,
-    /// What happened, in our words.
+    /// What happened.
     pub message: String,
 }
 
-/// The status that a provider answers to `HEAD` of its base URL, whatever it is. Credentials and keys
-/// are sent as with a question, so that a refusal is about them; no valuation is asked for.
+/// The status of a provider's answer to `HEAD` of its base URL. Credentials and keys are sent as in a
+/// provider call, so that a refusal is about them. No valuation is requested.
 ///
 /// # Errors
 /// [`Unreachable`] if no answer comes within `deadline`, or the client can't be made.

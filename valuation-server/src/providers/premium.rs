@@ -43,7 +43,7 @@ pub fn premium(
     let api = Api {
         provider: Provider::Premium,
         accept: "application/xml",
-        target: |urls, request| urls.target("valueCar", None, &[("vrm", request.vrm.as_str())]),
+        url: |base, request| base.request_url("valueCar", None, &[("vrm", request.vrm.as_str())]),
         parse: match range {
             PremiumRange::PrivateSale => |body| parse(body, PremiumRange::PrivateSale),
             PremiumRange::Dealership => |body| parse(body, PremiumRange::Dealership),

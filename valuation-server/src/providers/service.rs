@@ -5,9 +5,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tower::Service;
+use url::Url;
 
+use super::base_url::redacted;
 use super::fetch::Fetch;
-use super::target::{Target, UrlParts};
 use super::{BaseUrl, ClientError, Transport};
 use crate::domain::{
     Answer, Describe, ErrorCode, Failure, Provider, Quote, QuoteError, QuoteRequest,
@@ -22,8 +23,8 @@ pub(super) struct Api {
     pub(super) provider: Provider,
     /// The header `Accept`.
     pub(super) accept: &'static str,
-    /// What is requested; `None` if the provider can't be asked about the vehicle.
-    pub(super) target: fn(&UrlParts, &QuoteRequest) -> Option<Target>,
+    /// The URL of a request; `None` if the provider can't be asked about the vehicle.
+    pub(super) url: fn(&BaseUrl, &QuoteRequest) -> Option<Url>,
     /// Reads the body of an answer with status 200.
     pub(super) parse: fn(&[u8]) -> Result<Quote, QuoteError>,
 }
@@ -44,10 +45,6 @@ impl ProviderClient {
     ) -> Result<Self, ClientError> {
         Ok(Self { api, fetch: Fetch::new(base, deadline, transport, api.accept)? })
     }
-
-    fn target(&self, request: &QuoteRequest) -> Option<Target> {
-        (self.api.target)(self.fetch.urls(), request)
-    }
 }
 
 impl Describe for ProviderClient {
@@ -56,7 +53,7 @@ impl Describe for ProviderClient {
     }
 
     fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.urls().shown(&target))
+        (self.api.url)(self.fetch.base(), request).map(|url| redacted(&url))
     }
 }
 
@@ -70,11 +67,12 @@ impl Service<QuoteRequest> for ProviderClient {
     }
 
     fn call(&mut self, request: QuoteRequest) -> ProviderFuture {
-        let (fetch, parse, target) = (self.fetch.clone(), self.api.parse, self.target(&request));
+        let (fetch, parse) = (self.fetch.clone(), self.api.parse);
+        let url = (self.api.url)(fetch.base(), &request);
         Box::pin(async move {
             let failed = |error, response_code| Failure { error, response_code };
-            let target = target.ok_or(failed(QuoteError::NotAsked, None))?;
-            let reply = fetch.get(&target, &request.trace).await.map_err(|error| {
+            let url = url.ok_or(failed(QuoteError::NotAsked, None))?;
+            let reply = fetch.get(url, &request.trace).await.map_err(|error| {
                 let (code, message) = (error.code, error.message);
                 let unavailable = QuoteError::Unavailable { code, message, retry_after: None };
                 failed(unavailable, error.status)

@@ -1,4 +1,4 @@
-//! Which servers are trusted, and with which certificate we identify ourselves.
+//! The trusted certificate authorities, and our client certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,13 +35,13 @@ pub(super) enum Unusable {
     Rustls(#[from] rustls::Error),
 }
 
-/// The client's side of TLS. Clones share their sessions, so that a fresh connection resumes one.
+/// The TLS configuration. Clones share their sessions, so that a fresh connection resumes one.
 ///
-/// The operator's own files are read even if TLS is not spoken, so that a wrong one is noticed. The
-/// system's authorities are read only `with_system` ones, so that plain HTTP needs none.
+/// The operator's files are read even without TLS, so that a wrong one is noticed. The system's
+/// authorities are read only if `with_system` is set, so that plain HTTP needs none.
 ///
 /// # Errors
-/// [`TlsError`] names the file that can't be used, or says that nothing would be trusted.
+/// [`TlsError`] names the file that can't be used, or says that no authority is trusted.
 pub(super) fn config(transport: &Transport, with_system: bool) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &transport.ca {
@@ -78,7 +78,7 @@ fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Unusabl
     Ok(())
 }
 
-/// All certificates of a PEM file, at least one.
+/// All certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let found = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
     if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) }
@@ -90,8 +90,8 @@ fn identity(
     Ok((certificates(path)?, PrivateKeyDer::from_pem_file(path)?))
 }
 
-/// The system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. One that can't
-/// be read is no error while others are trusted.
+/// The system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. An unreadable one is not an
+/// error if there are others.
 fn add_system(roots: &mut RootCertStore) -> Result<(), TlsError> {
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

@@ -74,7 +74,7 @@ impl Store {
     /// written to. The check for damage takes up to five seconds.
     ///
     /// # Errors
-    /// [`StoreError::Open`] names the file, what is wrong and what would be right.
+    /// [`StoreError::Open`] names the file, what is wrong and what to do.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let path = open::absolute(&config.path)?;
         let config = StoreConfig { path, ..config.clone() };

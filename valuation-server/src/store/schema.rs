@@ -1,16 +1,15 @@
-//! Whose database is it, and is it up to date?
+//! Which databases are accepted, and their migration.
 //!
-//! A file is looked at before anything is written to it. It is taken if it is empty, if it is ours
-//! (by its application id) and not newer than this program, or if it is the older service's: no
-//! ids at all, and a table `vehicle_valuation` of that service's shape. Everything else is left as
-//! it is.
+//! A file is inspected before anything is written to it. It is accepted if it is empty, if it is ours
+//! (by its application id) and not newer than this program, or if it is the older service's: no ids,
+//! and a table `vehicle_valuation` of that service's shape. All others are left unchanged.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::error::OpenProblem;
 
-/// One file a version; only ever appended to.
+/// One file per version; append only.
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
     M::up(include_str!("../../migrations/002_failover_state.sql")),
@@ -43,14 +42,14 @@ const PROVIDER_LOGS: Table = Table {
     optional: &["outcome", "rescue"],
 };
 
-/// The version that this program makes.
+/// The version that this program migrates to.
 pub(super) fn latest() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// Looks, without writing, whether the database may be used; gives its schema version.
+/// Checks, without writing, whether the database may be used, and gives its schema version.
 pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
-    // One snapshot for all that is read: another server may be migrating it at this moment.
+    // One snapshot for all reads: another server may be migrating the file.
     let conn = &Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -81,9 +80,9 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
     Ok(version)
 }
 
-/// Brings a database that passed [`inspect`] up to date.
+/// Migrates a database that passed [`inspect`].
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
-    // Taking the lock first, so that of two servers that start at once one waits for the other.
+    // Takes the lock first, so that of two servers that start at once one waits for the other.
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
     Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => OpenProblem::from(err),
@@ -96,11 +95,11 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
     Ok(())
 }
 
-/// Columns that rows may be without: `NULL` in those of before.
+/// Adds the optional columns, which are `NULL` in earlier rows.
 ///
-/// No numbered migration, since no number tells whether a column is there: the older service's
-/// database may have come with `providerName`, and that service's own schema tool may take it away
-/// again. And a program of ours from before a column goes on working with the file.
+/// Not as a numbered migration, since the number does not say whether a column exists: the older
+/// service's database may have `providerName`, and its schema tool may remove it again. An earlier
+/// version of this server still works with the file.
 fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
     let tx = conn.transaction()?;
     for (table, name, kind) in [
@@ -116,7 +115,7 @@ fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
     Ok(tx.commit()?)
 }
 
-/// What a table must look like for this program's statements to work on it.
+/// The shape that a table must have for our statements.
 struct Table {
     name: &'static str,
     /// The only column of the primary key.

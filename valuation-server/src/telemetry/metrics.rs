@@ -1,7 +1,7 @@
-//! The page that Prometheus scrapes: a row for each metric.
+//! The page that Prometheus scrapes: one row per metric.
 //!
-//! Counters and histograms are the ones that are counted into. Gauges of a state are read from it at
-//! each scrape, so that no value is stored twice.
+//! Counters and histograms are those of the modules. Gauges are read from the state at each scrape, so
+//! that no value is stored twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::valuer::Valuer;
 pub struct Sources {
     /// The library's metrics of the failovers.
     pub failovers: failover::prometheus::Metrics,
-    /// Calls to the providers.
+    /// Provider calls.
     pub calls: ProviderCalls,
     /// Streaks of client errors of the providers.
     pub client_errors: Arc<ClientErrors>,
