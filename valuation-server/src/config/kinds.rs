@@ -27,11 +27,14 @@ const UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
 /// A kind of value: how a text is read, how a value is shown, and how both are described.
 pub(super) struct Kind<T> {
     pub(super) form: Form,
-    read: Box<dyn Fn(&str) -> Result<T, Invalid>>,
-    show: Box<dyn Fn(&T) -> Option<Shown>>,
+    read: Box<Read<T>>,
+    show: Box<Show<T>>,
     /// The value if nothing is given and there is no default; `None` if a value is required.
     pub(super) unset: Option<T>,
 }
+
+type Read<T> = dyn Fn(&str) -> Result<T, Invalid>;
+type Show<T> = dyn Fn(&T) -> Option<Shown>;
 
 impl<T> Kind<T> {
     /// Reads a text. The error is [`Invalid::Form`] if `form.expected` says enough.

@@ -1,6 +1,5 @@
 //! How the providers are connected to.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use super::BaseUrl;
@@ -15,15 +14,6 @@ pub enum HttpVersion {
     /// HTTP/2, many requests per connection: each frame names its stream. Over TLS by ALPN, without
     /// TLS by prior knowledge.
     Http2,
-}
-
-impl fmt::Display for HttpVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http1 => "1.1",
-            Self::Http2 => "2",
-        })
-    }
 }
 
 /// How the providers are connected to, in addition to their URLs.

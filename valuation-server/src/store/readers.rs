@@ -4,7 +4,6 @@
 //! the caller's thread. Nothing is done to a connection between two reads.
 
 use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use super::{StoreConfig, open};
 /// it.
 const OPENING: Duration = Duration::from_secs(2);
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Readers {
     pool: Pool<Manager>,
     wait: Duration,
@@ -74,17 +73,13 @@ impl Readers {
     }
 }
 
-impl fmt::Debug for Readers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readers").field("state", &self.pool.state()).finish()
-    }
-}
-
+#[derive(Debug)]
 struct Reader {
     conn: Connection,
     broken: bool,
 }
 
+#[derive(Debug)]
 struct Manager {
     path: PathBuf,
     opened: Opened,

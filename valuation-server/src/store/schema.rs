@@ -18,29 +18,30 @@ const MIGRATIONS: &[M<'static>] = &[
 /// `VALU`, as the first migration sets it.
 const APPLICATION_ID: i32 = 0x5641_4C55;
 
-const VALUATIONS: Table = Table {
-    name: "vehicle_valuation",
-    key: "vrm",
-    required: &["vrm", "lowestValue", "highestValue"],
-    optional: &["providerName"],
-};
-
-const PROVIDER_LOGS: Table = Table {
-    name: "ProviderLogs",
-    key: "id",
-    required: &[
-        "id",
-        "vrm",
-        "providerName",
-        "requestedAt",
-        "requestDurationMs",
-        "requestUrl",
-        "responseCode",
-        "errorCode",
-        "errorMessage",
-    ],
-    optional: &["outcome", "rescue"],
-};
+const TABLES: [Table; 2] = [
+    Table {
+        name: "vehicle_valuation",
+        key: "vrm",
+        required: &["vrm", "lowestValue", "highestValue"],
+        optional: &[("providerName", "varchar")],
+    },
+    Table {
+        name: "ProviderLogs",
+        key: "id",
+        required: &[
+            "id",
+            "vrm",
+            "providerName",
+            "requestedAt",
+            "requestDurationMs",
+            "requestUrl",
+            "responseCode",
+            "errorCode",
+            "errorMessage",
+        ],
+        optional: &[("outcome", "varchar"), ("rescue", "boolean")],
+    },
+];
 
 /// The version that this program migrates to.
 pub(super) fn latest() -> i32 {
@@ -68,11 +69,11 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
         let ids = format!("application_id {application}, user_version {version}");
         return Err(OpenProblem::Foreign(ids));
     }
-    if !tables.is_empty() && !has(&VALUATIONS) {
+    if !tables.is_empty() && !has(&TABLES[0]) {
         let first = tables.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(OpenProblem::Foreign(format!("{} tables: {first}", tables.len())));
     }
-    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+    for table in &TABLES {
         if has(table) {
             table.check(conn)?;
         }
@@ -89,7 +90,7 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
         other => OpenProblem::Sqlite(std::sync::Arc::new(other)),
     })?;
     add_columns(conn)?;
-    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+    for table in &TABLES {
         table.check(conn)?;
     }
     Ok(())
@@ -102,14 +103,12 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
 /// version of this server still works with the file.
 fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
     let tx = conn.transaction()?;
-    for (table, name, kind) in [
-        (&VALUATIONS, "providerName", "varchar"),
-        (&PROVIDER_LOGS, "outcome", "varchar"),
-        (&PROVIDER_LOGS, "rescue", "boolean"),
-    ] {
-        if !table.columns(&tx)?.iter().any(|column| column.is(name)) {
-            let table = table.name;
-            tx.execute_batch(&format!(r#"ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}"#))?;
+    for Table { name: table, optional, .. } in &TABLES {
+        let columns = columns(table, &tx)?;
+        for (name, kind) in *optional {
+            if !columns.iter().any(|column| column.is(name)) {
+                tx.execute_batch(&format!(r#"ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}"#))?;
+            }
         }
     }
     Ok(tx.commit()?)
@@ -121,7 +120,8 @@ struct Table {
     /// The only column of the primary key.
     key: &'static str,
     required: &'static [&'static str],
-    optional: &'static [&'static str],
+    /// Columns that rows may be without, and their types.
+    optional: &'static [(&'static str, &'static str)],
 }
 
 struct Column {
@@ -136,20 +136,18 @@ impl Column {
     }
 }
 
-impl Table {
-    fn columns(&self, conn: &Connection) -> rusqlite::Result<Vec<Column>> {
-        conn.prepare(
-            r#"SELECT name, "notnull" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)"#,
-        )?
-        .query_map([self.name], |row| {
+fn columns(table: &str, conn: &Connection) -> rusqlite::Result<Vec<Column>> {
+    conn.prepare(r#"SELECT name, "notnull" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)"#)?
+        .query_map([table], |row| {
             Ok(Column { name: row.get(0)?, must_be_given: row.get(1)?, in_key: row.get(2)? })
         })?
         .collect()
-    }
+}
 
+impl Table {
     fn check(&self, conn: &Connection) -> Result<(), OpenProblem> {
         let wrong = |problem| Err(OpenProblem::Shape { table: self.name, problem });
-        let columns = self.columns(conn)?;
+        let columns = columns(self.name, conn)?;
         for name in self.required {
             if !columns.iter().any(|column| column.is(name)) {
                 return wrong(format!("has no column {name}"));
@@ -160,7 +158,8 @@ impl Table {
             if column.in_key != column.is(self.key) {
                 return wrong(format!("does not have {} alone as its primary key", self.key));
             }
-            let known = self.required.iter().chain(self.optional).any(|name| column.is(name));
+            let optional = self.optional.iter().map(|(name, _)| name);
+            let known = self.required.iter().chain(optional).any(|name| column.is(name));
             if column.must_be_given && !known {
                 return wrong(format!("wants a value in its column {}", column.name));
             }

@@ -7,8 +7,6 @@
 //!
 //! [`Records::version`]: super::Records::version
 
-use std::fmt;
-
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Sharded;
 
@@ -19,9 +17,10 @@ use crate::domain::{Valuation, Vrm};
 const OVERHEAD: u64 = 168;
 
 /// A bounded cache. Valuations that are not asked for are evicted first.
+#[derive(Debug)]
 pub(super) struct Cache(Sharded<Vrm, (u64, Valuation), Bytes>);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Bytes;
 
 impl Weighter<Vrm, (u64, Valuation)> for Bytes {
@@ -46,16 +45,6 @@ impl Cache {
     /// Caches a valuation that was read when the records had this version or a later one.
     pub(super) fn keep(&self, valuation: &Valuation, version: u64) {
         self.0.insert(valuation.vrm.clone(), (version, valuation.clone()));
-    }
-}
-
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("entries", &self.0.len())
-            .field("bytes", &self.0.weight())
-            .field("most_bytes", &self.0.capacity())
-            .finish()
     }
 }
 

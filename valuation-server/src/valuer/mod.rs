@@ -10,7 +10,6 @@ mod flight;
 mod records;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,10 +30,11 @@ pub type Quotes = BoxCloneSyncService<QuoteRequest, Quote, QuoteError>;
 
 /// Finds stored valuations and has fresh ones made. A clone shares everything and costs a reference
 /// count.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Valuer(Arc<Inner>);
 
 /// What all clones and all flights share.
+#[derive(Debug)]
 struct Inner {
     records: Arc<dyn Records>,
     quotes: Quotes,
@@ -274,14 +274,5 @@ impl Inner {
     // No code under this lock panics half-way, so poisoning is ignored.
     fn flights(&self) -> MutexGuard<'_, Flights> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Valuer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Valuer")
-            .field("records", &self.0.records)
-            .field("in_flight", &self.in_flight())
-            .finish_non_exhaustive()
     }
 }

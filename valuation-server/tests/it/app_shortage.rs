@@ -8,7 +8,7 @@ use valuation_server::demo::simulator::{Fault, Mode, Pace};
 
 use crate::app_harness::admin_get;
 use crate::http_harness::{Client, get, put};
-use crate::process_harness::{Process, simulators};
+use crate::process_harness::{Process, Rig, simulators};
 
 /// The binary, run by a shell with these limits.
 fn limited(limits: &str) -> Command {
@@ -93,14 +93,13 @@ fn may_open(process: &Process, files: u32) -> bool {
 
 #[tokio::test]
 async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut rig = Rig::start(Fault::NONE, &[]).await;
+    let process = &mut rig.process;
     let mut kept = Client::connect(process.address).await;
     kept.send(put("/valuations/A", "{\"mileage\": 1}")).await;
     assert_eq!(kept.answer().await.status, 200);
 
-    if !may_open(&process, 3) {
+    if !may_open(process, 3) {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "there is no prlimit");
         let _ = writeln!(std::io::stderr(), "skipped: no prlimit to take a process's files with");
         return;
@@ -120,7 +119,7 @@ async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait(
     let line = process.until_logged("accepting a connection failed; pausing").await;
     assert!(!line.contains("withheld=0"), "{line}");
 
-    assert!(may_open(&process, 256));
+    assert!(may_open(process, 256));
     assert_eq!(waiting.answer().await.status, 200);
     kept.send(put("/valuations/B", "{\"mileage\": 1}")).await;
     assert_eq!(kept.answer().await.status, 200);
@@ -128,19 +127,11 @@ async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait(
 
 #[tokio::test]
 async fn calls_that_could_not_be_stored_by_the_stop_are_in_the_log_and_in_the_exit_code() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Hang));
-    premium.set_fault(Fault::always(Mode::Hang));
-    let database = folder.path().join("v.sqlite");
-    let flags = ["--provider-timeout", "300ms"];
-    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
-    let mut client = Client::connect(process.address).await;
-    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-    while supercar.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
-    std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+    let mut rig = Rig::start(Fault::always(Mode::Hang), &["--provider-timeout", "300ms"]).await;
+    rig.premium.set_fault(Fault::always(Mode::Hang));
+    let mut client = rig.put_in_flight().await;
+    std::fs::rename(&rig.database, rig.folder.path().join("elsewhere")).unwrap();
+    let process = &mut rig.process;
     assert_eq!(client.answer().await.status, 503);
     process.signal("TERM");
     for _ in 0..2 {
