@@ -1,4 +1,4 @@
-//! The valuation server.
+//! The valuation server, for Unix.
 //!
 //! ```text
 //! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
@@ -31,13 +31,11 @@ pub mod store;
 pub mod telemetry;
 pub mod valuer;
 
-#[cfg(unix)]
-mod system;
-
 mod log_throttle;
 mod panics;
 mod run;
 mod signals;
+mod system;
 mod write_deadline;
 
 pub use run::run;

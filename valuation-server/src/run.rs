@@ -17,7 +17,7 @@ use crate::app::{App, Ended, StartError};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, LogFormat};
 use crate::signals::{self, Stop};
-use crate::{check, demo, telemetry};
+use crate::{check, demo, system, telemetry};
 
 /// Could not start, or failed.
 const FAILED: u8 = 1;
@@ -86,11 +86,8 @@ fn print(config: &Config) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> ExitCode {
-    #[cfg(unix)]
-    {
-        crate::system::survive_the_file_size_limit();
-        signals::ignore_others();
-    }
+    system::survive_the_file_size_limit();
+    signals::ignore_others();
     let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
@@ -118,11 +115,11 @@ fn stop(orders: Stop) -> impl Future<Output = ()> + Send + 'static {
             Ok(ordered) => ordered.await,
             Err(error) => tracing::error!(%error, "signals cannot be waited for; stopping"),
         }
-        tracing::info!("told to stop: finishing what runs; once more ends at once");
+        tracing::info!("stop requested: finishing running requests; a second signal ends at once");
         let Ok(again) = signals::stop_ordered(orders) else { return };
         tokio::spawn(async move {
             again.await;
-            tracing::warn!("told to stop twice: ending at once");
+            tracing::warn!("stop requested twice: ending at once");
             std::process::exit(INTERRUPTED.into());
         });
     }

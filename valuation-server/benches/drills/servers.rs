@@ -60,7 +60,7 @@ pub(crate) async fn without_a_hop(database: &Path) -> Result<(), Failed> {
     serve(listener, valuer, Limits::default(), Watch::default(), async { drop(ended.await) }).await;
     store.shutdown().await;
     let stats = store.stats();
-    eprintln!("rows {} transactions {}", stats.rows, stats.transactions);
+    eprintln!("rows {} transactions {}", stats.rows.get(), stats.transactions.get());
     Ok(())
 }
 

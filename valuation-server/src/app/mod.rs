@@ -38,6 +38,7 @@ use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
 use memory::Memory;
@@ -164,7 +165,8 @@ impl<Clk: Clock> App<Clk> {
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
-        let (max_connections, max_puts) = room_for(config.max_connections, config.max_puts);
+        let wanted = Room { connections: config.max_connections, valuations: config.max_puts };
+        let Room { connections: max_connections, valuations: max_puts } = room_for(wanted);
         let store = Store::open(&StoreConfig {
             readers,
             // A permit for every concurrent valuation: none waits for one.
@@ -284,18 +286,6 @@ impl<Clk: Clock> App<Clk> {
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }
-}
-
-/// The numbers of connections and PUTs, limited by the files that the process may open.
-fn room_for(connections: usize, valuations: usize) -> (usize, usize) {
-    #[cfg(unix)]
-    {
-        use crate::system::{Room, room_for};
-        let Room { connections, valuations } = room_for(Room { connections, valuations });
-        (connections, valuations)
-    }
-    #[cfg(not(unix))]
-    (connections, valuations)
 }
 
 #[cfg(test)]

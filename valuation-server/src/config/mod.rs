@@ -82,7 +82,7 @@ impl Config {
         let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
         merged.extend(environment::read(variables)?);
         merged.extend(given(flags, &Origin::Flag));
-        Self::from_given(&merged)
+        Self::from_given(merged)
     }
 
     /// The configuration from flags alone, for a database and providers that exist already.
@@ -101,7 +101,7 @@ impl Config {
             let text = "http://replaced.invalid".to_owned();
             merged.insert(setting, Given { text, origin: Origin::Default });
         }
-        let config = Self::from_given(&merged)?;
+        let config = Self::from_given(merged)?;
         Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
     }
 
@@ -136,14 +136,22 @@ impl Config {
         }
     }
 
-    fn from_given(given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
-        let is_missing =
-            |s: &Setting| s.row().default == Default::Required && !given.contains_key(s);
-        let missing: Vec<_> = Setting::ALL.into_iter().filter(is_missing).collect();
-        if !missing.is_empty() {
-            return Err(ConfigError::Missing(missing));
+    fn from_given(mut given: BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
+        let mut missing = Vec::new();
+        for setting in Setting::ALL {
+            let default = setting.row().default;
+            if let Some(text) = default.text() {
+                let default = || Given { text: text.to_owned(), origin: Origin::Default };
+                given.entry(setting).or_insert_with(default);
+            } else if default == Default::Required && !given.contains_key(&setting) {
+                missing.push(setting);
+            }
         }
-        Self::read(given)?.checked(given)
+        if missing.is_empty() {
+            Self::read(&given)?.checked(&given)
+        } else {
+            Err(ConfigError::Missing(missing))
+        }
     }
 
     /// Checks the rules that need more than one setting, and records the origins of `given`.
@@ -151,52 +159,38 @@ impl Config {
         self.origins.extend(given.iter().map(|(s, given)| (*s, given.origin.clone())));
         let deadline = self.provider_timeout;
         // A call takes no longer than the deadline.
-        if self.slow_call.is_some_and(|time| time >= deadline) {
-            return Err(self.refuse(Setting::SlowCall, given, Invalid::AfterDeadline(deadline)));
-        }
+        let slow_is_late = self.slow_call.is_some_and(|time| time >= deadline);
         // A stalled call is detected up to a quarter of the time late, and ends at the deadline.
         let is_late = |time: Duration| time.saturating_mul(5) > deadline.saturating_mul(4);
-        if self.stalled_calls.is_some_and(is_late) {
-            return Err(self.refuse(
-                Setting::StalledCalls,
-                given,
-                Invalid::AfterDeadline(deadline),
-            ));
-        }
+        let stalled_is_late = self.stalled_calls.is_some_and(is_late);
         // Any client of the operators' side controls the server.
         let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
-        if is_remote && self.admin_token.is_none() {
-            return Err(self.refuse(Setting::AdminListen, given, Invalid::Unguarded));
-        }
-        Ok(self)
-    }
-
-    fn refuse(
-        &self,
-        setting: Setting,
-        given: &BTreeMap<Setting, Given>,
-        because: Invalid,
-    ) -> ConfigError {
+        let (setting, because) = if slow_is_late {
+            (Setting::SlowCall, Invalid::AfterDeadline(deadline))
+        } else if stalled_is_late {
+            (Setting::StalledCalls, Invalid::AfterDeadline(deadline))
+        } else if is_remote && self.admin_token.is_none() {
+            (Setting::AdminListen, Invalid::Unguarded)
+        } else {
+            return Ok(self);
+        };
         let kept = || Given {
             text: self.shown(setting).unwrap_or_default(),
             origin: self.origin(setting).clone(),
         };
-        refused(setting, &given.get(&setting).cloned().unwrap_or_else(kept), because)
+        Err(refused(setting, &given.get(&setting).cloned().unwrap_or_else(kept), because))
     }
 }
 
-/// The value of a setting: as given, or its default.
+/// The value of a setting: as given, or unset.
 fn value<T>(
     setting: Setting,
     kind: Kind<T>,
     given: &BTreeMap<Setting, Given>,
 ) -> Result<T, ConfigError> {
-    let read =
-        |given: &Given| kind.read(&given.text).map_err(|because| refused(setting, given, because));
-    match (given.get(&setting), setting.row().default.text()) {
-        (Some(given), _) => read(given),
-        (None, Some(text)) => read(&Given { text: text.to_owned(), origin: Origin::Default }),
-        (None, None) => kind.unset.ok_or_else(|| ConfigError::Missing(vec![setting])),
+    match given.get(&setting) {
+        Some(given) => kind.read(&given.text).map_err(|because| refused(setting, given, because)),
+        None => kind.unset.ok_or_else(|| ConfigError::Missing(vec![setting])),
     }
 }
 

@@ -65,7 +65,7 @@ fn innermost(error: &io::Error) -> &io::Error {
 
 /// `ENFILE` and `EMFILE`: the other provider can't be asked either.
 fn is_shortage(error: &io::Error) -> bool {
-    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 fn is_break(kind: io::ErrorKind) -> bool {

@@ -73,7 +73,7 @@ impl Health {
         } else if !was_unhealthy {
             tracing::error!(
                 error = %cause, database = %database.display(),
-                "the database cannot store: PUTs of new vehicles are told 503 and no provider is \
+                "the database cannot store: PUTs of new vehicles get 503 and no provider is \
                  asked, stored ones are answered. It is tried several times a second, and goes on by \
                  itself when the cause is gone"
             );

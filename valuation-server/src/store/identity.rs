@@ -6,6 +6,7 @@
 //! store until the file is back or the server is restarted.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,14 +58,7 @@ impl Opened {
     }
 }
 
-#[cfg(unix)]
+/// The file's device and inode.
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
     path.metadata().map(|found| (found.dev(), found.ino()))
-}
-
-/// Without inode numbers only a missing file is detected.
-#[cfg(not(unix))]
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    path.metadata().map(|_| (0, 0))
 }

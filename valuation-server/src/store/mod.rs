@@ -53,7 +53,7 @@ pub use error::{OpenProblem, StoreError};
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
-pub use stats::{Commits, StoreStats};
+pub use stats::StoreStats;
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
 /// what waits, and ends.
@@ -216,17 +216,17 @@ impl Store {
         self.shared.health.trouble().map(StoreError::Unavailable)
     }
 
-    /// The writer's metrics.
+    /// The counts of the writer's work.
     #[must_use]
-    pub fn commits(&self) -> Commits {
-        self.shared.commits.clone()
+    pub fn stats(&self) -> &StoreStats {
+        &self.shared.stats
     }
 
-    /// The counts of the writer, and the state of its queue.
+    /// The permits of the queue in use, for waiting entries and reservations, and all permits.
     #[must_use]
-    pub fn stats(&self) -> StoreStats {
-        let capacity = self.queue.max_capacity();
-        self.shared.stats(capacity - self.queue.capacity(), capacity)
+    pub fn queue(&self) -> (usize, usize) {
+        let all = self.queue.max_capacity();
+        (all - self.queue.capacity(), all)
     }
 
     /// Closes the queue, waits for everything in it and every [`Reservation`], tries for
@@ -283,7 +283,7 @@ impl Store {
     }
 
     fn lost(&self, entry: &Entry, error: StoreError) -> StoreError {
-        self.shared.commits.failed.inc();
+        self.shared.stats.failed.inc();
         self.shared.lose(entry, &error);
         error
     }

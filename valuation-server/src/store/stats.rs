@@ -13,48 +13,34 @@ use super::{Entry, logs};
 /// to one that waited for another program's lock.
 const DURATIONS: [f64; 12] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0, 2.5];
-/// The upper bounds of a commit's rows.
-const ROWS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0];
+/// The upper bounds of a commit's number of rows.
+const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0];
 
-/// A snapshot of the writer's work and its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Counts of the writer's work. Clones share them.
+#[derive(Clone, Debug)]
 pub struct StoreStats {
     /// Transactions committed for entries.
-    pub transactions: u64,
-    /// Entries committed.
-    pub entries: u64,
-    /// Rows committed: log rows, and valuations of vehicles that had none.
-    pub rows: u64,
-    /// Entries that could not be stored at once.
-    pub failed: u64,
-    /// Permits of the queue in use: waiting entries, and reservations.
-    pub waiting: usize,
-    /// Permits of the queue.
-    pub capacity: usize,
-}
-
-/// The writer's metrics. Clones share them.
-#[derive(Clone, Debug)]
-pub struct Commits {
-    /// The durations of transactions in seconds, including the wait for the disk.
+    pub transactions: Counter,
+    /// Their durations in seconds, including the wait for the disk.
     pub durations: Histogram,
     /// Their numbers of rows.
-    pub rows: Histogram,
-    /// Transactions committed for entries.
-    pub transactions: Counter,
+    pub sizes: Histogram,
     /// Entries committed.
     pub entries: Counter,
+    /// Rows committed: log rows, and valuations of vehicles that had none.
+    pub rows: Counter,
     /// Entries that could not be stored at once.
     pub failed: Counter,
 }
 
-impl Default for Commits {
+impl Default for StoreStats {
     fn default() -> Self {
         Self {
-            durations: Histogram::new(DURATIONS),
-            rows: Histogram::new(ROWS),
             transactions: Counter::default(),
+            durations: Histogram::new(DURATIONS),
+            sizes: Histogram::new(SIZES),
             entries: Counter::default(),
+            rows: Counter::default(),
             failed: Counter::default(),
         }
     }
@@ -64,8 +50,7 @@ impl Default for Commits {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) health: Health,
-    pub(super) commits: Commits,
-    pub(super) rows: Counter,
+    pub(super) stats: StoreStats,
     /// Calls that are in the server's log alone.
     pub(super) lost: Counter,
     /// How many times commits of other programs were found.
@@ -73,18 +58,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn stats(&self, waiting: usize, capacity: usize) -> StoreStats {
-        let Commits { transactions, entries, failed, .. } = &self.commits;
-        StoreStats {
-            transactions: transactions.get(),
-            entries: entries.get(),
-            rows: self.rows.get(),
-            failed: failed.get(),
-            waiting,
-            capacity,
-        }
-    }
-
     /// Gives an entry up: its calls go to the server's log.
     pub(super) fn lose(&self, entry: &Entry, error: &StoreError) {
         self.lost.inc_by(entry.calls.len() as u64);
@@ -95,10 +68,10 @@ impl Shared {
     /// answer sees the counts.
     #[expect(clippy::cast_precision_loss, reason = "far fewer rows than 2^53")]
     pub(super) fn count_committed(&self, entries: usize, rows: u64, took: Duration) {
-        self.commits.durations.observe(took.as_secs_f64());
-        self.commits.rows.observe(rows as f64);
-        self.commits.transactions.inc();
-        self.commits.entries.inc_by(entries as u64);
-        self.rows.inc_by(rows);
+        self.stats.durations.observe(took.as_secs_f64());
+        self.stats.sizes.observe(rows as f64);
+        self.stats.transactions.inc();
+        self.stats.entries.inc_by(entries as u64);
+        self.stats.rows.inc_by(rows);
     }
 }

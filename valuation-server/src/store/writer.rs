@@ -219,7 +219,7 @@ impl Writer {
                 self.store(second_half);
             }
             Err(error) if is_about_the_row(&error) => {
-                self.shared.commits.failed.inc_by(jobs.len() as u64);
+                self.shared.stats.failed.inc_by(jobs.len() as u64);
                 let error = StoreError::Rejected(Arc::new(error));
                 for mut job in jobs {
                     self.store_calls(mem::take(&mut job.entry), &error);
@@ -238,7 +238,7 @@ impl Writer {
         keep: fn(&mut Deferred, Entry, &Shared, &StoreError),
     ) {
         self.failed(&cause);
-        self.shared.commits.failed.inc_by(jobs.len() as u64);
+        self.shared.stats.failed.inc_by(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for mut job in jobs {
             keep(&mut self.deferred, mem::take(&mut job.entry), &self.shared, &error);

@@ -97,7 +97,7 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str) {
 fn means(call: &ProviderCall) -> &'static str {
     match call.provider {
         Provider::SuperCar => "if too many calls fail, Premium is asked instead",
-        Provider::Premium => "where SuperCar gives no answer either, the client gets 503",
+        Provider::Premium => "if SuperCar gives no answer either, the client gets 503",
     }
 }
 

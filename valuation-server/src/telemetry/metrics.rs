@@ -102,22 +102,22 @@ impl Collector for Sources {
         let reported = self.by_provider(|streak| streak.reported.into());
         show("valuation_provider_only_client_errors", help, None, &reported)?;
 
-        let (stats, commits) = (self.store.stats(), self.store.commits());
+        let (stats, (waiting, capacity)) = (self.store.stats(), self.store.queue());
         let help = "1 while the database can store, as far as is known, otherwise 0.";
         show("valuation_store_up", help, None, &gauge(self.store.can_store()))?;
         let help = "Permits of the writer's queue in use.";
-        show("valuation_store_queue_length", help, None, &gauge(stats.waiting))?;
+        show("valuation_store_queue_length", help, None, &gauge(waiting))?;
         let help = "Permits of the writer's queue.";
-        show("valuation_store_queue_capacity", help, None, &gauge(stats.capacity))?;
+        show("valuation_store_queue_capacity", help, None, &gauge(capacity))?;
         let help = "Committed transactions.";
-        show("valuation_store_commits", help, None, &commits.transactions)?;
+        show("valuation_store_commits", help, None, &stats.transactions)?;
         let help = "Committed entries: a valuation with its log rows.";
-        show("valuation_store_entries", help, None, &commits.entries)?;
+        show("valuation_store_entries", help, None, &stats.entries)?;
         let help = "Entries that could not be stored at once.";
-        show("valuation_store_failed_entries", help, None, &commits.failed)?;
-        show("valuation_store_commit_rows", "Rows of each transaction.", None, &commits.rows)?;
+        show("valuation_store_failed_entries", help, None, &stats.failed)?;
+        show("valuation_store_commit_rows", "Rows of each transaction.", None, &stats.sizes)?;
         let help = "Duration of transactions, including the wait for the disk.";
-        show("valuation_store_commit_duration", help, SECONDS, &commits.durations)
+        show("valuation_store_commit_duration", help, SECONDS, &stats.durations)
     }
 }
 

@@ -166,7 +166,7 @@ impl Flight {
         match self.inner.throttle.admit() {
             Some(withheld) => tracing::error!(
                 %vrm, %error, withheld,
-                "no valuation, because of the database; the client is told to try again later"
+                "no valuation, because of the database; the client gets an error"
             ),
             None => tracing::debug!(%vrm, %error, "no valuation"),
         }

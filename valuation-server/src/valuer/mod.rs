@@ -77,7 +77,7 @@ pub enum ValueError {
     #[error("the provider refused the request")]
     Refused,
     /// Too many flights are running.
-    #[error("too many questions are under way")]
+    #[error("too many valuations are under way")]
     Overloaded,
     /// The records can't be read or written.
     #[error(transparent)]

@@ -114,7 +114,7 @@ async fn sigterm_and_ctrl_c_let_the_running_request_finish_and_end_with_0() {
         let mut rig = Rig::start(Fault::always(Mode::Slow), &[]).await;
         let mut client = rig.put_in_flight().await;
         rig.process.signal(signal);
-        rig.process.until_logged("told to stop").await;
+        rig.process.until_logged("stop requested").await;
         assert_eq!(client.answer().await.status, 200);
         rig.process.until_logged("stopped; everything is stored").await;
         assert_eq!(rig.process.exit_code().await, Some(0));
@@ -199,7 +199,7 @@ async fn by_default_a_request_that_goes_well_leaves_no_line_in_the_log() {
     drop(client);
     process.signal("TERM");
     let next = process.log.next_line().await.unwrap().unwrap();
-    assert!(next.contains("told to stop"), "{next}");
+    assert!(next.contains("stop requested"), "{next}");
 }
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn a_second_signal_ends_at_once() {
     let _client = rig.put_in_flight().await;
     let process = &mut rig.process;
     process.signal("TERM");
-    process.until_logged("told to stop").await;
+    process.until_logged("stop requested").await;
     // The second one may come before the process waits for it again: it is sent until it is taken.
     let code = loop {
         if let Some(status) = process.child.try_wait().unwrap() {
