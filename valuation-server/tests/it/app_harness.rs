@@ -76,7 +76,7 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// Started with these settings besides the necessary ones.
+    /// Started with these settings in addition to the necessary ones.
     pub(crate) async fn with(settings: &[(Setting, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::in_folder(folder, settings).await
@@ -143,7 +143,7 @@ impl TestApp {
         self.operate(&admin_send("PUT", "/admin/failovers/valuations/policy", body)).await
     }
 
-    /// Values so many new cars, whose marks begin with `mark`, and gives the statuses.
+    /// Values this many cars, whose marks begin with `mark`, and gives the statuses.
     pub(crate) async fn put_many(&self, mark: &str, cars: usize) -> Vec<u16> {
         let mut statuses = Vec::new();
         for car in 0..cars {

@@ -1,4 +1,4 @@
-//! What is off unless a setting asks for it: probing, a ramp, slow calls, `Retry-After`.
+//! Options that are off by default: probing, a ramp, slow calls, `Retry-After`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -146,7 +146,7 @@ async fn what_is_left_of_a_retry_after_at_the_trip_is_followed_from_one_second_o
     assert_eq!(app.providers.status().reverts_in, seconds(1));
 }
 
-/// Ten calls to a SuperCar that takes so long by the manual clock, and answers well.
+/// Ten calls to a SuperCar that takes this long by the manual clock, and gives quotes.
 async fn ten_calls_of(time: Duration, flags: &[(Setting, &str)]) -> (Providers<ManualClock>, Told) {
     let clock = ManualClock::new();
     let acts = vec![Act::Advance(clock.clone(), time), response("200 OK", GOOD_JSON.as_bytes())];
@@ -192,7 +192,7 @@ async fn calls_that_take_just_the_time_are_not_slow() {
 }
 
 #[tokio::test]
-async fn a_trip_by_failures_says_so_where_slow_calls_are_watched_as_well() {
+async fn a_trip_by_failures_says_so_even_if_slow_calls_are_watched_too() {
     let app = TestApp::with(&[(Setting::SlowCall, "2s")]).await;
     let heard = listen(&app.providers);
     app.supercar.set_fault(broken());

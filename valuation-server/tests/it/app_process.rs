@@ -1,4 +1,4 @@
-//! The binary as its operator meets it: starts that can't work, signals, and kill -9 under load.
+//! The binary as an operator sees it: starts that can't work, signals, and kill -9 under load.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ async fn serve_without_the_two_urls_is_refused_with_a_sentence_that_says_what_to
 }
 
 #[tokio::test]
-async fn a_log_that_is_silenced_keeps_no_refusal_from_being_told() {
+async fn a_refusal_is_reported_even_if_the_log_is_silenced() {
     for filter in ["off", "hyper=debug"] {
         let (code, log) = refused(binary().arg("serve").env("RUST_LOG", filter)).await;
         assert_eq!(code, 2);
@@ -40,7 +40,7 @@ async fn a_log_that_is_silenced_keeps_no_refusal_from_being_told() {
 }
 
 #[tokio::test]
-async fn the_demo_goes_on_where_nobody_reads_what_it_prints() {
+async fn the_demo_goes_on_if_its_output_is_not_read() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     // Killed, it leaves its folder behind: in one that goes away.
@@ -123,7 +123,7 @@ async fn sigterm_and_ctrl_c_let_the_running_request_finish_and_end_with_0() {
 }
 
 #[tokio::test]
-async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
+async fn while_it_stops_operators_see_that_it_is_alive_and_not_ready() {
     // So that the stop lasts until this test ends it.
     let flags = ["--admin-listen", "127.0.0.1:0", "--provider-timeout", "10m"];
     let mut rig = Rig::start(Fault::always(Mode::Hang), &flags).await;
@@ -220,7 +220,7 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(code, Some(130));
 }
 
-/// Kill -9 under load, a few times over on one database: what was answered is stored, with every
+/// Kill -9 under load, repeatedly on one database: answered valuations are stored, with every
 /// call to a provider that it rests on.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answered_request() {
@@ -295,7 +295,7 @@ async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answ
 
 /// A collector of logs that dies takes nothing with it: no row, no answer, no orderly stop.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_reads_the_log_any_more_all_goes_on() {
+async fn everything_goes_on_after_the_reader_of_the_log_has_gone() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("valuations.sqlite");
     let (supercar, premium) = simulators(Pace::INSTANT).await;

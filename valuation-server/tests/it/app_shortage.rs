@@ -1,4 +1,4 @@
-//! The binary where something runs short: files, and a database to store in at the stop.
+//! The binary short of something: files, or a database at the stop.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -20,7 +20,7 @@ fn limited(limits: &str) -> Command {
 }
 
 #[tokio::test]
-async fn with_few_files_fewer_clients_are_taken_and_nobody_meets_the_end_of_them() {
+async fn with_few_files_fewer_clients_are_accepted_and_no_open_fails() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let command = limited("ulimit -n 512");
@@ -40,7 +40,7 @@ async fn with_few_files_fewer_clients_are_taken_and_nobody_meets_the_end_of_them
         client.send(&request).await;
         let answer = client.answer().await;
         assert!([200, 503].contains(&answer.status), "{answer:?}");
-        // Who is refused goes: so many are told at once, and others are closed without a word.
+        // A rejected client goes. Some are answered at once, others are closed without an answer.
         if answer.status == 200 {
             served += 1;
             crowd.push(client);
@@ -81,7 +81,7 @@ async fn the_limit_on_files_is_raised_as_far_as_the_system_allows() {
     }
 }
 
-/// Sets how many files the process may open from now on; false where there is no `prlimit`.
+/// Sets how many files the process may open from now on; false if there is no `prlimit`.
 fn may_open(process: &Process, files: u32) -> bool {
     let id = process.child.id().unwrap().to_string();
     let limit = format!("--nofile={files}:");
@@ -92,7 +92,7 @@ fn may_open(process: &Process, files: u32) -> bool {
 }
 
 #[tokio::test]
-async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait() {
+async fn while_no_file_can_be_opened_connected_clients_are_served_and_others_wait() {
     let mut rig = Rig::start(Fault::NONE, &[]).await;
     let process = &mut rig.process;
     let mut kept = Client::connect(process.address).await;

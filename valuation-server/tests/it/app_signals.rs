@@ -1,4 +1,4 @@
-//! Signals that order no stop: the server goes on, and says so.
+//! Signals that do not stop the server: it goes on, and logs them.
 
 use valuation_server::demo::simulator::{Fault, Mode};
 

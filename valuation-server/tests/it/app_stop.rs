@@ -1,4 +1,4 @@
-//! What the end of a stop says of it.
+//! The result of a stop.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::app_harness::TestApp;
 use crate::http2::{self, DATA, END_STREAM};
 use crate::store_support::until;
 
-/// A question that nobody waits for any more, and whose commit another program's lock holds up
+/// A valuation without a waiting client, whose commit is delayed by another program's lock
 /// past the stop's deadline; the database itself then closes in time.
 #[tokio::test]
-async fn a_question_that_was_cut_off_is_told_although_no_client_was() {
+async fn a_valuation_that_was_cut_off_is_reported_although_no_client_was_cut_off() {
     let app = TestApp::start().await;
     until("the route is saved", || app.store.noted("valuations").unwrap().is_some()).await;
     let database = app.folder.path().join("valuations.sqlite");

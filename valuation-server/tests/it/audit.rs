@@ -1,4 +1,4 @@
-//! Every attempt at a provider leaves exactly one record.
+//! Each attempt at a provider leaves exactly one record.
 
 use std::future::{Future, Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -116,7 +116,7 @@ impl Hooks for Panicking {
 }
 
 #[tokio::test]
-async fn an_attempt_is_told_when_its_record_is_left_so_that_a_panic_there_costs_nothing() {
+async fn a_hook_is_called_after_the_record_is_left_so_that_its_panic_loses_nothing() {
     let request = request("AB1");
     let trail = request.trail.clone();
     let inner = Doing(|_| std::future::ready(Ok(answer())));

@@ -1,4 +1,4 @@
-//! The server as it is seen from outside. One binary; a module a behaviour.
+//! The server as it is seen from outside. One binary; one module per behaviour.
 
 #![allow(
     clippy::unwrap_used,

@@ -32,7 +32,7 @@ impl Process {
         Self::start_with(database, supercar, premium, &[]).await
     }
 
-    /// Started with these flags besides the necessary ones.
+    /// Started with these flags in addition to the necessary ones.
     pub(crate) async fn start_with(
         database: &Path,
         supercar: &Simulator,

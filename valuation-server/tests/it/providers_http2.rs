@@ -31,7 +31,7 @@ struct Http2Stub {
 }
 
 impl Http2Stub {
-    /// Says GOAWAY after so many answers on a connection.
+    /// Sends GOAWAY after this many answers on a connection.
     async fn start(most: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

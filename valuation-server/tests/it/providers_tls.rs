@@ -1,4 +1,4 @@
-//! TLS to the providers: whom we trust, how we identify ourselves, and what is noticed at the start.
+//! TLS to the providers: trusted authorities, the client certificate, and errors at the start.
 
 use std::path::PathBuf;
 

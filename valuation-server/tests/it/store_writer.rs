@@ -1,4 +1,4 @@
-//! What the writer promises: together or not at all, answered when committed, nobody forgotten.
+//! The writer's promises: an entry is stored whole or not at all, and answered when it is committed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::store_support::{
 };
 
 #[tokio::test]
-async fn a_log_row_holds_exactly_what_was_told() {
+async fn a_log_row_has_exactly_the_calls_values() {
     let place = Place::new();
     let store = place.open();
     let failed = ProviderCall {
@@ -98,7 +98,7 @@ async fn everything_that_waits_is_committed_in_one_transaction() {
 }
 
 #[tokio::test]
-async fn of_many_commits_for_one_vehicle_one_valuation_stands_and_all_are_told_it() {
+async fn of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it() {
     let place = Place::new();
     let store = place.open();
     let mut tasks = JoinSet::new();

@@ -1,4 +1,4 @@
-//! A provider made of raw bytes, and one audited question to it.
+//! A provider that sends raw bytes, and an audited call to it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ pub(crate) enum Act {
     Advance(ManualClock, Duration),
     /// Sends the bytes one by one, a while apart.
     Drip(Vec<u8>, Duration),
-    /// Sends the bytes again and again, until nobody reads any more.
+    /// Sends the bytes repeatedly, until the peer is gone.
     Flood(Vec<u8>),
     Close,
     Reset,

@@ -1,4 +1,4 @@
-//! What stands behind a valuer in these tests: records in memory, and quotes by a closure.
+//! A valuer's stubs: records in memory, and quotes by a closure.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic where it is surprised")]
 
@@ -137,10 +137,10 @@ pub(crate) struct State {
     pub(crate) valuations: Mutex<HashMap<Vrm, Valuation>>,
     pub(crate) committed: Mutex<Vec<Entry>>,
     pub(crate) submitted: Mutex<Vec<Entry>>,
-    /// Is committed by somebody else right after the next look.
+    /// Is committed by another program right after the next read.
     pub(crate) comes_after_a_look: Mutex<Option<Valuation>>,
     pub(crate) finds: AtomicUsize,
-    /// To be counted up when somebody else changes what is stored.
+    /// Rises when another program changes the records.
     pub(crate) version: AtomicU64,
     pub(crate) full: AtomicBool,
     pub(crate) commits_fail: AtomicBool,
