@@ -73,15 +73,14 @@ impl<Clk> Attempts<Clk> {
     fn report(&self, provider: Provider, change: Change) {
         let message = message(provider, change, self.client_errors.as_failures());
         let (ongoing, answers) = match change {
-            Change::Began { length, .. } => {
-                tracing::warn!("{message}");
-                (true, length)
-            }
-            Change::Ended { length } => {
-                tracing::info!("{message}");
-                (false, length)
-            }
+            Change::Began { length, .. } => (true, length),
+            Change::Ended { length } => (false, length),
         };
+        if ongoing {
+            tracing::warn!("{message}");
+        } else {
+            tracing::info!("{message}");
+        }
         let kind = Kind::ClientErrors { provider: provider.name(), ongoing, answers };
         self.journal.note(kind, message);
     }

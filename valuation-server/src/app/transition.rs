@@ -1,7 +1,5 @@
 //! Changes of the route, as log lines and journal entries.
 
-use std::time::Duration;
-
 use failover::event::{Cause, Condition};
 use failover::monitor::Tally;
 use failover::{Event, Route, State};
@@ -25,14 +23,11 @@ impl Transition {
     /// The change that an event reports; `None` for a new policy that leaves the state as it was.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
-        let same = event.cause == Cause::PolicySwapped && event.from == event.to;
-        (!same).then(|| Self::from_event(event))
-    }
-
-    fn from_event(event: &Event) -> Self {
         let because = match &event.cause {
+            Cause::PolicySwapped if event.from == event.to => return None,
             Cause::Tripped { condition, tally, revert_after } => {
-                tripped(*condition, *tally, *revert_after)
+                let back = format_duration(*revert_after);
+                format!("{}; back in {back}", held(*condition, *tally))
             }
             Cause::Probing => {
                 "the time on the fallback is over; the others stay with Premium".into()
@@ -57,7 +52,7 @@ impl Transition {
             Cause::Restored => "as it was before".into(),
             _ => "the route changed".into(),
         };
-        Self { to: provider(event.route), state: event.to, because }
+        Some(Self { to: provider(event.route), state: event.to, because })
     }
 }
 
@@ -68,11 +63,6 @@ pub fn provider(route: Route) -> Provider {
         Route::Primary => Provider::SuperCar,
         Route::Fallback => Provider::Premium,
     }
-}
-
-/// The condition of a trip, and how long calls go to the fallback.
-fn tripped(condition: Condition, tally: Tally, revert_after: Duration) -> String {
-    format!("{}; back in {}", held(condition, tally), format_duration(revert_after))
 }
 
 /// The condition that a provider met, with its counts.

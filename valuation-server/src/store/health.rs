@@ -116,9 +116,12 @@ pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
         r#"INSERT OR REPLACE INTO "writer_probe" ("id", "filler") VALUES (1, zeroblob(?1))"#,
         [PROBE_SIZE],
     )?;
-    // After a statement that ran, since only a running one notices a changed schema.
-    valuations::check(&tx)?;
-    logs::check(&tx)?;
+    // The INSERT statements must fit the tables. They are prepared after a statement that ran, since
+    // only a running one notices a changed schema, and not from the cache, which keeps statements whose
+    // table is gone.
+    for insert in [valuations::INSERT, logs::INSERT] {
+        tx.prepare(insert)?;
+    }
     tx.commit()?;
     conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

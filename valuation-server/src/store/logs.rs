@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, Statement, ToSql, params};
 
 use super::Entry;
 use super::error::StoreError;
 use crate::domain::{ErrorCode, Provider, ProviderCall, Vrm};
 
-const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+/// Stores the record of a call.
+pub(super) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
     "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
@@ -47,38 +48,24 @@ pub struct LoggedCall {
     pub rescue: Option<bool>,
 }
 
-/// Inserts records of calls.
-pub(super) struct Insert<'c>(CachedStatement<'c>);
-
-impl<'c> Insert<'c> {
-    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
-        conn.prepare_cached(INSERT).map(Self)
-    }
-
-    pub(super) fn insert(&mut self, call: &ProviderCall) -> rusqlite::Result<()> {
-        let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
-            (Some(ErrorCode::as_str(*code)), Some(printable(message)))
-        });
-        self.0.execute(params![
-            call.vrm.as_str(),
-            Provider::name(call.provider),
-            timestamp(call.requested_at),
-            milliseconds(call.duration),
-            call.url,
-            call.response_code,
-            code,
-            message,
-            call.outcome.as_str(),
-            call.rescue,
-        ])?;
-        Ok(())
-    }
-}
-
-/// Checks that the INSERT statement fits the table, without running it. It is not taken from the cache,
-/// which keeps statements whose table is gone.
-pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare(INSERT).map(drop)
+/// Runs [`INSERT`].
+pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<()> {
+    let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
+        (Some(ErrorCode::as_str(*code)), Some(printable(message)))
+    });
+    insert.execute(params![
+        call.vrm.as_str(),
+        Provider::name(call.provider),
+        timestamp(call.requested_at),
+        milliseconds(call.duration),
+        call.url,
+        call.response_code,
+        code,
+        message,
+        call.outcome.as_str(),
+        call.rescue,
+    ])?;
+    Ok(())
 }
 
 /// The newest `limit` calls, for one vehicle or all, in ascending order.

@@ -137,7 +137,7 @@ mod tests {
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
     }
 
-    /// A setting of the connection's own tells one connection from another.
+    /// Marks a connection by one of its settings.
     fn mark(conn: &Connection) -> rusqlite::Result<()> {
         conn.pragma_update(None, "cache_size", 77)
     }

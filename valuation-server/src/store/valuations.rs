@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::error::StoreError;
 use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
@@ -11,7 +11,8 @@ use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
 const FIND: &str = r#"SELECT "lowestValue", "highestValue", "providerName"
     FROM "vehicle_valuation" WHERE "vrm" = ?1"#;
 
-const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
+/// Stores a valuation unless its vehicle has one.
+pub(super) const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
     ("vrm", "lowestValue", "highestValue", "providerName") VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT ("vrm") DO NOTHING"#;
 
@@ -27,32 +28,17 @@ pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValua
     Ok(found.transpose())
 }
 
-/// Stores valuations.
-pub(super) struct Insert<'c>(CachedStatement<'c>);
-
-impl<'c> Insert<'c> {
-    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
-        conn.prepare_cached(INSERT).map(Self)
-    }
-
-    /// Stores a valuation unless the vehicle has one, and says whether it did.
-    pub(super) fn if_absent(&mut self, valuation: &Valuation) -> rusqlite::Result<bool> {
-        // Money is inserted as decimal text. By the columns' affinity SQLite stores whole pounds as
-        // INTEGER and all other amounts as the nearest REAL, as the older service does.
-        let stored = self.0.execute(params![
-            valuation.vrm.as_str(),
-            valuation.lowest.to_string(),
-            valuation.highest.to_string(),
-            valuation.provider.map(Provider::name),
-        ])?;
-        Ok(stored == 1)
-    }
-}
-
-/// Checks that the INSERT statement fits the table, without running it. It is not taken from the cache,
-/// which keeps statements whose table is gone.
-pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare(INSERT).map(drop)
+/// Runs [`INSERT`], and says whether the valuation was stored.
+pub(super) fn insert(insert: &mut Statement<'_>, valuation: &Valuation) -> rusqlite::Result<bool> {
+    // Money is inserted as decimal text. By the columns' affinity SQLite stores whole pounds as
+    // INTEGER and all other amounts as the nearest REAL, as the older service does.
+    let stored = insert.execute(params![
+        valuation.vrm.as_str(),
+        valuation.lowest.to_string(),
+        valuation.highest.to_string(),
+        valuation.provider.map(Provider::name),
+    ])?;
+    Ok(stored == 1)
 }
 
 fn from_row(vrm: &Vrm, row: &Row<'_>) -> Result<Valuation, StoreError> {
@@ -166,7 +152,7 @@ mod tests {
                 provider: Some(Provider::Premium),
             };
             let conn = older_table();
-            prop_assert!(Insert::prepare(&conn).unwrap().if_absent(&valuation).unwrap());
+            prop_assert!(insert(&mut conn.prepare(INSERT).unwrap(), &valuation).unwrap());
             let ours = find(&conn, &valuation.vrm).unwrap().unwrap();
             prop_assert_eq!(ours, Some(valuation.clone()));
 

@@ -328,7 +328,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Without its writer, ended or panicked, the store can't store.
+    /// Without a running writer the store is unhealthy.
     fn drop(&mut self) {
         self.deferred.lose(&self.shared, &StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
@@ -346,23 +346,23 @@ struct Written {
 fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0 };
-    let mut calls = logs::Insert::prepare(&tx)?;
-    let mut made = valuations::Insert::prepare(&tx)?;
+    let mut insert_call = tx.prepare_cached(logs::INSERT)?;
+    let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
-            calls.insert(call)?;
+            logs::insert(&mut insert_call, call)?;
             written.rows += 1;
         }
         written.stored.push(match &entry.valuation {
             None => Ok(None),
-            Some(valuation) if made.if_absent(valuation)? => {
+            Some(valuation) if valuations::insert(&mut insert_valuation, valuation)? => {
                 written.rows += 1;
                 Ok(Some(valuation.clone()))
             }
             Some(valuation) => valuations::find(&tx, &valuation.vrm)?,
         });
     }
-    drop((calls, made));
+    drop((insert_call, insert_valuation));
     tx.commit()?;
     Ok(written)
 }
