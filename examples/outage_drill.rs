@@ -15,7 +15,7 @@ use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{
     Answer, CallTrail, Failure, Mileage, Provider, QuoteRequest, Trace, Vrm,
 };
-use valuation_server::providers::{Premium, PremiumRange, SuperCar, Transport};
+use valuation_server::providers::{self, PremiumRange, Transport};
 
 const STEP: Duration = Duration::from_secs(2);
 const STEPS_A_MINUTE: u64 = 30;
@@ -30,9 +30,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (supercar, premium) = (start(Provider::SuperCar).await?, start(Provider::Premium).await?);
     let deadline = Duration::from_secs(60);
     let transport = Transport::default();
-    let primary = SuperCar::new(&supercar.base_url(), deadline, &transport)?;
+    let primary = providers::supercar(&supercar.base_url(), deadline, &transport)?;
     let fallback =
-        Premium::new(&premium.base_url(), PremiumRange::PrivateSale, deadline, &transport)?;
+        providers::premium(&premium.base_url(), PremiumRange::PrivateSale, deadline, &transport)?;
 
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(Policy::default(), clock.clone());

@@ -1,4 +1,4 @@
-//! Would `serve` work? Looked at without leaving a trace, and said in a line each.
+//! Whether `serve` would work: one line per check. Nothing is changed.
 
 use std::io::{self, Write};
 
@@ -7,12 +7,11 @@ use crate::domain::Provider;
 use crate::providers::{self, BaseUrl, Unreachable};
 use crate::store::{self, Found};
 
-/// Checks a configuration that could be read, the database, and what the providers answer, and writes
-/// a line about each: `ok`, `FAIL`, or `?` if the answer proves nothing. True unless one failed.
+/// Checks a valid configuration, the database, and the answers of the providers, and writes a line for
+/// each: `ok`, `FAIL`, or `?` if the answer proves nothing. True unless one failed.
 ///
-/// It may be run beside a server that uses the same configuration, so that it says nothing about
-/// the addresses to listen on. The providers are asked for no valuation, so that a right path and a
-/// price that is agreed on stay unproven.
+/// A server with the same configuration may be running, so the addresses to listen on are not checked.
+/// No valuation is requested, so the path and the contract stay unproven.
 ///
 /// # Errors
 /// What the system says if `out` can't be written.
@@ -30,7 +29,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
             writeln!(out, "FAIL  {error}")?;
         }
     }
-    // At the same time: where both hang, the wait is one deadline.
+    // Concurrently: if both hang, the wait is one deadline.
     let (supercar, premium) = tokio::join!(
         reach(Provider::SuperCar, &config.supercar_url, config),
         reach(Provider::Premium, &config.premium_url, config),
@@ -68,12 +67,12 @@ fn words(found: Found) -> String {
     }
 }
 
-/// What a provider's answer says of the calls that `serve` will make.
+/// What a provider's answer says about the calls of `serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Finding {
     /// Name, connection, TLS and HTTP work.
     Reached,
-    /// As much, and perhaps not more.
+    /// The same, and it proves no more than that.
     Unproven,
     /// Calls would fail.
     Failed,

@@ -1,4 +1,4 @@
-//! The command line: its commands and flags, and the configuration that they give.
+//! The command line: commands and flags, and the configuration from them.
 //!
 //! Each setting may be given as a flag, as an environment variable such as `VALUATION_FAILURE_RATE`,
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
@@ -41,8 +41,9 @@ pub struct ServeArgs {
     #[arg(long)]
     pub print_config: bool,
 
+    /// The settings.
     #[command(flatten)]
-    settings: SettingArgs,
+    pub settings: SettingArgs,
 }
 
 /// The settings as flags, and the file that has others.
@@ -56,7 +57,7 @@ pub struct SettingArgs {
     flags: Flags<false>,
 }
 
-/// The settings that were given as flags: one for each row of the table, or each that the demo takes.
+/// The settings given as flags: those of the table, or those that the demo takes.
 #[derive(Clone, Default)]
 struct Flags<const DEMO: bool>(BTreeMap<Setting, String>);
 
@@ -66,7 +67,7 @@ impl<const DEMO: bool> Flags<DEMO> {
     }
 }
 
-/// Without the values: some are secrets.
+/// Shows the keys alone: some values are secrets.
 impl<const DEMO: bool> fmt::Debug for Flags<DEMO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -109,7 +110,7 @@ fn arg(setting: Setting) -> Arg {
         .help(format!("{}{default}", row.help))
 }
 
-/// The flags of `demo`. It reads neither the environment nor a file, so that it runs the same
+/// The flags of `demo`. It reads neither the environment nor a file, so that it is the same
 /// everywhere.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DemoArgs {
@@ -135,19 +136,6 @@ pub enum Scenario {
 /// The time until the revert in a quick story.
 const QUICK_REVERT_AFTER: &str = "5s";
 
-impl ServeArgs {
-    /// The configuration from these flags, the environment and the file.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the first setting that is wrong.
-    pub fn config(
-        &self,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Config, ConfigError> {
-        self.settings.config(environment)
-    }
-}
-
 impl SettingArgs {
     /// The configuration from these flags, the environment and the file.
     ///
@@ -162,14 +150,13 @@ impl SettingArgs {
 }
 
 impl DemoArgs {
-    /// Whether the operators' address was given: then no other is taken.
+    /// Whether the operators' address was given: then it is not replaced by another.
     #[must_use]
     pub fn has_admin_listen(&self) -> bool {
         self.flags.0.contains_key(&Setting::AdminListen)
     }
 
-    /// The configuration of the demo's server, with the database and the simulated providers that
-    /// the demo has made.
+    /// The configuration of the demo's server, with the demo's database and simulated providers.
     ///
     /// # Errors
     /// [`ConfigError`] names the first flag that is wrong.

@@ -1,9 +1,9 @@
-//! The valuation server.
+//! The valuation server, for Unix.
 //!
 //! ```text
 //! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
 //!         │           ├─► admin ─────► (its traits Operated and Failover; app implements them)
-//!         │           ├─► valuer ────► (its traits Records and Place; app gives it the store)
+//!         │           ├─► valuer ────► (its traits Records and Permit; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
 //!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
 //!         ├─► check ──┬─► store ─────► domain
@@ -31,13 +31,11 @@ pub mod store;
 pub mod telemetry;
 pub mod valuer;
 
-#[cfg(unix)]
-mod system;
-
 mod log_throttle;
 mod panics;
 mod run;
 mod signals;
+mod system;
 mod write_deadline;
 
 pub use run::run;

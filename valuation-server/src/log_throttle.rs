@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// From one line to the next.
+/// The time between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Admits one line a second, so that a flood of errors does not fill the disk.

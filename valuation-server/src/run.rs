@@ -1,13 +1,13 @@
-//! A command from its words to its exit code.
+//! Runs a command, and gives its exit code.
 //!
 //! | exit code | meaning |
 //! |---|---|
-//! | 0 | stopped in order, or the demo's story was told, or all that was checked is well |
-//! | 1 | could not start, or the story or a check went wrong; the last line says what |
-//! | 2 | the command line or a setting is wrong; so does that line |
-//! | 3 | told to stop, and something was cut off at its deadline |
-//! | 4 | told to stop, and calls to providers could not be stored: they are in the log alone |
-//! | 130 | told to stop twice, and ended at once |
+//! | 0 | stopped in order, or the demo's story ended as it should, or no check failed |
+//! | 1 | could not start, or the story or a check failed; the last line says what |
+//! | 2 | the command line or a setting is wrong; the last line says which |
+//! | 3 | stopped, and something was cut off at its deadline |
+//! | 4 | stopped, and provider calls could not be stored: they are in the log alone |
+//! | 130 | stopped at once by a second signal |
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -17,24 +17,24 @@ use crate::app::{App, Ended, StartError};
 use crate::cli::{Cli, Command};
 use crate::config::{Config, LogFormat};
 use crate::signals::{self, Stop};
-use crate::{check, demo, telemetry};
+use crate::{check, demo, system, telemetry};
 
-/// Could not start, or did not go well.
+/// Could not start, or failed.
 const FAILED: u8 = 1;
 /// The command line or a setting is wrong.
 const MISUSED: u8 = 2;
 /// Something was cut off at the stop.
 const CUT_OFF: u8 = 3;
-/// Calls to providers are in the server's log and not in the database.
+/// Provider calls are in the server's log and not in the database.
 const LOST: u8 = 4;
-/// Told to stop twice: 128 and the number of SIGINT, as shells say it.
+/// A second signal: 128 plus the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
 /// Runs a command to its end.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
-        Command::Serve(args) => args.config(std::env::vars_os()),
+        Command::Serve(args) => args.settings.config(std::env::vars_os()),
         Command::Check(args) => args.config(std::env::vars_os()),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
@@ -73,7 +73,7 @@ fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
         Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
     };
     let code = runtime.block_on(work);
-    // What is left are name look-ups that the system does not let go of.
+    // Only look-ups that hang in the system's resolver are left.
     runtime.shutdown_background();
     code
 }
@@ -86,11 +86,8 @@ fn print(config: &Config) -> ExitCode {
 }
 
 async fn serve(config: &Config) -> ExitCode {
-    #[cfg(unix)]
-    {
-        crate::system::survive_the_file_size_limit();
-        signals::ignore_others();
-    }
+    system::survive_the_file_size_limit();
+    signals::ignore_others();
     let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
@@ -110,7 +107,7 @@ async fn serve(config: &Config) -> ExitCode {
     exit_code(app.run(stopped).await)
 }
 
-/// Ready when the process is told to stop, from the call on; then a second time ends it at once.
+/// Ready at the first signal to stop after this call; a second signal ends the process at once.
 fn stop(orders: Stop) -> impl Future<Output = ()> + Send + 'static {
     let ordered = signals::stop_ordered(orders);
     async move {
@@ -118,11 +115,11 @@ fn stop(orders: Stop) -> impl Future<Output = ()> + Send + 'static {
             Ok(ordered) => ordered.await,
             Err(error) => tracing::error!(%error, "signals cannot be waited for; stopping"),
         }
-        tracing::info!("told to stop: finishing what runs; once more ends at once");
+        tracing::info!("stop requested: finishing running requests; a second signal ends at once");
         let Ok(again) = signals::stop_ordered(orders) else { return };
         tokio::spawn(async move {
             again.await;
-            tracing::warn!("told to stop twice: ending at once");
+            tracing::warn!("stop requested twice: ending at once");
             std::process::exit(INTERRUPTED.into());
         });
     }
@@ -146,8 +143,8 @@ fn exit_code(ended: Ended) -> ExitCode {
     }
 }
 
-/// Not through the log, which `RUST_LOG` may have silenced. Where nobody reads standard error, the
-/// exit code still tells.
+/// Reports an error without the log, which `RUST_LOG` may silence. A failed write is ignored: the exit
+/// code says enough.
 fn fail(code: u8, error: &dyn Display) -> ExitCode {
     let _ = writeln!(io::stderr(), "error: {error}");
     ExitCode::from(code)

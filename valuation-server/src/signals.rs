@@ -8,117 +8,96 @@
 //! | `XFSZ`, `PIPE` | a write fails: see [`system`](crate::system); Rust's runtime ignores `PIPE` |
 //! | `QUIT`, `ABRT`, `XCPU` and those of a fault | end the process at once, perhaps with a core dump, which is why they are sent |
 
-#[cfg(not(unix))]
+use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
+use std::task::Poll;
 
-/// Which signals order a stop.
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+
+/// Which signals stop the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop {
     /// Those for a service.
     Service,
-    /// Those for a program that a terminal's user has started: closing the terminal is one more.
+    /// Those for a program in a terminal, and SIGHUP for the closed terminal.
     Terminal,
 }
 
-#[cfg(unix)]
-pub(crate) use unix::{ignore_others, stop_ordered};
-
-#[cfg(unix)]
-mod unix {
-    use std::future::poll_fn;
-    use std::io;
-    use std::ops::Range;
-    use std::task::Poll;
-
-    use rustix::process::Signal;
-    use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
-
-    use super::Stop;
-
-    /// Signals that mean nothing to a server, and by default end it.
-    const IGNORED: &[(&str, Signal)] = &[
-        ("SIGUSR1", Signal::USR1),
-        ("SIGUSR2", Signal::USR2),
-        ("SIGALRM", Signal::ALARM),
-        ("SIGVTALRM", Signal::VTALARM),
-        ("SIGPROF", Signal::PROF),
-        #[cfg(target_os = "linux")]
-        ("SIGIO", Signal::IO),
-        #[cfg(target_os = "linux")]
-        ("SIGPWR", Signal::POWER),
-        #[cfg(target_os = "linux")]
-        ("SIGSTKFLT", Signal::STKFLT),
-    ];
-    /// The kernel's real-time signals without those that a C library keeps for itself.
+/// Signals without a meaning here, which would end the process by default.
+const IGNORED: &[(&str, Signal)] = &[
+    ("SIGUSR1", Signal::USR1),
+    ("SIGUSR2", Signal::USR2),
+    ("SIGALRM", Signal::ALARM),
+    ("SIGVTALRM", Signal::VTALARM),
+    ("SIGPROF", Signal::PROF),
     #[cfg(target_os = "linux")]
-    const REAL_TIME: Range<i32> = 34..65;
-    #[cfg(not(target_os = "linux"))]
-    const REAL_TIME: Range<i32> = 0..0;
+    ("SIGIO", Signal::IO),
+    #[cfg(target_os = "linux")]
+    ("SIGPWR", Signal::POWER),
+    #[cfg(target_os = "linux")]
+    ("SIGSTKFLT", Signal::STKFLT),
+];
+/// The kernel's real-time signals without those that C libraries reserve.
+#[cfg(target_os = "linux")]
+const REAL_TIME: Range<i32> = 34..65;
+#[cfg(not(target_os = "linux"))]
+const REAL_TIME: Range<i32> = 0..0;
 
-    /// Ready at the first order to stop from the call on.
-    ///
-    /// # Errors
-    /// What the system says if signals can't be waited for.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub(crate) fn stop_ordered(stop: Stop) -> io::Result<impl Future<Output = ()> + Send> {
-        let signals: &[Signal] = match stop {
-            Stop::Service => &[Signal::TERM, Signal::INT],
-            Stop::Terminal => &[Signal::TERM, Signal::INT, Signal::HUP],
-        };
-        let arrivals = signals.iter().map(|signal| Ok(((), arrivals_of(signal.as_raw())?)));
-        let mut arrivals = arrivals.collect::<io::Result<Vec<_>>>()?;
-        Ok(async move { next(&mut arrivals).await })
-    }
-
-    /// Has the signals that order no stop logged, and the process go on.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub(crate) fn ignore_others() {
-        let named = IGNORED.iter().chain(&[("SIGHUP", Signal::HUP)]);
-        let named = named.map(|(name, signal)| (*name, signal.as_raw()));
-        let all = named.chain(REAL_TIME.map(|number| ("SIGRT", number)));
-        // A C library may keep one real-time signal more for itself, and refuses that one.
-        let mut arrivals: Vec<_> =
-            all.filter_map(|named| Some((named, arrivals_of(named.1).ok()?))).collect();
-        tokio::spawn(async move {
-            loop {
-                match next(&mut arrivals).await {
-                    ("SIGHUP", _) => tracing::warn!(
-                        "SIGHUP: no setting is reloaded; restart the server to have its settings \
-                         read again, or change the policy through --admin-listen"
-                    ),
-                    (signal, number) => {
-                        tracing::warn!(signal, number, "ignored a signal that orders nothing");
-                    }
-                }
-            }
-        });
-    }
-
-    fn arrivals_of(number: i32) -> io::Result<Arrivals> {
-        signal(SignalKind::from_raw(number))
-    }
-
-    /// The name of the next signal that arrives.
-    async fn next<N: Copy>(arrivals: &mut [(N, Arrivals)]) -> N {
-        poll_fn(|cx| {
-            let arrived = |(name, signal): &mut (N, Arrivals)| {
-                signal.poll_recv(cx).is_ready().then_some(*name)
-            };
-            arrivals.iter_mut().find_map(arrived).map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-}
-
-/// Ready at Ctrl-C.
+/// Ready at the first signal to stop after this call.
 ///
 /// # Errors
-/// Never.
-#[cfg(not(unix))]
-pub(crate) fn stop_ordered(_: Stop) -> io::Result<impl Future<Output = ()> + Send> {
-    Ok(async { drop(tokio::signal::ctrl_c().await) })
+/// What the system says if signals can't be waited for.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(crate) fn stop_ordered(stop: Stop) -> io::Result<impl Future<Output = ()> + Send> {
+    let signals: &[Signal] = match stop {
+        Stop::Service => &[Signal::TERM, Signal::INT],
+        Stop::Terminal => &[Signal::TERM, Signal::INT, Signal::HUP],
+    };
+    let arrivals = signals.iter().map(|signal| Ok(((), arrivals_of(signal.as_raw())?)));
+    let mut arrivals = arrivals.collect::<io::Result<Vec<_>>>()?;
+    Ok(async move { next(&mut arrivals).await })
+}
+
+/// Logs the signals that do not stop the process.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(crate) fn ignore_others() {
+    let named = IGNORED.iter().chain(&[("SIGHUP", Signal::HUP)]);
+    let named = named.map(|(name, signal)| (*name, signal.as_raw()));
+    let all = named.chain(REAL_TIME.map(|number| ("SIGRT", number)));
+    // A C library may reserve and refuse one more real-time signal.
+    let mut arrivals: Vec<_> =
+        all.filter_map(|named| Some((named, arrivals_of(named.1).ok()?))).collect();
+    tokio::spawn(async move {
+        loop {
+            match next(&mut arrivals).await {
+                ("SIGHUP", _) => tracing::warn!(
+                    "SIGHUP: no setting is reloaded; restart the server to have its settings \
+                     read again, or change the policy through --admin-listen"
+                ),
+                (signal, number) => {
+                    tracing::warn!(signal, number, "ignored a signal that orders nothing");
+                }
+            }
+        }
+    });
+}
+
+fn arrivals_of(number: i32) -> io::Result<Arrivals> {
+    signal(SignalKind::from_raw(number))
+}
+
+/// The name of the next signal that arrives.
+async fn next<N: Copy>(arrivals: &mut [(N, Arrivals)]) -> N {
+    poll_fn(|cx| {
+        let arrived =
+            |(name, signal): &mut (N, Arrivals)| signal.poll_recv(cx).is_ready().then_some(*name);
+        arrivals.iter_mut().find_map(arrived).map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }

@@ -3,20 +3,20 @@
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Files that are neither clients' connections nor providers': the database with its log and shared
-/// memory for each connection to it, listeners, the runtime's own, the operators' connections, and
-/// those of clients that are told that there are too many.
+/// Files that are not connections of clients or to providers: the database with its log and shared
+/// memory for each of its connections, listeners, the runtime's, operators' connections, and those of
+/// clients that are rejected.
 const OWN_FILES: u64 = 256;
 
-/// How many clients, and how many questions to providers, there are files for at once.
+/// For how many clients and how many concurrent valuations there are files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) connections: usize,
-    pub(crate) questions: usize,
+    pub(crate) valuations: usize,
 }
 
-/// Raises the limit on open files as far as the system allows and the server can use, and gives the
-/// part of what is wanted that there are files for.
+/// Raises the limit of open files as far as the system allows and the server needs, and gives the part
+/// of `wanted` that there are files for.
 pub(crate) fn room_for(wanted: Room) -> Room {
     let needed = needed_for(wanted);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -28,47 +28,47 @@ pub(crate) fn room_for(wanted: Room) -> Room {
     if room == wanted {
         tracing::debug!("this process may open {allowed} files from now on");
     } else {
-        let Room { connections, questions } = room;
+        let Room { connections, valuations } = room;
         tracing::warn!(
-            "this process may open {allowed} files, and {} connections and {} questions to \
-             providers at once would need {needed}: at most {connections} and {questions} are \
+            "this process may open {allowed} files, and {} connections and {} valuations at once \
+             would need {needed}: at most {connections} and {valuations} are \
              taken; raise the limit (ulimit -n), or lower --max-connections and --max-puts",
             wanted.connections,
-            wanted.questions,
+            wanted.valuations,
         );
     }
     room
 }
 
-/// A question has a connection to one provider, and may have left one to the other.
+/// A valuation has a connection to one provider, and perhaps an earlier one to the other.
 fn needed_for(room: Room) -> u64 {
-    let files = room.questions.saturating_mul(2).saturating_add(room.connections);
+    let files = room.valuations.saturating_mul(2).saturating_add(room.connections);
     u64::try_from(files).unwrap_or(u64::MAX).saturating_add(OWN_FILES)
 }
 
-/// The part of what is wanted that so many files are enough for. Where they are few, a fifth of them
-/// is for questions, since most requests ask none.
+/// The part of `wanted` that `allowed` files suffice for. If they are few, a fifth of them is for
+/// valuations, since most requests need none.
 fn within(allowed: u64, wanted: Room) -> Room {
     if needed_for(wanted) <= allowed {
         return wanted;
     }
-    // Of very few the server itself gets a half, and has to do with that.
+    // Of very few the server itself gets half.
     let for_others = allowed.saturating_sub(OWN_FILES).max(allowed / 2);
     let files = usize::try_from(for_others).unwrap_or(usize::MAX);
-    let questions = wanted.questions.min(files / 5).max(1);
-    let left = files.saturating_sub(2 * questions).max(1);
+    let valuations = wanted.valuations.min(files / 5).max(1);
+    let left = files.saturating_sub(2 * valuations).max(1);
     let connections = wanted.connections.min(left);
-    let spare = files.saturating_sub(connections) / 2;
-    Room { connections, questions: wanted.questions.min(spare.max(questions)) }
+    let rest = files.saturating_sub(connections) / 2;
+    Room { connections, valuations: wanted.valuations.min(rest.max(valuations)) }
 }
 
-/// Has a write beyond the largest file that the process may make fail, as a write to a full disk
-/// does, instead of ending the process.
+/// Makes a write beyond the file-size limit fail, as a write to a full disk does, instead of ending the
+/// process.
 ///
 /// # Panics
 /// Outside a tokio runtime.
 pub(crate) fn survive_the_file_size_limit() {
-    // The handler stays when the stream of signals is dropped, and does nothing then.
+    // The handler stays installed when the stream of signals is dropped.
     if let Err(error) = signal(SignalKind::from_raw(Signal::XFSZ.as_raw())) {
         tracing::warn!(%error, "SIGXFSZ cannot be handled: a file-size limit would end the server");
     }
@@ -78,7 +78,7 @@ pub(crate) fn survive_the_file_size_limit() {
 mod tests {
     use super::*;
 
-    const DEFAULT: Room = Room { connections: 8_000, questions: 1_000 };
+    const DEFAULT: Room = Room { connections: 8_000, valuations: 1_000 };
 
     #[test]
     fn where_there_are_files_enough_nothing_is_taken_away() {
@@ -91,9 +91,9 @@ mod tests {
     fn where_there_are_few_each_gets_a_part_and_all_fit() {
         for wanted in [
             DEFAULT,
-            Room { connections: 8_000, questions: 1 },
-            Room { connections: 1, questions: 1_000 },
-            Room { connections: usize::MAX, questions: usize::MAX },
+            Room { connections: 8_000, valuations: 1 },
+            Room { connections: 1, valuations: 1_000 },
+            Room { connections: usize::MAX, valuations: usize::MAX },
         ] {
             for allowed in [300, 512, 1_024, 4_096, 9_000] {
                 let room = within(allowed, wanted);
@@ -102,14 +102,14 @@ mod tests {
                     "{allowed}: {room:?}"
                 );
                 assert!(room.connections >= 1 && room.connections <= wanted.connections);
-                assert!(room.questions >= 1 && room.questions <= wanted.questions);
+                assert!(room.valuations >= 1 && room.valuations <= wanted.valuations);
             }
         }
-        assert_eq!(within(1_024, DEFAULT), Room { connections: 462, questions: 153 });
+        assert_eq!(within(1_024, DEFAULT), Room { connections: 462, valuations: 153 });
     }
 
     #[test]
     fn of_hardly_any_one_of_each_is_left() {
-        assert_eq!(within(1, DEFAULT), Room { connections: 1, questions: 1 });
+        assert_eq!(within(1, DEFAULT), Room { connections: 1, valuations: 1 });
     }
 }

@@ -1,6 +1,6 @@
 //! A stream with a deadline for writing, which restarts with every byte.
 //!
-//! Without it a client that reads nothing keeps its connection and its answers forever.
+//! Without it a client that reads nothing keeps its connection and its answers for ever.
 
 use std::io;
 use std::pin::Pin;

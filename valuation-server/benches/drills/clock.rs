@@ -16,10 +16,10 @@ use crate::{Failed, Found, Scale, passed_over};
 /// The time on the fallback.
 const REVERT: Duration = Duration::from_secs(4);
 
-/// While a failover's time runs, the wall clock goes a day ahead and then two days back. The time
-/// must neither end sooner nor last longer.
+/// During the time on the fallback the wall clock is set one day ahead and then two days back. The time
+/// must be neither shorter nor longer.
 pub(crate) async fn stepped(_: Scale) -> Found {
-    // What it loads into a program says which library there is.
+    // The library that it preloads shows which one is installed.
     let loaded = Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]).output();
     let Some(library) = loaded.ok().filter(|ran| ran.status.success()).map(|ran| ran.stdout) else {
         return passed_over("faketime is not there");
@@ -33,7 +33,7 @@ pub(crate) async fn stepped(_: Scale) -> Found {
     command
         .arg(format!("LD_PRELOAD={}", library.trim()))
         .arg(format!("FAKETIME_TIMESTAMP_FILE={}", offset.display()))
-        // The monotonic clock is no wall clock, and nobody steps it.
+        // The monotonic clock is not stepped.
         .args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"])
         .arg(BINARY);
     serve(&mut command, &database, &providers.urls());
@@ -88,8 +88,8 @@ pub(crate) async fn stepped(_: Scale) -> Found {
     ))
 }
 
-/// What the library adds to the time from now on. In one step: a file that is half written would
-/// be another time.
+/// Sets the offset that the library adds to the time. In one step: a half-written file would be another
+/// time.
 fn step(file: &Path, by: &str) -> Result<(), Failed> {
     let new = file.with_extension("new");
     std::fs::write(&new, format!("{by}\n"))?;

@@ -14,7 +14,7 @@ use crate::marks::{Marks, get, put};
 use crate::process::{BINARY, Process, Providers, serve};
 use crate::{Failed, Found, Scale};
 
-/// Half of them send a head byte by byte, half a body; all the while somebody else is served.
+/// Half of them send a head byte by byte, half a body, while another client is served.
 pub(crate) async fn slow_clients(scale: Scale) -> Found {
     let slow = scale.of(1_000, 200);
     let (process, _providers, _folder) = server(Pace::INSTANT, &[]).await?;
@@ -53,13 +53,13 @@ pub(crate) async fn slow_clients(scale: Scale) -> Found {
         return Err(format!("a slow client stayed for {longest:?}").into());
     }
     Ok(format!(
-        "{slow} clients that send a head or a body a byte a second: all turned away within \
+        "{slow} clients that send a head or a body a byte a second: all rejected within \
          {} s; meanwhile {served}",
         longest.as_secs()
     ))
 }
 
-/// Clients that ask once and stay.
+/// Clients that send one request and stay connected.
 pub(crate) async fn idle_clients(scale: Scale) -> Found {
     let wanted = scale.of(5_000, 1_000);
     // This process and the server need a file for each.
@@ -95,8 +95,8 @@ pub(crate) async fn idle_clients(scale: Scale) -> Found {
     ))
 }
 
-/// Ten times the clients of the best load, with room for so many questions as the best load had.
-/// The two take turns, so that whatever else the machine does befalls both.
+/// Ten times the clients of the best load, with a limit of as many valuations as the best load had. The
+/// two loads alternate, so that the machine's other work affects both.
 pub(crate) async fn tenfold(scale: Scale) -> Found {
     const BEST: usize = 128;
     const TURN: Duration = Duration::from_secs(2);
@@ -118,7 +118,7 @@ pub(crate) async fn tenfold(scale: Scale) -> Found {
     let (idle, mut busy) = (process.resident()?, 0);
     let (mut peak, mut over, mut reads) = (Tally::default(), Tally::default(), Tally::default());
     for _ in 0..turns {
-        // Reads go on beside both.
+        // Reads go on during both.
         let (best, _) = tokio::join!(load(BEST), tokio::spawn(read()));
         peak.add(best);
         let (more, read) = tokio::join!(load(10 * BEST), tokio::spawn(read()));
@@ -162,7 +162,7 @@ async fn server(
     Ok((Process::start(command.args(flags))?, providers, folder))
 }
 
-/// What becomes of everybody else.
+/// The answers of the other clients.
 pub(crate) async fn serve_meanwhile(process: &Process, time: Duration) -> Result<String, Failed> {
     let marks = Marks::default();
     let request = move |buffer: &mut Vec<u8>| put(buffer, &marks.next());

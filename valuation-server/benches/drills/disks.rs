@@ -1,4 +1,4 @@
-//! Disks that are full, read-only or gone, under a running server, and well again.
+//! Disks that are full, read-only or missing under a running server, and that recover.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::process::{BINARY, Process, Providers, serve};
 use crate::records::Records;
 use crate::{Failed, Found, Scale, passed_over};
 
-/// Within which time a server must be well when the cause is gone.
+/// How soon a server must be healthy after the cause is gone.
 const WELL_AGAIN: Duration = Duration::from_secs(1);
 
 /// A server on a disk, and one client.
@@ -28,7 +28,7 @@ impl Patient {
         let providers = Providers::start().await?;
         let mut command = Command::new(BINARY);
         serve(&mut command, database, &providers.urls());
-        // What was stored is to be read from the file.
+        // Stored valuations are read from the file.
         let process = Process::start(command.args(["--cache", "off"]))?;
         let client = Client::connect(process.address).await?;
         let (marks, stored) = (Marks::default(), Vec::new());
@@ -48,8 +48,8 @@ impl Patient {
         Ok(status)
     }
 
-    /// PUTs until one is refused, then makes sure that what is stored can be read and that nothing
-    /// is bought.
+    /// PUTs until one is refused, then checks that stored valuations can be read and that no provider is
+    /// called.
     async fn falls_ill(&mut self) -> Result<(), Failed> {
         let started = Instant::now();
         while self.put().await? == 200 {
@@ -75,7 +75,7 @@ impl Patient {
         }
     }
 
-    /// How long it takes until a PUT is answered 200.
+    /// The time until a PUT is answered 200.
     async fn is_well_after(&mut self, cause_gone: Instant) -> Result<Duration, Failed> {
         loop {
             if self.put().await? == 200 {
@@ -93,7 +93,7 @@ impl Patient {
         }
     }
 
-    /// Stops it, and makes sure that nothing was lost.
+    /// Stops it, and checks that nothing was lost.
     fn ends_whole(mut self, database: &Path) -> Result<usize, Failed> {
         self.process.signal("TERM")?;
         let ended = self.process.wait()?;
@@ -118,13 +118,13 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), Failed> {
     Err(format!("{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// The same as root: by `sudo` where this user is not, and it asks for no password.
+/// Runs a command as root: by `sudo`, without a password, unless this user is root.
 fn run_as_root(program: &str, arguments: &[&str]) -> Result<(), Failed> {
     run(program, arguments)
         .or_else(|error| run("sudo", &[&["-n", program], arguments].concat()).map_err(|_| error))
 }
 
-/// A small file system in memory. Dropped, it is gone.
+/// A small file system in memory, which is unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {

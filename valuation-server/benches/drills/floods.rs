@@ -13,12 +13,12 @@ use crate::http2::{self, NO_WINDOW};
 use crate::process::{BINARY, Process, Providers, serve};
 use crate::{Found, Scale};
 
-/// What an attack may take of memory, in KiB.
+/// The maximum growth of memory under an attack, in KiB.
 const MOST: u64 = 64 << 10;
-/// What each request brings that nobody needs, in bytes.
+/// The size of a request's useless header fields, in bytes.
 const LARGE: usize = 15_000;
 
-/// Each attack on a server of its own: how far its memory grows, and what becomes of others.
+/// Each attack on a server of its own: the growth of its memory, and the answers of other clients.
 pub(crate) async fn held_requests(scale: Scale) -> Found {
     let connections = scale.of(1_000, 300);
     let large = "x".repeat(LARGE);
@@ -46,7 +46,7 @@ pub(crate) async fn held_requests(scale: Scale) -> Found {
             attackers.spawn(attacker(process.address, attack.clone()));
         }
         let mut peak = 0;
-        // Ends if there is nothing to be read.
+        // Ends if there is nothing to read.
         let watch = async {
             loop {
                 match process.resident() {
@@ -72,11 +72,11 @@ pub(crate) async fn held_requests(scale: Scale) -> Found {
     ))
 }
 
-/// Sends all of it, and stays.
+/// Sends all of it, and stays connected.
 async fn attacker(address: SocketAddr, attack: Vec<u8>) {
     if let Ok(mut stream) = TcpStream::connect(address).await {
         let _ = stream.write_all(&attack).await;
-        // What comes is read, so that the server can go on writing.
+        // Answers are read, so that the server can go on writing.
         while http2::next(&mut stream).await.is_some() {}
     }
 }

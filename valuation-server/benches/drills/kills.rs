@@ -28,7 +28,7 @@ pub(crate) async fn under_load(scale: Scale) -> Found {
         let mut command = Command::new(BINARY);
         serve(&mut command, &database, &providers.urls());
         let process = Process::start(&mut command)?;
-        // Between 10 and 73 ms, another time each.
+        // Between 10 and 73 ms, different each time.
         let time = Duration::from_millis(10 + kill * 37 % 64);
         answered.extend(load_and_kill(process, &marks, time).await?);
         if kill % 100 == 0 || kill == kills {
@@ -77,8 +77,7 @@ async fn load_and_kill(
     Ok(std::mem::take(&mut *answered))
 }
 
-/// Looks at all that was ever answered, so that a later kill that takes an earlier answer away is
-/// found as well.
+/// Checks all answers so far, so that a kill that loses an earlier one is found too.
 fn check(database: &Path, answered: &mut Answered) -> Result<(), Failed> {
     let records = Records::open(database)?;
     for (mark, body) in answered.iter() {

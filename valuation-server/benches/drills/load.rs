@@ -10,10 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// How long a client waits that was told 503: a tenth of what `Retry-After` asks for.
+/// How long a client waits after a 503: a tenth of its `Retry-After`.
 const BACK_OFF: Duration = Duration::from_millis(500);
 
-/// An answer that came whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -22,7 +22,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Whether it says that the connection ends with it.
+    /// Whether the connection ends with it.
     pub(crate) fn closes(&self) -> bool {
         memchr::memmem::find(&self.head, b"connection: close").is_some()
     }
@@ -46,7 +46,7 @@ impl Client {
         self.answer().await
     }
 
-    /// The next answer. An end before it is `UnexpectedEof`, with the number of bytes that came.
+    /// The next answer. An early end is `UnexpectedEof`, with the number of received bytes.
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         loop {
             if let Some(answer) = self.take() {
@@ -76,15 +76,15 @@ impl Client {
     }
 }
 
-/// What a load led to.
+/// The result of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// Requests without a whole answer, on connections that were made.
+    /// Requests without a complete answer, on established connections.
     pub(crate) broken: u64,
     /// Connections that could not be made.
     pub(crate) refused: u64,
-    /// How long the answers took, in microseconds.
+    /// The latencies in microseconds.
     latencies: Vec<u32>,
 }
 
@@ -106,7 +106,7 @@ impl Tally {
         self.latencies.extend(other.latencies);
     }
 
-    /// The latency that so many of 1,000 answers did not exceed.
+    /// The latency that this many of 1,000 answers did not exceed.
     pub(crate) fn latency(&mut self, of_1000: usize) -> Duration {
         self.latencies.sort_unstable();
         let at = (self.latencies.len() * of_1000 / 1000).min(self.latencies.len().max(1) - 1);
@@ -114,8 +114,8 @@ impl Tally {
     }
 }
 
-/// Asks for so long over so many connections, the next request as soon as the answer is there.
-/// `request` writes one; `seen` is shown every answer with what `request` gave beside it.
+/// Sends requests for this long over this many connections, each as soon as the previous answer is
+/// there. `request` writes one; `seen` gets each answer with what `request` gave.
 pub(crate) async fn drive<T, R, S>(
     address: SocketAddr,
     connections: usize,
@@ -138,7 +138,7 @@ where
             let mut buffer = Vec::new();
             'connection: while Instant::now() < end {
                 let Ok(mut client) = Client::connect(address).await else {
-                    // Nobody listens, or there are too many: not to be tried again at once.
+                    // Nobody listens, or too many clients do: not tried again at once.
                     tally.refused += 1;
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
@@ -159,7 +159,7 @@ where
                     *tally.statuses.entry(answer.status).or_default() += 1;
                     (shared.1)(asked, &answer);
                     if answer.status == 503 {
-                        // Who is told to come back later does, if much sooner than told.
+                        // A rejected client comes back, but much sooner than `Retry-After` says.
                         tokio::time::sleep(BACK_OFF).await;
                     }
                     if answer.closes() {

@@ -1,4 +1,4 @@
-//! What the server stands, and what it costs: drills on the real binary, each with a bounded run.
+//! Drills of the real binary: what it survives, and what it costs. Each has a bounded duration.
 //!
 //! ```console
 //! $ cargo bench -p valuation-server --bench drills -- all          # about ten minutes
@@ -7,13 +7,12 @@
 //! $ cargo bench -p valuation-server --bench drills -- speed        # the table of CPU a request
 //! ```
 //!
-//! Each drill prints one line, and the program ends with 0 only if all of them held. A drill that
-//! needs what the machine does not have says so and is passed over, or fails where `CI=true`. Linux only: what a process
-//! takes is read from `/proc`, and `taskset`, `kill`, `prlimit`, `mount`, `strace` and
-//! `faketime` are used.
+//! Each drill prints one line, and the program ends with 0 only if all of them passed. A drill without
+//! the tools that it needs is skipped, or fails if `CI=true`. Linux only: a process's usage is read from
+//! `/proc`, and `taskset`, `kill`, `prlimit`, `mount`, `strace` and `faketime` are used.
 //!
-//! They are no tests, because they take minutes and load the machine; they are a bench, because
-//! that is what Cargo builds with optimisation and with the server's binary beside it.
+//! They are not tests, because they take minutes and load the machine. They are a bench, because Cargo
+//! builds that with optimisation and together with the server's binary.
 
 mod clock;
 mod crowds;
@@ -45,10 +44,10 @@ use std::time::{Duration, Instant};
 /// Whatever went wrong; a drill ends with it.
 pub(crate) type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a drill found, in a line; the error says what did not hold.
+/// The result of a drill in one line; the error says what failed.
 pub(crate) type Found = Result<String, Failed>;
 
-/// For a drill that the machine lacks something for. In CI nobody would read that it was not played.
+/// Skips a drill whose tools are missing. In CI that is an error, since nobody would notice it.
 pub(crate) fn passed_over(because: &str) -> Found {
     let because = because.lines().next().unwrap_or_default();
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
@@ -59,7 +58,7 @@ pub(crate) fn passed_over(because: &str) -> Found {
 
 type Drill = fn(Scale) -> Pin<Box<dyn Future<Output = Found>>>;
 
-/// How large a drill is played.
+/// How long a drill runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Scale {
     Full,

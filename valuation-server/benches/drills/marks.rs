@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Registration marks that were not there before: seven letters and digits.
+/// Unused registration marks: seven letters and digits.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(AtomicU64);
 
@@ -13,7 +13,7 @@ impl Marks {
 
     /// The next one's number.
     pub(crate) fn number(&self) -> u64 {
-        // Ordering: Relaxed. Only that no number is given twice matters.
+        // Ordering: Relaxed. It only matters that no number is given twice.
         self.0.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -23,14 +23,14 @@ impl Marks {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Leaves out so many.
+    /// Skips this many.
     pub(crate) fn skip(&self, marks: u64) {
         // Ordering: as in `number`.
         self.0.fetch_add(marks, Ordering::Relaxed);
     }
 }
 
-/// The registration mark of that number.
+/// The registration mark with this number.
 pub(crate) fn mark(mut number: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     let mut mark = [b'0'; 7];

@@ -1,4 +1,4 @@
-//! The order of the write to the disk and of the answer, as the kernel sees it.
+//! The order of the write to the disk and the answer, by the system calls.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ use crate::marks::{mark, put};
 use crate::process::{BINARY, Process, Providers, serve};
 use crate::{Failed, Found, Scale, passed_over};
 
-/// Watches the system calls of single PUTs: between the request and its answer the write-ahead log
-/// must have been synchronised with the disk. The same with `--durability normal`, where it need
-/// not, shows that the watching would tell.
+/// Traces the system calls of single PUTs: between the request and its answer the write-ahead log must
+/// be synced to the disk. The same with `--durability normal`, which need not do so, shows that the
+/// trace can tell.
 pub(crate) async fn of_the_sync_and_the_answer(scale: Scale) -> Found {
     let puts = scale.of(100, 10);
     let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
@@ -34,7 +34,7 @@ pub(crate) async fn of_the_sync_and_the_answer(scale: Scale) -> Found {
     ))
 }
 
-/// The trace, when it has been written to the server's end.
+/// The complete trace.
 fn whole(trace: &Path) -> Result<String, Failed> {
     for _ in 0..100 {
         let text = fs::read_to_string(trace)?;
@@ -54,7 +54,7 @@ async fn synced_answers(puts: u64, durability: &str) -> Result<u64, Failed> {
     let providers = Providers::start().await?;
     let mut command = Command::new("strace");
     let calls = "trace=fdatasync,fsync,write,sendto,recvfrom,read";
-    // The server is the child, and strace is beside it: what kills the child kills the server.
+    // The server is the child process and not strace, so that killing the child kills the server.
     command.args(["-D", "-f", "-y", "-s", "64", "-e", calls, "-o"]).arg(&trace).arg(BINARY);
     serve(&mut command, &database, &providers.urls());
     let process = Process::start(command.args(["--durability", durability]))?;
@@ -77,7 +77,7 @@ async fn synced_answers(puts: u64, durability: &str) -> Result<u64, Failed> {
         } else if line.contains("sync") && sync && line.ends_with("= 0") {
             synced = true;
         } else if line.contains("\"HTTP/1.1 200") && line.contains("sendto(") {
-            // The providers' answers are received, and ours alone are sent.
+            // Providers' answers are received; only ours are sent.
             answers += 1;
             in_order += u64::from(synced);
         }

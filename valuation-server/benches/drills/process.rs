@@ -18,10 +18,10 @@ use crate::Failed;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_valuation-server");
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(30);
-/// The kernel's unit of CPU time: a hundredth of a second, on every architecture of today.
+/// The kernel's unit of CPU time: a hundredth of a second on all current architectures.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A running process that has said where it listens. Dropped, it is killed.
+/// A running process that has logged its address. It is killed when dropped.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -102,10 +102,10 @@ impl Process {
         self.child.id()
     }
 
-    /// The CPU time that it has taken so far, in steps of a hundredth of a second.
+    /// Its CPU time so far, in steps of a hundredth of a second.
     pub(crate) fn cpu(&self) -> Result<Duration, Failed> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // After the name, which may hold anything: fields 14 and 15 of proc_pid_stat(5).
+        // After the name, which may contain anything: fields 14 and 15 of proc_pid_stat(5).
         let fields = stat.rsplit_once(')').ok_or("no /proc/…/stat")?.1;
         let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u32>);
         let (user, system) = ticks.next().zip(ticks.next()).ok_or("no CPU times")?;

@@ -1,4 +1,4 @@
-//! The database, looked at when the server is gone.
+//! Checks of the database after the server has ended.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use valuation_server::domain::Provider;
 
 use crate::Failed;
 
-/// An opened database that is whole.
+/// An open database without damage.
 pub(crate) struct Records(Connection);
 
 impl Records {
-    /// Opens it, and has SQLite look for damage.
+    /// Opens it, and lets SQLite check it for damage.
     pub(crate) fn open(path: &Path) -> Result<Self, Failed> {
         let conn = Connection::open(path)?;
         let check: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
@@ -44,8 +44,8 @@ impl Records {
         Ok(self.0.query_row(sql, [], |row| row.get::<_, i64>(0))?.try_into()?)
     }
 
-    /// Makes sure that an answered PUT is there with every call behind it: one, or SuperCar's
-    /// failed one before Premium's.
+    /// Checks that an answered PUT is stored with all its calls: one, or SuperCar's failed one before
+    /// Premium's.
     pub(crate) fn has_answered(&self, mark: &str, body: &[u8]) -> Result<(), Failed> {
         let answer: serde_json::Value = serde_json::from_slice(body)?;
         let provider: Option<String> = self

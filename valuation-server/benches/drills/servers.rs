@@ -1,5 +1,5 @@
-//! The servers beside the real one: the bare one that all is measured against, and ours without
-//! the way to a provider. This program starts itself anew as either.
+//! Two more servers: a bare one as the baseline of all measurements, and ours without providers. This
+//! program starts itself again as either.
 
 use std::convert::Infallible;
 use std::io::Read;
@@ -48,8 +48,8 @@ pub(crate) async fn bare() -> Result<(), Failed> {
     }
 }
 
-/// Our server on a database, with quotes made on the spot, each with the record of a call that it
-/// would have taken. Ends when its standard input does, and says how large its commits were.
+/// Our server on a database, with immediate quotes, each with the record of a call. It ends when its
+/// standard input does, and reports the size of its commits.
 pub(crate) async fn without_a_hop(database: &Path) -> Result<(), Failed> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let store = Store::open(&StoreConfig::new(database))?;
@@ -60,7 +60,7 @@ pub(crate) async fn without_a_hop(database: &Path) -> Result<(), Failed> {
     serve(listener, valuer, Limits::default(), Watch::default(), async { drop(ended.await) }).await;
     store.shutdown().await;
     let stats = store.stats();
-    eprintln!("rows {} transactions {}", stats.rows, stats.transactions);
+    eprintln!("rows {} transactions {}", stats.rows.get(), stats.transactions.get());
     Ok(())
 }
 

@@ -1,9 +1,9 @@
-//! What a request costs: the server's CPU time, beside that of a bare hyper server.
+//! What a request costs: the server's CPU time, next to that of a bare hyper server.
 //!
-//! Each server runs on a core of its own (`taskset`), the load on the others. What is counted is
-//! the CPU time that the kernel has booked on the server's process, all its threads and system
-//! calls included, divided by the answers; so a slow client costs precision and no more. Rounds
-//! alternate between the servers, and a ratio is taken within one round. Linux only.
+//! Each server runs on a core of its own (`taskset`), the load on the others. The result is the CPU time
+//! of the server's process, with all its threads and system calls, divided by the answers. So a slow
+//! client only reduces the precision. Rounds alternate between the servers, and a ratio is taken within
+//! one round. Linux only.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::process::{BINARY, Process, Providers, pinned, serve};
 
 const SERVER_CORE: &str = "0";
 const LOAD_CORE: &str = "1";
-/// How many valuations are asked for again and again.
+/// How many valuations are requested repeatedly.
 const STORED: u64 = 10_000;
 
 /// A row of the table.
@@ -82,12 +82,12 @@ const CASES: [Case; 5] = [
     },
 ];
 
-/// One of those that the database was filled with.
+/// A vehicle that the database has.
 fn stored(marks: &Marks) -> String {
     mark(marks.number() % STORED)
 }
 
-/// Prints the table. `only` measures the rows alone whose name holds it.
+/// Prints the table. With `only`, only the rows whose name contains it.
 pub(crate) async fn measure(time: Duration, rounds: usize, only: &str) -> Result<(), Failed> {
     let own = std::process::id().to_string();
     Command::new("taskset").args(["-a", "-p", "-c", LOAD_CORE, &own]).output()?;
@@ -186,7 +186,7 @@ fn start(
     Process::start(&mut command)
 }
 
-/// Puts the valuations in that will be asked for.
+/// Stores the valuations that will be requested.
 async fn fill(process: &Process) -> Result<(), Failed> {
     let marks = Arc::new(Marks::default());
     let left = Arc::clone(&marks);
@@ -206,8 +206,8 @@ fn all_well(tally: &Tally) -> Result<(), Failed> {
     Err(format!("{:?} answers, {} broken", tally.statuses, tally.broken).into())
 }
 
-/// GETs on one connection beside PUTs of new ones on 64, of ours and of the bare server: how long the
-/// answers take that have nothing to wait for but the rest of the machine.
+/// GETs on one connection during PUTs of unknown vehicles on 64, of ours and of the bare server: the
+/// latency of answers that wait only for the machine.
 async fn under_saturated_writes(time: Duration, rounds: usize) -> Result<(), Failed> {
     for (name, server) in [("ours", Server::WithoutAHop), ("the bare server", Server::Bare)] {
         let mut tails = Vec::new();
@@ -241,7 +241,7 @@ async fn beside_writes(server: Server, time: Duration) -> Result<Tail, Failed> {
     let mut first = Vec::new();
     put(&mut first, &known);
     Client::connect(address).await?.ask(&first).await?;
-    // On a thread of its own, so that it does not wait for the clients that write.
+    // On a thread of its own, so that it does not wait for the writing clients.
     let reader = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let reads = drive(address, 1, time, move |buffer| get(buffer, &known), |(), _| ());
@@ -257,7 +257,7 @@ async fn beside_writes(server: Server, time: Duration) -> Result<Tail, Failed> {
     Ok(Tail { writes, p50, p99, p999 })
 }
 
-/// How large commits are when 64 clients write at once.
+/// The size of commits with 64 writing clients.
 async fn commits_of_64(time: Duration) -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let database = folder.path().join("valuations.sqlite");

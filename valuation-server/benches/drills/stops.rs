@@ -12,7 +12,7 @@ use crate::{Found, Scale};
 
 const CLIENTS: usize = 64;
 
-/// Stops a server whose clients go on asking, and counts the requests that went unanswered.
+/// Stops a server under load, and counts the unanswered requests.
 pub(crate) async fn under_load(scale: Scale) -> Found {
     let stops = scale.of(50, 5);
     let folder = tempfile::tempdir()?;

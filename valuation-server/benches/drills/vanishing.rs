@@ -11,8 +11,8 @@ use crate::process::{BINARY, Process, Providers, serve};
 use crate::records::Records;
 use crate::{Found, Scale};
 
-/// Each leaves at another point: inside the head, inside the body, or a little after the last
-/// byte; every other one with a reset.
+/// Each goes at another point: inside the head, inside the body, or shortly after the last byte; every
+/// second one with a reset.
 pub(crate) async fn in_the_middle_of_a_put(scale: Scale) -> Found {
     let clients = scale.of(1_000_u16, 100);
     let folder = tempfile::tempdir()?;

@@ -1,7 +1,7 @@
-//! The route over a restart.
+//! Keeps the route across a restart.
 //!
-//! After a crash the server must not ask a failing primary until ten new failures are counted: a
-//! crash loop would flood it. So the failover's state is saved with each transition, at the stop, and
+//! A server that starts without its counts asks a failing primary until ten more calls have failed, and
+//! a crash loop would flood it. So the failover's state is saved at each transition, at the stop, and
 //! every few seconds if calls were counted; the next start restores it. A failed save does no harm:
 //! the next one follows.
 
@@ -74,7 +74,7 @@ impl<Clk: Clock> Memory<Clk> {
         );
     }
 
-    /// Saves until `stop`, and then a last time.
+    /// Saves until `stop`, and once more then.
     pub(super) async fn keep(mut self, stop: CancellationToken) {
         // Several transitions between two saves lead to one.
         let transition = Arc::new(Notify::new());
@@ -95,13 +95,13 @@ impl<Clk: Clock> Memory<Clk> {
         }
     }
 
-    /// Saves the current state, unless only time has passed since the last save: the next start
-    /// knows how much. At the stop it is saved in any case.
+    /// Saves the current state, unless only time has passed since the last save. At the stop it is saved
+    /// in any case.
     ///
-    /// The epoch is compared and not the state: a failed probe leads back to the same state, with
-    /// another deadline.
+    /// The epoch is compared instead of the state: a failed probe leads to the same state with another
+    /// deadline.
     async fn save(&mut self, always: bool) {
-        // Read before the state is: a transition in between only causes one more save.
+        // Read before the state: a transition in between only causes one more save.
         let snapshot = self.handle.snapshot();
         let current = (snapshot.epoch, snapshot.tally);
         if !always && self.last == Some(current) {

@@ -6,14 +6,13 @@
 //!                 quote + log of the calls → Store, one transaction → answer
 //! ```
 //!
-//! The order of a stop is that of [`App::run`], from the outside in: connections, valuations under
-//! way, the route, the database, the operators' side. Connections and valuations share one deadline,
-//! counted from the signal: the longest question to the providers plus some grace. A body that has
-//! not come shortly after the signal is given up, so that no question begins too late for the
-//! deadline. After the deadline connections are closed, and the calls of unfinished questions are
-//! logged as cancelled.
+//! [`App::run`] stops from the outside in: connections, running valuations, the route, the database,
+//! the operators' side. Connections and valuations share one deadline, counted from the signal: the
+//! longest valuation plus a grace period. Request bodies are read for a short time after the signal
+//! only, so that no valuation starts too late. After the deadline connections are closed, and the calls
+//! of unfinished valuations are logged as cancelled.
 
-mod client_errors;
+mod attempts;
 mod memory;
 mod operator;
 mod policy;
@@ -39,6 +38,7 @@ use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
+use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
 use memory::Memory;
@@ -46,17 +46,17 @@ use operator::Backstage;
 
 pub use failover::State;
 pub use records::Stored;
-pub use switch::{Providers, ProvidersError, RouteStatus};
-pub use transition::Transition;
+pub use switch::{Providers, ProvidersError};
+pub use transition::{Transition, provider};
 
-/// How much longer than the longest question the stop's deadline is: the last body may come a second
+/// How much longer than the longest valuation the stop's deadline is: the last body may come a second
 /// after the signal, and a commit may wait for another program's lock ([`StoreConfig::lock_wait`]).
 const GRACE: Duration = Duration::from_secs(7);
-/// How many requests over HTTP/2 there may be at once, in addition to PUTs of new vehicles.
+/// How many concurrent HTTP/2 requests are allowed in addition to PUTs of new vehicles.
 const OTHER_STREAMS: usize = 1_000;
 /// How long saving the route may take: a database that does not answer must not delay the stop.
 const SAVING: Duration = Duration::from_secs(1);
-/// How long the database may take to commit what waits and to close: longer than
+/// How long the database may take to commit what waits and to close: more than
 /// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
 const CLOSING: Duration = Duration::from_secs(10);
 
@@ -123,19 +123,19 @@ impl Admin {
     }
 }
 
-/// How a stop went: the worst that happened.
+/// The result of a stop: the worst that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// All requests were answered, and all their calls are stored.
     Whole,
     /// Something was cut off at its deadline.
     CutOff,
-    /// This many calls to providers could not be stored since the start; they are only in the log.
+    /// This many provider calls since the start could not be stored; they are in the log alone.
     Lost(u64),
 }
 
 impl App {
-    /// Puts the server together, opens the database and takes the port. Blocks for the database.
+    /// Builds the server, opens the database and binds the port. Blocks for the database.
     ///
     /// # Errors
     /// [`StartError`] names what can't work.
@@ -148,7 +148,7 @@ impl App {
 }
 
 impl<Clk: Clock> App<Clk> {
-    /// As [`start`](App::start), with the failover on a clock of the caller's.
+    /// As [`start`](App::start), with a clock for the failover.
     ///
     /// # Errors
     /// [`StartError`] names what can't work.
@@ -165,10 +165,11 @@ impl<Clk: Clock> App<Clk> {
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
-        let (max_connections, max_puts) = room_for(config.max_connections, config.max_puts);
+        let wanted = Room { connections: config.max_connections, valuations: config.max_puts };
+        let Room { connections: max_connections, valuations: max_puts } = room_for(wanted);
         let store = Store::open(&StoreConfig {
             readers,
-            // A permit for every question that may be in flight: none waits for one.
+            // A permit for every concurrent valuation: none waits for one.
             queue: max_puts,
             durability: config.durability,
             ..StoreConfig::new(&config.database)
@@ -176,11 +177,11 @@ impl<Clk: Clock> App<Clk> {
         Memory::new(providers.handle(), store.clone()).recall();
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
-        let longest_question = config.provider_timeout * if config.rescue { 2 } else { 1 };
+        let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits {
             max_connections,
             streams: max_puts.saturating_add(OTHER_STREAMS),
-            drain_timeout: longest_question + GRACE,
+            drain_timeout: longest_valuation + GRACE,
             ..Limits::default()
         };
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
@@ -211,11 +212,11 @@ impl<Clk: Clock> App<Clk> {
         &self.store
     }
 
-    /// Serves until `shutdown` is ready, then stops in order. Operators are answered until the end,
-    /// and see in `/readyz` that the server is stopping.
+    /// Serves until `shutdown` is ready, then stops in order. Operators are answered until the end;
+    /// `/readyz` says that the server is stopping.
     ///
     /// # Cancel safety
-    /// Dropping the future cuts everything off. Valuations that were answered are stored.
+    /// Dropping the future cuts everything off. Answered valuations are stored.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended
     where
         Clk: fmt::Debug,
@@ -234,13 +235,13 @@ impl<Clk: Clock> App<Clk> {
             stopping.cancel();
         };
 
-        // 1. Connections: no new ones, running requests are answered.
+        // 1. Connections: none is accepted, running requests are answered.
         let connections = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
-        // 2. Valuations that go on without their clients.
+        // 2. Valuations whose clients have gone.
         let deadline = signalled.unwrap_or_else(Instant::now) + limits.drain_timeout;
         let valuations = timeout_at(deadline, valuer.idle()).await;
         if valuations.is_err() {
-            tracing::error!(left = valuer.in_flight(), "questions were cut off");
+            tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
         // 3. The route, for the next start.
         save_last.cancel();
@@ -274,8 +275,8 @@ impl<Clk: Clock> App<Clk> {
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
             failovers,
-            calls: Arc::clone(self.providers.calls()),
-            client_errors: Arc::clone(self.providers.client_errors()),
+            calls: self.providers.attempts.calls.clone(),
+            client_errors: Arc::clone(&self.providers.attempts.client_errors),
             traffic: Arc::clone(&self.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),
@@ -285,18 +286,6 @@ impl<Clk: Clock> App<Clk> {
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }
-}
-
-/// The numbers of connections and of PUTs that are wanted, limited by the files that the system gives.
-fn room_for(connections: usize, questions: usize) -> (usize, usize) {
-    #[cfg(unix)]
-    {
-        use crate::system::{Room, room_for};
-        let Room { connections, questions } = room_for(Room { connections, questions });
-        (connections, questions)
-    }
-    #[cfg(not(unix))]
-    (connections, questions)
 }
 
 #[cfg(test)]

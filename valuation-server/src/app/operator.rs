@@ -1,4 +1,4 @@
-//! The server as its operators see it: what the admin pages show and do.
+//! Implements the admin pages' traits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use failover::Route;
 use failover::clock::Clock;
+use failover::policy::PolicyError;
 use tokio_util::sync::CancellationToken;
 
+use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
 use crate::admin::{Check, Failover, Journal, Operated, Order, Refusal, View, Window};
@@ -15,7 +17,7 @@ use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// What the operators' listener shows and does.
+/// What the admin pages show and control.
 #[derive(Debug)]
 pub(super) struct Backstage<Clk: Clock> {
     pub(super) store: Store,
@@ -49,7 +51,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
     }
 
     fn view(&self) -> View {
-        let snapshot = self.handle().snapshot();
+        let snapshot = self.status();
         let config = self.config();
         let shown = |setting: Setting| Some((setting.key(), config.shown(setting)?));
         View {
@@ -62,7 +64,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
                 calls: snapshot.tally.calls(),
                 failures: snapshot.tally.failures,
                 slow: snapshot.tally.slow,
-                failure_rate: self.status().failure_rate(),
+                failure_rate: snapshot.tally.failure_rate(),
             },
             reverts_in: snapshot.reverts_in,
             epoch: snapshot.epoch,
@@ -71,7 +73,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
     }
 
     fn journal(&self) -> &Journal {
-        self.events()
+        &self.attempts.journal
     }
 
     fn order(&self, order: Order) {
@@ -105,9 +107,15 @@ impl From<ConfigError> for Refusal {
     fn from(error: ConfigError) -> Self {
         let field = match &error {
             ConfigError::Value { setting, .. } => setting.key(),
-            // Nothing else can be wrong with changes that are given as texts.
+            // Changes that are given as texts have no other errors.
             _ => "policy",
         };
         Self { field: field.to_owned(), message: error.to_string() }
+    }
+}
+
+impl From<PolicyError> for Refusal {
+    fn from(error: PolicyError) -> Self {
+        Self { field: policy::field(&error).to_owned(), message: policy::message(&error) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use failover::policy::{PolicyBuilder, PolicyError, Probing, RetryAfter, SlowCalls};
 use failover::{Policy, Ratio};
 
-use crate::config::Config;
+use crate::config::{Config, Setting};
 
 /// How much longer than a provider's deadline a probe holds its permit: more than the resolution of
 /// the coarse clock.
@@ -32,8 +32,8 @@ fn thresholds(config: &Config) -> PolicyBuilder {
     }
 }
 
-/// When Premium is failing too. A dry run counts its calls, and never reverts. Slow calls are not
-/// part of it: the threshold is SuperCar's, and Premium may always be slower.
+/// The policy for Premium: when it is failing too. A dry run counts its calls, and never reverts. The
+/// threshold for slow calls is SuperCar's alone, since Premium may always be slower.
 pub(super) fn fallback(config: &Config) -> Result<Policy, PolicyError> {
     let policy = thresholds(config);
     if config.watch_fallback { policy.build() } else { policy.dry_run().build() }
@@ -64,20 +64,21 @@ pub(super) fn message(error: &PolicyError) -> String {
     format!("{} makes no sense: {error}", field(error))
 }
 
-/// The setting of the server that a field of the library's policy comes from.
+/// The setting that the invalid field of the policy comes from.
 pub(super) fn field(error: &PolicyError) -> &'static str {
-    match error {
-        PolicyError::FailureRate(_) => "failure-rate",
-        PolicyError::MinimumCalls => "min-calls",
-        PolicyError::Window { .. } | PolicyError::Buckets(_) => "window",
-        PolicyError::RevertAfter(_) => "revert-after",
-        PolicyError::Probing(_) => "probes",
-        PolicyError::RampUp { .. } => "ramp-up",
-        PolicyError::SlowerThan(_) => "slow-call",
-        PolicyError::SlowRate(_) => "slow-rate",
-        PolicyError::RetryAfter(_) => "follow-retry-after",
-        PolicyError::StalledAfter(_) => "stalled-calls",
-        PolicyError::StallLimit(_) => "stalled-limit",
-        _ => "the failover settings",
-    }
+    let setting = match error {
+        PolicyError::FailureRate(_) => Setting::FailureRate,
+        PolicyError::MinimumCalls => Setting::MinCalls,
+        PolicyError::Window { .. } | PolicyError::Buckets(_) => Setting::Window,
+        PolicyError::RevertAfter(_) => Setting::RevertAfter,
+        PolicyError::Probing(_) => Setting::Probes,
+        PolicyError::RampUp { .. } => Setting::RampUp,
+        PolicyError::SlowerThan(_) => Setting::SlowCall,
+        PolicyError::SlowRate(_) => Setting::SlowRate,
+        PolicyError::RetryAfter(_) => Setting::FollowRetryAfter,
+        PolicyError::StalledAfter(_) => Setting::StalledCalls,
+        PolicyError::StallLimit(_) => Setting::StalledLimit,
+        _ => return "the failover settings",
+    };
+    setting.key()
 }

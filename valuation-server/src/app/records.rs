@@ -1,10 +1,10 @@
-//! The store as the valuer's records.
+//! Implements the valuer's records by the store.
 
 use crate::domain::{Entry, Valuation, Vrm};
 use crate::store::{Reservation, Store, StoreError};
-use crate::valuer::{Commit, Place, Records, RecordsError, Reserve};
+use crate::valuer::{Commit, Permit, Records, RecordsError, Reserve};
 
-/// The store, behind the valuer's interface.
+/// The store as the valuer's records.
 #[derive(Debug)]
 pub struct Stored(pub Store);
 
@@ -19,8 +19,8 @@ impl Records for Stored {
 
     fn reserve(&self) -> Reserve<'_> {
         Box::pin(async {
-            let place: Box<dyn Place> = Box::new(self.0.reserve().await.map_err(records_error)?);
-            Ok(place)
+            let permit: Box<dyn Permit> = Box::new(self.0.reserve().await.map_err(records_error)?);
+            Ok(permit)
         })
     }
 
@@ -29,7 +29,7 @@ impl Records for Stored {
     }
 }
 
-impl Place for Reservation {
+impl Permit for Reservation {
     fn commit(self: Box<Self>, entry: Entry) -> Commit {
         Box::pin(async move { (*self).commit(entry).await.map_err(records_error) })
     }

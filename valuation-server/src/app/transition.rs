@@ -1,6 +1,4 @@
-//! Changes of the route, in words.
-
-use std::time::Duration;
+//! Changes of the route, as log lines and journal entries.
 
 use failover::event::{Cause, Condition};
 use failover::monitor::Tally;
@@ -25,14 +23,11 @@ impl Transition {
     /// The change that an event reports; `None` for a new policy that leaves the state as it was.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
-        let same = event.cause == Cause::PolicySwapped && event.from == event.to;
-        (!same).then(|| Self::from_event(event))
-    }
-
-    fn from_event(event: &Event) -> Self {
         let because = match &event.cause {
+            Cause::PolicySwapped if event.from == event.to => return None,
             Cause::Tripped { condition, tally, revert_after } => {
-                tripped(*condition, *tally, *revert_after)
+                let back = format_duration(*revert_after);
+                format!("{}; back in {back}", held(*condition, *tally))
             }
             Cause::Probing => {
                 "the time on the fallback is over; the others stay with Premium".into()
@@ -57,23 +52,20 @@ impl Transition {
             Cause::Restored => "as it was before".into(),
             _ => "the route changed".into(),
         };
-        Self { to: provider(event.route), state: event.to, because }
+        Some(Self { to: provider(event.route), state: event.to, because })
     }
 }
 
-pub(super) fn provider(route: Route) -> Provider {
+/// The provider that a route names.
+#[must_use]
+pub fn provider(route: Route) -> Provider {
     match route {
         Route::Primary => Provider::SuperCar,
         Route::Fallback => Provider::Premium,
     }
 }
 
-/// The condition that held, and for how long calls go to the fallback.
-fn tripped(condition: Condition, tally: Tally, revert_after: Duration) -> String {
-    format!("{}; back in {}", held(condition, tally), format_duration(revert_after))
-}
-
-/// The condition that held for a provider, and the counts that it held for.
+/// The condition that a provider met, with its counts.
 fn held(condition: Condition, tally: Tally) -> String {
     let calls = tally.calls();
     match condition {
@@ -85,12 +77,12 @@ fn held(condition: Condition, tally: Tally) -> String {
         Condition::StalledCalls { stalled, admitted: None } => {
             format!("{stalled} calls were stalled")
         }
-        // No setting asks for another one.
+        // No setting leads to another condition.
         other => format!("{other:?} held"),
     }
 }
 
-/// What has ended when calls go to SuperCar, by the state before.
+/// What has ended when calls go to SuperCar, by the previous state.
 fn over_now(before: State) -> &'static str {
     match before {
         State::Probing => "its probes succeeded",
@@ -110,7 +102,7 @@ pub(super) fn log(event: &Event) {
     }
 }
 
-/// Keeps an event in the journal.
+/// Records an event in the journal.
 pub(super) fn note(events: &Journal, event: &Event) {
     let kind = Kind::Transition {
         from: event.from.as_str(),

@@ -1,48 +1,39 @@
-//! The record of an attempt while the attempt is still going on.
+//! The record of an attempt that is still running.
 
-use std::fmt;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::domain::{
-    CallOutcome, CallTrail, ErrorCode, Provider, ProviderCall, Quote, QuoteError, QuoteRequest, Vrm,
-};
-
 use super::Hooks;
+use crate::domain::{
+    Answer, CallOutcome, CallTrail, ErrorCode, Failure, Provider, ProviderCall, Quote, QuoteError,
+    QuoteRequest,
+};
 
 /// The longest message that is recorded, in characters.
 pub const MAX_MESSAGE: usize = 200;
 
-/// An attempt that has begun. It is closed by [`Entry::finish`], or by being dropped.
+/// The record of a running attempt. Its destructor is the only place that leaves it in the trail, so
+/// that there is exactly one.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What is known from the start; `None` once the entry is closed.
-    open: Option<Open>,
-    /// Whether the provider's code is running, or was when it panicked.
-    inside: bool,
-}
-
-struct Open {
     trail: CallTrail,
-    hooks: Hooks,
-    rescue: bool,
-    vrm: Vrm,
-    provider: Provider,
-    url: String,
-    /// The wall clock, for the record; the duration is measured on the other one.
-    requested_at: SystemTime,
+    hooks: Arc<dyn Hooks>,
     started: Instant,
+    stage: Stage,
+    call: ProviderCall,
 }
 
-impl fmt::Debug for Open {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Open")
-            .field("vrm", &self.vrm)
-            .field("provider", &self.provider)
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
+/// Where the attempt is. It decides what a dropped entry says.
+#[derive(Debug)]
+enum Stage {
+    /// Between two polls.
+    Waiting,
+    /// In the code of the provider, or of a hook.
+    Inside,
+    /// The entry has its result.
+    Ended,
 }
 
 impl Entry {
@@ -50,97 +41,87 @@ impl Entry {
         provider: Provider,
         url: String,
         request: &QuoteRequest,
-        hooks: Hooks,
+        hooks: Arc<dyn Hooks>,
     ) -> Self {
-        let open = Open {
-            trail: request.trail.clone(),
-            hooks,
-            rescue: !request.trail.is_empty(),
+        let call = ProviderCall {
             vrm: request.vrm.clone(),
             provider,
-            url,
+            // The wall clock, for the record; the duration is measured by the monotonic one.
             requested_at: SystemTime::now(),
-            started: Instant::now(),
+            duration: Duration::ZERO,
+            url,
+            response_code: None,
+            error: None,
+            outcome: CallOutcome::Ignored,
+            rescue: !request.trail.is_empty(),
         };
-        Self { open: Some(open), inside: false }
+        let (trail, started) = (request.trail.clone(), Instant::now());
+        Self { trail, hooks, started, stage: Stage::Waiting, call }
     }
 
-    /// Runs the provider's code. If it panics, the entry is dropped with the mark of it, however
-    /// much later that is and whatever else unwinds by then.
+    /// Runs the provider's code. If it panics, the entry stays marked, however much later it is
+    /// dropped and whatever else unwinds by then.
     pub(super) fn watch<T>(entry: &mut Option<Self>, run: impl FnOnce() -> T) -> T {
         if let Some(entry) = entry {
-            entry.inside = true;
+            entry.stage = Stage::Inside;
         }
         let result = run();
         if let Some(entry) = entry {
-            entry.inside = false;
+            entry.stage = Stage::Waiting;
         }
         result
     }
 
-    pub(super) fn finish(mut self, response_code: Option<u16>, result: &Result<Quote, QuoteError>) {
-        let error = result.as_ref().err().map(|error| match error {
+    pub(super) fn finish(mut self, result: Result<Answer, Failure>) -> Result<Quote, QuoteError> {
+        self.stage = Stage::Inside;
+        let (result, status) = match self.hooks.answered(self.call.provider, result) {
+            Ok(answer) => (Ok(answer.quote), Some(answer.response_code)),
+            Err(failure) => (Err(failure.error), failure.response_code),
+        };
+        self.call.response_code = status;
+        self.call.error = result.as_ref().err().map(|error| match error {
             QuoteError::Unavailable { code, message, .. } => (*code, printable(message)),
             refusal @ (QuoteError::NotFound | QuoteError::NotAsked | QuoteError::Refused(_)) => {
                 (ErrorCode::Status, printable(&refusal.to_string()))
             }
         });
-        let classify = self.open.as_ref().and_then(|open| open.hooks.classify.clone());
-        let outcome = match (classify, result) {
-            (Some(classify), result) => classify(result),
-            (None, Err(error)) if error.is_provider_failure() => CallOutcome::Failure,
-            (None, _) => CallOutcome::Success,
-        };
-        self.close(response_code, error, outcome);
-    }
-
-    fn close(
-        &mut self,
-        response_code: Option<u16>,
-        error: Option<(ErrorCode, String)>,
-        outcome: CallOutcome,
-    ) {
-        let Some(open) = self.open.take() else { return };
-        let call = ProviderCall {
-            vrm: open.vrm,
-            provider: open.provider,
-            requested_at: open.requested_at,
-            duration: open.started.elapsed(),
-            url: open.url,
-            response_code,
-            error,
-            outcome,
-            rescue: open.rescue,
-        };
-        // The record first: nothing that telling does may cost it.
-        open.trail.push(call.clone());
-        if let Some(tell) = open.hooks.tell {
-            tell(&call);
-        }
+        self.call.outcome = self.hooks.outcome(&result);
+        self.stage = Stage::Ended;
+        result
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (code, message, outcome) = if self.inside {
-            (ErrorCode::Panic, "the call panicked", CallOutcome::Failure)
-        } else {
-            let message = "the call was given up before its end";
-            (ErrorCode::Cancelled, message, CallOutcome::Ignored)
+        let cut_off = match self.stage {
+            Stage::Ended => None,
+            Stage::Inside => Some((ErrorCode::Panic, "the call panicked", CallOutcome::Failure)),
+            Stage::Waiting => {
+                let message = "the call was given up before its end";
+                Some((ErrorCode::Cancelled, message, CallOutcome::Ignored))
+            }
         };
-        self.close(None, Some((code, message.to_owned())), outcome);
+        if let Some((code, message, outcome)) = cut_off {
+            self.call.error = Some((code, message.to_owned()));
+            self.call.outcome = outcome;
+            self.call.response_code = None;
+        }
+        self.call.duration = self.started.elapsed();
+        // The record first, so that a hook that panics can't lose it.
+        self.trail.push(self.call.clone());
+        self.hooks.ended(&self.call);
     }
 }
 
-/// The text with at most [`MAX_MESSAGE`] characters, and without those that steer a terminal or
-/// turn the reading direction.
+/// At most [`MAX_MESSAGE`] characters of the text, with `?` for those that control a terminal or
+/// change the reading direction.
 fn printable(text: &str) -> String {
-    let steers = |c: char| {
+    let is_control = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
             || c == '\u{feff}'
     };
-    text.chars().take(MAX_MESSAGE).map(|c| if steers(c) { '?' } else { c }).collect()
+    text.chars().take(MAX_MESSAGE).map(|c| if is_control(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]

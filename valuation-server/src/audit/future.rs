@@ -12,20 +12,14 @@ pin_project! {
     /// A call that leaves its record when it ends.
     ///
     /// # Cancel safety
-    /// Dropped before its end, it leaves a record that says `CANCELLED`.
+    /// If dropped before its end, it leaves a record that says `CANCELLED`.
     #[derive(Debug)]
     pub struct Audited<F> {
-        // Dropped first, so that an attempt has ended before its record is left.
+        // Dropped first, so that the attempt has ended before its record is left.
         #[pin]
-        inner: F,
-        // `None` for a call that is no attempt, and once the record is left.
-        entry: Option<Entry>,
-    }
-}
-
-impl<F> Audited<F> {
-    pub(super) fn new(inner: F, entry: Option<Entry>) -> Self {
-        Self { inner, entry }
+        pub(super) inner: F,
+        // `None` for a call that is not an attempt, and once the record is left.
+        pub(super) entry: Option<Entry>,
     }
 }
 
@@ -38,14 +32,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(Entry::watch(this.entry, || this.inner.poll(cx)));
-        let response_code = match &result {
-            Ok(answer) => Some(answer.response_code),
-            Err(failure) => failure.response_code,
-        };
-        let result = result.map(|answer| answer.quote).map_err(|failure| failure.error);
-        if let Some(entry) = this.entry.take() {
-            entry.finish(response_code, &result);
-        }
-        Poll::Ready(result)
+        Poll::Ready(match this.entry.take() {
+            Some(entry) => entry.finish(result),
+            None => result.map(|answer| answer.quote).map_err(|failure| failure.error),
+        })
     }
 }

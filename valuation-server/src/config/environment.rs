@@ -1,14 +1,14 @@
-//! The environment's variables that are settings.
+//! Settings in the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::{ConfigError, FILE_VARIABLE, Given, Invalid, Origin, Setting, refused};
 
-/// How the names of all variables of this program begin.
+/// The prefix of this program's variables.
 const PREFIX: &str = "VALUATION_";
 
-/// The variables that are meant for this program and are not empty.
+/// The variables for this program that are not empty.
 ///
 /// Kubernetes sets variables such as `VALUATION_SERVER_PORT` in every container for a service
 /// `valuation-server`. They are recognized by the `…_SERVICE_HOST` that it sets with them.
@@ -50,7 +50,7 @@ pub(super) fn read(
     Ok(given)
 }
 
-/// The similarity of two names. A common beginning counts more: the end is often left out.
+/// The similarity of two names. A common beginning counts more, since the end is often left out.
 fn likeness(one: &str, other: &str) -> f64 {
     let without = |name: &str| name.trim_start_matches(PREFIX).to_owned();
     strsim::jaro_winkler(&without(one), &without(other))

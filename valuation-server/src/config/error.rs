@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration.
+//! Errors of a configuration.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::providers::BaseUrlError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A value is not what its setting takes.
+    /// A setting does not take the value.
     #[error("{place}: {value:?} is not {}{because}", setting.row().form.expected)]
     Value {
         /// The setting.
@@ -23,7 +23,7 @@ pub enum ConfigError {
         place: String,
         /// The value, redacted.
         value: String,
-        /// What is wrong with it.
+        /// What is wrong.
         because: Invalid,
     },
     /// Required settings, the providers' URLs, are given nowhere.
@@ -52,7 +52,7 @@ pub enum ConfigError {
     UnknownVariable {
         /// The variable.
         name: String,
-        /// The setting's variable whose name is the most like it.
+        /// The setting's variable with the most similar name.
         nearest: String,
     },
     /// The file has a key that is not a setting.
@@ -70,11 +70,11 @@ pub enum ConfigError {
     },
 }
 
-/// What is wrong with a value. The text is appended to an error that says what is expected.
+/// What is wrong with a value. The text follows the text that says what is expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Invalid {
-    /// It is not what is expected, and nothing else is to be said.
+    /// It is not what is expected.
     #[error("")]
     Form,
     /// A variable's bytes are not UTF-8.
@@ -95,12 +95,12 @@ pub enum Invalid {
     /// The duration can't be read.
     #[error(": {0}")]
     Duration(#[from] humantime::DurationError),
-    /// The time is reached by no call: this deadline ends it before.
+    /// No call takes that long: this deadline ends it before.
     #[error(": calls end after {}", humantime::format_duration(*.0))]
     AfterDeadline(Duration),
     /// The operators' side would be open to other machines.
     #[error(
-        ": whoever reaches it there commands the server: choose a loopback address, or set \
+        ": any client that reaches it commands the server: choose a loopback address, or set \
          admin-token (VALUATION_ADMIN_TOKEN)"
     )]
     Unguarded,

@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Given, Invalid, Origin, Setting};
 
-/// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is taken as it is
-/// written, so that `0.1` stays one tenth.
+/// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is kept as it is
+/// written, so that `0.1` is exactly one tenth.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;

@@ -1,7 +1,8 @@
-//! The kinds of values: how a text is read, how a value is shown, and what an error says is expected.
+//! The kinds of values that settings have.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,33 +19,43 @@ use crate::providers::BaseUrl;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The most permits for probes that the failover takes.
 const MOST_PROBES: u32 = 1_000;
-/// The lengths of a token: long enough not to be guessed, and short enough for a header.
-const TOKEN: std::ops::RangeInclusive<usize> = 16..=256;
-/// The units of a size, and the powers of two that they stand for.
+/// The length of a token: too long to guess, and short enough for a header.
+const TOKEN: RangeInclusive<usize> = 16..=256;
+/// The units of a size, as powers of two.
 const UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
 
-/// A kind of value.
-pub(super) trait Kind {
-    type Value;
-    /// Reads a text. The error is [`Invalid::Form`] if `form().expected` says enough.
-    fn read(&self, text: &str) -> Result<Self::Value, Invalid>;
-    /// The value in a spelling that `read` takes, without its secrets; `None` if it is not set.
-    fn show(&self, value: &Self::Value) -> Option<Shown>;
-    fn form(&self) -> Form;
+/// A kind of value: how a text is read, how a value is shown, and how both are described.
+pub(super) struct Kind<T> {
+    pub(super) form: Form,
+    read: Box<Read<T>>,
+    show: Box<Show<T>>,
     /// The value if nothing is given and there is no default; `None` if a value is required.
-    fn unset(&self) -> Option<Self::Value> {
-        None
+    pub(super) unset: Option<T>,
+}
+
+type Read<T> = dyn Fn(&str) -> Result<T, Invalid>;
+type Show<T> = dyn Fn(&T) -> Option<Shown>;
+
+impl<T> Kind<T> {
+    /// Reads a text. The error is [`Invalid::Form`] if `form.expected` says enough.
+    pub(super) fn read(&self, text: &str) -> Result<T, Invalid> {
+        (self.read)(text)
+    }
+
+    /// The value in a spelling that `read` takes, without its secrets; `None` if it is not set.
+    pub(super) fn show(&self, value: &T) -> Option<Shown> {
+        (self.show)(value)
     }
 }
 
-/// What can be said of a kind without a value.
+/// The description of a kind.
 #[derive(Debug)]
 pub(crate) struct Form {
     /// What a text must be, for errors.
     pub(crate) expected: String,
     /// How `--help` names the value.
     pub(crate) name: &'static str,
-    /// Whether a text that begins with a hyphen is a value, if perhaps a wrong one.
+    /// Whether a text that begins with a hyphen is a value, even if a wrong one.
     pub(crate) hyphen: bool,
     /// How a text is shown in an error.
     pub(crate) redact: fn(&str) -> String,
@@ -62,263 +73,187 @@ fn shown(value: &(impl ToString + ?Sized)) -> Option<Shown> {
     Some(Shown { text: value.to_string(), redacted: false })
 }
 
-fn form(name: &'static str, expected: impl Into<String>) -> Form {
-    Form { expected: expected.into(), name, hyphen: false, redact: str::to_owned }
+/// A kind whose values are shown by their `Display`.
+fn plain<T: Display + 'static>(
+    name: &'static str,
+    expected: impl Into<String>,
+    read: impl Fn(&str) -> Result<T, Invalid> + 'static,
+) -> Kind<T> {
+    shown_by(name, expected, read, shown)
 }
 
-fn numeric(name: &'static str, expected: impl Into<String>) -> Form {
-    Form { hyphen: true, ..form(name, expected) }
+fn shown_by<T>(
+    name: &'static str,
+    expected: impl Into<String>,
+    read: impl Fn(&str) -> Result<T, Invalid> + 'static,
+    show: impl Fn(&T) -> Option<Shown> + 'static,
+) -> Kind<T> {
+    let form = Form { expected: expected.into(), name, hyphen: false, redact: str::to_owned };
+    Kind { form, read: Box::new(read), show: Box::new(show), unset: None }
+}
+
+/// The same kind, whose texts may begin with a hyphen.
+fn numeric<T>(mut kind: Kind<T>) -> Kind<T> {
+    kind.form.hyphen = true;
+    kind
 }
 
 /// A value of another kind, or `off`.
-pub(super) struct Optional<K>(pub(super) K);
-
-impl<K: Kind> Kind for Optional<K> {
-    type Value = Option<K::Value>;
-    fn read(&self, text: &str) -> Result<Self::Value, Invalid> {
-        if text == "off" { Ok(None) } else { self.0.read(text).map(Some) }
-    }
-    fn show(&self, value: &Self::Value) -> Option<Shown> {
-        value.as_ref().map_or_else(|| shown("off"), |value| self.0.show(value))
-    }
-    fn form(&self) -> Form {
-        let form = self.0.form();
-        Form { expected: format!("off, or {}", form.expected), ..form }
+pub(super) fn optional<T: 'static>(kind: Kind<T>) -> Kind<Option<T>> {
+    let Kind { form, read, show, .. } = kind;
+    Kind {
+        form: Form { expected: format!("off, or {}", form.expected), ..form },
+        read: Box::new(move |text| if text == "off" { Ok(None) } else { read(text).map(Some) }),
+        show: Box::new(move |value| value.as_ref().map_or_else(|| shown("off"), &show)),
+        unset: None,
     }
 }
 
 /// One of a few words.
-pub(super) struct Choice<T: 'static>(
-    pub(super) &'static str,
-    pub(super) &'static [(&'static str, T)],
-);
-
-pub(super) const ON_OFF: Choice<bool> = Choice("ON|OFF", &[("on", true), ("off", false)]);
-
-impl<T: Copy + PartialEq> Kind for Choice<T> {
-    type Value = T;
-    fn read(&self, text: &str) -> Result<T, Invalid> {
-        let found = self.1.iter().find(|(word, _)| *word == text);
-        found.map(|(_, value)| *value).ok_or(Invalid::Form)
-    }
-    fn show(&self, value: &T) -> Option<Shown> {
-        self.1.iter().find(|(_, known)| known == value).and_then(|(word, _)| shown(word))
-    }
-    fn form(&self) -> Form {
-        let words: Vec<_> = self.1.iter().map(|(word, _)| *word).collect();
-        form(self.0, words.join(" or "))
-    }
+pub(super) fn choice<T: Copy + PartialEq>(
+    name: &'static str,
+    words: &'static [(&'static str, T)],
+) -> Kind<T> {
+    let expected: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+    shown_by(
+        name,
+        expected.join(" or "),
+        |text| {
+            let found = words.iter().find(|(word, _)| *word == text);
+            found.map(|(_, value)| *value).ok_or(Invalid::Form)
+        },
+        |value| words.iter().find(|(_, known)| known == value).and_then(|(word, _)| shown(*word)),
+    )
 }
 
-pub(super) struct Address;
-
-impl Kind for Address {
-    type Value = SocketAddr;
-    fn read(&self, text: &str) -> Result<SocketAddr, Invalid> {
-        text.parse().map_err(|_| Invalid::Form)
-    }
-    fn show(&self, value: &SocketAddr) -> Option<Shown> {
-        shown(value)
-    }
-    fn form(&self) -> Form {
-        form("ADDRESS", "an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000")
-    }
+pub(super) fn on_off() -> Kind<bool> {
+    choice("ON|OFF", &[("on", true), ("off", false)])
 }
 
-/// A path, and what an error says is expected.
-pub(super) struct File(pub(super) &'static str);
-
-impl Kind for File {
-    type Value = PathBuf;
-    fn read(&self, text: &str) -> Result<PathBuf, Invalid> {
-        if text.is_empty() { Err(Invalid::Form) } else { Ok(PathBuf::from(text)) }
-    }
-    fn show(&self, value: &PathBuf) -> Option<Shown> {
-        shown(&value.display())
-    }
-    fn form(&self) -> Form {
-        form("FILE", self.0)
-    }
+pub(super) fn address() -> Kind<SocketAddr> {
+    let expected = "an IP address and a port, such as 127.0.0.1:3000 or [::1]:3000";
+    plain("ADDRESS", expected, |text| text.parse().map_err(|_| Invalid::Form))
 }
 
-/// A URL, perhaps with credentials and keys, and an example.
-pub(super) struct Url(pub(super) &'static str);
-
-impl Kind for Url {
-    type Value = BaseUrl;
-    fn read(&self, text: &str) -> Result<BaseUrl, Invalid> {
-        Ok(BaseUrl::parse(text)?)
-    }
-    fn show(&self, value: &BaseUrl) -> Option<Shown> {
-        Some(Shown { text: value.redacted(), redacted: value.has_secrets() })
-    }
-    fn form(&self) -> Form {
-        let expected = format!("a URL that begins with http:// or https://, such as {}", self.0);
-        Form { redact: BaseUrl::redacted_text, ..form("URL", expected) }
-    }
+/// A path.
+pub(super) fn file(expected: &'static str) -> Kind<PathBuf> {
+    let read = |text: &str| Some(text.into()).filter(|_| !text.is_empty()).ok_or(Invalid::Form);
+    shown_by("FILE", expected, read, |path: &PathBuf| shown(&path.display()))
 }
 
-/// A token that a header takes as it is, if it is set.
-pub(super) struct Token;
+/// A URL, perhaps with credentials and keys.
+pub(super) fn url(such_as: &str) -> Kind<BaseUrl> {
+    let expected = format!("a URL that begins with http:// or https://, such as {such_as}");
+    let show = |url: &BaseUrl| Some(Shown { text: url.redacted(), redacted: url.has_secrets() });
+    let mut kind = shown_by("URL", expected, |text| Ok(BaseUrl::parse(text)?), show);
+    kind.form.redact = BaseUrl::redacted_text;
+    kind
+}
 
-impl Kind for Token {
-    type Value = Option<Secret>;
-    fn read(&self, text: &str) -> Result<Self::Value, Invalid> {
+/// A token that can be sent in a header unchanged.
+pub(super) fn token() -> Kind<Option<Secret>> {
+    let (from, to) = (TOKEN.start(), TOKEN.end());
+    let expected = format!("a text of {from} to {to} visible ASCII characters without spaces");
+    let read = |text: &str| {
         let plain = TOKEN.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if plain { Ok(Some(Secret::from(text))) } else { Err(Invalid::Form) }
-    }
-    fn show(&self, value: &Self::Value) -> Option<Shown> {
-        value.as_ref().map(|_| Shown { text: REDACTED.to_owned(), redacted: true })
-    }
-    fn form(&self) -> Form {
-        let (from, to) = (TOKEN.start(), TOKEN.end());
-        let expected = format!("a text of {from} to {to} visible ASCII characters without spaces");
-        Form { redact: |_| REDACTED.to_owned(), ..numeric("TOKEN", expected) }
-    }
-    fn unset(&self) -> Option<Self::Value> {
-        Some(None)
-    }
+    };
+    let redacted = || Shown { text: REDACTED.to_owned(), redacted: true };
+    let show = move |token: &Option<Secret>| token.as_ref().map(|_| redacted());
+    let mut kind = numeric(shown_by("TOKEN", expected, read, show));
+    kind.form.redact = |_| REDACTED.to_owned();
+    kind.unset = Some(None);
+    kind
 }
 
 /// A whole number in a range.
-pub(super) struct Whole<T> {
-    pub(super) unit: &'static str,
-    pub(super) from: T,
-    pub(super) to: T,
-    pub(super) such_as: &'static str,
-}
-
-impl<T: FromStr + PartialOrd + Display> Kind for Whole<T> {
-    type Value = T;
-    fn read(&self, text: &str) -> Result<T, Invalid> {
-        let number = text.parse().ok();
-        number.filter(|number| (&self.from..=&self.to).contains(&number)).ok_or(Invalid::Form)
-    }
-    fn show(&self, value: &T) -> Option<Shown> {
-        shown(value)
-    }
-    fn form(&self) -> Form {
-        let Self { unit, from, to, such_as } = self;
-        numeric(unit, format!("a whole number from {from} to {to}, such as {such_as}"))
-    }
+pub(super) fn whole<T: FromStr + PartialOrd + Display + 'static>(
+    unit: &'static str,
+    range: RangeInclusive<T>,
+    such_as: &str,
+) -> Kind<T> {
+    let (from, to) = (range.start(), range.end());
+    let expected = format!("a whole number from {from} to {to}, such as {such_as}");
+    let read = move |text: &str| {
+        text.parse().ok().filter(|number| range.contains(number)).ok_or(Invalid::Form)
+    };
+    numeric(plain(unit, expected, read))
 }
 
 /// The number of probes; 0 is none.
-pub(super) struct Probes;
-
-impl Kind for Probes {
-    type Value = Option<u32>;
-    fn read(&self, text: &str) -> Result<Self::Value, Invalid> {
+pub(super) fn probes() -> Kind<Option<u32>> {
+    let expected = format!("a whole number from 0 (no probing) to {MOST_PROBES}, such as 3");
+    let read = |text: &str| {
         let probes = text.parse().ok().filter(|probes| *probes <= MOST_PROBES);
         probes.map(|probes| (probes > 0).then_some(probes)).ok_or(Invalid::Form)
-    }
-    fn show(&self, value: &Self::Value) -> Option<Shown> {
-        shown(&value.unwrap_or(0))
-    }
-    fn form(&self) -> Form {
-        let expected = format!("a whole number from 0 (no probing) to {MOST_PROBES}, such as 3");
-        numeric("CALLS", expected)
+    };
+    numeric(shown_by("CALLS", expected, read, |probes| shown(&probes.unwrap_or(0))))
+}
+
+fn read_share(text: &str) -> Result<Ratio, Invalid> {
+    match text.parse::<Ratio>()? {
+        Ratio::ONE => Err(Invalid::One),
+        ratio if ratio.numerator() > ratio.denominator() => Err(Invalid::AboveOne),
+        ratio => Ok(ratio),
     }
 }
 
-/// A share below 1, and what any one of exceeds 0.
-pub(super) struct Share(pub(super) &'static str);
-
-impl Kind for Share {
-    type Value = Ratio;
-    fn read(&self, text: &str) -> Result<Ratio, Invalid> {
-        match text.parse::<Ratio>()? {
-            Ratio::ONE => Err(Invalid::One),
-            ratio if ratio.numerator() > ratio.denominator() => Err(Invalid::AboveOne),
-            ratio => Ok(ratio),
-        }
-    }
-    fn show(&self, value: &Ratio) -> Option<Shown> {
-        shown(value)
-    }
-    fn form(&self) -> Form {
-        let expected = format!(
-            "a share from 0 (any {} exceeds it) to below 1 (which nothing could exceed), \
-             such as 0.5, 1/3 or 50%",
-            self.0
-        );
-        numeric("SHARE", expected)
-    }
+/// A share below 1 of the calls or failures that `of` names.
+pub(super) fn share(of: &str) -> Kind<Ratio> {
+    let expected = format!(
+        "a share from 0 (any {of} exceeds it) to below 1 (which nothing could exceed), \
+         such as 0.5, 1/3 or 50%"
+    );
+    numeric(plain("SHARE", expected, read_share))
 }
 
 /// A number of calls, or a share.
-pub(super) struct Stalled;
-
-impl Kind for Stalled {
-    type Value = StallLimit;
-    fn read(&self, text: &str) -> Result<StallLimit, Invalid> {
-        match text.parse() {
-            Ok(calls) if calls >= 1 => Ok(StallLimit::Calls(calls)),
-            _ => Share("").read(text).map(StallLimit::Share),
-        }
-    }
-    fn show(&self, value: &StallLimit) -> Option<Shown> {
-        match value {
-            StallLimit::Calls(calls) => shown(calls),
-            StallLimit::Share(share) => shown(share),
-        }
-    }
-    fn form(&self) -> Form {
-        let expected = "a number of calls from 1, such as 20, or a share below 1 (which nothing \
-                        could exceed), such as 0.5, 1/3 or 50%";
-        numeric("CALLS|SHARE", expected)
-    }
+pub(super) fn stall_limit() -> Kind<StallLimit> {
+    let expected = "a number of calls from 1, such as 20, or a share below 1 (which nothing \
+                    could exceed), such as 0.5, 1/3 or 50%";
+    let read = |text: &str| match text.parse() {
+        Ok(calls) if calls >= 1 => Ok(StallLimit::Calls(calls)),
+        _ => read_share(text).map(StallLimit::Share),
+    };
+    let show = |limit: &StallLimit| match limit {
+        StallLimit::Calls(calls) => shown(calls),
+        StallLimit::Share(share) => shown(share),
+    };
+    numeric(shown_by("CALLS|SHARE", expected, read, show))
 }
 
-/// A duration.
-pub(super) struct Time {
-    pub(super) from: Duration,
-    /// The upper limit in words; [`LONGEST`] holds in any case.
-    pub(super) to: &'static str,
-    pub(super) such_as: &'static str,
+/// A duration from this many milliseconds to [`LONGEST`].
+pub(super) fn time(from: u64) -> Kind<Duration> {
+    time_to(from, "to 30days", "500ms, 60s or 5m")
 }
 
-/// A duration from so many milliseconds on.
-pub(super) const fn time(from: u64) -> Time {
-    Time { from: Duration::from_millis(from), to: "to 30days", such_as: "500ms, 60s or 5m" }
-}
-
-impl Kind for Time {
-    type Value = Duration;
-    fn read(&self, text: &str) -> Result<Duration, Invalid> {
+/// The same, with a lower maximum, which is checked elsewhere, and examples.
+pub(super) fn time_to(from: u64, to: &str, such_as: &str) -> Kind<Duration> {
+    let from = Duration::from_millis(from);
+    let least = format_duration(from);
+    let expected = format!("a duration with its unit, from {least} {to}, such as {such_as}");
+    let read = move |text: &str| {
         let time = humantime::parse_duration(text)?;
-        if (self.from..=LONGEST).contains(&time) { Ok(time) } else { Err(Invalid::Form) }
-    }
-    fn show(&self, value: &Duration) -> Option<Shown> {
-        shown(&format_duration(*value))
-    }
-    fn form(&self) -> Form {
-        let Self { from, to, such_as } = self;
-        let from = format_duration(*from);
-        let expected = format!("a duration with its unit, from {from} {to}, such as {such_as}");
-        numeric("DURATION", expected)
-    }
+        if (from..=LONGEST).contains(&time) { Ok(time) } else { Err(Invalid::Form) }
+    };
+    numeric(shown_by("DURATION", expected, read, |time| shown(&format_duration(*time))))
 }
 
 /// A size in bytes with a binary unit.
-pub(super) struct Size;
-
-impl Kind for Size {
-    type Value = u64;
-    fn read(&self, text: &str) -> Result<u64, Invalid> {
+pub(super) fn size() -> Kind<u64> {
+    let read = |text: &str| {
         let parsed = UNITS.into_iter().find_map(|(unit, shift)| {
             let count: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
             count.checked_mul(1 << shift)
         });
         parsed.filter(|bytes| (1 << 10..=1 << 40).contains(bytes)).ok_or(Invalid::Form)
-    }
-    fn show(&self, value: &u64) -> Option<Shown> {
-        let (unit, shift) = UNITS[usize::from(value.is_multiple_of(1 << 20))];
-        shown(&format!("{}{unit}", value >> shift))
-    }
-    fn form(&self) -> Form {
-        numeric("SIZE", "a size with its unit, from 1KiB to 1024GiB, such as 64MiB")
-    }
+    };
+    let show = |bytes: &u64| {
+        let (unit, shift) = UNITS[usize::from(bytes.is_multiple_of(1 << 20))];
+        shown(&format!("{}{unit}", bytes >> shift))
+    };
+    let expected = "a size with its unit, from 1KiB to 1024GiB, such as 64MiB";
+    numeric(shown_by("SIZE", expected, read, show))
 }
 
 #[cfg(test)]
@@ -328,11 +263,11 @@ mod tests {
     #[test]
     fn a_size_is_a_whole_number_with_a_binary_unit() {
         for (text, bytes) in [("1KiB", 1 << 10), ("64MiB", 64 << 20), ("2 GiB", 2 << 30)] {
-            assert_eq!(Optional(Size).read(text).ok(), Some(Some(bytes)), "{text}");
+            assert_eq!(optional(size()).read(text).ok(), Some(Some(bytes)), "{text}");
         }
-        assert_eq!(Optional(Size).read("off").ok(), Some(None));
+        assert_eq!(optional(size()).read("off").ok(), Some(None));
         for text in ["", "64", "64MB", "0MiB", "-1MiB", "1.5MiB", "MiB", "99999999999GiB"] {
-            assert!(Optional(Size).read(text).is_err(), "{text}");
+            assert!(optional(size()).read(text).is_err(), "{text}");
         }
     }
 }

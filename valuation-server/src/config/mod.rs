@@ -1,8 +1,8 @@
 //! The configuration of the server: flags before environment before file before defaults.
 //!
-//! Every setting is a row of `table.rs`. Its value is a text until all sources are merged; then it is
-//! read once, by the kind in its row, and an error says where it was given. The environment is a
-//! parameter, so that a test has its own.
+//! Each setting is a row of `table.rs`. Its value stays a text until all sources are merged; then the
+//! kind in its row reads it once, and an error says where it was given. The environment is a parameter
+//! for tests.
 //!
 //! To add a setting: add its row, use the field of [`Config`] that the row makes, test it, and run
 //! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings.
@@ -11,8 +11,6 @@ mod environment;
 mod error;
 mod file;
 mod kinds;
-#[cfg(test)]
-mod listed;
 mod printed;
 mod secret;
 mod setting;
@@ -43,10 +41,10 @@ pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -68,8 +66,8 @@ impl Config {
     /// Reads the configuration.
     ///
     /// `file` is the file that a flag named; without it, the one that [`FILE_VARIABLE`] names is
-    /// read, and without that none. `environment` is what [`std::env::vars_os`] gives. An empty
-    /// variable counts as not set.
+    /// read, if any. `environment` is as [`std::env::vars_os`] gives it. An empty variable counts as not
+    /// set.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
@@ -84,7 +82,7 @@ impl Config {
         let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
         merged.extend(environment::read(variables)?);
         merged.extend(given(flags, &Origin::Flag));
-        Self::from_given(&merged)
+        Self::from_given(merged)
     }
 
     /// The configuration from flags alone, for a database and providers that exist already.
@@ -98,17 +96,17 @@ impl Config {
         premium_url: BaseUrl,
     ) -> Result<Self, ConfigError> {
         let mut merged: BTreeMap<_, _> = given(flags, &Origin::Flag).collect();
-        // Required as texts, and replaced below: the text of a URL with secrets can't be had.
+        // Placeholders, replaced below: a `BaseUrl` does not give its text with secrets.
         for setting in Setting::ALL.into_iter().filter(|s| s.row().default == Default::Required) {
             let text = "http://replaced.invalid".to_owned();
             merged.insert(setting, Given { text, origin: Origin::Default });
         }
-        let config = Self::from_given(&merged)?;
+        let config = Self::from_given(merged)?;
         Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
     }
 
-    /// This configuration with an operator's changes. The settings must be among
-    /// [`Setting::live`]: a change of any other has no effect on what runs.
+    /// This configuration with an operator's changes. The settings must be among [`Setting::live`]:
+    /// a change of another one does not affect the running server.
     ///
     /// # Errors
     /// [`ConfigError`] names the first change that is wrong.
@@ -138,67 +136,61 @@ impl Config {
         }
     }
 
-    fn from_given(given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
-        let is_missing =
-            |s: &Setting| s.row().default == Default::Required && !given.contains_key(s);
-        let missing: Vec<_> = Setting::ALL.into_iter().filter(is_missing).collect();
-        if !missing.is_empty() {
-            return Err(ConfigError::Missing(missing));
+    fn from_given(mut given: BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
+        let mut missing = Vec::new();
+        for setting in Setting::ALL {
+            let default = setting.row().default;
+            if let Some(text) = default.text() {
+                let default = || Given { text: text.to_owned(), origin: Origin::Default };
+                given.entry(setting).or_insert_with(default);
+            } else if default == Default::Required && !given.contains_key(&setting) {
+                missing.push(setting);
+            }
         }
-        Self::read(given)?.checked(given)
+        if missing.is_empty() {
+            Self::read(&given)?.checked(&given)
+        } else {
+            Err(ConfigError::Missing(missing))
+        }
     }
 
-    /// Checks the rules that need more than one setting, and notes where `given` came from.
+    /// Checks the rules that need more than one setting, and records the origins of `given`.
     fn checked(mut self, given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
         self.origins.extend(given.iter().map(|(s, given)| (*s, given.origin.clone())));
         let deadline = self.provider_timeout;
         // A call takes no longer than the deadline.
-        if self.slow_call.is_some_and(|time| time >= deadline) {
-            return Err(self.refuse(Setting::SlowCall, given, Invalid::AfterDeadline(deadline)));
-        }
-        // A stalled call is noticed up to a quarter of the time late, and has ended at the deadline.
+        let slow_is_late = self.slow_call.is_some_and(|time| time >= deadline);
+        // A stalled call is detected up to a quarter of the time late, and ends at the deadline.
         let is_late = |time: Duration| time.saturating_mul(5) > deadline.saturating_mul(4);
-        if self.stalled_calls.is_some_and(is_late) {
-            return Err(self.refuse(
-                Setting::StalledCalls,
-                given,
-                Invalid::AfterDeadline(deadline),
-            ));
-        }
-        // Anybody who reaches the operators' side commands the server.
+        let stalled_is_late = self.stalled_calls.is_some_and(is_late);
+        // Any client of the operators' side controls the server.
         let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
-        if is_remote && self.admin_token.is_none() {
-            return Err(self.refuse(Setting::AdminListen, given, Invalid::Unguarded));
-        }
-        Ok(self)
-    }
-
-    fn refuse(
-        &self,
-        setting: Setting,
-        given: &BTreeMap<Setting, Given>,
-        because: Invalid,
-    ) -> ConfigError {
+        let (setting, because) = if slow_is_late {
+            (Setting::SlowCall, Invalid::AfterDeadline(deadline))
+        } else if stalled_is_late {
+            (Setting::StalledCalls, Invalid::AfterDeadline(deadline))
+        } else if is_remote && self.admin_token.is_none() {
+            (Setting::AdminListen, Invalid::Unguarded)
+        } else {
+            return Ok(self);
+        };
         let kept = || Given {
             text: self.shown(setting).unwrap_or_default(),
             origin: self.origin(setting).clone(),
         };
-        refused(setting, &given.get(&setting).cloned().unwrap_or_else(kept), because)
+        Err(refused(setting, &given.get(&setting).cloned().unwrap_or_else(kept), because))
     }
 }
 
-/// The value of a setting: as it is given, or its default.
-fn value<K: Kind>(
+/// The value of a setting: as given, or unset.
+fn value<T>(
     setting: Setting,
-    kind: &K,
+    kind: Kind<T>,
     given: &BTreeMap<Setting, Given>,
-) -> Result<K::Value, ConfigError> {
-    let read =
-        |given: &Given| kind.read(&given.text).map_err(|because| refused(setting, given, because));
-    match (given.get(&setting), setting.row().default.text()) {
-        (Some(given), _) => read(given),
-        (None, Some(text)) => read(&Given { text: text.to_owned(), origin: Origin::Default }),
-        (None, None) => kind.unset().ok_or_else(|| ConfigError::Missing(vec![setting])),
+) -> Result<T, ConfigError> {
+    match given.get(&setting) {
+        Some(given) => kind.read(&given.text).map_err(|because| refused(setting, given, because)),
+        None => kind.unset.ok_or_else(|| ConfigError::Missing(vec![setting])),
     }
 }
 

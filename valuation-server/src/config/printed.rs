@@ -1,4 +1,4 @@
-//! The configuration as an operator reads it: each value, and where it came from.
+//! The configuration for operators: each value, and where it came from.
 
 use std::fmt::Write as _;
 
@@ -13,9 +13,8 @@ impl Config {
         self.show(setting).map(|shown| shown.text)
     }
 
-    /// All settings as a file that `--config` takes, each with the origin of its value as a comment.
-    /// A secret is a comment as well: it must be given again in its old place, or in the file by
-    /// hand.
+    /// All settings as a file that `--config` takes, each with the origin of its value in a comment. A
+    /// secret is commented out: it must be given again.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! A text that must not be shown.
+//! A text that is not shown.
 
 use std::fmt;
 
@@ -13,12 +13,6 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
     }
 }
 

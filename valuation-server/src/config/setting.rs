@@ -1,4 +1,4 @@
-//! What a row of the table says, and where a value came from.
+//! A row of the table of settings, and the origin of a value.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) form: Form,
 }
 
-/// Where a setting can be given; each includes the ones before it.
+/// Where a setting can be given; each scope includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     /// To `serve` and `check`.
@@ -30,7 +30,7 @@ pub(crate) enum Scope {
     Live,
 }
 
-/// The value of a setting that is given nowhere.
+/// The default of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Default {
     Text(&'static str),
@@ -58,14 +58,13 @@ impl Default {
 }
 
 impl Setting {
-    /// Whether an operator may change it while the server runs: it says when to fail over or how to
-    /// come back.
+    /// Whether an operator may change it while the server runs: it is part of the failover's policy.
     #[must_use]
     pub fn is_live(self) -> bool {
         self.row().scope == Scope::Live
     }
 
-    /// Those that are live.
+    /// The live settings.
     pub fn live() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|setting| setting.is_live())
     }
@@ -111,12 +110,12 @@ pub enum Origin {
     },
     /// An operator, while the server runs.
     Operator,
-    /// It was given nowhere.
+    /// It was not given.
     Default,
 }
 
 impl Origin {
-    /// The name of `setting` in the place where it was given.
+    /// The name of `setting` where it was given.
     #[must_use]
     pub fn place(&self, setting: Setting) -> String {
         match self {
@@ -140,5 +139,88 @@ impl fmt::Display for Origin {
             Self::Operator => f.write_str("operator"),
             Self::Default => f.write_str("default"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Compares the files that list all settings with the table. `UPDATE_SETTINGS=1` writes them.
+
+    use std::fmt::Write as _;
+    use std::path::Path;
+    use std::{env, fs};
+
+    use super::*;
+
+    /// Compares a file of the workspace with the wanted text, or writes it.
+    fn hold(path: &str, wanted: impl Fn(&str) -> String) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        let wanted = wanted(&found);
+        if env::var_os("UPDATE_SETTINGS").is_some() {
+            fs::write(&path, &wanted).unwrap();
+        } else {
+            assert_eq!(found, wanted, "{}: run this test with UPDATE_SETTINGS=1", path.display());
+        }
+    }
+
+    fn documentation() -> String {
+        let mut text = "\
+# Settings
+
+The test `config::setting` writes this table from `src/config/table.rs`.
+
+A flag has precedence over an environment variable, a variable over the file that `--config` or
+`VALUATION_CONFIG` names, the file over the default. The file is TOML; its keys are the flags' names
+without `--`. The settings marked \"live\" can be changed by an operator while the server runs.
+
+| flag | environment | default | live | meaning |
+|---|---|---|---|---|
+"
+        .to_owned();
+        for setting in Setting::ALL {
+            let Row { scope, default, help, more, form, .. } = setting.row();
+            let default = match default {
+                Default::Text(text) => format!("`{text}`"),
+                Default::Differs { serve, demo } => format!("`{serve}`, in the demo `{demo}`"),
+                Default::Required => "must be set".to_owned(),
+                Default::None => "–".to_owned(),
+            };
+            let live = if scope == Scope::Live { "live" } else { "" };
+            let more = if more.is_empty() { String::new() } else { format!(" {more}.") };
+            let (flag, variable, expected) = (setting.flag(), setting.variable(), form.expected);
+            writeln!(
+                text,
+                "| `{flag}` | `{variable}` | {default} | {live} | {help}.{more} Takes {expected}. |"
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_documentation_is_what_the_table_gives() {
+        hold("valuation-server/docs/settings.md", |_| documentation());
+    }
+
+    /// A fuzzer hardly ever finds the name of a setting by itself.
+    #[test]
+    fn the_fuzzers_dictionary_and_its_largest_seed_name_every_setting() {
+        let key = |line: &str| Some(line.split_once(" = ")?.0.trim_start_matches('"').to_owned());
+        hold("fuzz/dictionaries/config_file.dict", |found| {
+            let keys = Setting::ALL.map(|setting| format!("\"{} = \"", setting.key()));
+            let others = found.lines().filter(|line| key(line).is_none()).map(str::to_owned);
+            keys.into_iter().chain(others).map(|line| line + "\n").collect()
+        });
+        hold("fuzz/seeds/config_file/all", |found| {
+            let line = |setting: Setting| {
+                let kept = found.lines().find(|line| key(line).as_deref() == Some(setting.key()));
+                kept.map_or_else(
+                    || format!("{} = \"off\"\n", setting.key()),
+                    |line| format!("{line}\n"),
+                )
+            };
+            Setting::ALL.into_iter().map(line).collect()
+        });
     }
 }

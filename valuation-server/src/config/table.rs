@@ -1,5 +1,5 @@
-//! The table of settings. One row is all that a setting needs: it gives the flag, the variable, the
-//! key in the file, the field of [`Config`], the errors, and the row of `docs/settings.md`.
+//! The table of settings. A row defines a setting: its flag, variable, key in the file, field of
+//! [`Config`], errors, and the row of `docs/settings.md`.
 //!
 //! ```text
 //! field: its type, Setting = "key", scope, default, kind,
@@ -15,8 +15,8 @@ use failover::Ratio;
 use failover::policy::StallLimit;
 
 use super::kinds::{
-    Address, Choice, File, Kind, ON_OFF, Optional, Probes, Share, Shown, Size, Stalled, Time,
-    Token, Url, Whole, time,
+    Shown, address, choice, file, on_off, optional, probes, share, size, stall_limit, time,
+    time_to, token, url, whole,
 };
 use super::setting::{
     Default::{Differs, None as Unset, Required, Text},
@@ -52,7 +52,7 @@ macro_rules! settings {
                         help: $help,
                         #[cfg(test)]
                         more: concat!($($more)?),
-                        form: $kind.form(),
+                        form: $kind.form,
                     },)+
                 }
             }
@@ -62,7 +62,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
             $(#[doc = concat!($help, $(": ", $more,)? ".")] pub $field: $type,)+
-            /// Where each value came from; a setting that is not in it has its default.
+            /// Where each given value came from.
             pub(super) origins: BTreeMap<Setting, Origin>,
         }
 
@@ -70,7 +70,7 @@ macro_rules! settings {
             /// Reads each setting by its kind: what is given, or the default.
             pub(super) fn read(given: &BTreeMap<Setting, Given>) -> Result<Self, ConfigError> {
                 Ok(Self {
-                    $($field: value(Setting::$name, &$kind, given)?,)+
+                    $($field: value(Setting::$name, $kind, given)?,)+
                     origins: BTreeMap::new(),
                 })
             }
@@ -93,22 +93,22 @@ macro_rules! settings {
 }
 
 settings! {
-    listen: SocketAddr, Listen = "listen", Demo, Text("127.0.0.1:3000"), Address,
+    listen: SocketAddr, Listen = "listen", Demo, Text("127.0.0.1:3000"), address(),
         "Where to listen";
     database: PathBuf, Database = "database", Serve, Text("valuations.sqlite"),
-        File("the path of a file, such as valuations.sqlite"),
+        file("the path of a file, such as valuations.sqlite"),
         "The SQLite file; created if it is missing", "No `:memory:` and no `file:` URI";
     supercar_url: BaseUrl, SupercarUrl = "supercar-url", Serve, Required,
-        Url("https://provider.example/v1"),
+        url("https://provider.example/v1"),
         "Where SuperCar Valuations, the primary provider, is reached";
     premium_url: BaseUrl, PremiumUrl = "premium-url", Serve, Required,
-        Url("https://provider.example/v1"),
+        url("https://provider.example/v1"),
         "Where Premium Car Valuations, the fallback provider, is reached";
 
-    failure_rate: Ratio, FailureRate = "failure-rate", Live, Text("0.5"), Share("failure"),
+    failure_rate: Ratio, FailureRate = "failure-rate", Live, Text("0.5"), share("failure"),
         "The share of failing calls that must be exceeded: 0.5, 1/3 or 50%", "Kept exactly";
     min_calls: u32, MinCalls = "min-calls", Live, Text("10"),
-        Whole { unit: "CALLS", from: 1, to: u32::MAX, such_as: "10" },
+        whole("CALLS", 1..=u32::MAX, "10"),
         "The number of calls in the window below which no rate is evaluated";
     window: Duration, Window = "window", Live, Text("60s"), time(10),
         "How far back calls are counted", "In ten buckets";
@@ -117,92 +117,92 @@ settings! {
         "How long calls go to the fallback";
     provider_timeout: Duration, ProviderTimeout = "provider-timeout", Demo, Text("5s"), time(1),
         "The deadline of a whole call to a provider";
-    rescue: bool, Rescue = "rescue", Demo, Text("on"), ON_OFF,
+    rescue: bool, Rescue = "rescue", Demo, Text("on"), on_off(),
         "Whether a single failed call is sent to the other provider: on or off";
     premium_range: PremiumRange, PremiumRange = "premium-range", Demo, Text("private-sale"),
-        Choice("RANGE", &[
+        choice("RANGE", &[
             ("private-sale", PremiumRange::PrivateSale),
             ("dealership", PremiumRange::Dealership),
         ]),
         "Which of Premium's values are taken: private-sale or dealership";
-    probes: Option<u32>, Probes = "probes", Live, Text("0"), Probes,
+    probes: Option<u32>, Probes = "probes", Live, Text("0"), probes(),
         "How many calls at once probe SuperCar when its time on the fallback is over; 3 successes \
          bring the others back, a failure keeps them away as long again, 0 is no probing";
     ramp_up: Option<Duration>, RampUp = "ramp-up", Live, Text("off"),
-        Optional(Time { such_as: "30s or 5m", ..time(1) }),
+        optional(time_to(1, "to 30days", "30s or 5m")),
         "How long until all calls have returned to SuperCar, from a tenth of them on";
     slow_call: Option<Duration>, SlowCall = "slow-call", Live, Text("off"),
-        Optional(Time { to: "to below provider-timeout", such_as: "2s", ..time(1) }),
+        optional(time_to(1, "to below provider-timeout", "2s")),
         "The time beyond which a call to SuperCar is slow; too many of them fail over as well";
-    slow_rate: Ratio, SlowRate = "slow-rate", Live, Text("0.5"), Share("slow call"),
+    slow_rate: Ratio, SlowRate = "slow-rate", Live, Text("0.5"), share("slow call"),
         "The share of slow calls that must be exceeded, with --slow-call";
-    follow_retry_after: bool, FollowRetryAfter = "follow-retry-after", Live, Text("off"), ON_OFF,
+    follow_retry_after: bool, FollowRetryAfter = "follow-retry-after", Live, Text("off"), on_off(),
         "Whether SuperCar's Retry-After, from 1s to 10m, replaces --revert-after: on or off";
     stalled_calls: Option<Duration>, StalledCalls = "stalled-calls", Live, Text("off"),
-        Optional(Time { to: "to four fifths of provider-timeout", such_as: "2s", ..time(4) }),
+        optional(time_to(4, "to four fifths of provider-timeout", "2s")),
         "The time beyond which a call that has not ended is stalled; too many of them fail over \
          before they time out",
         "Seen up to a quarter of the time later, so at most four fifths of `--provider-timeout`. \
          Applies to Premium as well with `--watch-fallback`";
-    stalled_limit: StallLimit, StalledLimit = "stalled-limit", Live, Text("0.5"), Stalled,
+    stalled_limit: StallLimit, StalledLimit = "stalled-limit", Live, Text("0.5"), stall_limit(),
         "How many stalled calls are too many, with --stalled-calls: a number of calls, or the share \
          that must be exceeded of the calls made in as long a time",
         "A share counts from `--min-calls` on";
-    watch_fallback: bool, WatchFallback = "watch-fallback", Live, Text("on"), ON_OFF,
+    watch_fallback: bool, WatchFallback = "watch-fallback", Live, Text("on"), on_off(),
         "Whether calls go back to SuperCar early if Premium fails by the same thresholds: on or off";
     client_errors_as_failures: bool, ClientErrorStreak = "client-error-streak", Live, Text("warn"),
-        Choice("WARN|FAILURE", &[("warn", false), ("failure", true)]),
+        choice("WARN|FAILURE", &[("warn", false), ("failure", true)]),
         "What it means if a provider answers with client errors only (404, 401, 403, ...): warn, or \
          failure, which counts them as failures too, so that they fail over";
 
     provider_http: HttpVersion, ProviderHttp = "provider-http", Serve, Text("1.1"),
-        Choice("VERSION", &[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)]),
+        choice("VERSION", &[("1.1", HttpVersion::Http1), ("2", HttpVersion::Http2)]),
         "The version of HTTP that is spoken with the providers: 1.1, with a connection per request, \
          or 2, with connections that are kept";
     provider_proxy: Option<BaseUrl>, ProviderProxy = "provider-proxy", Serve, Text("off"),
-        Optional(Url("http://proxy.example:3128")),
+        optional(url("http://proxy.example:3128")),
         "The HTTP proxy that both providers are asked through; the system's proxies are not used",
         "Its credentials are part of the URL";
     provider_ca: Option<PathBuf>, ProviderCa = "provider-ca", Serve, Text("off"),
-        Optional(File("the path of a PEM file")),
+        optional(file("the path of a PEM file")),
         "A PEM file of certificate authorities to trust in addition to the system's";
     provider_client_cert: Option<PathBuf>, ProviderClientCert = "provider-client-cert", Serve,
-        Text("off"), Optional(File("the path of a PEM file")),
+        Text("off"), optional(file("the path of a PEM file")),
         "A PEM file with the client certificate to show the providers, and its private key",
         "With the certificate's chain";
 
     admin_listen: Option<SocketAddr>, AdminListen = "admin-listen", Demo,
-        Differs { serve: "off", demo: "127.0.0.1:9000" }, Optional(Address),
+        Differs { serve: "off", demo: "127.0.0.1:9000" }, optional(address()),
         "Where the operators' side listens: health, metrics, commands to the failover. Beyond \
          loopback it needs a token";
-    admin_token: Option<Secret>, AdminToken = "admin-token", Demo, Unset, Token,
+    admin_token: Option<Secret>, AdminToken = "admin-token", Demo, Unset, token(),
         "What an operator must send as `Authorization: Bearer …`. Other users of the machine can see \
          a flag; the variable VALUATION_ADMIN_TOKEN or the file is better",
         "16 to 256 characters";
     log_format: LogFormat, LogFormat = "log-format", Demo, Text("text"),
-        Choice("FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+        choice("FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "The form of the log's lines on standard error: text or json";
-    access_log: bool, AccessLog = "access-log", Demo, Text("off"), ON_OFF,
+    access_log: bool, AccessLog = "access-log", Demo, Text("off"), on_off(),
         "Whether each request leaves a line in the log, with its client's address: on or off",
         "It costs more than the request. A request whose head is refused (400, 431), or that is over \
          capacity over HTTP/2 (503), leaves none";
 
     max_connections: usize, MaxConnections = "max-connections", Serve, Text("8000"),
-        Whole { unit: "CONNECTIONS", from: 1, to: 100_000, such_as: "1000" },
+        whole("CONNECTIONS", 1..=100_000, "1000"),
         "How many clients may be connected at once; more are answered 503",
         "They are closed then, beyond 64 at a time without an answer. An idle one takes about 20 KiB, \
          for 20 s at most. Fewer if the process may not open files for them: the limit is raised as \
          far as it goes, and the log says how many connections are accepted";
     max_puts: usize, MaxPuts = "max-puts", Serve, Text("1000"),
-        Whole { unit: "VEHICLES", from: 1, to: 100_000, such_as: "1000" },
+        whole("VEHICLES", 1..=100_000, "1000"),
         "How many vehicles may be asked about at once; a PUT for one more is answered 503 at once",
         "Also the number of entries that wait for the writer. Stored valuations and GETs go on";
-    cache: Option<u64>, Cache = "cache", Serve, Text("16MiB"), Optional(Size),
+    cache: Option<u64>, Cache = "cache", Serve, Text("16MiB"), optional(size()),
         "How much memory stored valuations are kept in: a size such as 64MiB, or off",
         "A valuation that another program deletes or changes in the database is noticed within a \
          second";
     durability: Durability, Durability = "durability", Serve, Text("full"),
-        Choice("DURABILITY", &[("full", Durability::Full), ("normal", Durability::Normal)]),
+        choice("DURABILITY", &[("full", Durability::Full), ("normal", Durability::Normal)]),
         "What an answered valuation survives: full (a power loss) or normal (the end of the process, \
          and perhaps not a power loss)";
 }

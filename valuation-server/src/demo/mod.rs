@@ -1,5 +1,5 @@
-//! Try it: the server with two simulated providers on loopback, and a database in a temporary
-//! folder that goes away with it.
+//! The demo: the server with two simulated providers on loopback, and a database in a temporary
+//! folder, which is removed at the end.
 
 mod outage;
 pub mod simulator;
@@ -17,11 +17,11 @@ use crate::config::ConfigError;
 use crate::domain::Provider;
 use simulator::{Pace, Simulator};
 
-/// Where the simulators listen if these ports are free; elsewhere if not.
+/// The simulators' ports, if they are free.
 const SUPERCAR_PORT: u16 = 3001;
 const PREMIUM_PORT: u16 = 3002;
 
-/// Why the demo can't be shown, or did not show what it should.
+/// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DemoError {
@@ -34,12 +34,12 @@ pub enum DemoError {
     /// No temporary folder, or no port on loopback.
     #[error("the demo's surroundings cannot be made: {0}")]
     Surroundings(#[from] io::Error),
-    /// The story went another way than it should.
+    /// The story did not go as it should.
     #[error("the story went wrong: {0}")]
     Story(String),
 }
 
-/// The demo's server and its surroundings.
+/// The demo's server, providers and folder.
 struct Stage {
     app: App,
     supercar: Simulator,
@@ -48,10 +48,10 @@ struct Stage {
     folder: TempDir,
 }
 
-/// Shows the demo until `shutdown` is ready, or until its story is told.
+/// Runs the demo until `shutdown` is ready, or until the end of its story.
 ///
 /// # Errors
-/// [`DemoError`] says what is in the way, or what went wrong in the story.
+/// [`DemoError`] says what failed.
 pub async fn run(
     args: &DemoArgs,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -87,7 +87,7 @@ pub async fn run(
     }
 }
 
-/// Prints a text at once, also into a pipe. Where nobody reads any more, the demo goes on.
+/// Prints a text at once, also into a pipe. The demo goes on if that fails.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
@@ -143,7 +143,7 @@ Let {minimum} calls fail, and SuperCar is no longer asked, for {back}:
   for i in $(seq 10 29); do {put}/CAR$i {body}; echo; done
   curl http://{supercar}/fault       # its calls no longer grow
 
-Mend it, and after {back} it is asked again:
+Fix it, and after {back} it is asked again:
   curl -X POST 'http://{supercar}/fault?mode=ok'
 
 Other faults: mode=hang, reset, garbage, slow, 503, 429, 404; rate=0.5 for a share of the calls.

@@ -1,8 +1,8 @@
-//! The story of an outage, played against the running server as its clients see it.
+//! The story of an outage, as the clients of a running server see it.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,15 +18,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::simulator::{Fault, Mode, Simulator};
 use super::{DemoError, Stage, say};
-use crate::app::{Ended, Providers, State, Transition};
+use crate::app::{Ended, Providers, State, Transition, provider};
 use crate::domain::Provider;
 
-/// New cars asked for in a second.
+/// How many cars are valued per second.
 const RATE: u32 = 100;
-/// How long each part lasts: all well; the outage; and, after the revert, all well again.
+/// How long SuperCar is healthy before the outage, and how long the story goes on after the revert.
 const WELL: Duration = Duration::from_secs(3);
 
-/// What the clients have seen.
+/// The clients' answers.
 #[derive(Debug, Default)]
 struct Seen {
     answers: AtomicU64,
@@ -42,14 +42,14 @@ pub(super) async fn play(
     let Stage { app, supercar, premium, folder } = stage;
     let address = app.address();
     let providers = app.providers().clone();
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, mut transitions) = mpsc::unbounded_channel();
     providers.on_transition(move |transition: &Transition| {
         // Nobody listens once the story is over.
         let _ = tell.send(transition.clone());
     });
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(app.run(async move {
-        // A sender that is gone means the same.
+        // A dropped sender means the same.
         let _ = stopped.await;
     }));
     let seen = Arc::new(Seen::default());
@@ -57,24 +57,22 @@ pub(super) async fn play(
 
     let table =
         Table { supercar: &supercar, premium: &premium, providers: &providers, seen: &seen };
-    let story = tell_story(&table, &mut told, revert_after);
-    tokio::pin!(shutdown);
-    let told = tokio::select! {
-        told = story => told,
-        () = &mut shutdown => Ok(()),
+    let story = tokio::select! {
+        story = tell_story(&table, &mut transitions, revert_after) => story,
+        () = shutdown => Ok(()),
     };
     clients.abort();
-    // Ends when the requests under way are answered; it was aborted, so its result says nothing.
+    // An aborted task's result says nothing.
     let _ = clients.await;
     drop(stop);
     let ended = server.await.map_err(|error| DemoError::Story(error.to_string()))?;
     supercar.stop().await;
     premium.stop().await;
     folder.close()?;
-    told.map(|()| ended)
+    story.map(|()| ended)
 }
 
-/// Asks for new cars at an even rate, until it is aborted.
+/// Values cars at an even rate, until it is aborted.
 fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
@@ -82,19 +80,14 @@ fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for car in 0_u64.. {
             beat.tick().await;
-            let (client, seen) = (client.clone(), Arc::clone(&seen));
+            let put = Request::put(format!("http://{address}/valuations/{car:07}"))
+                .header("content-type", "application/json")
+                .body(Full::from("{\"mileage\": 10000}"))
+                .expect("an address and digits make a URL");
+            let (answer, seen) = (client.request(put), Arc::clone(&seen));
             tokio::spawn(async move {
-                let put = Request::put(format!("http://{address}/valuations/{car:07}"))
-                    .header("content-type", "application/json")
-                    .body(Full::from("{\"mileage\": 10000}"));
-                let well = match put {
-                    Ok(put) => {
-                        let answer = client.request(put).await;
-                        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
-                    }
-                    Err(_) => false,
-                };
-                let counter = if well { &seen.answers } else { &seen.errors };
+                let ok = answer.await.is_ok_and(|answer| answer.status() == StatusCode::OK);
+                let counter = if ok { &seen.answers } else { &seen.errors };
                 counter.fetch_add(1, Ordering::Relaxed);
             });
         }
@@ -109,68 +102,54 @@ struct Table<'a> {
     seen: &'a Seen,
 }
 
-/// The counts at one time.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    answers: u64,
-    errors: u64,
-    supercar: u64,
-    premium: u64,
-}
+/// Answers, errors, calls to SuperCar and calls to Premium.
+type Counts = [u64; 4];
 
 impl Table<'_> {
     fn counts(&self) -> Counts {
-        Counts {
-            answers: self.seen.answers.load(Ordering::Relaxed),
-            errors: self.seen.errors.load(Ordering::Relaxed),
-            supercar: self.supercar.calls(),
-            premium: self.premium.calls(),
-        }
+        let Seen { answers, errors } = self.seen;
+        let (answers, errors) = (answers.load(Ordering::Relaxed), errors.load(Ordering::Relaxed));
+        [answers, errors, self.supercar.calls(), self.premium.calls()]
     }
 
+    /// Prints what has changed since `before`, and gives the present counts.
     fn row(&self, since: Duration, before: Counts) -> Counts {
         let (now, status) = (self.counts(), self.providers.status());
-        let mut row = String::new();
-        let rate = status.failure_rate().map_or("-".to_owned(), |r| format!("{:.0} %", r * 100.0));
-        let route = match status.provider {
+        let [answers, errors, supercar, premium] = std::array::from_fn(|i| now[i] - before[i]);
+        let rate = status.tally.failure_rate();
+        let rate = rate.map_or("-".to_owned(), |rate| format!("{:.0} %", rate * 100.0));
+        let route = match provider(status.route) {
             Provider::SuperCar => "SuperCar",
             Provider::Premium => "Premium",
         };
         let back = status.reverts_in.map_or(String::new(), |t| format!("{:.1} s", t.as_secs_f64()));
-        // Writing to a String can't fail.
-        let _ = write!(
-            row,
-            "{:5.1} s {:9} {:7} {:11} {:10}  {route:9} {rate:>12}  {back}",
+        say(&format!(
+            "{:5.1} s {answers:9} {errors:7} {supercar:11} {premium:10}  {route:9} {rate:>12}  {back}",
             since.as_secs_f64(),
-            now.answers - before.answers,
-            now.errors - before.errors,
-            now.supercar - before.supercar,
-            now.premium - before.premium,
-        );
-        say(&row);
+        ));
         now
     }
 }
 
 async fn tell_story(
     table: &Table<'_>,
-    told: &mut mpsc::UnboundedReceiver<Transition>,
+    transitions: &mut mpsc::UnboundedReceiver<Transition>,
     revert_after: Duration,
 ) -> Result<(), DemoError> {
     let start = Instant::now();
     say(&format!("{RATE} new cars a second; all is well for {WELL:?}, then SuperCar breaks."));
     say("   time   answers  errors    SuperCar    Premium  route      failure rate  revert in\n\
          \x20         a second a second     calls/s    calls/s");
-    let mut breaks = std::pin::pin!(sleep_until(start + WELL));
-    // Set when it trips.
-    let mut mends = std::pin::pin!(sleep_until(start));
-    let (mut is_broken, mut is_mended) = (false, true);
+    let mut breaks = pin!(sleep_until(start + WELL));
+    // Reset when it trips.
+    let mut recovers = pin!(sleep_until(start));
+    let (mut is_broken, mut is_recovered) = (false, true);
     let mut rows = interval(Duration::from_secs(1));
     rows.tick().await;
     let mut counts = Counts::default();
     let (mut trips, mut reverts) = (0, 0);
-    // The outage ends half-way through the time on the fallback, so that the revert finds SuperCar
-    // well. The patience is for machines that are busy with something else.
+    // The outage ends half-way through the time on the fallback, so that SuperCar is healthy at the
+    // revert. The minute is for machines that are busy with something else.
     let patience = WELL + revert_after + Duration::from_secs(60);
     let acts = async {
         loop {
@@ -180,19 +159,19 @@ async fn tell_story(
                     table.supercar.set_fault(Fault::always(Mode::Status(500)));
                     say("--- SuperCar breaks: it answers 500 from now on");
                 }
-                () = &mut mends, if !is_mended => {
-                    is_mended = true;
+                () = &mut recovers, if !is_recovered => {
+                    is_recovered = true;
                     table.supercar.set_fault(Fault::NONE);
-                    say("--- SuperCar is mended, and is not asked yet");
+                    say("--- SuperCar is fixed, and is not asked yet");
                 }
-                Some(Transition { to, state, because }) = told.recv() => match to {
+                Some(Transition { to, state, because }) = transitions.recv() => match to {
                     Provider::Premium if state == State::Probing => {
                         say(&format!("--- PROBING: a few calls at once go to SuperCar: {because}"));
                     }
                     Provider::Premium => {
                         trips += 1;
-                        is_mended = false;
-                        mends.as_mut().reset(Instant::now() + revert_after / 2);
+                        is_recovered = false;
+                        recovers.as_mut().reset(Instant::now() + revert_after / 2);
                         say(&format!("--- TRIP: Premium is asked instead: {because}"));
                     }
                     Provider::SuperCar => {
@@ -212,7 +191,7 @@ async fn tell_story(
         let now = rows.tick().await;
         counts = table.row(now - start, counts);
     }
-    let Counts { answers, errors, supercar, premium } = table.counts();
+    let [answers, errors, supercar, premium] = table.counts();
     say(&format!(
         "{answers} answers, {errors} errors, {trips} trip, {reverts} revert; \
          {supercar} calls to SuperCar, {premium} to Premium."
@@ -229,12 +208,12 @@ mod tests {
 
     use super::*;
 
-    // By the runtime's own clock, which goes on while everybody waits.
+    // The runtime's paused clock advances while all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn a_hundred_new_cars_a_second_are_asked_for_at_an_even_rate() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        // Closed at once: each request is an error on a connection of its own.
+        // Each connection is closed at once, so that each request is an error.
         let server = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
         let seen = Arc::new(Seen::default());
         let clients = clients(address, Arc::clone(&seen));

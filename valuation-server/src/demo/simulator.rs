@@ -1,8 +1,7 @@
-//! A provider for trying things out: in this process, on loopback, with faults that can be
-//! switched while it runs.
+//! A simulated provider: in this process, on loopback, with faults that can be changed while it runs.
 //!
-//! Besides its provider's resource it serves `GET /fault`, which tells the fault and the number of
-//! calls served so far, and `POST /fault?mode=…&rate=…&retry-after=…`, which sets it:
+//! In addition to its provider's resource it serves `GET /fault`, which shows the fault and the number
+//! of calls so far, and `POST /fault?mode=…&rate=…&retry-after=…`, which sets it:
 //!
 //! | mode | a call |
 //! |---|---|
@@ -10,11 +9,11 @@
 //! | `500`, `503`, `429`, `404` or any other status of three digits from 200 on | is answered with this status and no valuation |
 //! | `hang` | is never answered |
 //! | `reset` | has its connection reset |
-//! | `garbage` | is answered with 200 and a text that is no valuation |
+//! | `garbage` | is answered with 200 and a text that is not a valuation |
 //! | `slow` | is answered after [`Pace::slow`] |
 //!
-//! `rate` is the share of the calls that the mode befalls, such as `0.5` or `1/3`, exact and
-//! evenly spread; without it, all. A rate without a mode is a share of `500`.
+//! `rate` is the share of the calls that the mode affects, such as `0.5` or `1/3`, exact and
+//! evenly spread; by default all. A rate without a mode is a share of `500`.
 //! `retry-after` is a number of seconds that answers with a status carry as that header.
 
 mod fault;
@@ -56,13 +55,13 @@ impl Default for Pace {
     }
 }
 
-/// A running simulator. Dropping it stops it as well; [`Simulator::stop`] waits for that.
+/// A running simulator. Dropping it stops it; [`Simulator::stop`] also waits.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
-    /// Dropping it is the sign to stop.
+    /// Dropping it stops the simulator.
     _stop: oneshot::Sender<()>,
 }
 
@@ -76,7 +75,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     fault: Fault,
-    /// Calls since the fault was set: the place of a call among them decides whether it fails.
+    /// Calls since the fault was set. A call's index among them decides whether it is affected.
     since: u64,
     calls: u64,
 }
@@ -101,10 +100,10 @@ impl Simulator {
         self.address
     }
 
-    /// What a provider's service is given to reach it.
+    /// Its base URL.
     ///
     /// # Panics
-    /// If it listens on an IPv6 address with a scope, which no URL can hold; loopback has none.
+    /// If it listens on an IPv6 address with a scope, which a URL can't have; loopback has none.
     #[must_use]
     pub fn base_url(&self) -> BaseUrl {
         BaseUrl::parse(&format!("http://{}", self.address))
@@ -122,17 +121,17 @@ impl Simulator {
         self.shared.lock().fault
     }
 
-    /// How many calls came in, answered or not; those to `/fault` are none.
+    /// The number of calls, answered or not, without those to `/fault`.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.shared.lock().calls
     }
 
-    /// Stops: the port is free and all connections are closed when it returns.
+    /// Stops. When it returns, the port is free and all connections are closed.
     pub async fn stop(self) {
         let Self { accepting, _stop: stop, .. } = self;
         drop(stop);
-        // It can end by a panic alone, which has been reported by then.
+        // An error is a panic, which is reported already.
         let _ = accepting.await;
     }
 }
@@ -144,16 +143,16 @@ impl Shared {
         state.since = 0;
     }
 
-    /// Counts a call in, and says what befalls it, and with which `Retry-After`.
+    /// Counts a call, and says what happens to it, and with which `Retry-After`.
     fn admit(&self) -> (Mode, Option<u32>) {
         let mut state = self.lock();
-        let place = state.since;
+        let index = state.since;
         state.since += 1;
         state.calls += 1;
-        (state.fault.befalls(place), state.fault.seconds())
+        (state.fault.mode_of(index), state.fault.retry_after)
     }
 
-    // No code panics under the lock and leaves half a state.
+    // No code panics under the lock, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,13 +1,13 @@
-//! What passes between a provider's service and whoever keeps the record of its attempts.
+//! What a provider's service gives to the audit.
 
 use super::{Provider, Quote, QuoteError, QuoteRequest};
 
 /// A usable answer of a provider, as its service gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What the provider says.
+    /// The quote.
     pub quote: Quote,
-    /// The status that it came with.
+    /// The answer's status.
     pub response_code: u16,
 }
 
@@ -16,17 +16,16 @@ pub struct Answer {
 pub struct Failure {
     /// What happened.
     pub error: QuoteError,
-    /// The status of the answer; `None` when none came.
+    /// The answer's status; `None` if there was no answer.
     pub response_code: Option<u16>,
 }
 
-/// Says of an attempt, before it is made, whom it goes to and what it asks.
+/// Describes an attempt before it is made.
 pub trait Describe {
-    /// Who is asked.
+    /// The provider that is asked.
     fn provider(&self) -> Provider;
 
-    /// The whole URL that `request` leads to, credentials and key parameters redacted; `None` for
-    /// a request that the provider can't be asked. The service answers such a one by itself and
-    /// sends nothing, so that it is no attempt.
+    /// The whole URL for `request`, with credentials and key parameters redacted; `None` if the
+    /// provider can't be asked. Then the service sends nothing, and there is no attempt.
     fn url(&self, request: &QuoteRequest) -> Option<String>;
 }

@@ -1,4 +1,4 @@
-//! The record of one attempt at a provider, and the trail that collects a request's attempts.
+//! The record of an attempt at a provider, and the trail that collects a request's attempts.
 
 use std::fmt;
 use std::mem;
@@ -7,40 +7,40 @@ use std::time::{Duration, SystemTime};
 
 use super::{Provider, Vrm};
 
-/// One attempt at a provider, whatever became of it. The log of these is what the contracts with
-/// the providers are audited against.
+/// One attempt at a provider, whatever its end. The contracts with the providers are audited by the log
+/// of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderCall {
     /// The vehicle that was asked about.
     pub vrm: Vrm,
-    /// Who was asked.
+    /// The provider that was asked.
     pub provider: Provider,
     /// When the attempt started.
     pub requested_at: SystemTime,
-    /// How long it took until the answer was read whole, or until it was given up.
+    /// The time until the whole answer was read, or until the attempt was given up.
     pub duration: Duration,
-    /// The whole URL, credentials and key parameters redacted.
+    /// The whole URL, with credentials and key parameters redacted.
     pub url: String,
-    /// The status of the answer; `None` when none came.
+    /// The answer's status; `None` if there was no answer.
     pub response_code: Option<u16>,
     /// What went wrong; `None` for a usable answer.
     pub error: Option<(ErrorCode, String)>,
-    /// What the failover makes of it.
+    /// The outcome that the failover counts.
     pub outcome: CallOutcome,
-    /// Whether it was made because another attempt at the same question had failed. The failover
-    /// does not count it then.
+    /// Whether it was made because another attempt for the same request had failed. The failover does
+    /// not count it then.
     pub rescue: bool,
 }
 
-/// What an attempt says about its provider, under a name that stays the same for ever: it is stored.
-/// An error is not always a failure: a vehicle that the provider does not know is an answer.
+/// What an attempt says about its provider. The names are stored and must not change. An error is not
+/// always a failure: an unknown vehicle is an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallOutcome {
-    /// The provider is up.
+    /// The provider is healthy.
     Success,
     /// The provider failed.
     Failure,
-    /// Nothing: the attempt was given up from our side, for example.
+    /// Nothing, for example because the attempt was given up.
     Ignored,
 }
 
@@ -56,53 +56,37 @@ impl CallOutcome {
     }
 }
 
-/// What went wrong with an attempt, under a name that stays the same for ever: it is stored.
+/// What went wrong with an attempt. The names are stored and must not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
     /// The connection was refused or could not be made.
     Connect,
-    /// The deadline passed first.
+    /// The deadline passed.
     Timeout,
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the end of the answer.
     Reset,
     /// The host's name did not resolve.
     Dns,
-    /// TLS could not be agreed on.
+    /// TLS could not be established.
     Tls,
-    /// What came was not HTTP.
+    /// The answer was not HTTP.
     Protocol,
-    /// The status says failure or refusal.
+    /// The status is a failure or a refusal.
     Status,
-    /// The body was larger than is read.
+    /// The body was too large.
     BodyTooLarge,
-    /// The answer came, and its content can't be used.
+    /// The answer's content can't be used.
     Unusable,
-    /// The attempt was given up from our side.
+    /// The attempt was dropped.
     Cancelled,
     /// Our own code panicked during the attempt.
     Panic,
-    /// Our own process was paused meanwhile, or could open no file: nothing about the provider.
+    /// Our own process was paused, or could not open a file. It says nothing about the provider.
     Local,
 }
 
 impl ErrorCode {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Connect,
-        Self::Timeout,
-        Self::Reset,
-        Self::Dns,
-        Self::Tls,
-        Self::Protocol,
-        Self::Status,
-        Self::BodyTooLarge,
-        Self::Unusable,
-        Self::Cancelled,
-        Self::Panic,
-        Self::Local,
-    ];
-
     /// The stored name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -129,32 +113,31 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// The attempts that one question to the providers led to, in the order in which they ended.
+/// The attempts of one request to the providers, in the order in which they ended.
 ///
-/// Clones share the trail. Whoever asks the question takes the attempts out of it and stores them
-/// together with what came of it.
+/// Clones share the trail. The caller takes the attempts from it and stores them with the result.
 #[derive(Clone, Debug, Default)]
 pub struct CallTrail(Arc<Mutex<Vec<ProviderCall>>>);
 
 impl CallTrail {
-    /// Leaves the record of one attempt.
+    /// Adds the record of an attempt.
     pub fn push(&self, call: ProviderCall) {
         self.lock().push(call);
     }
 
-    /// Whether no attempt has left its record yet.
+    /// Whether no attempt has ended yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Takes all that was left so far.
+    /// Takes all records so far.
     #[must_use]
     pub fn take(&self) -> Vec<ProviderCall> {
         mem::take(&mut *self.lock())
     }
 
-    // A `Vec::push` or `take` that panics leaves a valid Vec, so poison says nothing here.
+    // A `Vec::push` or `take` that panics leaves a valid Vec, so poisoning is ignored.
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<ProviderCall>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

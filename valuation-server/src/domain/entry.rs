@@ -1,12 +1,12 @@
-//! What is stored together.
+//! What is stored in one piece.
 
 use super::{ProviderCall, Valuation};
 
-/// What one question to the providers led to. It is stored whole or not at all.
+/// The result of one request to the providers. It is stored whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// The valuation, if there was a quote. Stored unless its vehicle has one already.
+    /// The valuation, if there was a quote. It is not stored if its vehicle has one already.
     pub valuation: Option<Valuation>,
-    /// Every attempt at a provider, in the order in which they ended.
+    /// All attempts, in the order in which they ended.
     pub calls: Vec<ProviderCall>,
 }

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// Miles driven: from 0.001 to 10,000,000, which is three times the farthest that any car is known
-/// to have gone. Displays as a plain decimal number, without an exponent.
+/// Miles driven: from 0.001 to 10,000,000, three times the record of any car. Its `Display` is a plain
+/// decimal number without an exponent.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Mileage(f64);
 
-/// Why a number is no mileage.
+/// Why a number is not a mileage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MileageError {
-    /// It is no number, not finite, or not above zero.
+    /// Not a number, not finite, or not above zero.
     #[error("mileage must be a positive number")]
     NotPositive,
-    /// No vehicle has gone so far, or so little.
+    /// Too large or too small.
     #[error("mileage must be from 0.001 to 10000000")]
     OutOfRange,
 }
@@ -33,13 +33,13 @@ impl Mileage {
         }
     }
 
-    /// Takes a text that is exactly one number in decimal: digits, at most one point, perhaps an
-    /// exponent; no spaces, no sign but `+`, no words.
+    /// Takes a text that is one decimal number: digits, at most one point, perhaps an exponent or a `+`;
+    /// neither spaces nor words.
     ///
     /// # Errors
     /// [`MileageError`] if the text is anything else, or the number is not in the range.
     pub fn parse(text: &str) -> Result<Self, MileageError> {
-        // `f64::from_str` also takes "inf", "nan" and "infinity": only numerals may pass.
+        // `f64::from_str` also accepts "inf", "nan" and "infinity".
         let numeral = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
         if !text.bytes().all(numeral) {
             return Err(MileageError::NotPositive);

@@ -1,4 +1,4 @@
-//! The words of the business, and nothing else: no serde, no HTTP, no SQL, no tower.
+//! The terms of the business, without serde, HTTP, SQL and tower.
 
 mod attempt;
 mod call;

@@ -3,12 +3,14 @@
 use std::fmt;
 
 /// An amount in pounds, kept as whole pence: from 0 to 99,999,999.99, the range of the older
-/// service's `decimal(10,2)`. Never a binary float on the way from the provider's text to the
-/// answer's.
+/// service's `decimal(10,2)`. From the provider's text to the answer it is never a binary float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Money(u64);
 
-/// Why a text or a number is no amount.
+/// The digits of [`Money::MAX`] in pence.
+const MAX_DIGITS: i64 = 10;
+
+/// Why a text or a number is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not a decimal number.
@@ -41,51 +43,36 @@ impl Money {
     /// `22350`, `22350.5`, `2.235e4`. More than two decimals are rounded, half a penny upwards.
     ///
     /// # Errors
-    /// [`MoneyError`] says whether the text is no number, negative, or too large. `-0` is zero.
+    /// [`MoneyError`] if the text is not a number, negative, or too large. `-0` is zero.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
-        let (negative, unsigned) = match text.as_bytes().first() {
-            Some(b'-') => (true, &text[1..]),
-            Some(b'+') => (false, &text[1..]),
-            _ => (false, text),
-        };
+        let (negative, unsigned) = sign(text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = || whole.bytes().chain(fraction.bytes());
-        if digits().next().is_none() || !digits().all(|b| b.is_ascii_digit()) {
+        let digits = [whole, fraction].concat();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(MoneyError::NotANumber);
         }
-        // The first `kept` digits are whole pence; the next one rounds. Lengths fit an i64, and
-        // the exponent is clamped far beyond any text's length, so nothing here overflows.
+        let significant = digits.trim_start_matches('0');
+        match significant {
+            "" => return Ok(Self::ZERO),
+            // Also a text such as -0.001, which would round to zero.
+            _ if negative => return Err(MoneyError::Negative),
+            _ => {}
+        }
+        // The first `kept` significant digits are whole pence; the next one rounds. The exponent is
+        // clamped and lengths fit an i64, so nothing overflows.
         let length = |s: &str| i64::try_from(s.len()).unwrap_or(i64::MAX / 4);
-        let kept = length(whole) + exponent + 2;
-        let mut pence: u64 = 0;
-        let mut position: i64 = 0;
-        for digit in digits().map(|b| u64::from(b - b'0')) {
-            if position < kept {
-                pence = pence * 10 + digit;
-            } else if position == kept && digit >= 5 {
-                pence += 1;
-            }
-            if pence > Self::MAX.0 {
-                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
-            }
-            position += 1;
+        let kept = length(whole) + exponent + 2 - (length(&digits) - length(significant));
+        if kept > MAX_DIGITS {
+            return Err(MoneyError::TooLarge);
         }
-        while position < kept && pence != 0 {
-            pence *= 10;
-            if pence > Self::MAX.0 {
-                return Err(if negative { MoneyError::Negative } else { MoneyError::TooLarge });
-            }
-            position += 1;
-        }
-        // A text such as -0.001 is below zero although it would round to it.
-        if negative && digits().any(|b| b != b'0') {
-            return Err(MoneyError::Negative);
-        }
-        Ok(Self(pence))
+        let Ok(kept) = usize::try_from(kept) else { return Ok(Self::ZERO) };
+        let pence: u64 = format!("{significant:0<kept$}")[..kept].parse().unwrap_or(0);
+        let rounds_up = significant.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5');
+        Self::from_pence(pence + u64::from(rounds_up))
     }
 
     /// The amount in pence.
@@ -94,20 +81,24 @@ impl Money {
         self.0
     }
 
-    /// The middle between two amounts, half a penny rounded upwards.
+    /// The mean of two amounts, half a penny rounded upwards.
     #[must_use]
     pub fn midpoint(self, other: Self) -> Self {
-        // Both are at most MAX, so the sum is far from overflowing and the mean is in range.
+        // Both are at most MAX: the sum does not overflow, and the mean is in range.
         Self((self.0 + other.0).div_ceil(2))
     }
 }
 
+/// Whether the text is negative, and the text without its sign.
+fn sign(text: &str) -> (bool, &str) {
+    match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
 fn parse_exponent(text: &str) -> Result<i64, MoneyError> {
-    let (negative, digits) = match text.as_bytes().first() {
-        Some(b'-') => (true, &text[1..]),
-        Some(b'+') => (false, &text[1..]),
-        _ => (false, text),
-    };
+    let (negative, digits) = sign(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(MoneyError::NotANumber);
     }
@@ -115,7 +106,7 @@ fn parse_exponent(text: &str) -> Result<i64, MoneyError> {
     Ok(if negative { -magnitude } else { magnitude })
 }
 
-/// Plain decimal without needless zeros: `22350`, `22350.5`, `0.05`.
+/// A plain decimal number without trailing zeros: `22350`, `22350.5`, `0.05`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (pounds, pence) = (self.0 / 100, self.0 % 100);

@@ -1,18 +1,18 @@
-//! Who gives valuations.
+//! The providers' names.
 
 use std::fmt;
 
 /// A provider of valuations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
-    /// The modern, cheap one.
+    /// The modern and cheap one.
     SuperCar,
-    /// The old, dear one.
+    /// The old and expensive one.
     Premium,
 }
 
 impl Provider {
-    /// The name that customers see and the database holds.
+    /// The name in answers and in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl Provider {
         }
     }
 
-    /// The provider of that name, if there is one.
+    /// The provider with this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::SuperCar, Self::Premium].into_iter().find(|p| p.name() == name)

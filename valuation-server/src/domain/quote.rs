@@ -1,20 +1,20 @@
-//! What is asked of a provider, what it answers, and how it may fail.
+//! A request to a provider, its answer, and its errors.
 
 use std::time::Duration;
 
-use super::{CallTrail, ErrorCode, Mileage, Money, MoneyError, Provider, Trace, Vrm};
+use super::{CallTrail, ErrorCode, Mileage, Money, Provider, Trace, Vrm};
 
-/// A question to a provider. A clone asks the same question and leaves its call in the same
-/// trail: that is how a rescue by the other provider ends up beside the failed attempt.
+/// A request to a provider. A clone is the same request and leaves its call in the same trail, so that
+/// a rescue is recorded next to the failed attempt.
 #[derive(Clone, Debug)]
 pub struct QuoteRequest {
     /// The vehicle.
     pub vrm: Vrm,
     /// How far it has been driven.
     pub mileage: Mileage,
-    /// Where every attempt at a provider leaves its record.
+    /// Collects the records of the attempts.
     pub trail: CallTrail,
-    /// Which request it is asked for.
+    /// The client's request that it belongs to.
     pub trace: Trace,
 }
 
@@ -30,8 +30,8 @@ impl Quote {
     /// Takes a provider's pair of values.
     ///
     /// # Errors
-    /// [`QuoteError::Unavailable`] if the lower value is above the upper one, or both are zero: a
-    /// provider without data, and a valuation is stored for good.
+    /// [`QuoteError::Unavailable`] if the lower value is above the upper one, or both are zero: then the
+    /// provider has no data, and a valuation is stored for good.
     pub fn new(lowest: Money, highest: Money, provider: Provider) -> Result<Self, QuoteError> {
         if lowest > highest {
             return Err(QuoteError::unusable("the lower value is above the upper one"));
@@ -54,7 +54,7 @@ impl Quote {
         self.highest
     }
 
-    /// Who gave it.
+    /// The provider that gave it.
     #[must_use]
     pub fn provider(&self) -> Provider {
         self.provider
@@ -64,44 +64,38 @@ impl Quote {
 /// Why a provider gave no quote. The texts are for the log; a client sees none of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteError {
-    /// No answer came, or one that can't be used. A failure of the provider.
+    /// There was no answer, or it can't be used. A failure of the provider.
     #[error("{code}: {message}")]
     Unavailable {
         /// The stable name of what happened.
         code: ErrorCode,
         /// Bounded, printable, without credentials.
         message: String,
-        /// How long the provider itself asks to be left alone, where its answer says so.
+        /// The answer's `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The provider is up and does not know the vehicle (404). No failure of the provider.
+    /// The provider does not know the vehicle (404). Not a failure of the provider.
     #[error("the provider does not know the vehicle")]
     NotFound,
-    /// The provider has no way to be asked about this vehicle; nothing was sent.
+    /// The provider can't be asked about this vehicle; nothing was sent.
     #[error("the provider can't be asked about the vehicle")]
     NotAsked,
-    /// The provider is up and refuses the request (another 4xx). No failure of the provider.
+    /// The provider refuses the request (another 4xx). Not a failure of the provider.
     #[error("the provider refused the request with status {0}")]
     Refused(u16),
 }
 
 impl QuoteError {
-    /// Whether it speaks against the provider: only then does it count towards the failure rate,
-    /// and only then is the other provider asked.
+    /// Whether it is a failure of the provider: only then it counts towards the failure rate, and the
+    /// other provider is asked.
     #[must_use]
     pub fn is_provider_failure(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// An answer that can't be used, with what was wrong in it.
+    /// An answer that can't be used, because of `message`.
     #[must_use]
     pub fn unusable(message: impl Into<String>) -> Self {
         Self::Unavailable { code: ErrorCode::Unusable, message: message.into(), retry_after: None }
-    }
-}
-
-impl From<MoneyError> for QuoteError {
-    fn from(error: MoneyError) -> Self {
-        Self::unusable(error.to_string())
     }
 }

@@ -1,11 +1,11 @@
-//! Which request a question belongs to.
+//! The ids of a request.
 
 use std::fmt;
 use std::num::NonZeroU128;
 use std::sync::Arc;
 
-/// What ties together all that one request leads to: the calls to the providers, and the lines in
-/// the logs here and there. A clone is a reference count.
+/// The ids that connect a client's request with its provider calls and with log lines, here and at the
+/// providers. A clone is a reference count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     id: NonZeroU128,
@@ -21,19 +21,19 @@ impl Trace {
         Self { id, flags, request: request.into() }
     }
 
-    /// The trace's id, which the callers of the caller share.
+    /// The trace's id, shared along the whole chain of callers.
     #[must_use]
     pub fn id(&self) -> TraceId {
         TraceId(self.id)
     }
 
-    /// The flags, to be passed on.
+    /// The flags.
     #[must_use]
     pub fn flags(&self) -> u8 {
         self.flags
     }
 
-    /// The request's id: what the client sent as `x-request-id`, or was given.
+    /// The request's id: the client's `x-request-id`, or a generated one.
     #[must_use]
     pub fn request_id(&self) -> &str {
         &self.request

@@ -1,4 +1,4 @@
-//! What a vehicle is worth, as it is stored and shown.
+//! What a vehicle is worth.
 
 use super::{Money, Provider, Quote, Vrm};
 
@@ -11,12 +11,12 @@ pub struct Valuation {
     pub lowest: Money,
     /// The upper value.
     pub highest: Money,
-    /// Who gave it; `None` in rows of the older service.
+    /// The provider that gave it; `None` in rows of the older service.
     pub provider: Option<Provider>,
 }
 
 impl Valuation {
-    /// The valuation that a quote makes.
+    /// The valuation from a quote.
     #[must_use]
     pub fn from_quote(vrm: Vrm, quote: &Quote) -> Self {
         Self {
@@ -27,7 +27,7 @@ impl Valuation {
         }
     }
 
-    /// The middle between the two values, half a penny rounded upwards.
+    /// The mean of the two values, half a penny rounded upwards.
     #[must_use]
     pub fn midpoint(&self) -> Money {
         self.lowest.midpoint(self.highest)

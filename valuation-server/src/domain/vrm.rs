@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 /// A registration mark: 1 to 7 UTF-16 units, no control characters, case kept.
 ///
-/// The length is counted in UTF-16 units because the older service counted so, and its database
-/// is shared. Cheap to clone: the text is behind a reference count.
+/// The length is counted in UTF-16 units because the older service, which shares the database, does so.
+/// A clone is a reference count.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Vrm(Arc<str>);
 
-/// Why a text is no registration mark.
+/// Why a text is not a registration mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VrmError {
-    /// There is no character at all.
+    /// It is empty.
     #[error("vrm must not be empty")]
     Empty,
     /// More than 7 UTF-16 units.
@@ -28,7 +28,7 @@ impl Vrm {
     /// The longest registration mark, in UTF-16 units.
     pub const MAX_UNITS: usize = 7;
 
-    /// Takes a text that has been percent-decoded already.
+    /// Takes a text, which is percent-decoded already.
     ///
     /// # Errors
     /// [`VrmError`] names the rule that the text breaks.
@@ -45,7 +45,7 @@ impl Vrm {
         Ok(Self(text.into()))
     }
 
-    /// The mark as it was written.
+    /// The mark as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

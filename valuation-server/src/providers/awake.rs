@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// How often a running limit looks at the clock.
+/// How often a running limit reads the clock.
 const STEP: Duration = Duration::from_millis(250);
-/// A timer that fires this much too late was not late by scheduling: the process was stopped, or
-/// starved of the CPU.
+/// A timer that fires this late was not delayed by the scheduler: the process was stopped, or starved of
+/// CPU.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What came of work under a limit.
+/// The result of work under a limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Limited<T> {
     /// The work's result; `None` if the limit was reached first.
     pub(super) result: Option<T>,
-    /// How long the process was paused meanwhile. What failed in that time says nothing about the
-    /// peer: it may have answered, given us up and closed the connection.
+    /// How long the process was paused meanwhile. A failure in that time says nothing about the peer,
+    /// which may have answered, given up and closed the connection.
     pub(super) paused: Duration,
 }
 
-/// Runs `work` for at most `limit` of the time in which this process runs.
+/// Runs `work` for at most `limit`, not counting the time in which this process is paused.
 pub(super) async fn within<F: Future>(limit: Duration, work: F) -> Limited<F::Output> {
     let mut work = pin!(work);
     let (mut deadline, mut paused) = (Instant::now() + limit, Duration::ZERO);
@@ -31,7 +31,7 @@ pub(super) async fn within<F: Future>(limit: Duration, work: F) -> Limited<F::Ou
         let late = Instant::now().saturating_duration_since(due);
         if late >= PAUSE {
             paused += late;
-            // The step is given anew: an answer may have come meanwhile, and has to be read.
+            // One more step: an answer may have arrived meanwhile, and has to be read.
             deadline += late + STEP;
         }
         if result.is_some() || Instant::now() >= deadline {

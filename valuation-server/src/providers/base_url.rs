@@ -1,4 +1,4 @@
-//! Where a provider is reached, and what of it may be shown.
+//! A provider's base URL, and its redaction.
 
 use std::fmt;
 
@@ -11,28 +11,28 @@ use url::Url;
 pub(crate) const REDACTED: &str = "REDACTED";
 
 /// The URL under which a provider's paths begin: `http` or `https`, perhaps with a path prefix,
-/// credentials before the host, and parameters that every request carries, such as a key.
+/// credentials, and parameters of every request, such as a key.
 ///
 /// Its `Display` and `Debug` show it [redacted](BaseUrl::redacted).
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
-/// Why a text is no base URL. No variant carries the text: it may hold a secret.
+/// Why a text is not a base URL. No variant has the text: it may contain a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It is no absolute URL.
+    /// It is not an absolute URL.
     #[error("it is no URL: {0}")]
     NotAUrl(url::ParseError),
-    /// Another scheme than the two that are spoken.
+    /// A scheme that is not supported.
     #[error("its scheme is neither http nor https")]
     Scheme,
-    /// White space or a control character, which a URL parser would drop in silence.
+    /// White space or a control character, which a URL parser would drop silently.
     #[error("it contains white space or a control character")]
     Space,
-    /// It was shown somewhere, and taken from there.
+    /// It was copied from redacted output.
     #[error("it has REDACTED in place of a secret")]
     Redacted,
-    /// A fragment is never sent, so it can't be meant.
+    /// A fragment is never sent, so it is a mistake.
     #[error("it has a fragment (#)")]
     Fragment,
 }
@@ -62,29 +62,18 @@ impl BaseUrl {
         Ok(Self(url))
     }
 
-    /// Whether something of it must not be shown.
+    /// Whether a part of it must not be shown.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         self.redacted() != self.0.as_str()
     }
 
-    /// Whether TLS is spoken there.
+    /// Whether it is reached over TLS.
     pub(super) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// The host's root, without credentials and parameters.
-    pub(super) fn root(&self) -> Url {
-        let mut url = self.0.clone();
-        // Both can fail only for URLs without a host, and http and https have one.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.set_path("/");
-        url.set_query(None);
-        url
-    }
-
-    /// The credentials as a header, marked as secret (RFC 7617); `None` where there are none.
+    /// The credentials as a header, marked as sensitive (RFC 7617); `None` if there are none.
     pub(super) fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = (self.0.username(), self.0.password());
         if user.is_empty() && password.is_none() {
@@ -98,7 +87,7 @@ impl BaseUrl {
         Some(header)
     }
 
-    /// The URL itself, credentials and all.
+    /// The URL, with its credentials.
     pub(super) fn url(&self) -> &Url {
         &self.0
     }
@@ -109,8 +98,8 @@ impl BaseUrl {
         redacted(&self.0)
     }
 
-    /// A text that was meant to be a URL, as far as it may be shown: redacted if it is one, and
-    /// otherwise without all that stands before an `@` or after a `?`.
+    /// A text that should be a URL, as it may be shown: redacted if it is one, otherwise without all that
+    /// is before an `@` or after a `?`.
     #[must_use]
     pub fn redacted_text(text: &str) -> String {
         if let Ok(url) = Url::parse(text)
@@ -142,18 +131,23 @@ impl fmt::Debug for BaseUrl {
 pub(super) fn redacted(url: &Url) -> String {
     let mut shown = url.clone();
     if !shown.username().is_empty() || shown.password().is_some() {
-        // Both can fail only for URLs without a host, and those can't carry credentials.
+        // Both can fail only for URLs without a host, which have no credentials.
         let _ = shown.set_username(REDACTED);
         let _ = shown.set_password(None);
     }
     if let Some(query) = url.query() {
-        shown.set_query(Some(&redacted_query(query)));
+        let query: Vec<_> = query.split('&').map(redacted_parameter).collect();
+        shown.set_query(Some(&query.join("&")));
     }
     shown.into()
 }
 
-pub(super) fn redacted_query(query: &str) -> String {
-    query.split('&').map(redacted_parameter).collect::<Vec<_>>().join("&")
+/// `url` as it is sent: the credentials are in a header.
+pub(super) fn without_credentials(mut url: Url) -> Url {
+    // Both can fail only for URLs without a host, and http and https have one.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 fn redacted_parameter(parameter: &str) -> String {
@@ -165,8 +159,8 @@ fn key(parameter: &str) -> Option<(&str, &str)> {
     parameter.split_once('=').filter(|(name, _)| is_key_like(name))
 }
 
-/// Whether a parameter of that name carries a secret. Rather one too many than one too few: what
-/// is lost by it is a constant of the configuration.
+/// Whether a parameter with this name carries a secret. A false positive only hides a constant of the
+/// configuration.
 fn is_key_like(name: &str) -> bool {
     const PARTS: [&str; 9] =
         ["key", "token", "secret", "pass", "pwd", "sig", "auth", "credential", "session"];

@@ -1,10 +1,10 @@
-//! The HTTP client under the providers' exchanges.
+//! The HTTP client of a provider.
 //!
 //! Over HTTP/1.1 each connection carries one request. An answer there has no identity: on a kept
-//! connection, whatever the provider or a proxy before it sends unasked is the next request's answer,
-//! and no look at the socket before the request can exclude that it comes just after. Nothing that
-//! follows an answer is read. TLS sessions are resumed. Over HTTP/2 each frame names its stream, so
-//! that connections are kept.
+//! connection, bytes that the provider or a proxy sends unasked are taken for the next request's
+//! answer, and a check of the socket before the request can't exclude bytes that arrive just after it.
+//! Nothing that follows an answer is read. TLS sessions are resumed. Over HTTP/2 each frame names its
+//! stream, so that connections are kept.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use super::names::Names;
 use super::{BaseUrl, HttpVersion, Transport, tls};
 
-/// How long a client, and so a connection of it, is given requests: within this and the time that
-/// addresses are kept for, a provider that moved is followed.
+/// How long a client and its connections get requests. A change of the provider's address is followed
+/// within this time and the time that addresses are cached.
 const LONGEST_USE: Duration = Duration::from_secs(45);
-/// The peer of an HTTP/2 connection that is gone without a word is found within twice this.
+/// A dead HTTP/2 connection is detected within twice this time.
 const PING: Duration = Duration::from_secs(5);
 
-/// A client, whose connections are of a limited age.
+/// A client whose connections have a limited age.
 #[derive(Debug)]
 pub(super) struct Client {
     parts: Parts,
@@ -38,7 +38,7 @@ struct Parts {
 
 impl Client {
     /// # Errors
-    /// If a certificate or key is missing or unusable, or `https` is spoken and nobody is trusted.
+    /// If a certificate or key is missing or unusable, or there is no certificate authority for `https`.
     pub(super) fn new(
         base: &BaseUrl,
         transport: &Transport,
@@ -52,9 +52,9 @@ impl Client {
         Ok(Self { parts, current })
     }
 
-    /// The client for the next request. One that is no longer given out finishes what it has begun.
+    /// The client for the next request. A replaced one finishes its running requests.
     pub(super) fn current(&self) -> reqwest::Client {
-        // It is replaced as a whole: poison says nothing here.
+        // It is only replaced as a whole, so poisoning is ignored.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.parts.transport.http == HttpVersion::Http2;
         if kept
@@ -68,7 +68,7 @@ impl Client {
 }
 
 impl Parts {
-    /// Reads no file and blocks for nothing.
+    /// Neither reads files nor blocks.
     fn build(&self) -> reqwest::Result<reqwest::Client> {
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls.clone())

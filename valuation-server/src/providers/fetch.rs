@@ -1,10 +1,10 @@
-//! The bounded exchange that the providers share.
+//! A bounded HTTP exchange with a provider.
 //!
 //! One deadline covers a whole exchange, a body is read up to [`MAX_BODY`], redirects are not
-//! followed, the system's proxies are not used, compressed bodies are not unpacked, and no
-//! exchange is repeated behind its caller's back: each attempt is to be one row in the log. (Over
-//! HTTP/2 a request that the provider itself says it has not processed, by `GOAWAY` or
-//! `REFUSED_STREAM`, has not been an exchange yet; it is sent again, at most twice.)
+//! followed, the system's proxies are not used, compressed bodies are not unpacked, and no exchange is
+//! repeated silently: each attempt is one row in the log. (An HTTP/2 request that the provider reports
+//! as not processed, by `GOAWAY` or `REFUSED_STREAM`, is not an exchange yet. It is sent again, at most
+//! twice.)
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use reqwest::{Method, Request, Response};
 use url::Url;
 
 use super::awake::{Limited, within};
+use super::base_url::without_credentials;
 use super::client::Client;
-use super::mishap::Mishap;
+use super::fetch_error::FetchError;
 use super::names::Names;
-use super::target::{Asked, Target};
 use super::{BaseUrl, HttpVersion, Transport};
 use crate::domain::{ErrorCode, Trace};
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// What a gzip stream begins with (RFC 1952, 2.3.1); no text does.
+/// The first bytes of a gzip stream (RFC 1952, 2.3.1). No text begins with them.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const OURSELVES: HeaderValue =
     HeaderValue::from_static(concat!("valuation-server/", env!("CARGO_PKG_VERSION")));
@@ -52,121 +52,100 @@ pub(super) struct Fetch(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: Client,
-    asked: Asked,
-    /// The host's root, to which each request adds its path.
-    root: Url,
-    https: bool,
+    base: BaseUrl,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Sent with every question.
-    authorization: Option<HeaderValue>,
     deadline: Duration,
 }
 
-/// The answer to an exchange that came to its end.
+/// The answer of a completed exchange.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// Empty unless the status is 200: no other body says anything.
+    /// Empty unless the status is 200: other bodies are not read.
     pub(super) body: Vec<u8>,
-    /// How long the provider asks to be left alone.
+    /// The `Retry-After`.
     pub(super) retry_after: Option<Duration>,
 }
 
 impl Fetch {
-    /// A client for `base`, with a deadline for each whole exchange, that asks for `accept`.
+    /// A client for `base`, with a deadline for each whole exchange and the header `Accept`.
     pub(super) fn new(
         base: &BaseUrl,
         deadline: Duration,
         transport: &Transport,
         accept: &'static str,
     ) -> Result<Self, ClientError> {
-        Self::resolving(base, deadline, transport, accept, Names::of_system())
-    }
-
-    fn resolving(
-        base: &BaseUrl,
-        deadline: Duration,
-        transport: &Transport,
-        accept: &'static str,
-        names: Names,
-    ) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         headers.insert(USER_AGENT, OURSELVES);
         if transport.http == HttpVersion::Http1 {
-            // So that the provider closes first, and the port of the connection is free at once.
+            // The provider closes first, so that the local port is free at once.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let client = Client::new(base, transport, deadline, names)
-            .map_err(|source| ClientError { base: base.redacted(), source })?;
-        Ok(Self(Arc::new(Inner {
-            client,
-            asked: Asked::under(base),
-            root: base.root(),
-            https: base.is_https(),
-            headers,
-            authorization: base.authorization(),
-            deadline,
-        })))
-    }
-
-    /// What is asked of the base, and how it may be shown.
-    pub(super) fn asked(&self) -> &Asked {
-        &self.0.asked
-    }
-
-    /// Asks for the head of the base URL, with its credentials, and gives its status.
-    pub(super) async fn head(&self) -> Result<u16, Mishap> {
-        let inner = &*self.0;
-        let mut request = inner.request(Method::HEAD, inner.url(&inner.asked.base())?);
-        if let Some(authorization) = &inner.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        if let Some(authorization) = base.authorization() {
+            headers.insert(AUTHORIZATION, authorization);
         }
+        let client = Client::new(base, transport, deadline, Names::of_system())
+            .map_err(|source| ClientError { base: base.redacted(), source })?;
+        Ok(Self(Arc::new(Inner { client, base: base.clone(), headers, deadline })))
+    }
+
+    /// The URL under which the provider's paths begin.
+    pub(super) fn base(&self) -> &BaseUrl {
+        &self.0.base
+    }
+
+    /// Sends `HEAD` of the base URL, with its credentials, and gives the status.
+    pub(super) async fn head(&self) -> Result<u16, FetchError> {
+        let inner = &*self.0;
+        let mut url = inner.base.url().clone();
+        url.set_path(inner.base.url().path().trim_end_matches('/'));
+        let request = inner.request(Method::HEAD, url);
         let head = async { Ok(inner.send(request).await?.status().as_u16()) };
         inner.in_time(within(inner.deadline, head).await)
     }
 
-    /// Gets `target`, with the headers `traceparent` and `x-request-id` of the trace.
+    /// Gets `url`, with the headers `traceparent` and `x-request-id` of the trace.
     ///
     /// # Cancel safety
     /// Dropping the future closes its connection, or over HTTP/2 its stream.
-    pub(super) async fn get(&self, target: &Target, trace: &Trace) -> Result<Reply, Mishap> {
-        // Outside the exchange, so that a status that had come survives the deadline.
+    pub(super) async fn get(&self, url: Url, trace: &Trace) -> Result<Reply, FetchError> {
+        // Outside the exchange, so that a received status survives the deadline.
         let mut status = None;
-        let exchange = self.0.exchange(target, trace, &mut status);
+        let exchange = self.0.exchange(url, trace, &mut status);
         let reply = self.0.in_time(within(self.0.deadline, exchange).await);
-        reply.map_err(|mishap| Mishap { status, ..mishap })
+        reply.map_err(|error| FetchError { status, ..error })
     }
 }
 
 impl Inner {
     fn request(&self, method: Method, url: Url) -> Request {
-        let mut request = Request::new(method, url);
+        let mut request = Request::new(method, without_credentials(url));
         *request.headers_mut() = self.headers.clone();
         request
     }
 
-    async fn send(&self, request: Request) -> Result<Response, Mishap> {
+    async fn send(&self, request: Request) -> Result<Response, FetchError> {
         self.client.current().execute(request).await.map_err(|error| self.broken(error))
     }
 
-    fn broken(&self, error: reqwest::Error) -> Mishap {
-        Mishap::of(&error.without_url(), self.https)
+    fn broken(&self, error: reqwest::Error) -> FetchError {
+        FetchError::of(&error.without_url(), self.base.is_https())
     }
 
-    /// The result, or what a limit that was reached first means. While our process was paused a
-    /// provider can answer, give us up and close the connection; so no failure in that time is its.
-    fn in_time<T>(&self, limited: Limited<Result<T, Mishap>>) -> Result<T, Mishap> {
+    /// The result, or a time-out if the limit was reached first. While our process is paused a provider
+    /// can answer, give up and close the connection, so that a failure in that time is ours.
+    fn in_time<T>(&self, limited: Limited<Result<T, FetchError>>) -> Result<T, FetchError> {
         let Limited { result, paused } = limited;
         let result = result.unwrap_or_else(|| {
             let deadline = humantime::format_duration(self.deadline);
             let message = format!("no whole answer within {deadline}");
-            Err(Mishap::new(ErrorCode::Timeout, message))
+            Err(FetchError::new(ErrorCode::Timeout, message))
         });
-        result.map_err(|mishap| match paused {
-            Duration::ZERO => mishap,
-            _ => Mishap::new(
+        result.map_err(|error| match paused {
+            Duration::ZERO => error,
+            _ => FetchError::new(
                 ErrorCode::Local,
                 format!("this process was paused for {} ms meanwhile", paused.as_millis()),
             ),
@@ -175,11 +154,11 @@ impl Inner {
 
     async fn exchange(
         &self,
-        target: &Target,
+        url: Url,
         trace: &Trace,
         came: &mut Option<u16>,
-    ) -> Result<Reply, Mishap> {
-        let mut request = self.request(Method::GET, self.url(target)?);
+    ) -> Result<Reply, FetchError> {
+        let mut request = self.request(Method::GET, url);
         let headers = request.headers_mut();
         let own = [(TRACEPARENT, &*traceparent(trace)), (X_REQUEST_ID, trace.request_id())];
         for (name, value) in own {
@@ -187,9 +166,6 @@ impl Inner {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
-        }
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
         }
         let response = self.send(request).await?;
         let status = response.status().as_u16();
@@ -199,27 +175,19 @@ impl Inner {
         Ok(Reply { status, body, retry_after })
     }
 
-    /// The URL without credentials, which go into a header.
-    fn url(&self, target: &Target) -> Result<Url, Mishap> {
-        // Not the parser's error, which may repeat a part of the URL.
-        self.root
-            .join(&self.asked.sent(target))
-            .map_err(|_| Mishap::new(ErrorCode::Protocol, "the URL can't be sent over HTTP"))
-    }
-
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Mishap> {
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, FetchError> {
         let too_large = || {
             let message = format!("the body is larger than {MAX_BODY} bytes");
-            Mishap::new(ErrorCode::BodyTooLarge, message)
+            FetchError::new(ErrorCode::BodyTooLarge, message)
         };
         let compressed = || {
             let message = "the body is compressed, which was not asked for";
-            Mishap::new(ErrorCode::Unusable, message)
+            FetchError::new(ErrorCode::Unusable, message)
         };
         if response.headers().get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
             return Err(compressed());
         }
-        // What the head promises is believed only where it saves reading.
+        // The announced length is used only to save reading.
         if response.content_length().is_some_and(|length| length > MAX_BODY as u64) {
             return Err(too_large());
         }
@@ -234,15 +202,15 @@ impl Inner {
     }
 }
 
-/// The trace as it is passed on: this call is a span of its own (W3C Trace Context, section 3.2).
-/// A span's id needs to be unique, and is no secret.
+/// The trace for the provider: this call is a span of its own (W3C Trace Context, section 3.2). A
+/// span's id must be unique, and is not a secret.
 fn traceparent(trace: &Trace) -> String {
     let span = fastrand::u64(1..);
     format!("00-{}-{span:016x}-{:02x}", trace.id(), trace.flags())
 }
 
-/// A `Retry-After` of whole seconds, up to the 136 years that 32 bits hold. One that is a date
-/// compares two machines' clocks, and says nothing here.
+/// A `Retry-After` of whole seconds, up to the 136 years that 32 bits hold. A date is ignored: it would
+/// compare two machines' clocks.
 fn seconds(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     text.parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()))

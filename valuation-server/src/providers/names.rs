@@ -1,9 +1,8 @@
 //! The addresses of a provider's host name.
 //!
-//! The system's resolver blocks a thread for as long as it likes. So each provider has at most one
-//! look-up in flight, whatever the number of its calls, and shares nothing with the other provider
-//! that a hanging look-up could fill. Addresses that were found go on being used while a later
-//! look-up hangs or fails.
+//! The system's resolver may block a thread for any time. So each provider has at most one look-up in
+//! flight, however many calls wait, and a hanging look-up does not affect the other provider. Known
+//! addresses are used while a later look-up hangs or fails.
 
 use std::fmt;
 use std::io;
@@ -25,12 +24,12 @@ const LAST_GOOD: Duration = Duration::from_secs(60 * 60);
 /// Looks a name up; it may block.
 type LookUp = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// The name did not resolve. All calls that waited for the look-up get its error.
+/// The name did not resolve. All calls that wait for the look-up get its error.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unresolved(Arc<io::Error>);
 
-/// The resolver of one client, which asks for one name alone: its provider's, or its proxy's.
+/// The resolver of one client, for one name: the provider's, or its proxy's.
 #[derive(Clone)]
 pub(super) struct Names {
     look_up: Arc<LookUp>,
@@ -48,7 +47,7 @@ struct State {
 }
 
 impl Names {
-    /// Names as the operating system resolves them.
+    /// The operating system's resolver.
     pub(super) fn of_system() -> Self {
         Self::new(|name| Ok((name, 0).to_socket_addrs()?.collect()))
     }
@@ -79,7 +78,7 @@ impl Names {
         }
     }
 
-    /// Starts a look-up if one is due and none is running; gives when the running one began.
+    /// Starts a look-up if one is due and none is running, and gives the start of the running one.
     fn look_up_unless_fresh(&self, name: String) -> Option<Instant> {
         let now = Instant::now();
         let mut running = None;
@@ -95,7 +94,7 @@ impl Names {
         if starts {
             let (look_up, state) = (Arc::clone(&self.look_up), self.state.clone());
             tokio::task::spawn_blocking(move || {
-                // A guard, so that a look-up that panics does not stay in flight for ever.
+                // A guard ends the look-up even if it panics.
                 let mut ending = Ending { state, result: None };
                 ending.result = Some(look_up(&name));
             });
@@ -106,7 +105,7 @@ impl Names {
 
 impl State {
     fn is_fresh(&self, now: Instant) -> bool {
-        // After a failed look-up too: until the next one is due, the last good addresses are used.
+        // Also after a failed look-up: the last good addresses are used until the next one is due.
         let checked = self.ended.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < FRESH);
         checked && self.good().is_some()
     }

@@ -1,16 +1,12 @@
 //! Premium Car Valuations: `GET {base}/valueCar?vrm=…`, answered in XML.
 
-use std::task::{Context, Poll};
+mod xml;
+
 use std::time::Duration;
 
-use tower::Service;
-
-use super::fetch::Fetch;
-use super::target::Target;
-use super::{Asking, BaseUrl, ClientError, Transport, ask};
-use crate::domain::{Answer, Describe, Failure, Provider, QuoteRequest};
-
-mod xml;
+use super::service::Api;
+use super::{BaseUrl, ClientError, ProviderClient, Transport};
+use crate::domain::Provider;
 
 pub use xml::parse;
 
@@ -34,55 +30,24 @@ impl PremiumRange {
     }
 }
 
-/// Premium as a service. Clones share its connections.
-#[derive(Clone, Debug)]
-pub struct Premium {
+/// Premium at `base`, with a deadline for each whole call.
+///
+/// # Errors
+/// [`ClientError`] if the HTTP client can't be made.
+pub fn premium(
+    base: &BaseUrl,
     range: PremiumRange,
-    fetch: Fetch,
-}
-
-impl Premium {
-    /// Premium at `base`, with a deadline for each whole call.
-    ///
-    /// # Errors
-    /// [`ClientError`] if the HTTP client can't be made.
-    pub fn new(
-        base: &BaseUrl,
-        range: PremiumRange,
-        deadline: Duration,
-        transport: &Transport,
-    ) -> Result<Self, ClientError> {
-        Ok(Self { range, fetch: Fetch::new(base, deadline, transport, "application/xml")? })
-    }
-
-    fn target(&self, request: &QuoteRequest) -> Option<Target> {
-        self.fetch.asked().target("valueCar", None, &[("vrm", request.vrm.as_str())])
-    }
-}
-
-impl Describe for Premium {
-    fn provider(&self) -> Provider {
-        Provider::Premium
-    }
-
-    fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.asked().shown(&target))
-    }
-}
-
-impl Service<QuoteRequest> for Premium {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = Asking;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: QuoteRequest) -> Asking {
-        let range = self.range;
-        ask(self.fetch.clone(), self.target(&request), request.trace, move |body| {
-            parse(body, range)
-        })
-    }
+    deadline: Duration,
+    transport: &Transport,
+) -> Result<ProviderClient, ClientError> {
+    let api = Api {
+        provider: Provider::Premium,
+        accept: "application/xml",
+        url: |base, request| base.request_url("valueCar", None, &[("vrm", request.vrm.as_str())]),
+        parse: match range {
+            PremiumRange::PrivateSale => |body| parse(body, PremiumRange::PrivateSale),
+            PremiumRange::Dealership => |body| parse(body, PremiumRange::Dealership),
+        },
+    };
+    ProviderClient::new(api, base, deadline, transport)
 }

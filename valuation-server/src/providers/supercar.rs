@@ -1,70 +1,33 @@
 //! SuperCar Valuations: `GET {base}/valuations/{vrm}?mileage=N`, answered in JSON.
 
 use std::str;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use tower::Service;
+use url::Url;
 
-use super::fetch::Fetch;
-use super::target::Target;
-use super::{Asking, BaseUrl, ClientError, Transport, ask};
-use crate::domain::{Answer, Describe, Failure, Money, Provider, Quote, QuoteError, QuoteRequest};
+use super::service::Api;
+use super::{BaseUrl, ClientError, ProviderClient, Transport};
+use crate::domain::{Money, Provider, Quote, QuoteError, QuoteRequest};
 
-/// SuperCar as a service. Clones share its connections.
-#[derive(Clone, Debug)]
-pub struct SuperCar {
-    fetch: Fetch,
+/// SuperCar at `base`, with a deadline for each whole call.
+///
+/// # Errors
+/// [`ClientError`] if the HTTP client can't be made.
+pub fn supercar(
+    base: &BaseUrl,
+    deadline: Duration,
+    transport: &Transport,
+) -> Result<ProviderClient, ClientError> {
+    let api = Api { provider: Provider::SuperCar, accept: "application/json", url, parse };
+    ProviderClient::new(api, base, deadline, transport)
 }
 
-impl SuperCar {
-    /// SuperCar at `base`, with a deadline for each whole call.
-    ///
-    /// # Errors
-    /// [`ClientError`] if the HTTP client can't be made.
-    pub fn new(
-        base: &BaseUrl,
-        deadline: Duration,
-        transport: &Transport,
-    ) -> Result<Self, ClientError> {
-        Ok(Self { fetch: Fetch::new(base, deadline, transport, "application/json")? })
-    }
-
-    fn target(&self, request: &QuoteRequest) -> Option<Target> {
-        let mileage = request.mileage.to_string();
-        self.fetch.asked().target(
-            "valuations",
-            Some(request.vrm.as_str()),
-            &[("mileage", &mileage)],
-        )
-    }
-}
-
-impl Describe for SuperCar {
-    fn provider(&self) -> Provider {
-        Provider::SuperCar
-    }
-
-    fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.target(request).map(|target| self.fetch.asked().shown(&target))
-    }
-}
-
-impl Service<QuoteRequest> for SuperCar {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = Asking;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: QuoteRequest) -> Asking {
-        ask(self.fetch.clone(), self.target(&request), request.trace, parse)
-    }
+fn url(base: &BaseUrl, request: &QuoteRequest) -> Option<Url> {
+    let mileage = request.mileage.to_string();
+    base.request_url("valuations", Some(request.vrm.as_str()), &[("mileage", &mileage)])
 }
 
 #[derive(Deserialize)]
@@ -83,12 +46,12 @@ struct Values<'a> {
 }
 
 /// Reads SuperCar's answer: a JSON object whose member `valuation` is an object with the numbers
-/// `lowerValue` and `upperValue`. They are read from their text, never through a binary float.
-/// Members besides these are skipped; one of these that is there twice makes the answer unusable.
+/// `lowerValue` and `upperValue`. They are read from their text, never through a binary float. Other
+/// members are skipped; a repeated one of these makes the answer unusable.
 ///
 /// # Errors
-/// [`QuoteError::Unavailable`] says what can't be used, in our words: nothing of the body is
-/// repeated, since it may repeat the request's key.
+/// [`QuoteError::Unavailable`] says what can't be used. It repeats nothing of the body, which may
+/// contain the request's key.
 pub fn parse(body: &[u8]) -> Result<Quote, QuoteError> {
     let text = str::from_utf8(body).map_err(|_| QuoteError::unusable("the body is not UTF-8"))?;
     // RFC 8259, section 8.1, allows a reader to ignore a byte order mark.
@@ -102,14 +65,14 @@ pub fn parse(body: &[u8]) -> Result<Quote, QuoteError> {
 }
 
 fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, QuoteError> {
-    // A derived struct would be read from an array as well, by position.
+    // A derived struct can also be read from an array, by position.
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(QuoteError::unusable(format!("{what} is not a JSON object")));
     }
     serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         QuoteError::unusable(match error.classify() {
-            // The members are optional raw values, so that only a repeated one is wrong here.
+            // The members are optional raw values, so that only a repeated one is an error here.
             Category::Data => format!("{what} has a member twice"),
             Category::Eof => format!("{what} breaks off"),
             Category::Syntax | Category::Io => {

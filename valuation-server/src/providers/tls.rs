@@ -1,5 +1,6 @@
-//! Which servers are trusted, and with which certificate we identify ourselves.
+//! The trusted certificate authorities, and our client certificate.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,9 +15,9 @@ use super::{HttpVersion, Transport};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsError {
     #[error("--provider-ca {}: {source}", path.display())]
-    Authorities { path: PathBuf, source: Unusable },
+    Authorities { path: PathBuf, source: Cause },
     #[error("--provider-client-cert {}: {source}", path.display())]
-    Identity { path: PathBuf, source: Unusable },
+    Identity { path: PathBuf, source: Cause },
     #[error(
         "no certificate authorities to trust{0}: install the system's (ca-certificates), correct \
          SSL_CERT_FILE and SSL_CERT_DIR, or set --provider-ca"
@@ -26,22 +27,16 @@ pub(super) enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// Why a PEM file can't be used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
-    #[error(transparent)]
-    Pem(#[from] pem::Error),
-    #[error(transparent)]
-    Rustls(#[from] rustls::Error),
-}
+/// Why a PEM file can't be used: an error of its format, or of rustls.
+type Cause = Box<dyn Error + Send + Sync>;
 
-/// The client's side of TLS. Clones share their sessions, so that a fresh connection resumes one.
+/// The TLS configuration. Clones share their sessions, so that a fresh connection resumes one.
 ///
-/// The operator's own files are read even if TLS is not spoken, so that a wrong one is noticed. The
-/// system's authorities are read only `with_system` ones, so that plain HTTP needs none.
+/// The operator's files are read even without TLS, so that a wrong one is noticed. The system's
+/// authorities are read only if `with_system` is set, so that plain HTTP needs none.
 ///
 /// # Errors
-/// [`TlsError`] names the file that can't be used, or says that nothing would be trusted.
+/// [`TlsError`] names the file that can't be used, or says that no authority is trusted.
 pub(super) fn config(transport: &Transport, with_system: bool) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = &transport.ca {
@@ -59,8 +54,7 @@ pub(super) fn config(transport: &Transport, with_system: bool) -> Result<ClientC
         Some(path) => {
             let failed = |source| TlsError::Identity { path: path.clone(), source };
             let (chain, key) = identity(path).map_err(failed)?;
-            let unusable = |error| failed(Unusable::Rustls(error));
-            builder.with_client_auth_cert(chain, key).map_err(unusable)?
+            builder.with_client_auth_cert(chain, key).map_err(|error| failed(error.into()))?
         }
         None => builder.with_no_client_auth(),
     };
@@ -71,27 +65,25 @@ pub(super) fn config(transport: &Transport, with_system: bool) -> Result<ClientC
     Ok(config)
 }
 
-fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Unusable> {
+fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<(), Cause> {
     for certificate in certificates(path)? {
         roots.add(certificate)?;
     }
     Ok(())
 }
 
-/// All certificates of a PEM file, at least one.
+/// All certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
     let found = CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>()?;
     if found.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(found) }
 }
 
-fn identity(
-    path: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Unusable> {
+fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Cause> {
     Ok((certificates(path)?, PrivateKeyDer::from_pem_file(path)?))
 }
 
-/// The system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. One that can't
-/// be read is no error while others are trusted.
+/// The system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. An unreadable one is not an
+/// error if there are others.
 fn add_system(roots: &mut RootCertStore) -> Result<(), TlsError> {
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

@@ -1,33 +1,32 @@
-//! Carrying the write-ahead log into the file, and keeping it bounded.
+//! Checkpoints: copying the write-ahead log into the file, and keeping it bounded.
 //!
-//! SQLite would do it inside of a commit; here the writer does it after it has answered, so that
-//! no answer waits for it. A passive checkpoint waits for nobody, but leaves the log growing while
-//! any reader looks at it at each moment that the log could start anew; so a log that has outgrown
-//! its limit gets a truncating one, which waits for the readers, a little.
+//! SQLite would checkpoint inside a commit. Here the writer does it after its answers, so that none
+//! waits. A passive checkpoint does not wait for readers, but the log can't start again while any of
+//! them uses it, and grows. So a log above its limit gets a truncating checkpoint, which waits for the
+//! readers for a short time.
 
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// How many pages of the log are carried over at once: SQLite's own measure.
+/// How many pages make a checkpoint due: SQLite's default.
 const CHECKPOINT_PAGES: u64 = 1_000;
 
-/// How long a truncating checkpoint waits for readers. A reader that takes longer (a report) must
-/// not hold up the commits.
+/// How long a truncating checkpoint waits for readers. A long read (a report) must not delay commits.
 const TRUNCATE_WAIT: Duration = Duration::from_millis(50);
 
-/// What the log is known to hold.
+/// Checkpoints the log when it is due.
 #[derive(Debug)]
 pub(super) struct WalKeeper {
     limit: u64,
     lock_wait: Duration,
-    /// The next length, in pages, at which truncating is tried: above the limit, it rises with
-    /// each try that was held up.
+    /// The length, in pages, at which truncating is tried next. Above the limit it rises with each failed
+    /// try.
     truncate_at: Option<u64>,
     unsettled: bool,
 }
 
-/// The log's length in pages, and how many of them are in the file already.
+/// The log's length in pages, and how many of them are in the file.
 struct Length {
     pages: u64,
     carried: u64,
@@ -38,22 +37,21 @@ impl WalKeeper {
         Self { limit, lock_wait, truncate_at: None, unsettled: false }
     }
 
-    /// Whether something was committed since the log was last emptied.
+    /// Whether there was a commit since the log was last emptied.
     pub(super) fn is_unsettled(&self) -> bool {
         self.unsettled
     }
 
-    /// To be called after each commit, when it has been answered.
+    /// Call it after each commit and its answers.
     pub(super) fn after_commit(&mut self, conn: &Connection) {
         self.unsettled = true;
         if let Err(error) = self.keep_bounded(conn) {
-            // Nothing is lost by it: the log holds everything. If it can't grow either, the next
-            // commit says so.
+            // Nothing is lost: the log has everything. If it can't grow, the next commit fails.
             tracing::warn!(%error, "the database's write-ahead log cannot be carried into the file");
         }
     }
 
-    /// To be called when nothing waits: empties the log.
+    /// Empties the log. Call it when nothing waits.
     pub(super) fn settle(&mut self, conn: &Connection) {
         self.unsettled = false;
         if let Err(error) = self.truncate(conn) {
@@ -89,13 +87,13 @@ impl WalKeeper {
 
 fn run(conn: &Connection, checkpoint: &str) -> rusqlite::Result<Length> {
     conn.prepare_cached(checkpoint)?.query_row([], |row| {
-        // Both are -1 where there is no log.
+        // Both are -1 if there is no log.
         let count = |index| row.get::<_, i64>(index).map(|pages| u64::try_from(pages).unwrap_or(0));
         Ok(Length { pages: count(1)?, carried: count(2)? })
     })
 }
 
-/// The bytes that a page takes in the log: its content and the frame's header.
+/// The bytes of a page in the log: its content and the frame's header.
 fn page_in_log(conn: &Connection) -> rusqlite::Result<u64> {
     conn.prepare_cached("PRAGMA page_size")?
         .query_row([], |row| row.get::<_, u32>(0))

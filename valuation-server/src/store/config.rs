@@ -1,37 +1,38 @@
-//! Where the database is, and how it is used.
+//! The configuration of the store.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where the database is, and how much it may take.
+/// The configuration of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// The file; created when missing, its folder is not.
+    /// The file. It is created if it is missing, unlike its folder.
     pub path: PathBuf,
-    /// How many reads can be made at once: one a worker thread. Zero counts as one.
+    /// The number of concurrent reads: one per worker thread. Zero counts as one.
     pub readers: u32,
-    /// How many entries may wait for the writer. Zero counts as one.
+    /// The maximum number of entries that wait for the writer. Zero counts as one.
     pub queue: usize,
-    /// How many entries a transaction takes at most. Zero counts as one.
+    /// The maximum number of entries in a transaction. Zero counts as one.
     pub batch: usize,
     /// How long a caller waits for room in the queue.
     pub queue_wait: Duration,
     /// How long a read waits for a reader, or for another program's lock.
     pub read_wait: Duration,
-    /// How long a write waits for another program's lock. Longer than a transaction of another
-    /// program should take: what comes after it is refused.
+    /// How long a write waits for another program's lock: longer than any transaction of it should take.
+    /// Then entries are rejected.
     pub lock_wait: Duration,
-    /// For how long, at the end, what could not be stored when it came is tried again.
+    /// How long deferred entries are tried again at the end.
     pub last_tries: Duration,
     /// What an answered commit survives.
     pub durability: Durability,
-    /// The size in bytes that the write-ahead log is cut back to.
+    /// The size in bytes above which the write-ahead log is truncated.
     pub wal_limit: u64,
 }
 
 impl StoreConfig {
-    /// The defaults: 4 readers, 1,024 entries may wait, up to 256 a transaction, waits of 2 s
-    /// (queue), 5 s (another program's lock) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of write-ahead log.
+    /// The defaults: 4 readers, 1,024 waiting entries, 256 per transaction, waits of 2 s (queue), 5 s
+    /// (another program's lock) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of
+    /// write-ahead log.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {

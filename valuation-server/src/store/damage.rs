@@ -1,8 +1,8 @@
-//! Looking for damage before the database is used.
+//! Checks for damage before the database is used.
 //!
 //! SQLite finds a malformed page when it reads it, which may be a week later. The usual cause is a
-//! backup that was put back beside the write-ahead log of the file it replaces: the log has no mark
-//! of the file that it belongs to, so its pages are mixed into the backup.
+//! backup that was restored next to the write-ahead log of the file that it replaces. The log does not
+//! name its file, so that its pages are mixed into the backup.
 
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -12,12 +12,12 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::error::OpenProblem;
 
-/// Reads all pages and checks their structure, for at most `limit`: a larger file is checked in part,
-/// and the log says so. Index entries are not compared with their rows. 200 MB, a million log rows,
-/// take about a third of a second if the system has the file in memory.
+/// Reads all pages and checks their structure, for at most `limit`. A larger file is checked in part,
+/// which is logged. Index entries are not compared with their rows. 200 MB, a million log rows, take
+/// about a third of a second if the file is in the page cache.
 ///
 /// # Errors
-/// [`OpenProblem::Damaged`] with the first thing that is wrong.
+/// [`OpenProblem::Damaged`] with the first fault.
 pub(super) fn look_for(conn: &Connection, limit: Duration) -> Result<(), OpenProblem> {
     let handle = conn.get_interrupt_handle();
     let (done, ended) = mpsc::channel::<()>();

@@ -1,4 +1,4 @@
-//! What can go wrong with the database, told apart as far as a caller can act on it.
+//! Errors of the database, as far as a caller can act on them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use rusqlite::ErrorCode;
 
 use crate::domain::Vrm;
 
-/// What lies behind a failure. Shared, since one failed transaction fails many entries, and one
-/// failed entry may be awaited by many requests.
+/// The cause of a failure. It is shared: a failed transaction fails many entries, and many requests may
+/// wait for an entry.
 pub(super) type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Why the store could not do what it was asked.
+/// Why the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The database can't be used at all. The text names the file and what would be right.
+    /// The database can't be used. The text names the file and what to do.
     #[error("cannot use the database {}: {problem}", path.display())]
     Open {
         /// The file.
@@ -24,17 +24,17 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: OpenProblem,
     },
-    /// Nothing can be read or written now; it may be possible again later, without a restart.
+    /// The database can't be read or written now; perhaps later, without a restart.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] Cause),
-    /// As many entries wait to be written as may, and none left within this time.
+    /// The queue was full for this time.
     #[error("no room in the queue of the database's writer within {0:?}")]
     Busy(Duration),
-    /// The database is well, and refuses this one entry (a constraint or a trigger says no).
-    /// Its valuation was not stored; its calls were, unless it is them that are refused.
+    /// The database is healthy and refuses this entry, by a constraint or a trigger. Its valuation was not
+    /// stored; its calls were, unless they are what is refused.
     #[error("the database refuses the entry: {0}")]
     Rejected(#[source] Cause),
-    /// The stored row of this vehicle can't be understood.
+    /// The stored row of this vehicle makes no sense.
     #[error("the stored valuation of {vrm} cannot be used: {problem}")]
     Corrupt {
         /// The vehicle.
@@ -53,14 +53,14 @@ impl StoreError {
     }
 }
 
-/// Why a file can't be used as the database. None of these left a trace in the file.
+/// Why a file can't be used as the database. The file is unchanged.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenProblem {
     /// The path's folder is missing.
     #[error("its folder does not exist; create the folder, or name another path")]
     NoFolder,
-    /// What SQLite alone would not take for a file: `:memory:`, or a URI.
+    /// A name that SQLite does not take for a file: `:memory:`, or a URI.
     #[error(
         "it is a name for SQLite and not a file; name a file, as in valuations.sqlite, or put ./ in \
          front of a file that is called so"
@@ -69,25 +69,25 @@ pub enum OpenProblem {
     /// A folder, a device or the like.
     #[error("it is not a regular file; name a file, or a path where one can be created")]
     NotAFile,
-    /// Missing rights, most often.
+    /// Mostly missing rights.
     #[error(
         "it cannot be opened or created; this user needs the right to read and write both the \
          file and its folder ({0})"
     )]
     Denied(Cause),
-    /// The file, or what it lies on, is read-only.
+    /// The file or its file system is read-only.
     #[error("it is read-only; this user needs the right to write both the file and its folder")]
     ReadOnly,
     /// Another program holds it locked.
     #[error("another program holds it locked; end that program's transaction, then start again")]
     Locked,
-    /// A text, a picture, …
+    /// Not SQLite's format.
     #[error(
         "it is not an SQLite database and was left as it is; name a database of this server, or a \
          path where one can be created"
     )]
     NotADatabase,
-    /// A database with pages that make no sense.
+    /// A database with malformed pages.
     #[error(
         "it is damaged ({0}) and was left as it is; put a backup in its place, and first remove the \
          files of the same name with -wal and -shm at the end, which belong to the damaged one"
@@ -99,7 +99,7 @@ pub enum OpenProblem {
          server, or a path where one can be created"
     )]
     Foreign(String),
-    /// A database of ours, from the future.
+    /// A database of a newer version of this server.
     #[error(
         "its schema is version {found} and this program knows versions up to {known}; start the \
          newer program that made it"
@@ -118,13 +118,13 @@ pub enum OpenProblem {
         /// What is wrong with it, as the rest of a sentence.
         problem: String,
     },
-    /// The file system can't do what a write-ahead log needs.
+    /// The file system does not support a write-ahead log.
     #[error(
         "its journal mode stays {0:?} where \"wal\" is needed; put it on a local file system that \
          allows shared memory"
     )]
     NoWal(String),
-    /// Whatever else SQLite says, an I/O error for example.
+    /// Another error of SQLite, for example an I/O error.
     #[error("SQLite says: {0}")]
     Sqlite(Cause),
     /// The writer's thread could not be started.
@@ -147,13 +147,13 @@ impl From<rusqlite::Error> for OpenProblem {
     }
 }
 
-/// Whether SQLite has met a page that makes no sense. Only another file helps.
+/// Whether SQLite found a malformed page. Only another file helps.
 pub(super) fn is_about_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
-/// Whether a failed write speaks about the row that was written, and not about the database:
-/// the same write without that row may succeed.
+/// Whether a write failed because of the row, and not of the database: without that row it may
+/// succeed.
 pub(super) fn is_about_the_row(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
         || matches!(

@@ -1,27 +1,26 @@
-//! Noticing what other programs commit: an operator's DELETE, the older service, another server.
+//! Detects commits of other programs: an operator's DELETE, the older service, another server.
 //!
-//! `PRAGMA data_version` changes with the commits of all connections but the one that asks. The
-//! writer's is the only connection of this process that commits, so there it changes only with the
-//! commits of other programs. The writer asks between two transactions, so no request waits for it.
-//! If another program commits all the time, each cached row is read again a few times a second.
+//! `PRAGMA data_version` changes with the commits of all connections but its own. The writer's is the
+//! only connection of this process that commits, so that on it the number changes only with commits of
+//! other programs. The writer reads it between two transactions, so that no request waits. If another
+//! program commits all the time, each cached row is read again a few times a second.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-/// How often it is asked. With the pause of an idle writer it stays below the second that is
-/// promised.
+/// How often it is read. Together with the pause of an idle writer it is below the promised second.
 const EVERY: Duration = Duration::from_millis(300);
 
-/// What is known of other programs' commits.
+/// The last known state of other programs' commits.
 #[derive(Debug, Default)]
 pub(super) struct ForeignCommits {
     last: Option<(Instant, i64)>,
 }
 
 impl ForeignCommits {
-    /// Whether another program may have committed since the last look; false while the last look is
-    /// recent. The first look at a connection, and one that fails, can't rule it out.
+    /// Whether another program may have committed since the last look; false while that is recent. True
+    /// after the first look at a connection, and after one that fails.
     pub(super) fn any(&mut self, conn: &Connection) -> bool {
         let now = Instant::now();
         let known = match self.last {

@@ -1,15 +1,16 @@
-//! The rows of `ProviderLogs`: one a call to a provider, written once and never changed.
+//! The rows of `ProviderLogs`: one per provider call, written once and never changed.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, Statement, ToSql, params};
 
 use super::Entry;
 use super::error::StoreError;
 use crate::domain::{ErrorCode, Provider, ProviderCall, Vrm};
 
-const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+/// Stores the record of a call.
+pub(super) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
     "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
@@ -22,7 +23,7 @@ const MESSAGE_LIMIT: usize = 500;
 /// A row of `ProviderLogs`, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedCall {
-    /// The row's number: rises with every row, and is never given twice.
+    /// The row's number: it rises with each row, and is never used again.
     pub id: i64,
     /// The vehicle.
     pub vrm: String,
@@ -32,56 +33,42 @@ pub struct LoggedCall {
     pub requested_at: String,
     /// How long it took, in whole milliseconds.
     pub request_duration_ms: i64,
-    /// The whole URL, credentials and key parameters redacted.
+    /// The whole URL, with credentials and key parameters redacted.
     pub request_url: String,
-    /// The status of the answer; `None` when no answer came.
+    /// The answer's status; `None` if there was no answer.
     pub response_code: Option<u16>,
-    /// The stable name of what went wrong; `None` for a usable answer.
+    /// The stable error code; `None` for a usable answer.
     pub error_code: Option<String>,
-    /// What went wrong, in words.
+    /// What went wrong.
     pub error_message: Option<String>,
-    /// What the failover made of it: `success`, `failure` or `ignored`; `None` for a row that was
-    /// written before there was this column.
+    /// The outcome that the failover counted: `success`, `failure` or `ignored`; `None` in rows from
+    /// before this column.
     pub outcome: Option<String>,
-    /// Whether another call for the same question had failed before; `None` as above.
+    /// Whether an earlier call for the same request had failed; `None` as above.
     pub rescue: Option<bool>,
 }
 
-/// Stores records of calls.
-pub(super) struct Insert<'c>(CachedStatement<'c>);
-
-impl<'c> Insert<'c> {
-    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
-        conn.prepare_cached(INSERT).map(Self)
-    }
-
-    pub(super) fn insert(&mut self, call: &ProviderCall) -> rusqlite::Result<()> {
-        let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
-            (Some(ErrorCode::as_str(*code)), Some(printable(message)))
-        });
-        self.0.execute(params![
-            call.vrm.as_str(),
-            Provider::name(call.provider),
-            timestamp(call.requested_at),
-            milliseconds(call.duration),
-            call.url,
-            call.response_code,
-            code,
-            message,
-            call.outcome.as_str(),
-            call.rescue,
-        ])?;
-        Ok(())
-    }
+/// Runs [`INSERT`].
+pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<()> {
+    let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
+        (Some(ErrorCode::as_str(*code)), Some(printable(message)))
+    });
+    insert.execute(params![
+        call.vrm.as_str(),
+        Provider::name(call.provider),
+        timestamp(call.requested_at),
+        milliseconds(call.duration),
+        call.url,
+        call.response_code,
+        code,
+        message,
+        call.outcome.as_str(),
+        call.rescue,
+    ])?;
+    Ok(())
 }
 
-/// Makes sure that the insertion's statement fits the tables, without running it. Not from the
-/// cache, where statements stay whose table has gone.
-pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare(INSERT).map(drop)
-}
-
-/// The newest `limit` calls, of one vehicle or of all, the oldest of them first.
+/// The newest `limit` calls, for one vehicle or all, in ascending order.
 pub(super) fn newest(
     conn: &Connection,
     vrm: Option<&Vrm>,
@@ -101,7 +88,7 @@ pub(super) fn newest(
     Ok(calls)
 }
 
-/// The last resort of an entry that could not be stored: its calls go to the server's log.
+/// Logs the calls of an entry that could not be stored.
 pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
     for call in &entry.calls {
         tracing::error!(
@@ -137,9 +124,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
     })
 }
 
-/// Sorts as text in the order of time, which the index by provider and time rests on.
+/// Its order as text is the order of time; the index by provider and time needs that.
 pub(super) fn timestamp(at: SystemTime) -> String {
-    // Only a clock that is thousands of years wrong is out of the range.
+    // Only a clock that is thousands of years wrong is out of range.
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
 }
@@ -149,12 +136,12 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }
 
-/// At most [`MESSAGE_LIMIT`] characters, none of which can break a line or a terminal.
+/// At most [`MESSAGE_LIMIT`] characters, none of which breaks a line or controls a terminal.
 fn printable(message: &str) -> String {
     let shown = |c: char| match c {
         '"' | '\'' | '\\' => c,
         c if c.is_whitespace() => ' ',
-        // What `Debug` would write as an escape has no shape of its own.
+        // A character that `Debug` escapes is not printable.
         c if c.escape_debug().nth(1).is_some() => char::REPLACEMENT_CHARACTER,
         c => c,
     };

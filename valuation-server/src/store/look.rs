@@ -1,5 +1,4 @@
-//! What a database file is, found out without a trace: nothing is created, locked for writing or
-//! changed.
+//! Inspects a database file: nothing is created, locked for writing or changed.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,41 +11,40 @@ use rustix::fs::{Access, access};
 use super::error::{OpenProblem, StoreError};
 use super::{damage, open, schema};
 
-/// What stands in a URI's path as it is.
+/// All but the characters that a URI's path has unencoded.
 const PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How long damage is looked for: whoever asks wants the whole file to be read.
+/// How long the check for damage may take: long enough for the whole file.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// What is found where the database is to be.
+/// What is at the database's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Found {
-    /// Nothing, in a folder where the file can be made.
+    /// Nothing, in a folder where the file can be created.
     Nothing,
-    /// An empty file or an empty database, which can be made into one of ours.
+    /// An empty file or an empty database, which `serve` would fill.
     Empty,
     /// A database of this server.
     Ours {
         /// Its schema's version.
         version: i32,
-        /// The version that this program brings it to.
+        /// The version that this program migrates it to.
         latest: i32,
     },
-    /// A database of the older service, which can be taken over.
+    /// A database of the older service, which `serve` would migrate.
     OlderService,
 }
 
-/// Looks whether [`Store::open`](super::Store::open) would take the file at `path`, and reads all of
-/// it to see whether it is damaged.
+/// Checks whether [`Store::open`](super::Store::open) would accept the file at `path`, and reads all of
+/// it for damage.
 ///
-/// Where a server is using the database, it is read as another reader would; where none is, so that
-/// not even SQLite's own files beside it are made or changed, and with what a killed server has left
-/// in its write-ahead log.
+/// If a server uses the database, this is one more reader. If not, not even SQLite's own files next to
+/// it are created or changed, and the write-ahead log of a killed server is read.
 ///
 /// # Errors
-/// [`StoreError::Open`] names the file, what is wrong and what would be right.
+/// [`StoreError::Open`] names the file, what is wrong and what to do.
 pub fn look(path: &Path) -> Result<Found, StoreError> {
     let path = open::absolute(path)?;
     inspect(&path).map_err(|problem| StoreError::Open { path, problem })
@@ -84,14 +82,14 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
     }
 }
 
-/// How a database can be read without a trace depends on what SQLite has left beside it.
+/// Which files SQLite has left next to the database decides how it can be read unchanged.
 fn connect(path: &Path) -> Result<Connection, OpenProblem> {
     let there = |suffix| open::beside(path, suffix).exists();
     let (flags, parameter) = match (there("-wal"), there("-shm")) {
-        // A server uses it, or was killed. In the second case what is in shared memory is no longer
-        // true: as it must not be written, SQLite reads the log into memory of its own.
+        // A server uses it, or was killed. In the second case the shared memory is outdated: as it must
+        // not be written, SQLite reads the log into memory of its own.
         (true, true) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
-        // Nobody uses it, and its log is to be read: without shared memory, under a lock.
+        // It is not in use, and has a log to read: without shared memory, under a lock.
         (true, false) => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
         (false, _) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?immutable=1"),
     };

@@ -1,10 +1,10 @@
 //! The database: valuations, and the log of every call to a provider.
 //!
-//! One SQLite file in write-ahead-log mode, with two doors. Reads ([`Store::find`]) are made on the
-//! caller's thread, by a reader of its own. Writes ([`Store::commit`]) all go through one writer
-//! thread: SQLite has room for one writer, and many that queue for its lock stall each other for
-//! seconds, while one that takes everything waiting into one transaction shares the price of an
-//! fdatasync among all of it. A write is answered when its transaction is committed.
+//! One SQLite file in write-ahead-log mode. Reads ([`Store::find`]) run on the caller's thread, with a
+//! connection of its own. Writes ([`Store::commit`]) go through one writer thread: SQLite allows one
+//! writer at a time, and many that wait for its lock stall each other for seconds. The writer stores
+//! everything that waits in one transaction, so that all of it shares one fdatasync. A write is
+//! answered when its transaction is committed.
 //!
 //! ```text
 //! find   ──► readers ─────────────────────────► file
@@ -12,12 +12,13 @@
 //!        ◄── answer ◄──┘ after its commit
 //! ```
 //!
-//! The file may be shared with the older service: see `schema` for whose files are taken, and
-//! `valuations` for how the values are read and written.
+//! The file may be shared with the older service: `schema` says which files are accepted, and
+//! `valuations` how the values are read and written.
 
 mod checkpoint;
 mod config;
 mod damage;
+mod deferred;
 mod error;
 mod foreign;
 mod health;
@@ -26,7 +27,6 @@ mod logs;
 mod look;
 mod notes;
 mod open;
-mod owed;
 mod pace;
 mod queue;
 mod readers;
@@ -35,7 +35,6 @@ mod stats;
 mod valuations;
 mod writer;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -54,11 +53,11 @@ pub use error::{OpenProblem, StoreError};
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
-pub use stats::{Commits, StoreStats};
+pub use stats::StoreStats;
 
-/// The database. Clones share it; when the last clone and reservation are dropped, the writer
-/// commits what waits and ends by itself.
-#[derive(Clone)]
+/// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
+/// what waits, and ends.
+#[derive(Clone, Debug)]
 pub struct Store {
     readers: Readers,
     queue: mpsc::Sender<Message>,
@@ -68,13 +67,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database, and creates it where there is none. Blocks; meant for the start.
+    /// Opens the database, and creates it if there is none. Blocks; meant for the start.
     ///
-    /// A file that is not a database of this server or of the older service is not written to, and
-    /// neither is one that is damaged; the look for damage takes up to five seconds.
+    /// A damaged file, or one that is not a database of this server or of the older service, is not
+    /// written to. The check for damage takes up to five seconds.
     ///
     /// # Errors
-    /// [`StoreError::Open`] names the file, what is wrong and what would be right.
+    /// [`StoreError::Open`] names the file, what is wrong and what to do.
     pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let path = open::absolute(&config.path)?;
         let config = StoreConfig { path, ..config.clone() };
@@ -85,7 +84,7 @@ impl Store {
         let shared = Arc::new(Shared::default());
         let readers =
             Readers::open(&config, opened.clone(), Arc::clone(&shared)).map_err(failed)?;
-        // The largest queue that tokio takes is far above any that memory could hold.
+        // Memory could not hold the longest queue that tokio allows.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
         let queue_wait = config.queue_wait;
         let thread = writer::start(conn, opened, config.clone(), Arc::clone(&shared), messages)
@@ -94,25 +93,25 @@ impl Store {
         Ok(Self { readers, queue, queue_wait, shared, thread })
     }
 
-    /// The stored valuation of a vehicle. Reads on the caller's thread, for microseconds.
+    /// The stored valuation of a vehicle. Reads on the caller's thread, in microseconds.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if its row can't be understood, [`StoreError::Unavailable`] if it
+    /// [`StoreError::Corrupt`] if its row makes no sense, [`StoreError::Unavailable`] if it
     /// can't be read, after [`StoreConfig::read_wait`] at the latest.
     pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, StoreError> {
         self.readers.read(|conn| valuations::find(conn, vrm))?
     }
 
-    /// A number that rises within a second after another program has committed to the database (by
-    /// one or more), and perhaps without that: rows that were read before may have changed or gone.
-    /// This store's own commits don't count. One atomic load.
+    /// A number that rises within a second after another program's commit: rows that were read before
+    /// may be changed or gone. It may also rise without one, and never by this store's own commits. One
+    /// atomic load.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.shared.foreign()
+        self.shared.foreign.get()
     }
 
-    /// The newest `limit` rows of `ProviderLogs`, of one vehicle or of all, the oldest of them
-    /// first. Reads on the caller's thread.
+    /// The newest `limit` rows of `ProviderLogs`, for one vehicle or all, in ascending order. Reads on
+    /// the caller's thread.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if they can't be read.
@@ -120,32 +119,30 @@ impl Store {
         self.readers.read(|conn| logs::newest(conn, vrm, limit))
     }
 
-    /// Stores an entry and gives, once it is committed, the valuation that stands in the table
-    /// for the entry's vehicle: another one than the entry's, if one was there first. `None` for an
-    /// entry without a valuation.
+    /// Stores an entry and gives, after the commit, the stored valuation of its vehicle: the entry's, or
+    /// an earlier one. `None` for an entry without a valuation.
     ///
     /// # Errors
-    /// Nothing of the entry is stored, and its calls are reported in the server's log, with
-    /// [`StoreError::Busy`] if the queue stays full for [`StoreConfig::queue_wait`] (a place taken
-    /// by [`Store::reserve`] rules that out) and with [`StoreError::Closed`] after
-    /// [`Store::shutdown`]. With [`StoreError::Unavailable`] the database can't store now; an entry
-    /// with calls is kept, in bounded memory, and stored whole as soon as the database can. With
-    /// [`StoreError::Rejected`] the database refuses the valuation, and with
-    /// [`StoreError::Corrupt`] the one that stands in the table can't be understood; the calls are
-    /// stored in both cases.
+    /// - [`StoreError::Busy`] if the queue stays full for [`StoreConfig::queue_wait`], and
+    ///   [`StoreError::Closed`] after [`Store::shutdown`]: nothing is stored, and the calls are in the
+    ///   server's log. A permit of [`Store::reserve`] rules out the first.
+    /// - [`StoreError::Unavailable`] if the database can't store now: an entry with calls is deferred,
+    ///   in bounded memory, and stored whole as soon as the database can.
+    /// - [`StoreError::Rejected`] if the database refuses the valuation, and [`StoreError::Corrupt`] if
+    ///   the stored one makes no sense: the calls are stored.
     ///
     /// # Cancel safety
-    /// Dropped while it waits for room in the queue, the entry is lost. From then on the entry
-    /// belongs to the writer, and is committed even if the future is dropped.
+    /// If dropped while it waits for the queue, the entry is lost. After that the writer owns the
+    /// entry, and commits it even if the future is dropped.
     pub async fn commit(&self, entry: Entry) -> Result<Option<Valuation>, StoreError> {
-        match self.place().await {
-            Ok(place) => place.commit(entry).await,
+        match self.permit().await {
+            Ok(permit) => permit.commit(entry).await,
             Err(error) => Err(self.lost(&entry, error)),
         }
     }
 
-    /// Stores an entry that nobody waits for. Best effort: where the queue is full or the entry
-    /// can't be stored, its calls are reported in the server's log instead.
+    /// Stores an entry that nobody waits for. If the queue is full or the entry can't be stored, its
+    /// calls go to the server's log instead.
     pub fn submit(&self, entry: Entry) {
         use mpsc::error::TrySendError;
         let (error, message) = match self.queue.try_send(Message::Write(Job::unawaited(entry))) {
@@ -158,33 +155,33 @@ impl Store {
         }
     }
 
-    /// Makes sure, before a provider is asked, that what it answers can be stored: that the writer
-    /// is well, and that a place in its queue is kept.
+    /// Makes sure, before a provider is asked, that its answer can be stored: the writer is healthy, and
+    /// the queue has a permit.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the writer's trouble, [`StoreError::Busy`] if the queue
+    /// [`StoreError::Unavailable`] with the writer's last failure, [`StoreError::Busy`] if the queue
     /// stays full for [`StoreConfig::queue_wait`], [`StoreError::Closed`] after
     /// [`Store::shutdown`].
     ///
     /// # Cancel safety
-    /// Nothing is kept if the future is dropped.
+    /// A dropped future holds no permit.
     pub async fn reserve(&self) -> Result<Reservation, StoreError> {
         match self.shared.health.trouble() {
             Some(_) if self.queue.is_closed() => Err(StoreError::Closed),
             Some(trouble) => Err(StoreError::Unavailable(trouble)),
-            None => self.place().await,
+            None => self.permit().await,
         }
     }
 
-    /// Notes a text of a moment by a name, in the place of the one that was noted by it before; ready when that
-    /// is committed, in a transaction of its own.
+    /// Saves `text` under `name` with its timestamp, replacing any earlier value. Ready after the commit,
+    /// in a transaction of its own.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database can't store now, [`StoreError::Closed`] after
-    /// [`Store::shutdown`]. The text is not kept.
+    /// [`Store::shutdown`]. The text is dropped.
     ///
     /// # Cancel safety
-    /// Once polled with room in the queue, it is noted whether or not this is awaited further.
+    /// Once polled with room in the queue, it is saved even if the future is dropped.
     pub async fn note(
         &self,
         name: &'static str,
@@ -197,7 +194,7 @@ impl Store {
         noted.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// The text that was noted by that name last. Reads on the caller's thread.
+    /// The text that was saved under `name`. Reads on the caller's thread.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
@@ -205,47 +202,47 @@ impl Store {
         self.readers.read(|conn| notes::find(conn, name))
     }
 
-    /// Whether the writer can store, as far as is known: false from a failed write on, until a
-    /// write of the writer's own succeeds; it tries at least every half second. False for good from
-    /// the first malformed page on that is read or written. One atomic load.
+    /// Whether the writer can store, as far as is known. False after a failed write, until a probe
+    /// succeeds; there is one at least every half second. False until the restart after a malformed
+    /// page. One atomic load.
     #[must_use]
     pub fn can_store(&self) -> bool {
-        self.shared.health.is_well()
+        self.shared.health.is_healthy()
     }
 
-    /// Why the writer can't store; `None` where it can, as far as is known.
+    /// Why the writer can't store; `None` if it can, as far as is known.
     #[must_use]
     pub fn trouble(&self) -> Option<StoreError> {
         self.shared.health.trouble().map(StoreError::Unavailable)
     }
 
-    /// The metrics of the committed transactions.
+    /// The counts of the writer's work.
     #[must_use]
-    pub fn commits(&self) -> Commits {
-        self.shared.commits.clone()
+    pub fn stats(&self) -> &StoreStats {
+        &self.shared.stats
     }
 
-    /// What the writer has done and has to do.
+    /// The permits of the queue in use, for waiting entries and reservations, and all permits.
     #[must_use]
-    pub fn stats(&self) -> StoreStats {
-        let capacity = self.queue.max_capacity();
-        self.shared.stats(capacity - self.queue.capacity(), capacity)
+    pub fn queue(&self) -> (usize, usize) {
+        let all = self.queue.max_capacity();
+        (all - self.queue.capacity(), all)
     }
 
-    /// Closes the queue, waits until everything in it and every [`Reservation`] is settled, tries for
-    /// [`StoreConfig::last_tries`] to store what could not be stored when it came, cuts
-    /// the write-ahead log back to nothing, and ends the writer's thread. Later writes fail with
-    /// [`StoreError::Closed`]; reads go on. A second call does nothing.
+    /// Closes the queue, waits for everything in it and every [`Reservation`], tries for
+    /// [`StoreConfig::last_tries`] to store deferred entries, empties the write-ahead log, and ends the
+    /// writer's thread. Later writes fail with [`StoreError::Closed`]; reads go on. A second call does
+    /// nothing.
     ///
     /// # Cancel safety
-    /// Once polled with room in the queue, the writer ends whether or not this is awaited further.
+    /// Once polled with room in the queue, the writer ends even if the future is dropped.
     pub async fn shutdown(&self) {
         let (done, ended) = oneshot::channel();
         if self.queue.send(Message::Stop(done)).await.is_ok() {
-            // An error means that the writer has ended, which is what is waited for.
+            // An error means that the writer has ended already.
             let _ = ended.await;
         }
-        // Has nothing left to do but to return; no lock is held across an await.
+        // The thread only has to return, so that joining does not block.
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -254,15 +251,15 @@ impl Store {
         }
     }
 
-    /// How many calls to providers could not be stored, and are in the server's log alone. Those that
-    /// are owed still are not among them; after [`Store::shutdown`] none is owed any more.
+    /// How many provider calls could not be stored and are in the server's log alone. Deferred ones are
+    /// not among them; after [`Store::shutdown`] none is deferred.
     #[must_use]
     pub fn lost_calls(&self) -> u64 {
-        self.shared.lost()
+        self.shared.lost.get()
     }
 
-    /// For tests and drills: bounds the file to so many pages (never below what it has), as a full
-    /// disk would; `None` lifts the bound.
+    /// For tests and drills: limits the file to this many pages (never below its size), as a full disk
+    /// would; `None` lifts the limit.
     #[doc(hidden)]
     pub async fn limit_pages(&self, pages: Option<u32>) {
         let (done, applied) = oneshot::channel();
@@ -271,46 +268,35 @@ impl Store {
         }
     }
 
-    async fn place(&self) -> Result<Reservation, StoreError> {
+    async fn permit(&self) -> Result<Reservation, StoreError> {
         use mpsc::error::TrySendError;
         let queue = match self.queue.clone().try_reserve_owned() {
-            Ok(place) => return Ok(Reservation { place }),
+            Ok(permit) => return Ok(Reservation(permit)),
             Err(TrySendError::Closed(_)) => return Err(StoreError::Closed),
             Err(TrySendError::Full(queue)) => queue,
         };
         match tokio::time::timeout(self.queue_wait, queue.reserve_owned()).await {
-            Ok(Ok(place)) => Ok(Reservation { place }),
+            Ok(Ok(permit)) => Ok(Reservation(permit)),
             Ok(Err(_)) => Err(StoreError::Closed),
             Err(_) => Err(StoreError::Busy(self.queue_wait)),
         }
     }
 
     fn lost(&self, entry: &Entry, error: StoreError) -> StoreError {
-        self.shared.count_failed(1);
+        self.shared.stats.failed.inc();
         self.shared.lose(entry, &error);
         error
     }
 }
 
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store")
-            .field("can_store", &self.can_store())
-            .field("stats", &self.stats())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A place in the writer's queue. Dropped unused, it is given back.
+/// A permit of the writer's queue. Dropped unused, it is given back.
 ///
-/// Keeps the writer running: [`Store::shutdown`] waits for it.
+/// It keeps the writer running: [`Store::shutdown`] waits for it.
 #[derive(Debug)]
-pub struct Reservation {
-    place: mpsc::OwnedPermit<Message>,
-}
+pub struct Reservation(mpsc::OwnedPermit<Message>);
 
 impl Reservation {
-    /// As [`Store::commit`], without waiting for a place: handed over with the first poll.
+    /// As [`Store::commit`], without waiting for a permit: the first poll hands the entry over.
     ///
     /// # Errors
     /// As [`Store::commit`], but never [`StoreError::Busy`].
@@ -319,13 +305,13 @@ impl Reservation {
     /// Once polled, the entry is committed even if the future is dropped.
     pub async fn commit(self, entry: Entry) -> Result<Option<Valuation>, StoreError> {
         let (job, answer) = Job::awaited(entry);
-        self.place.send(Message::Write(job));
-        // The writer answers every job; it can only be gone without having done so if it panicked.
+        self.0.send(Message::Write(job));
+        // The writer answers every job unless it panics.
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
-    /// As [`Store::submit`], with a place that is sure.
+    /// As [`Store::submit`], and the queue is never full.
     pub fn submit(self, entry: Entry) {
-        self.place.send(Message::Write(Job::unawaited(entry)));
+        self.0.send(Message::Write(Job::unawaited(entry)));
     }
 }

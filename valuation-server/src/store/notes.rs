@@ -1,4 +1,4 @@
-//! What the server notes for its next start: a text by name, the newest alone.
+//! Texts that the server saves for its next start, one per name.
 
 use std::time::SystemTime;
 
@@ -9,16 +9,16 @@ use tokio::sync::oneshot;
 use super::error::StoreError;
 use super::logs::timestamp;
 
-/// A text that was noted.
+/// A saved text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What was noted.
+    /// The text.
     pub text: String,
-    /// When, to the millisecond. `None` if the table holds no time that can be read.
+    /// When it was saved, to the millisecond. `None` if the table has no valid time.
     pub at: Option<SystemTime>,
 }
 
-/// A text on its way to the table, and who waits for that.
+/// A text to save, and the caller that waits.
 #[derive(Debug)]
 pub(super) struct Noting {
     pub(super) name: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct Noting {
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// Puts a text in the place of the one of that name.
+/// Saves a text under its name, replacing any earlier one.
 pub(super) fn replace(conn: &Connection, noting: &Noting) -> rusqlite::Result<()> {
     conn.prepare_cached(
         r#"INSERT OR REPLACE INTO "failover_state" ("name", "state", "savedAt")
@@ -37,7 +37,7 @@ pub(super) fn replace(conn: &Connection, noting: &Noting) -> rusqlite::Result<()
     Ok(())
 }
 
-/// The text of that name.
+/// The text with this name.
 pub(super) fn find(conn: &Connection, name: &str) -> rusqlite::Result<Option<Note>> {
     let mut select =
         conn.prepare(r#"SELECT "state", "savedAt" FROM "failover_state" WHERE "name" = ?1"#)?;

@@ -1,8 +1,8 @@
-//! Opening connections to the one database file.
+//! Opens connections to the database file.
 //!
-//! The file is never opened by other means than SQLite, not even to look at its first bytes:
-//! closing any handle of a file releases all POSIX locks that the process holds on it, those of
-//! SQLite's other connections included, and two writers at once would be the end of the file.
+//! Only SQLite opens the file, even to look at its first bytes: closing any handle of a file releases
+//! all POSIX locks of the process on it, those of SQLite's other connections included, and two
+//! concurrent writers would destroy the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{OpenProblem, StoreError};
 use super::{Durability, StoreConfig, damage, schema};
 
-/// Between two tries to open a locked file.
+/// The pause between two attempts to open a locked file.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a start looks for damage. It stays below what anybody waits for a start.
+/// How long the check for damage may take at the start.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// One page of the smallest size, in bytes.
 const SMALLEST_DATABASE: u64 = 512;
 
-/// The path, in a form that stays right if the process changes its folder.
+/// The absolute path, which stays valid if the process changes its folder.
 ///
 /// # Errors
-/// Names that mean something else to SQLite: whoever gives `:memory:` wants no file of that name.
+/// Names with another meaning in SQLite, such as `:memory:`.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let failed = |problem| StoreError::Open { path: path.into(), problem };
     let name = path.as_os_str().as_encoded_bytes();
@@ -37,13 +37,13 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|cause| failed(OpenProblem::Denied(Arc::new(cause))))
 }
 
-/// The writer's connection at start: the file is created, taken over or brought up to date.
+/// The writer's connection at the start: the file is created or migrated.
 pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     let started = Instant::now();
     loop {
         match try_first_writer(config) {
-            // SQLite itself waits for a lock, but not where two that wait would wait for each
-            // other: two servers that turn the same new file to write-ahead logging, say.
+            // SQLite itself waits for a lock, except for a deadlock, for example of two servers that
+            // switch the same file to write-ahead logging.
             Err(OpenProblem::Locked) if started.elapsed() < config.lock_wait => {
                 thread::sleep(RETRY_PAUSE);
             }
@@ -62,8 +62,8 @@ fn try_first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     Ok(conn)
 }
 
-/// The writer's connection after trouble. The file must be there, ours and up to date: a new and
-/// empty database in place of a lost one would look like recovery, and be the loss of everything.
+/// The writer's connection after a failure. The file must exist and be ours, with the latest schema: an
+/// empty database in place of a lost one would look like a recovery, and everything would be lost.
 pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     let (conn, version) = inspected(config, OpenFlags::empty(), |_| Ok(()))?;
     if version != schema::latest() {
@@ -75,33 +75,32 @@ pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProble
 
 /// A connection that can't write.
 ///
-/// It is opened for writing all the same: a read-only handle can't recover a write-ahead log that
-/// a killed process left.
+/// Its handle is opened for writing: a read-only one can't recover the write-ahead log of a killed
+/// process.
 pub(super) fn reader(path: &Path, lock_wait: Duration) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty(), lock_wait)?;
     conn.pragma_update(None, "query_only", true)?;
-    // The first read opens the write-ahead log, by its name. Later ones need no name, and go on if
-    // the file is moved away.
+    // The first read opens the write-ahead log by its name. Later reads go on if the file is moved.
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(conn)
 }
 
 fn connect(path: &Path, extra: OpenFlags, lock_wait: Duration) -> rusqlite::Result<Connection> {
-    // No SQLITE_OPEN_URI: a path that starts with "file:" is a path.
+    // Without SQLITE_OPEN_URI: a path that starts with "file:" is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(lock_wait)?;
     Ok(conn)
 }
 
-/// SQLite has one sentence for all of these.
+/// SQLite has one error for all of these.
 pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     if !path.parent().is_some_and(Path::is_dir) {
         return Err(OpenProblem::NoFolder);
     }
     match path.metadata() {
         Ok(found) if !found.is_file() => Err(OpenProblem::NotAFile),
-        // SQLite takes a file that is shorter than any database for an empty one, and overwrites it.
+        // SQLite treats a file that is shorter than any database as empty, and overwrites it.
         Ok(found) if (1..SMALLEST_DATABASE).contains(&found.len()) => {
             Err(OpenProblem::NotADatabase)
         }
@@ -109,8 +108,7 @@ pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     }
 }
 
-/// A connection to a file that is found to be ours and passes a further look, and its schema's
-/// version.
+/// A connection to a file that is ours and passes a further check, and its schema's version.
 fn inspected(
     config: &StoreConfig,
     extra: OpenFlags,
@@ -118,9 +116,8 @@ fn inspected(
 ) -> Result<(Connection, i32), OpenProblem> {
     let left_log = beside(&config.path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
     let conn = connect(&config.path, extra, config.lock_wait)?;
-    // Closing the last connection copies a log that a killed program left into the file; it must
-    // not, if that program turns out to be another one, or the log to belong to another file. Where
-    // there is no log, closing tidies up.
+    // Closing the last connection checkpoints the log of a killed program into the file. It must not,
+    // since the log may be another program's, or of another file. Without a log, closing tidies up.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_log)?;
     let version = schema::inspect(&conn)?;
     look(&conn)?;
@@ -129,12 +126,12 @@ fn inspected(
     Ok((conn, version))
 }
 
-/// SQLite opens a file that can't be written for reading, without a word.
+/// SQLite silently opens a file without write permission for reading.
 fn must_be_writable(conn: &Connection) -> Result<(), OpenProblem> {
     if conn.is_readonly("main")? { Err(OpenProblem::ReadOnly) } else { Ok(()) }
 }
 
-/// The file that SQLite keeps beside the database under that suffix, `-wal` or `-shm`.
+/// SQLite's file next to the database with this suffix, `-wal` or `-shm`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

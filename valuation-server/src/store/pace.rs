@@ -1,36 +1,35 @@
-//! How soon a commit follows a commit.
+//! The pause between two commits.
 //!
-//! A commit costs an fdatasync, whole pages of the log however few rows changed on them, and a
-//! change of threads. Where many questions are under way, a commit that begins as soon as the last
-//! one has ended finds few of them; one that begins a moment later finds more, and each pays less
-//! for it. Where few are, there is little to gather, and a pause would only make the answers come in
-//! bursts.
+//! A commit costs an fdatasync, whole pages of the log however few rows they have, and a thread switch.
+//! If many entries are under way, a commit right after the previous one finds few of them; a moment
+//! later it finds more, and each costs less. With few entries a pause would gather little, and answers
+//! would come in bursts.
 
 use std::time::{Duration, Instant};
 
-/// From how many entries on there are many: those that were committed last, within [`PACE`], and
-/// those that are under way.
+/// The number of entries from which commits pause: those of the last commit, within [`PACE`], and those
+/// under way.
 const MANY: usize = 96;
 
-/// From the beginning of a commit to that of the next, where there are many. It is far below what a
-/// question to a provider takes.
+/// The time from the start of a commit to the next with many entries. It is far below the duration of a
+/// provider call.
 const PACE: Duration = Duration::from_millis(2);
 
 /// When the next commit may begin.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the last commit began, and how many entries it took.
+    /// The start of the last commit, and its number of entries.
     last: Option<(Instant, usize)>,
-    /// Set while there are many.
+    /// Set while there are many entries.
     next: Option<Instant>,
 }
 
 impl Pace {
-    /// Notes a commit of so many entries that begins now, with so many places for others reserved.
+    /// Records the start of a commit of `entries`, with `reserved` permits for others.
     ///
-    /// What the last one took counts where this one did not wait for the pace: so some tens of clients
-    /// that each wait for their answer have every other commit wait, and are not slowed down to one
-    /// question each in every pace.
+    /// The previous commit's entries count if this one did not wait. So with some tens of clients, each
+    /// of which waits for its answer, every other commit pauses, and no client is slowed down to one
+    /// request per pause.
     pub(super) fn begins(&mut self, entries: usize, reserved: usize, now: Instant) {
         let just_before = self.last.filter(|(at, _)| now.saturating_duration_since(*at) <= PACE);
         let before = just_before.map_or(0, |(_, entries)| entries);
@@ -38,7 +37,7 @@ impl Pace {
         self.next = (before + entries + reserved >= MANY).then(|| now + PACE);
     }
 
-    /// How long the next commit is to wait.
+    /// How long the next commit has to wait.
     pub(super) fn wait(&self, now: Instant) -> Duration {
         self.next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
     }

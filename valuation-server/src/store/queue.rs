@@ -1,32 +1,32 @@
-//! What goes to the writer, and how it answers.
+//! Messages to the writer, and its answers.
 
 use tokio::sync::oneshot;
 
 use super::Entry;
 use super::notes::Noting;
-use super::valuations::Standing;
+use super::valuations::StoredValuation;
 
-/// What the writer is told.
+/// A message to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
     Write(Job),
-    /// Notes a text.
+    /// Saves a text.
     Note(Noting),
-    /// Bounds the file to so many pages, and says when that holds.
+    /// Limits the file to this many pages, and says when that holds.
     Limit(Option<u32>, oneshot::Sender<()>),
-    /// Settles what waits, ends, and says so.
+    /// Ends after everything that waits, and says so.
     Stop(oneshot::Sender<()>),
 }
 
-/// An entry, and who waits for it.
+/// An entry, and the caller that waits for it.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) entry: Entry,
-    answer: Option<oneshot::Sender<Standing>>,
+    answer: Option<oneshot::Sender<StoredValuation>>,
 }
 
 impl Job {
-    pub(super) fn awaited(entry: Entry) -> (Self, oneshot::Receiver<Standing>) {
+    pub(super) fn awaited(entry: Entry) -> (Self, oneshot::Receiver<StoredValuation>) {
         let (answer, receiver) = oneshot::channel();
         (Self { entry, answer: Some(answer) }, receiver)
     }
@@ -35,12 +35,12 @@ impl Job {
         Self { entry, answer: None }
     }
 
-    /// Answers the caller, if one waits. To be called last, when the entry is stored, kept or
-    /// counted as lost: a caller that has its answer sees the counts that include it.
-    pub(super) fn answer(self, standing: Standing) {
+    /// Answers the caller, if one waits. Call it last, after the entry is stored, deferred or counted
+    /// as lost: a caller that has its answer sees the counts that include it.
+    pub(super) fn answer(self, stored: StoredValuation) {
         if let Some(answer) = self.answer {
-            // An error means that the caller has gone, which changes nothing about the entry.
-            let _ = answer.send(standing);
+            // An error means that the caller has gone. The entry is not affected.
+            let _ = answer.send(stored);
         }
     }
 }

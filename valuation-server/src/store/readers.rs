@@ -1,10 +1,9 @@
-//! The readers: one connection a worker, used on the worker's own thread.
+//! The readers: one connection per worker thread.
 //!
-//! A read takes two to three microseconds, less than handing it to another thread would, so it is
-//! made where it is asked for. Nothing is done to a connection between two reads.
+//! A read takes two to three microseconds, less than handing it to another thread would, so it runs on
+//! the caller's thread. Nothing is done to a connection between two reads.
 
 use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +16,11 @@ use super::identity::Opened;
 use super::stats::Shared;
 use super::{StoreConfig, open};
 
-/// How long opening all readers may take. It also bounds the pauses between attempts to open one
-/// anew: half of it.
+/// How long opening all readers may take. The pause between attempts to reopen one is at most half of
+/// it.
 const OPENING: Duration = Duration::from_secs(2);
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Readers {
     pool: Pool<Manager>,
     wait: Duration,
@@ -39,7 +38,7 @@ impl Readers {
         let pool = Pool::builder()
             .max_size(config.readers.max(1))
             .test_on_check_out(false)
-            // Connections that are let go lose their prepared statements.
+            // A connection that is closed loses its prepared statements.
             .max_lifetime(None)
             .idle_timeout(None)
             .connection_timeout(OPENING)
@@ -49,11 +48,11 @@ impl Readers {
         Ok(Self { pool, wait: config.read_wait, path: config.path.as_path().into(), shared })
     }
 
-    /// Runs a read. If it fails, its connection is replaced: whatever was wrong with the file may
-    /// live on in the connection's cache. A malformed page is the writer's trouble as well.
+    /// Runs a read. If it fails, its connection is replaced, since a fault of the file may stay in the
+    /// connection's cache. After a malformed page the writer is unhealthy too.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if no reader comes free in time, or the read fails.
+    /// [`StoreError::Unavailable`] if no reader is free in time, or the read fails.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -67,24 +66,20 @@ impl Readers {
             let damaged = is_about_damage(&error);
             let cause: Cause = Arc::new(error);
             if damaged {
-                self.shared.health.fell_ill(&cause, &self.path);
+                self.shared.health.failed(&cause, &self.path);
             }
             StoreError::Unavailable(cause)
         })
     }
 }
 
-impl fmt::Debug for Readers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readers").field("state", &self.pool.state()).finish()
-    }
-}
-
+#[derive(Debug)]
 struct Reader {
     conn: Connection,
     broken: bool,
 }
 
+#[derive(Debug)]
 struct Manager {
     path: PathBuf,
     opened: Opened,
@@ -96,7 +91,7 @@ impl ManageConnection for Manager {
     type Error = rusqlite::Error;
 
     fn connect(&self) -> rusqlite::Result<Reader> {
-        // Another file that is there by now must not be opened: see `identity`.
+        // Another file under this name must not be opened: see `identity`.
         if let Err(elsewhere) = self.opened.is_still_there() {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             return Err(rusqlite::Error::SqliteFailure(code, Some(elsewhere.to_string())));
@@ -142,7 +137,7 @@ mod tests {
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
     }
 
-    /// A setting of the connection's own tells one connection from another.
+    /// Marks a connection by one of its settings.
     fn mark(conn: &Connection) -> rusqlite::Result<()> {
         conn.pragma_update(None, "cache_size", 77)
     }

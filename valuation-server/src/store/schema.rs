@@ -1,16 +1,15 @@
-//! Whose database is it, and is it up to date?
+//! Which databases are accepted, and their migration.
 //!
-//! A file is looked at before anything is written to it. It is taken if it is empty, if it is ours
-//! (by its application id) and not newer than this program, or if it is the older service's: no
-//! ids at all, and a table `vehicle_valuation` of that service's shape. Everything else is left as
-//! it is.
+//! A file is inspected before anything is written to it. It is accepted if it is empty, if it is ours
+//! (by its application id) and not newer than this program, or if it is the older service's: no ids,
+//! and a table `vehicle_valuation` of that service's shape. All others are left unchanged.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
 use super::error::OpenProblem;
 
-/// One file a version; only ever appended to.
+/// One file per version; append only.
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
     M::up(include_str!("../../migrations/002_failover_state.sql")),
@@ -19,38 +18,39 @@ const MIGRATIONS: &[M<'static>] = &[
 /// `VALU`, as the first migration sets it.
 const APPLICATION_ID: i32 = 0x5641_4C55;
 
-const VALUATIONS: Table = Table {
-    name: "vehicle_valuation",
-    key: "vrm",
-    required: &["vrm", "lowestValue", "highestValue"],
-    optional: &["providerName"],
-};
+const TABLES: [Table; 2] = [
+    Table {
+        name: "vehicle_valuation",
+        key: "vrm",
+        required: &["vrm", "lowestValue", "highestValue"],
+        optional: &[("providerName", "varchar")],
+    },
+    Table {
+        name: "ProviderLogs",
+        key: "id",
+        required: &[
+            "id",
+            "vrm",
+            "providerName",
+            "requestedAt",
+            "requestDurationMs",
+            "requestUrl",
+            "responseCode",
+            "errorCode",
+            "errorMessage",
+        ],
+        optional: &[("outcome", "varchar"), ("rescue", "boolean")],
+    },
+];
 
-const PROVIDER_LOGS: Table = Table {
-    name: "ProviderLogs",
-    key: "id",
-    required: &[
-        "id",
-        "vrm",
-        "providerName",
-        "requestedAt",
-        "requestDurationMs",
-        "requestUrl",
-        "responseCode",
-        "errorCode",
-        "errorMessage",
-    ],
-    optional: &["outcome", "rescue"],
-};
-
-/// The version that this program makes.
+/// The version that this program migrates to.
 pub(super) fn latest() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
-/// Looks, without writing, whether the database may be used; gives its schema version.
+/// Checks, without writing, whether the database may be used, and gives its schema version.
 pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
-    // One snapshot for all that is read: another server may be migrating it at this moment.
+    // One snapshot for all reads: another server may be migrating the file.
     let conn = &Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -69,11 +69,11 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
         let ids = format!("application_id {application}, user_version {version}");
         return Err(OpenProblem::Foreign(ids));
     }
-    if !tables.is_empty() && !has(&VALUATIONS) {
+    if !tables.is_empty() && !has(&TABLES[0]) {
         let first = tables.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(OpenProblem::Foreign(format!("{} tables: {first}", tables.len())));
     }
-    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+    for table in &TABLES {
         if has(table) {
             table.check(conn)?;
         }
@@ -81,48 +81,47 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
     Ok(version)
 }
 
-/// Brings a database that passed [`inspect`] up to date.
+/// Migrates a database that passed [`inspect`].
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
-    // Taking the lock first, so that of two servers that start at once one waits for the other.
+    // Takes the lock first, so that of two servers that start at once one waits for the other.
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
     Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {
         rusqlite_migration::Error::RusqliteError { err, .. } => OpenProblem::from(err),
         other => OpenProblem::Sqlite(std::sync::Arc::new(other)),
     })?;
     add_columns(conn)?;
-    for table in [&VALUATIONS, &PROVIDER_LOGS] {
+    for table in &TABLES {
         table.check(conn)?;
     }
     Ok(())
 }
 
-/// Columns that rows may be without: `NULL` in those of before.
+/// Adds the optional columns, which are `NULL` in earlier rows.
 ///
-/// No numbered migration, since no number tells whether a column is there: the older service's
-/// database may have come with `providerName`, and that service's own schema tool may take it away
-/// again. And a program of ours from before a column goes on working with the file.
+/// Not as a numbered migration, since the number does not say whether a column exists: the older
+/// service's database may have `providerName`, and its schema tool may remove it again. An earlier
+/// version of this server still works with the file.
 fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
     let tx = conn.transaction()?;
-    for (table, name, kind) in [
-        (&VALUATIONS, "providerName", "varchar"),
-        (&PROVIDER_LOGS, "outcome", "varchar"),
-        (&PROVIDER_LOGS, "rescue", "boolean"),
-    ] {
-        if !table.columns(&tx)?.iter().any(|column| column.is(name)) {
-            let table = table.name;
-            tx.execute_batch(&format!(r#"ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}"#))?;
+    for Table { name: table, optional, .. } in &TABLES {
+        let columns = columns(table, &tx)?;
+        for (name, kind) in *optional {
+            if !columns.iter().any(|column| column.is(name)) {
+                tx.execute_batch(&format!(r#"ALTER TABLE "{table}" ADD COLUMN "{name}" {kind}"#))?;
+            }
         }
     }
     Ok(tx.commit()?)
 }
 
-/// What a table must look like for this program's statements to work on it.
+/// The shape that a table must have for our statements.
 struct Table {
     name: &'static str,
     /// The only column of the primary key.
     key: &'static str,
     required: &'static [&'static str],
-    optional: &'static [&'static str],
+    /// Columns that rows may be without, and their types.
+    optional: &'static [(&'static str, &'static str)],
 }
 
 struct Column {
@@ -137,20 +136,18 @@ impl Column {
     }
 }
 
-impl Table {
-    fn columns(&self, conn: &Connection) -> rusqlite::Result<Vec<Column>> {
-        conn.prepare(
-            r#"SELECT name, "notnull" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)"#,
-        )?
-        .query_map([self.name], |row| {
+fn columns(table: &str, conn: &Connection) -> rusqlite::Result<Vec<Column>> {
+    conn.prepare(r#"SELECT name, "notnull" AND dflt_value IS NULL, pk FROM pragma_table_info(?1)"#)?
+        .query_map([table], |row| {
             Ok(Column { name: row.get(0)?, must_be_given: row.get(1)?, in_key: row.get(2)? })
         })?
         .collect()
-    }
+}
 
+impl Table {
     fn check(&self, conn: &Connection) -> Result<(), OpenProblem> {
         let wrong = |problem| Err(OpenProblem::Shape { table: self.name, problem });
-        let columns = self.columns(conn)?;
+        let columns = columns(self.name, conn)?;
         for name in self.required {
             if !columns.iter().any(|column| column.is(name)) {
                 return wrong(format!("has no column {name}"));
@@ -161,7 +158,8 @@ impl Table {
             if column.in_key != column.is(self.key) {
                 return wrong(format!("does not have {} alone as its primary key", self.key));
             }
-            let known = self.required.iter().chain(self.optional).any(|name| column.is(name));
+            let optional = self.optional.iter().map(|(name, _)| name);
+            let known = self.required.iter().chain(optional).any(|name| column.is(name));
             if column.must_be_given && !known {
                 return wrong(format!("wants a value in its column {}", column.name));
             }

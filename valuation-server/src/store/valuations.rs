@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
 use super::error::StoreError;
 use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
@@ -11,15 +11,16 @@ use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
 const FIND: &str = r#"SELECT "lowestValue", "highestValue", "providerName"
     FROM "vehicle_valuation" WHERE "vrm" = ?1"#;
 
-const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
+/// Stores a valuation unless its vehicle has one.
+pub(super) const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
     ("vrm", "lowestValue", "highestValue", "providerName") VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT ("vrm") DO NOTHING"#;
 
-/// What stands in the table for a vehicle: the inner error says why the row is of no use.
-pub(super) type Standing = Result<Option<Valuation>, StoreError>;
+/// The stored valuation of a vehicle, or why its row can't be used.
+pub(super) type StoredValuation = Result<Option<Valuation>, StoreError>;
 
-/// Looks a vehicle up.
-pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<Standing> {
+/// Reads the valuation of a vehicle.
+pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValuation> {
     let found = conn
         .prepare_cached(FIND)?
         .query_row([vrm.as_str()], |row| Ok(from_row(vrm, row)))
@@ -27,32 +28,17 @@ pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<Standing> {
     Ok(found.transpose())
 }
 
-/// Stores valuations.
-pub(super) struct Insert<'c>(CachedStatement<'c>);
-
-impl<'c> Insert<'c> {
-    pub(super) fn prepare(conn: &'c Connection) -> rusqlite::Result<Self> {
-        conn.prepare_cached(INSERT).map(Self)
-    }
-
-    /// Stores a valuation unless the vehicle has one; gives whether it was stored.
-    pub(super) fn if_absent(&mut self, valuation: &Valuation) -> rusqlite::Result<bool> {
-        // Money goes in as decimal text. The columns' affinity makes an INTEGER of whole pounds, and
-        // of the rest the REAL that is nearest to the decimal: what the older service stores itself.
-        let stored = self.0.execute(params![
-            valuation.vrm.as_str(),
-            valuation.lowest.to_string(),
-            valuation.highest.to_string(),
-            valuation.provider.map(Provider::name),
-        ])?;
-        Ok(stored == 1)
-    }
-}
-
-/// Makes sure that the insertion's statement fits the tables, without running it. Not from the
-/// cache, where statements stay whose table has gone.
-pub(super) fn check(conn: &Connection) -> rusqlite::Result<()> {
-    conn.prepare(INSERT).map(drop)
+/// Runs [`INSERT`], and says whether the valuation was stored.
+pub(super) fn insert(insert: &mut Statement<'_>, valuation: &Valuation) -> rusqlite::Result<bool> {
+    // Money is inserted as decimal text. By the columns' affinity SQLite stores whole pounds as
+    // INTEGER and all other amounts as the nearest REAL, as the older service does.
+    let stored = insert.execute(params![
+        valuation.vrm.as_str(),
+        valuation.lowest.to_string(),
+        valuation.highest.to_string(),
+        valuation.provider.map(Provider::name),
+    ])?;
+    Ok(stored == 1)
 }
 
 fn from_row(vrm: &Vrm, row: &Row<'_>) -> Result<Valuation, StoreError> {
@@ -65,21 +51,21 @@ fn from_row(vrm: &Vrm, row: &Row<'_>) -> Result<Valuation, StoreError> {
     if lowest > highest {
         return Err(corrupt(format!("lowestValue {lowest} is above highestValue {highest}")));
     }
-    // A name that is none of ours is as good as none: nobody here can vouch for it.
+    // An unknown name counts as none.
     let provider = row.get_ref(2).ok().and_then(|name| name.as_str().ok());
     let provider = provider.and_then(Provider::from_name);
     Ok(Valuation { vrm: vrm.clone(), lowest, highest, provider })
 }
 
-/// The amount behind whichever of its types SQLite holds it in.
+/// The amount, in whichever type SQLite holds it.
 fn amount(stored: ValueRef<'_>) -> Result<Money, MoneyError> {
     match stored {
         ValueRef::Integer(pounds) => {
             let pounds = u64::try_from(pounds).map_err(|_| MoneyError::Negative)?;
             Money::from_pence(pounds.checked_mul(100).ok_or(MoneyError::TooLarge)?)
         }
-        // A REAL stands for the shortest decimal that it is nearest to, the one that the older
-        // service shows for it.
+        // A REAL stands for the shortest decimal that reads back as it, which the older service shows
+        // too.
         ValueRef::Real(pounds) => Money::parse(&pounds.to_string()),
         ValueRef::Text(text) => {
             let text = std::str::from_utf8(text).map_err(|_| MoneyError::NotANumber)?;
@@ -166,7 +152,7 @@ mod tests {
                 provider: Some(Provider::Premium),
             };
             let conn = older_table();
-            prop_assert!(Insert::prepare(&conn).unwrap().if_absent(&valuation).unwrap());
+            prop_assert!(insert(&mut conn.prepare(INSERT).unwrap(), &valuation).unwrap());
             let ours = find(&conn, &valuation.vrm).unwrap().unwrap();
             prop_assert_eq!(ours, Some(valuation.clone()));
 

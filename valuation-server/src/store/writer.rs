@@ -1,4 +1,4 @@
-//! The writer: the one thread that writes, everything that waits in one transaction.
+//! The writer: the one thread that writes. It stores everything that waits in one transaction.
 
 use std::io;
 use std::mem;
@@ -12,22 +12,22 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
 use super::checkpoint::WalKeeper;
+use super::deferred::Deferred;
 use super::error::{Cause, StoreError, is_about_the_row};
 use super::foreign::ForeignCommits;
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
 use super::identity::Opened;
 use super::notes::{self, Noting};
-use super::owed::Owed;
 use super::pace::Pace;
 use super::queue::{Job, Message};
 use super::stats::Shared;
-use super::valuations::Standing;
+use super::valuations::StoredValuation;
 use super::{Entry, StoreConfig, logs, open, valuations};
 
-/// How long nothing must come in until the write-ahead log is emptied.
+/// The log is emptied after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is gone.
+/// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is dropped.
 pub(super) fn start(
     conn: Connection,
     opened: Opened,
@@ -35,39 +35,36 @@ pub(super) fn start(
     shared: Arc<Shared>,
     messages: Receiver<Message>,
 ) -> io::Result<JoinHandle<()>> {
-    // A runtime of its own: the thread waits for messages with a deadline, and must neither
-    // depend on the server's runtime nor block it.
+    // A runtime of its own: the thread waits for messages with a deadline, and must neither depend on
+    // the server's runtime nor block it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let wal = WalKeeper::new(config.wal_limit, config.lock_wait);
-    let (owed, foreign) = (Owed::default(), ForeignCommits::default());
-    let (page_limit, last_probe, last_message) = (None, None, Instant::now());
     let writer = Writer {
         conn,
         opened,
-        config,
         shared,
-        wal,
-        owed,
-        foreign,
-        page_limit,
-        last_probe,
-        last_message,
+        wal: WalKeeper::new(config.wal_limit, config.lock_wait),
+        deferred: Deferred::default(),
+        foreign: ForeignCommits::default(),
+        page_limit: None,
+        last_probe: None,
+        last_message: Instant::now(),
+        config,
     };
     thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
 }
 
-/// Has the requests go first where they and a commit want the same core: a commit that goes on for a
-/// little longer takes more entries with it, and a request that waits for it has a late answer.
+/// Lowers the thread's priority, so that requests go first when they compete with a commit for a core.
+/// A longer commit takes more entries; a delayed request is late. On Linux this concerns the thread
+/// alone, elsewhere it would be the whole process.
 fn let_others_go_first() {
-    // A thread's own on Linux, and elsewhere the whole process's.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "the database's writer runs at the priority of the others");
     }
 }
 
-/// Added to the process's own: about two fifths of what another thread gets. With more of it commits
-/// become so late that cores fall asleep, and waking them costs more than is won.
+/// Added to the process's niceness: about two fifths of another thread's share. With more, commits
+/// are so late that cores go to sleep, and waking them costs more than it gains.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 4;
 
@@ -77,10 +74,10 @@ struct Writer {
     config: StoreConfig,
     shared: Arc<Shared>,
     wal: WalKeeper,
-    owed: Owed,
+    deferred: Deferred,
     foreign: ForeignCommits,
     page_limit: Option<u32>,
-    /// When the writer last tried whether it can store again; `None` while it can.
+    /// When the unhealthy writer last tried to store; `None` while it is healthy.
     last_probe: Option<Instant>,
     last_message: Instant,
 }
@@ -92,10 +89,10 @@ impl Writer {
         let mut stopping = Vec::new();
         let mut pace = Pace::default();
         loop {
-            // Asleep, and not woken by each entry that comes.
+            // Sleeps instead of waiting for messages: each would wake it.
             thread::sleep(pace.wait(Instant::now()));
             let next = messages.recv_many(&mut received, self.config.batch.max(1));
-            // By then the file is to be looked at again, whatever else there is to do.
+            // The time-out is for the work between messages: see below.
             let next = async { tokio::time::timeout(PROBE_INTERVAL, next).await };
             match runtime.block_on(next) {
                 Ok(0) => break,
@@ -105,19 +102,19 @@ impl Writer {
                     pace.begins(entries, reserved, self.last_message);
                     let stops = self.serve(received.drain(..));
                     if !stops.is_empty() {
-                        // What waits already, and what has a place reserved, still comes.
+                        // Waiting messages, and those with a permit, still come.
                         messages.close();
                         stopping.extend(stops);
                     }
                 }
-                Err(_) if self.shared.health.is_well() => self.rest(),
+                Err(_) if self.shared.health.is_healthy() => self.rest(),
                 Err(_) => self.probe(),
             }
             if self.foreign.any(&self.conn) {
-                self.shared.count_foreign();
+                self.shared.foreign.inc();
             }
         }
-        self.settle_owed();
+        self.settle_deferred();
         self.wal.settle(&self.conn);
         drop(self);
         for done in stopping {
@@ -125,30 +122,30 @@ impl Writer {
         }
     }
 
-    /// What there is to do while nothing comes.
+    /// The work of an idle writer.
     fn rest(&mut self) {
         if let Err(cause) = self.opened.is_still_there() {
-            self.fell_ill(&cause);
+            self.failed(&cause);
         } else if self.wal.is_unsettled() && self.last_message.elapsed() >= QUIET {
             self.wal.settle(&self.conn);
         }
     }
 
-    /// What is owed was bought: at the end the database gets a while to be able to store it.
-    fn settle_owed(&mut self) {
+    /// Deferred calls are paid for: at the end the database gets some time to recover.
+    fn settle_deferred(&mut self) {
         let ended = Instant::now();
-        while !self.owed.is_empty()
+        while !self.deferred.is_empty()
             && !self.shared.health.is_damaged()
             && ended.elapsed() < self.config.last_tries
         {
             self.probe();
-            if !self.owed.is_empty() {
+            if !self.deferred.is_empty() {
                 thread::sleep(PROBE_INTERVAL.min(self.config.last_tries));
             }
         }
     }
 
-    /// Writes the jobs, then does what else was asked; gives those who wait for the end.
+    /// Writes the jobs, then handles the other messages. Gives the callers that wait for the end.
     fn serve(&mut self, messages: impl Iterator<Item = Message>) -> Vec<oneshot::Sender<()>> {
         let (mut jobs, mut notes, mut stops) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages {
@@ -165,10 +162,10 @@ impl Writer {
         }
         if !jobs.is_empty() {
             self.store(jobs);
-            if self.shared.health.is_well() {
+            if self.shared.health.is_healthy() {
                 self.wal.after_commit(&self.conn);
-            } else {
-                self.probe_if_due();
+            } else if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
+                self.probe();
             }
         }
         for noting in notes {
@@ -177,40 +174,43 @@ impl Writer {
         stops
     }
 
-    /// Notes a text, after what is worth more. While nothing can be stored it is not tried.
+    /// Saves a text. An unhealthy writer does not try.
     fn note(&mut self, noting: Noting) {
         let noted = match self.shared.health.trouble() {
             Some(trouble) => Err(trouble),
-            None => notes::replace(&self.conn, &noting).map_err(Arc::new).map_err(|cause| {
-                let cause: Cause = cause;
-                self.fell_ill(&cause);
+            None => notes::replace(&self.conn, &noting).map_err(|error| {
+                let cause: Cause = Arc::new(error);
+                self.failed(&cause);
                 cause
             }),
         };
         if noted.is_ok() {
             self.wal.after_commit(&self.conn);
         }
-        // An error means that nobody waits any more.
+        // An error means that the caller has gone.
         let _ = noting.done.send(noted.map_err(StoreError::Unavailable));
     }
 
-    /// Stores the jobs in one transaction. Where one entry is refused, the transaction is tried
-    /// anew in halves, until that entry stands alone: its neighbours are stored, in a handful of
-    /// transactions, and nothing is paid for that while none is refused. Where nothing can be
-    /// stored, all of them are owed.
+    /// Stores the jobs in one transaction. If an entry is refused, the jobs are tried again in halves
+    /// until that entry stands alone: the others are stored in a few transactions, and the usual case
+    /// pays nothing. If nothing can be stored, all of them are deferred.
     fn store(&mut self, mut jobs: Vec<Job>) {
         if let Err(cause) = self.opened.is_still_there() {
-            return self.keep(jobs, cause);
+            return self.unavailable(jobs, cause, Deferred::keep);
         }
         let began = Instant::now();
         match write(&mut self.conn, &jobs) {
             Ok(written) => {
                 if let Err(cause) = self.opened.is_still_there() {
-                    return self.committed_elsewhere(jobs, cause);
+                    // The file was removed since the first look. If it comes back, all is in it, so
+                    // that nothing is deferred; if not, the server's log has the calls.
+                    return self.unavailable(jobs, cause, |_, entry, shared, error| {
+                        shared.lose(&entry, error);
+                    });
                 }
                 self.shared.count_committed(jobs.len(), written.rows, began.elapsed());
-                for (job, standing) in jobs.into_iter().zip(written.standing) {
-                    job.answer(standing);
+                for (job, stored) in jobs.into_iter().zip(written.stored) {
+                    job.answer(stored);
                 }
             }
             Err(error) if is_about_the_row(&error) && jobs.len() > 1 => {
@@ -219,42 +219,34 @@ impl Writer {
                 self.store(second_half);
             }
             Err(error) if is_about_the_row(&error) => {
-                self.shared.count_failed(jobs.len() as u64);
+                self.shared.stats.failed.inc_by(jobs.len() as u64);
                 let error = StoreError::Rejected(Arc::new(error));
                 for mut job in jobs {
                     self.store_calls(mem::take(&mut job.entry), &error);
                     job.answer(Err(error.clone()));
                 }
             }
-            Err(error) => self.keep(jobs, Arc::new(error)),
+            Err(error) => self.unavailable(jobs, Arc::new(error), Deferred::keep),
         }
     }
 
-    /// Answers that nothing is stored, and keeps what is owed to the log.
-    fn keep(&mut self, jobs: Vec<Job>, cause: Cause) {
-        self.fell_ill(&cause);
-        self.shared.count_failed(jobs.len() as u64);
+    /// Answers that nothing is stored, after each entry was kept or lost.
+    fn unavailable(
+        &mut self,
+        jobs: Vec<Job>,
+        cause: Cause,
+        keep: fn(&mut Deferred, Entry, &Shared, &StoreError),
+    ) {
+        self.failed(&cause);
+        self.shared.stats.failed.inc_by(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for mut job in jobs {
-            self.owed.keep(mem::take(&mut job.entry), &self.shared, &error);
+            keep(&mut self.deferred, mem::take(&mut job.entry), &self.shared, &error);
             job.answer(Err(error.clone()));
         }
     }
 
-    /// The file was taken away between the look before and the look after the commit. If it comes
-    /// back all is in it, so that nothing is owed; if not, the server's log has the calls.
-    fn committed_elsewhere(&mut self, jobs: Vec<Job>, cause: Cause) {
-        self.fell_ill(&cause);
-        self.shared.count_failed(jobs.len() as u64);
-        let error = StoreError::Unavailable(cause);
-        for job in jobs {
-            self.shared.lose(&job.entry, &error);
-            job.answer(Err(error.clone()));
-        }
-    }
-
-    /// Stores the calls of an entry that was refused: they were made, whatever is wrong with the
-    /// valuation that came of them.
+    /// Stores the calls of a refused entry: they were made, whatever is wrong with its valuation.
     fn store_calls(&mut self, refused: Entry, error: &StoreError) {
         if refused.valuation.is_none() {
             self.shared.lose(&refused, error);
@@ -263,59 +255,54 @@ impl Writer {
         }
     }
 
-    fn fell_ill(&mut self, cause: &Cause) {
-        self.shared.health.fell_ill(cause, &self.config.path);
-        // Callers that come now have been warned, and must not wait long for a lock.
+    fn failed(&mut self, cause: &Cause) {
+        self.shared.health.failed(cause, &self.config.path);
+        // Later callers get an answer soon, and must not wait long for a lock.
         self.wait_for_locks(PROBE_LOCK_WAIT);
     }
 
-    /// Only a probe makes the writer well again: a small entry may have slipped into a full disk.
-    fn probe_if_due(&mut self) {
-        if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
-            self.probe();
-        }
-    }
-
+    /// Only a probe makes the writer healthy: a small entry may have fitted into a full disk.
     fn probe(&mut self) {
         if self.shared.health.is_damaged() {
             return;
         }
-        if let Err(cause) = self.opened.is_still_there() {
-            self.last_probe = Some(Instant::now());
-            self.shared.health.fell_ill(&cause, &self.config.path);
-            return;
-        }
-        match health::probe(&mut self.conn) {
+        let probed = match self.opened.is_still_there() {
             Ok(()) => {
-                self.last_probe = Some(Instant::now());
-                // Before anybody is told that it is well again: who asks then finds what was owed.
-                let owed = self.owed.take();
-                if !owed.is_empty() {
-                    self.store(owed);
+                health::probe(&mut self.conn).map_err(|error| (Arc::new(error) as Cause, true))
+            }
+            Err(cause) => Err((cause, false)),
+        };
+        self.last_probe = Some(Instant::now());
+        match probed {
+            Ok(()) => {
+                // Before the writer counts as healthy: a caller that sees it finds the deferred rows.
+                let deferred = self.deferred.take();
+                if !deferred.is_empty() {
+                    self.store(deferred);
                 }
-                if self.owed.is_empty() {
+                if self.deferred.is_empty() {
                     self.last_probe = None;
                     self.wait_for_locks(self.config.lock_wait);
                     self.shared.health.recovered();
                 }
             }
-            Err(error) => {
-                self.last_probe = Some(Instant::now());
-                let cause: Cause = Arc::new(error);
-                self.shared.health.fell_ill(&cause, &self.config.path);
-                self.reopen();
+            Err((cause, is_there)) => {
+                self.shared.health.failed(&cause, &self.config.path);
+                if is_there {
+                    self.reopen();
+                }
             }
         }
     }
 
-    /// The file may have been repaired, and the connection's cache and handles be those of the
-    /// broken one. Where it can't be opened, the old connection goes on trying.
+    /// The file may have been repaired, while the connection's cache and handles are those of the broken
+    /// one. If it can't be opened, the old connection goes on trying.
     fn reopen(&mut self) {
         let config = StoreConfig { lock_wait: PROBE_LOCK_WAIT, ..self.config.clone() };
         match open::next_writer(&config) {
             Ok(conn) => {
                 self.conn = conn;
-                // Another connection's numbers are not comparable with the old one's.
+                // Versions of two connections can't be compared.
                 self.foreign = ForeignCommits::default();
                 self.limit_pages();
             }
@@ -324,7 +311,7 @@ impl Writer {
     }
 
     fn wait_for_locks(&self, wait: Duration) {
-        // Fails for a duration that SQLite can't count, and such a configuration did not open.
+        // Fails only for a duration that SQLite can't represent, with which nothing was opened.
         if let Err(error) = self.conn.busy_timeout(wait) {
             tracing::warn!(%error, "the database's lock timeout cannot be set");
         }
@@ -341,40 +328,41 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Without its writer, whether it ended or panicked, the store can store nothing.
+    /// Without a running writer the store is unhealthy.
     fn drop(&mut self) {
-        self.owed.lose(&self.shared, &StoreError::Closed);
+        self.deferred.lose(&self.shared, &StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
     }
 }
 
-/// What a transaction has done: for each of its entries, in order, what stands in the table now.
+/// The result of a transaction.
 struct Written {
-    standing: Vec<Standing>,
+    /// For each of its entries, in order, the stored valuation.
+    stored: Vec<StoredValuation>,
     rows: u64,
 }
 
-/// One transaction with all entries, or nothing.
+/// Stores all entries in one transaction, or none.
 fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut written = Written { standing: Vec::with_capacity(jobs.len()), rows: 0 };
-    let mut calls = logs::Insert::prepare(&tx)?;
-    let mut made = valuations::Insert::prepare(&tx)?;
+    let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0 };
+    let mut insert_call = tx.prepare_cached(logs::INSERT)?;
+    let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
-            calls.insert(call)?;
+            logs::insert(&mut insert_call, call)?;
             written.rows += 1;
         }
-        written.standing.push(match &entry.valuation {
+        written.stored.push(match &entry.valuation {
             None => Ok(None),
-            Some(valuation) if made.if_absent(valuation)? => {
+            Some(valuation) if valuations::insert(&mut insert_valuation, valuation)? => {
                 written.rows += 1;
                 Ok(Some(valuation.clone()))
             }
             Some(valuation) => valuations::find(&tx, &valuation.vrm)?,
         });
     }
-    drop((calls, made));
+    drop((insert_call, insert_valuation));
     tx.commit()?;
     Ok(written)
 }

@@ -1,4 +1,4 @@
-//! Calls to the providers: durations by result, and a log line for each failure.
+//! Provider calls: durations by result, and a log line for each failure.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use crate::domain::{ErrorCode, Provider, ProviderCall};
 const BOUNDS: [f64; 13] =
     [1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The durations of all calls to the providers.
-#[derive(Debug)]
+/// The durations of all provider calls. Clones share them.
+#[derive(Clone, Debug)]
 pub struct ProviderCalls(pub(super) Family<Labels, Histogram>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,7 +25,7 @@ pub(super) struct Labels {
 impl Default for ProviderCalls {
     fn default() -> Self {
         let durations: Family<_, _> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
-        // Exported from the start, so that the first call is scraped as an increase.
+        // Exported from the start, so that the first call is an increase.
         for provider in [Provider::SuperCar, Provider::Premium] {
             let labels = Labels { provider: provider.name(), result: OK };
             drop(durations.get_or_create(&labels));
@@ -97,7 +97,7 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str) {
 fn means(call: &ProviderCall) -> &'static str {
     match call.provider {
         Provider::SuperCar => "if too many calls fail, Premium is asked instead",
-        Provider::Premium => "where SuperCar gives no answer either, the client gets 503",
+        Provider::Premium => "if SuperCar gives no answer either, the client gets 503",
     }
 }
 

@@ -1,10 +1,10 @@
-//! Streaks of client errors: a provider is up and answers, and none of its answers is a valuation.
+//! Streaks of client errors: a provider answers, and none of its answers is a valuation.
 //!
-//! One 404 means an unknown vehicle. When nothing else comes, the path in the provider's URL is wrong,
-//! or its key, and every PUT of a new vehicle fails although no call counts as a failure. A streak is
+//! One 404 means an unknown vehicle. If all answers are 404, the path or the key in the provider's URL
+//! is wrong, and every PUT of an unknown vehicle fails although no call counts as a failure. A streak is
 //! reported
 //!
-//! - with the first 401, 402 or 403 since a valuation: that is about credentials;
+//! - at the first 401, 402 or 403 since a valuation, which is about credentials;
 //! - otherwise after [`ANSWERS`] answers, if the provider has given no valuation since the start, or
 //!   none for [`QUIET`], so that a batch of unknown vehicles is not reported.
 //!
@@ -40,16 +40,16 @@ pub(super) struct Streak {
 /// What an answer changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is to be reported, after an answer with this status.
+    /// A streak is to be reported, after an answer with this status.
     Began {
         /// Its status.
         status: u16,
-        /// How many answers were client errors so far.
+        /// The number of client errors so far.
         length: u64,
     },
     /// A reported streak ended with a valuation.
     Ended {
-        /// How many answers were client errors.
+        /// The number of client errors.
         length: u64,
     },
 }
@@ -83,16 +83,17 @@ impl ClientErrors {
         Some(Change::Began { status, length: streak.length })
     }
 
-    /// Whether a client error of this provider is a failure now: in a reported streak, by the setting.
+    /// Whether a client error of this provider is a failure now: the streak is reported, and the setting
+    /// says so.
     #[must_use]
     pub fn are_failures(&self, provider: Provider) -> bool {
         self.as_failures() && self.streak(provider).reported
     }
 
-    /// Whether the setting makes failures of reported streaks.
+    /// Whether reported streaks count as failures.
     #[must_use]
     pub fn as_failures(&self) -> bool {
-        // Ordering: Relaxed. The flag stands for nothing but itself.
+        // Ordering: Relaxed. The flag publishes no other data.
         self.as_failures.load(Ordering::Relaxed)
     }
 
@@ -102,7 +103,7 @@ impl ClientErrors {
         self.as_failures.store(as_failures, Ordering::Relaxed);
     }
 
-    /// The present streak of a provider.
+    /// A provider's current streak.
     pub(super) fn streak(&self, provider: Provider) -> Streak {
         *self.lock(provider)
     }

@@ -1,7 +1,7 @@
-//! The page that Prometheus scrapes: a row for each metric.
+//! The page that Prometheus scrapes: one row per metric.
 //!
-//! Counters and histograms are the ones that are counted into. Gauges of a state are read from it at
-//! each scrape, so that no value is stored twice.
+//! Counters and histograms are those of the modules. Gauges are read from the state at each scrape, so
+//! that no value is stored twice.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use crate::valuer::Valuer;
 pub struct Sources {
     /// The library's metrics of the failovers.
     pub failovers: failover::prometheus::Metrics,
-    /// Calls to the providers.
-    pub calls: Arc<ProviderCalls>,
+    /// Provider calls.
+    pub calls: ProviderCalls,
     /// Streaks of client errors of the providers.
     pub client_errors: Arc<ClientErrors>,
     /// Requests on the public side.
@@ -91,7 +91,7 @@ impl Collector for Sources {
         let help = "Valuations under way at the providers, with or without a waiting client.";
         show("valuation_questions_in_flight", help, None, &gauge(self.valuer.in_flight()))?;
         let help = "New vehicles rejected because too many valuations were under way.";
-        let rejected = ConstCounter::new(self.valuer.turned_away());
+        let rejected = ConstCounter::new(self.valuer.rejected());
         show("valuation_turned_away_questions", help, None, &rejected)?;
         let help = "Duration of calls to a provider, by result.";
         show("valuation_provider_call_duration", help, SECONDS, &self.calls.0)?;
@@ -102,22 +102,22 @@ impl Collector for Sources {
         let reported = self.by_provider(|streak| streak.reported.into());
         show("valuation_provider_only_client_errors", help, None, &reported)?;
 
-        let (stats, commits) = (self.store.stats(), self.store.commits());
+        let (stats, (waiting, capacity)) = (self.store.stats(), self.store.queue());
         let help = "1 while the database can store, as far as is known, otherwise 0.";
         show("valuation_store_up", help, None, &gauge(self.store.can_store()))?;
         let help = "Permits of the writer's queue in use.";
-        show("valuation_store_queue_length", help, None, &gauge(stats.waiting))?;
+        show("valuation_store_queue_length", help, None, &gauge(waiting))?;
         let help = "Permits of the writer's queue.";
-        show("valuation_store_queue_capacity", help, None, &gauge(stats.capacity))?;
-        let (help, count) = ("Committed transactions.", ConstCounter::new(stats.transactions));
-        show("valuation_store_commits", help, None, &count)?;
+        show("valuation_store_queue_capacity", help, None, &gauge(capacity))?;
+        let help = "Committed transactions.";
+        show("valuation_store_commits", help, None, &stats.transactions)?;
         let help = "Committed entries: a valuation with its log rows.";
-        show("valuation_store_entries", help, None, &ConstCounter::new(stats.entries))?;
+        show("valuation_store_entries", help, None, &stats.entries)?;
         let help = "Entries that could not be stored at once.";
-        show("valuation_store_failed_entries", help, None, &ConstCounter::new(stats.failed))?;
-        show("valuation_store_commit_rows", "Rows of each transaction.", None, &commits.rows)?;
+        show("valuation_store_failed_entries", help, None, &stats.failed)?;
+        show("valuation_store_commit_rows", "Rows of each transaction.", None, &stats.sizes)?;
         let help = "Duration of transactions, including the wait for the disk.";
-        show("valuation_store_commit_duration", help, SECONDS, &commits.durations)
+        show("valuation_store_commit_duration", help, SECONDS, &stats.durations)
     }
 }
 

@@ -26,11 +26,11 @@ pub fn start(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // A failed write would be reported on standard error, which is what failed: that panics.
+        // A failed write would be reported on standard error, which fails again and panics.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
-    // Fails if a log has been started already, which is then used.
+    // Fails if a log is started already; that one is used.
     let _ = match format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).try_init(),

@@ -1,4 +1,4 @@
-//! The process as the kernel sees it, under the names that Prometheus' own clients use.
+//! Metrics of the process, under the names of Prometheus' own clients.
 
 use std::fmt;
 

@@ -1,61 +1,50 @@
-//! Valuations in memory, in front of the records.
+//! A cache of valuations, in front of the records.
 //!
-//! No server changes a valuation once it is committed, so an entry stays valid however many servers
-//! share the records. Only somebody else can delete or edit one, and then [`Records::version`]
-//! changes: each entry carries the version of before it was read, and one of another version is a
-//! miss. Vehicles without a valuation are never kept: one may be committed the next moment.
+//! No server changes a committed valuation, so an entry stays valid however many servers share the
+//! records. If another program deletes or edits one, [`Records::version`] changes: each entry carries
+//! the version from before it was read, and an entry of another version is a miss. A missing valuation
+//! is never cached: one may be committed the next moment.
 //!
 //! [`Records::version`]: super::Records::version
-
-use std::fmt;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Sharded;
 
 use crate::domain::{Valuation, Vrm};
 
-/// About what an entry takes beside its mark's text: the valuation, the cache's own bookkeeping,
-/// the room that its hash table keeps free, and the mark's reference counts.
+/// About how many bytes an entry takes in addition to its VRM's text: the valuation, the cache's
+/// bookkeeping, the free slots of its hash table, and the VRM's reference counts.
 const OVERHEAD: u64 = 168;
 
-/// A bounded number of valuations. Those that are not asked about make room first.
+/// A bounded cache. Valuations that are not asked for are evicted first.
+#[derive(Debug)]
 pub(super) struct Cache(Sharded<Vrm, (u64, Valuation), Bytes>);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Bytes;
 
 impl Weighter<Vrm, (u64, Valuation)> for Bytes {
     fn weight(&self, vrm: &Vrm, _: &(u64, Valuation)) -> u64 {
-        // The mark of the valuation is the same text.
+        // The valuation's VRM shares the text.
         OVERHEAD + vrm.as_str().len() as u64
     }
 }
 
 impl Cache {
-    /// Takes about so many bytes at most.
+    /// A cache of about this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
         Self(Sharded::with_weighter(entries, bytes, Bytes))
     }
 
-    /// The valuation that was kept, if the records still have that version.
+    /// The cached valuation, if the records still have its version.
     pub(super) fn get(&self, vrm: &Vrm, version: u64) -> Option<Valuation> {
         self.0.get(vrm).filter(|(kept, _)| *kept == version).map(|(_, valuation)| valuation)
     }
 
-    /// Keeps a valuation that was read from the records when they had that version or later.
+    /// Caches a valuation that was read when the records had this version or a later one.
     pub(super) fn keep(&self, valuation: &Valuation, version: u64) {
         self.0.insert(valuation.vrm.clone(), (version, valuation.clone()));
-    }
-}
-
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("entries", &self.0.len())
-            .field("bytes", &self.0.weight())
-            .field("most_bytes", &self.0.capacity())
-            .finish()
     }
 }
 

@@ -1,12 +1,12 @@
-//! One question to the providers, from the last look into the records to the commit.
+//! One request to the providers, from the last read of the records to the commit.
 //!
-//! The order is what keeps a vehicle from being paid for twice. A caller looks into the records
-//! first and at the flights second; a flight commits first and leaves the map second. So whoever
-//! finds neither a record nor a flight either is early, and starts the only flight, or came
-//! between the two looks, and the flight that it starts finds the record with its own first look.
+//! The order keeps a vehicle from being paid for twice. A caller reads the records first and the
+//! flights second; a flight commits first and leaves the map second. A caller that finds neither a
+//! record nor a flight starts a flight. If an earlier flight has ended between the caller's two looks,
+//! the fresh flight finds its record, because it reads the records again before it asks.
 //!
-//! A flight is flown by its first caller's task ([`Piloted`]), which is spared a task and a way from
-//! one to the other; it needs one of its own only where that caller goes before it has landed.
+//! The first caller's task runs the flight ([`Leader`]), which saves a task and a channel. The flight
+//! gets a task of its own only if that caller goes before the end.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -20,45 +20,45 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 use tracing::{Instrument, Span};
 
-use super::{Inner, Place, RecordsError, ValueError};
+use super::{Inner, Permit, RecordsError, ValueError};
 use crate::domain::{CallTrail, Entry, Mileage, QuoteError, QuoteRequest, Trace, Valuation, Vrm};
 use crate::panics;
 
-/// The span of a request: each log line inside it shows both ids. Of the highest level, so that no
+/// The span of a request: each log line inside it shows both ids. Its level is the highest, so that no
 /// filter on levels hides them.
 ///
-/// It costs 1.1 µs of CPU, a seventh of a GET from memory. So it is opened where a log line may come:
-/// here, for the access log and for a panic.
+/// It costs 1.1 µs of CPU, a seventh of a GET from the cache. So it is opened only where a log line is
+/// likely: here, for the access log and for a panic.
 pub(crate) fn request_span(trace: &Trace) -> Span {
     tracing::error_span!("request", request_id = trace.request_id(), trace_id = %trace.id())
 }
 
-/// What a flight gives to everybody who waits for it.
+/// What a flight gives to its leader and its followers.
 pub(super) type Outcome = Result<Valuation, ValueError>;
 
-/// A running flight. Its destructor is the only way to land, so that no end of it, a panic
-/// and the runtime's shutdown included, leaves waiters or the map behind.
+/// A running flight. Only its destructor removes it from the map and publishes its outcome, so that
+/// no end of it leaves followers waiting, a panic and the runtime's shutdown included.
 pub(super) struct Flight {
     inner: Arc<Inner>,
     vrm: Vrm,
     trace: Trace,
     trail: CallTrail,
-    /// Kept in the records from before the first attempt until the commit.
-    place: Option<Box<dyn Place>>,
+    /// Held from before the first attempt until the commit.
+    permit: Option<Box<dyn Permit>>,
     outcome: Option<Outcome>,
-    /// Dropped after the destructor has run, so that `idle` means that the records have everything.
+    /// Dropped after the destructor has run: when `idle` is ready, the records have everything.
     _running: TaskTrackerToken,
 }
 
-/// A flight in the hands of its first caller. Dropped before it has landed, it flies on in a task of
-/// its own.
-pub(super) struct Piloted {
-    /// `None` once it has landed.
+/// The first caller's future, which runs the flight. If it is dropped early, the flight goes on in a
+/// task of its own.
+pub(super) struct Leader {
+    /// `None` once it has ended.
     flight: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     runtime: Handle,
 }
 
-impl Piloted {
+impl Leader {
     /// # Panics
     /// Outside a tokio runtime.
     pub(super) fn new(flight: Flight, mileage: Mileage) -> Self {
@@ -70,53 +70,48 @@ impl Piloted {
     }
 }
 
-impl Future for Piloted {
+impl Future for Leader {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let flight = self.flight.as_mut().expect("not polled after it has landed");
+        let flight = self.flight.as_mut().expect("not polled after its end");
         let outcome = ready!(flight.as_mut().poll(cx));
         self.flight = None;
         Poll::Ready(outcome)
     }
 }
 
-impl Drop for Piloted {
+impl Drop for Leader {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
-            // Where the runtime is ending, this drops the flight at once, and so lands it.
+            // If the runtime is shutting down, this drops the flight at once, which publishes it.
             self.runtime.spawn(flight);
         }
     }
 }
 
 impl Flight {
-    /// A flight that its caller has entered into the map already.
+    /// A flight that is in the map already.
     pub(super) fn new(inner: Arc<Inner>, vrm: Vrm, trace: Trace) -> Self {
         let _running = inner.running.token();
         let trail = CallTrail::default();
-        Self { inner, vrm, trace, trail, place: None, outcome: None, _running }
+        Self { inner, vrm, trace, trail, permit: None, outcome: None, _running }
     }
 
-    /// Flies, and lands, whatever panics.
+    /// Runs to the end, and publishes the outcome whatever panics.
     async fn run_caught(self, mileage: Mileage) -> Outcome {
         let vrm = self.vrm.clone();
-        let caught = AssertUnwindSafe(self.run(mileage)).catch_unwind().await;
-        caught.unwrap_or_else(|payload| {
-            tracing::error!(
-                %vrm, panicked = panics::text(&*payload), "a valuation panicked: a fault of this program; the client gets a 500"
-            );
-            Err(ValueError::Panicked)
-        })
+        let run = async move {
+            // A local, so that a panic drops it while the thread unwinds.
+            let mut flight = self;
+            let outcome = flight.run(mileage).await;
+            flight.outcome = Some(outcome.clone());
+            outcome
+        };
+        caught(run, &vrm, "a valuation panicked").await.unwrap_or(Err(ValueError::Panicked))
     }
 
-    async fn run(mut self, mileage: Mileage) -> Outcome {
-        let outcome = self.fly(mileage).await;
-        self.outcome = Some(outcome.clone());
-        outcome
-    }
-
-    async fn fly(&mut self, mileage: Mileage) -> Outcome {
+    async fn run(&mut self, mileage: Mileage) -> Outcome {
         let inner = Arc::clone(&self.inner);
         let version = inner.records.version();
         let stored = inner.records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
@@ -124,17 +119,17 @@ impl Flight {
             inner.remember(Some(&found), version);
             return Ok(found);
         }
-        let place = inner.records.reserve().await.map_err(|error| self.records_failed(error))?;
-        self.place = Some(place);
+        let permit = inner.records.reserve().await.map_err(|error| self.records_failed(error))?;
+        self.permit = Some(permit);
         let quoted = self.quote(mileage).await;
         let entry = Entry { valuation: quoted.as_ref().ok().cloned(), calls: self.trail.take() };
-        let Some(place) = self.place.take().filter(|_| entry != Entry::default()) else {
+        let Some(permit) = self.permit.take().filter(|_| entry != Entry::default()) else {
             return quoted;
         };
         let version = inner.records.version();
-        let stands = place.commit(entry).await.map_err(|error| self.records_failed(error))?;
-        inner.remember(stands.as_ref(), version);
-        quoted.map(|made| stands.unwrap_or(made))
+        let stored = permit.commit(entry).await.map_err(|error| self.records_failed(error))?;
+        inner.remember(stored.as_ref(), version);
+        quoted.map(|made| stored.unwrap_or(made))
     }
 
     async fn quote(&self, mileage: Mileage) -> Outcome {
@@ -146,10 +141,10 @@ impl Flight {
             trace: trace.clone(),
         };
         let quoting = self.inner.quotes.clone().oneshot(request);
-        match AssertUnwindSafe(quoting).catch_unwind().await {
-            Ok(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
-            Ok(Err(error)) => {
-                // An unknown mark is an everyday matter, and a refusal has its own line.
+        match caught(quoting, vrm, "asking for a quote panicked").await {
+            Some(Ok(quote)) => Ok(Valuation::from_quote(vrm.clone(), &quote)),
+            Some(Err(error)) => {
+                // Unknown vehicles are frequent, and a refusal has its own line.
                 if error.is_provider_failure() {
                     tracing::warn!(%vrm, %error,
                         "no valuation: no provider gave a usable answer; the client gets 503");
@@ -162,12 +157,7 @@ impl Flight {
                     QuoteError::Refused(_) => ValueError::Refused,
                 })
             }
-            Err(payload) => {
-                tracing::error!(
-                    %vrm, panicked = panics::text(&*payload), "asking for a quote panicked: a fault of this program; the client gets a 500"
-                );
-                Err(ValueError::Panicked)
-            }
+            None => Err(ValueError::Panicked),
         }
     }
 
@@ -176,7 +166,7 @@ impl Flight {
         match self.inner.throttle.admit() {
             Some(withheld) => tracing::error!(
                 %vrm, %error, withheld,
-                "no valuation, because of the database; the client is told to try again later"
+                "no valuation, because of the database; the client gets an error"
             ),
             None => tracing::debug!(%vrm, %error, "no valuation"),
         }
@@ -189,20 +179,33 @@ impl Drop for Flight {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(if thread::panicking() { ValueError::Panicked } else { ValueError::Stopping })
         });
-        // Out of the map before anybody hears of it: who saw this flight fail and asks again gets
-        // a new one.
-        if let Some(landed) = self.inner.land(&self.vrm) {
-            landed.send_replace(Some(outcome));
+        // Removed before it is published: a caller that sees this flight fail and asks again gets
+        // another one.
+        if let Some(followers) = self.inner.leave(&self.vrm) {
+            followers.send_replace(Some(outcome));
         }
-        // Attempts that no commit has taken: the flight was dropped under way, or an attempt ended
-        // after the answer.
+        // Attempts that were not committed: the flight was dropped, or an attempt ended after the
+        // answer.
         let calls = self.trail.take();
         if !calls.is_empty() {
             let entry = Entry { valuation: None, calls };
-            match self.place.take() {
-                Some(place) => place.submit(entry),
+            match self.permit.take() {
+                Some(permit) => permit.submit(entry),
                 None => self.inner.records.submit(entry),
             }
         }
     }
+}
+
+/// The output of `work`; `None` if it panicked, which is logged.
+async fn caught<T>(work: impl Future<Output = T>, vrm: &Vrm, what: &str) -> Option<T> {
+    let caught = AssertUnwindSafe(work).catch_unwind().await;
+    caught
+        .inspect_err(|payload| {
+            tracing::error!(
+                %vrm, panicked = panics::text(&**payload),
+                "{what}: a fault of this program; the client gets a 500"
+            );
+        })
+        .ok()
 }

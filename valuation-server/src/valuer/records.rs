@@ -1,4 +1,4 @@
-//! What a [`Valuer`](super::Valuer) needs of a store, and no more.
+//! What a [`Valuer`](super::Valuer) needs of a store.
 
 use std::error::Error;
 use std::fmt;
@@ -9,46 +9,44 @@ use crate::domain::{Entry, Valuation, Vrm};
 
 /// The future of [`Records::reserve`].
 pub type Reserve<'a> =
-    Pin<Box<dyn Future<Output = Result<Box<dyn Place>, RecordsError>> + Send + 'a>>;
+    Pin<Box<dyn Future<Output = Result<Box<dyn Permit>, RecordsError>> + Send + 'a>>;
 
-/// The future of [`Place::commit`].
+/// The future of [`Permit::commit`].
 pub type Commit = Pin<Box<dyn Future<Output = Result<Option<Valuation>, RecordsError>> + Send>>;
 
-/// The valuations that were made and the log of the calls that made them.
+/// The stored valuations, and the log of the provider calls behind them.
 pub trait Records: fmt::Debug + Send + Sync {
     /// Reads the valuation of a vehicle. It is called on a runtime's worker thread and must take
     /// microseconds.
     ///
     /// # Errors
     /// [`RecordsError::Unavailable`] if the store can't be read now, [`RecordsError::Corrupt`] if
-    /// what stands there is no valuation.
+    /// the stored row is not a valuation.
     fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError>;
 
-    /// A number that changes soon after somebody else has changed what is stored: deleted or edited
-    /// a row. What was found before may be outdated then. It is one atomic load.
+    /// A number that changes soon after another program has deleted or edited a row. Rows that were
+    /// read before may be outdated then. It is one atomic load.
     fn version(&self) -> u64;
 
-    /// Makes sure, before a provider is asked, that what it answers can be stored, and keeps a
-    /// place for it.
+    /// Makes sure, before a provider is asked, that its answer can be stored, and gives a permit for
+    /// that.
     ///
     /// # Errors
-    /// [`RecordsError::Unavailable`] where it can't be. Then no provider is asked.
+    /// [`RecordsError::Unavailable`] if it can't be stored. Then no provider is asked.
     fn reserve(&self) -> Reserve<'_>;
 
-    /// Hands over an entry that nobody waits for and no place is kept for. It must neither block
-    /// nor panic: it is called from a destructor, perhaps while the runtime ends.
+    /// Hands over an entry without a permit that nobody waits for. It must neither block nor panic: it
+    /// is called from a destructor, perhaps while the runtime shuts down.
     fn submit(&self, entry: Entry);
 }
 
-/// A place for one entry. Dropped unused, it is given back.
-pub trait Place: fmt::Debug + Send + Sync {
-    /// Stores an entry, and is ready when it is durable. The output is the valuation that stands
-    /// for the vehicle from then on: the entry's, or the one that was there before. It is `None`
-    /// where the entry has none.
+/// Permission to store one entry. Dropped unused, it is given back.
+pub trait Permit: fmt::Debug + Send + Sync {
+    /// Stores an entry, and is ready when it is durable. The output is the stored valuation of the
+    /// vehicle: the entry's, or an earlier one. It is `None` if the entry has none.
     ///
     /// # Cancel safety
-    /// The entry is handed over with the first poll; dropping the future later does not take it
-    /// back.
+    /// The entry is handed over by the first poll; dropping the future later does not take it back.
     ///
     /// # Errors
     /// [`RecordsError`] if the entry's valuation was not stored.
@@ -61,23 +59,22 @@ pub trait Place: fmt::Debug + Send + Sync {
 /// Why the records can't be read or written. A clone shares the cause.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordsError {
-    /// Not now; later perhaps.
+    /// Not now; perhaps later.
     #[error("the records are not available: {0}")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
-    /// What is stored makes no sense, or what is to be stored is refused, and that stays so by
-    /// itself.
+    /// The stored row makes no sense, or the entry is refused. A retry does not help.
     #[error("the records are corrupt or refuse the entry: {0}")]
     Corrupt(#[source] Arc<dyn Error + Send + Sync>),
 }
 
 impl RecordsError {
-    /// Not available, for that reason.
+    /// Not available, because of `cause`.
     #[must_use]
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(cause.into().into())
     }
 
-    /// Corrupt, for that reason.
+    /// Corrupt, because of `cause`.
     #[must_use]
     pub fn corrupt(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Corrupt(cause.into().into())

@@ -115,7 +115,7 @@ async fn with_a_token_all_but_bare_health_needs_it() {
         assert_eq!(app.operate(&request("GET", page, &[host, right, right])).await.status, 401);
     }
     assert_eq!(app.operate(&request("POST", FAILOVER, &[host])).await.status, 401);
-    assert_eq!(app.providers.status().provider.name(), "SuperCar Valuations");
+    assert_eq!(app.route().0.name(), "SuperCar Valuations");
     let right = ("authorization", format!("bearer {TOKEN}"));
     let answer = app.operate(&request("POST", FAILOVER, &[host, (right.0, &right.1)])).await;
     assert_eq!(answer.status, 200, "the scheme's case is of no account: {answer:?}");

@@ -145,7 +145,7 @@ async fn a_supercar_that_hangs_counts_and_is_rescued_after_its_deadline() {
 }
 
 #[tokio::test]
-async fn not_found_and_refusals_are_answers_that_nobody_else_is_asked_for() {
+async fn not_found_and_refusals_are_answers_and_the_other_provider_is_not_asked() {
     let app = TestApp::start().await;
     app.supercar.set_fault(Fault::always(Mode::Status(404)));
     let message = app.put("A").await.problem(404, "Not Found");

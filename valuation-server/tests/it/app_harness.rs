@@ -9,7 +9,7 @@ use failover::clock::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::app::{App, Ended, Providers, State};
+use valuation_server::app::{self, App, Ended, Providers, State};
 use valuation_server::config::{Config, Setting};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
@@ -76,7 +76,7 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// Started with these settings besides the necessary ones.
+    /// Started with these settings in addition to the necessary ones.
     pub(crate) async fn with(settings: &[(Setting, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::in_folder(folder, settings).await
@@ -143,7 +143,7 @@ impl TestApp {
         self.operate(&admin_send("PUT", "/admin/failovers/valuations/policy", body)).await
     }
 
-    /// Values so many new cars, whose marks begin with `mark`, and gives the statuses.
+    /// Values this many cars, whose marks begin with `mark`, and gives the statuses.
     pub(crate) async fn put_many(&self, mark: &str, cars: usize) -> Vec<u16> {
         let mut statuses = Vec::new();
         for car in 0..cars {
@@ -178,7 +178,7 @@ impl TestApp {
     /// Who is asked first, and SuperCar's calls and failures in the window.
     pub(crate) fn route(&self) -> (Provider, u64, u64) {
         let status = self.providers.status();
-        (status.provider, status.calls, status.failures)
+        (app::provider(status.route), status.tally.calls(), status.tally.failures)
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

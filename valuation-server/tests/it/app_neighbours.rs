@@ -1,9 +1,9 @@
-//! The server beside other programs that use its database.
+//! The server next to other programs that use its database.
 
 use crate::app_harness::TestApp;
 use crate::store_support::{count, in_time};
 
-/// The statement that docs/database.md tells operators to repeat.
+/// The statement from docs/database.md, which operators repeat.
 const RETENTION: &str = "DELETE FROM ProviderLogs WHERE id IN (
   SELECT id FROM ProviderLogs
   WHERE providerName IN ('SuperCar Valuations', 'Premium Car Valuations')

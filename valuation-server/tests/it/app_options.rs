@@ -1,4 +1,4 @@
-//! What is off unless a setting asks for it: probing, a ramp, slow calls, `Retry-After`.
+//! Options that are off by default: probing, a ramp, slow calls, `Retry-After`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use failover::clock::ManualClock;
 use tower::ServiceExt;
-use valuation_server::app::{Providers, State};
+use valuation_server::app::{self, Providers, State};
 use valuation_server::config::{Config, Ratio, Setting, StallLimit};
 use valuation_server::demo::simulator::{Fault, Mode};
 use valuation_server::domain::Provider;
@@ -50,8 +50,8 @@ async fn one_call_probes_supercar_while_the_others_stay_on_the_fallback() {
     }
     assert_eq!(app.supercar.calls(), 11);
     let status = app.providers.status();
-    assert_eq!((status.provider, status.state), (Provider::Premium, State::Probing));
-    assert_eq!((status.reverts_in, status.calls), (None, 0));
+    assert_eq!((app::provider(status.route), status.state), (Provider::Premium, State::Probing));
+    assert_eq!((status.reverts_in, status.tally.calls()), (None, 0));
 }
 
 #[tokio::test]
@@ -96,14 +96,14 @@ async fn a_ramp_spreads_a_growing_share_until_all_calls_are_back() {
     };
     assert!((1..=3).contains(&share("A").await));
     let status = app.providers.status();
-    assert_eq!((status.provider, status.state), (Provider::SuperCar, State::Ramping));
+    assert_eq!((app::provider(status.route), status.state), (Provider::SuperCar, State::Ramping));
     assert_eq!(status.reverts_in, seconds(100));
     app.advance(50);
     assert!((10..=12).contains(&share("B").await));
     app.advance(50);
     assert_eq!(share("C").await, 20);
     let status = app.providers.status();
-    assert_eq!((status.state, status.calls, status.reverts_in), (State::Primary, 20, None));
+    assert_eq!((status.state, status.tally.calls(), status.reverts_in), (State::Primary, 20, None));
     let returning = "the time on the fallback is over; all calls in 1m 40s; counts start from zero";
     let back = "the ramp is over; counts start from zero";
     let expected = [(State::Ramping, returning.to_owned()), (State::Primary, back.to_owned())];
@@ -146,7 +146,7 @@ async fn what_is_left_of_a_retry_after_at_the_trip_is_followed_from_one_second_o
     assert_eq!(app.providers.status().reverts_in, seconds(1));
 }
 
-/// Ten calls to a SuperCar that takes so long by the manual clock, and answers well.
+/// Ten calls to a SuperCar that takes this long by the manual clock, and gives quotes.
 async fn ten_calls_of(time: Duration, flags: &[(Setting, &str)]) -> (Providers<ManualClock>, Told) {
     let clock = ManualClock::new();
     let acts = vec![Act::Advance(clock.clone(), time), response("200 OK", GOOD_JSON.as_bytes())];
@@ -175,7 +175,7 @@ fn config(supercar: &str, flags: &[(Setting, &str)]) -> Config {
 async fn calls_that_are_answered_but_too_slow_fail_over() {
     let time = Duration::from_secs(3);
     let (providers, heard) = ten_calls_of(time, &[(Setting::SlowCall, "2s")]).await;
-    assert_eq!(providers.status().provider, Provider::Premium);
+    assert_eq!(app::provider(providers.status().route), Provider::Premium);
     let because = "10 of its last 10 calls were slow; back in 5m".to_owned();
     assert_eq!(told(&heard), [(State::Fallback, because)]);
 }
@@ -185,11 +185,14 @@ async fn calls_that_take_just_the_time_are_not_slow() {
     let time = Duration::from_secs(2);
     let (providers, _) = ten_calls_of(time, &[(Setting::SlowCall, "2s")]).await;
     let status = providers.status();
-    assert_eq!((status.provider, status.calls, status.failures), (Provider::SuperCar, 10, 0));
+    assert_eq!(
+        (app::provider(status.route), status.tally.calls(), status.tally.failures),
+        (Provider::SuperCar, 10, 0)
+    );
 }
 
 #[tokio::test]
-async fn a_trip_by_failures_says_so_where_slow_calls_are_watched_as_well() {
+async fn a_trip_by_failures_says_so_even_if_slow_calls_are_watched_too() {
     let app = TestApp::with(&[(Setting::SlowCall, "2s")]).await;
     let heard = listen(&app.providers);
     app.supercar.set_fault(broken());
@@ -215,7 +218,7 @@ async fn with_the_defaults_a_retry_after_is_not_followed_and_all_calls_return_at
 #[tokio::test]
 async fn with_the_defaults_no_call_is_slow() {
     let (providers, heard) = ten_calls_of(Duration::from_secs(4), &[]).await;
-    assert_eq!(providers.status().provider, Provider::SuperCar);
+    assert_eq!(app::provider(providers.status().route), Provider::SuperCar);
     assert_eq!(told(&heard), []);
 }
 

@@ -1,4 +1,4 @@
-//! The binary as its operator meets it: starts that can't work, signals, and kill -9 under load.
+//! The binary as an operator sees it: starts that can't work, signals, and kill -9 under load.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use valuation_server::domain::Provider;
 
 use crate::app_harness::admin_get;
 use crate::http_harness::{Client, put};
-use crate::process_harness::{Process, binary, simulators};
+use crate::process_harness::{Process, Rig, binary, simulators};
 
 async fn refused(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = command.output().await.unwrap();
@@ -31,7 +31,7 @@ async fn serve_without_the_two_urls_is_refused_with_a_sentence_that_says_what_to
 }
 
 #[tokio::test]
-async fn a_log_that_is_silenced_keeps_no_refusal_from_being_told() {
+async fn a_refusal_is_reported_even_if_the_log_is_silenced() {
     for filter in ["off", "hyper=debug"] {
         let (code, log) = refused(binary().arg("serve").env("RUST_LOG", filter)).await;
         assert_eq!(code, 2);
@@ -40,7 +40,7 @@ async fn a_log_that_is_silenced_keeps_no_refusal_from_being_told() {
 }
 
 #[tokio::test]
-async fn the_demo_goes_on_where_nobody_reads_what_it_prints() {
+async fn the_demo_goes_on_if_its_output_is_not_read() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     // Killed, it leaves its folder behind: in one that goes away.
@@ -111,46 +111,26 @@ async fn a_start_that_cannot_work_ends_at_once_and_names_the_file_or_the_address
 #[tokio::test]
 async fn sigterm_and_ctrl_c_let_the_running_request_finish_and_end_with_0() {
     for signal in ["TERM", "INT"] {
-        let folder = tempfile::tempdir().unwrap();
-        let (supercar, premium) = simulators(Pace::INSTANT).await;
-        supercar.set_fault(Fault::always(Mode::Slow));
-        let database = folder.path().join("v.sqlite");
-        let mut process = Process::start(&database, &supercar, &premium).await;
-        let mut client = Client::connect(process.address).await;
-        client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-        while supercar.calls() == 0 {
-            tokio::task::yield_now().await;
-        }
-        process.signal(signal);
-        process.until_logged("told to stop").await;
+        let mut rig = Rig::start(Fault::always(Mode::Slow), &[]).await;
+        let mut client = rig.put_in_flight().await;
+        rig.process.signal(signal);
+        rig.process.until_logged("stop requested").await;
         assert_eq!(client.answer().await.status, 200);
-        process.until_logged("stopped; everything is stored").await;
-        assert_eq!(process.child.wait().await.unwrap().code(), Some(0));
-        let stored = rusqlite::Connection::open(&database).unwrap();
-        let rows = |table: &str| -> u32 {
-            stored.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).unwrap()
-        };
-        assert_eq!((rows("vehicle_valuation"), rows("ProviderLogs")), (1, 1));
+        rig.process.until_logged("stopped; everything is stored").await;
+        assert_eq!(rig.process.exit_code().await, Some(0));
+        assert_eq!((rig.rows("vehicle_valuation"), rig.rows("ProviderLogs")), (1, 1));
     }
 }
 
 #[tokio::test]
-async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Hang));
-    let database = folder.path().join("v.sqlite");
+async fn while_it_stops_operators_see_that_it_is_alive_and_not_ready() {
     // So that the stop lasts until this test ends it.
     let flags = ["--admin-listen", "127.0.0.1:0", "--provider-timeout", "10m"];
-    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
-    let line = process.until_logged("operators: http://").await;
+    let mut rig = Rig::start(Fault::always(Mode::Hang), &flags).await;
+    let line = rig.process.until_logged("operators: http://").await;
     let admin: SocketAddr = line.split("http://").nth(1).unwrap().parse().unwrap();
-    let mut client = Client::connect(process.address).await;
-    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-    while supercar.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
-    process.signal("TERM");
+    let mut client = rig.put_in_flight().await;
+    rig.process.signal("TERM");
     let mut operator = Client::connect(admin).await;
     // The signal takes a moment to arrive.
     let verbose = loop {
@@ -164,8 +144,8 @@ async fn while_it_stops_operators_are_told_that_it_is_alive_and_not_ready() {
     operator.send(admin_get("/livez")).await;
     assert_eq!(operator.answer().await.status, 200);
     // The hanging call breaks off and is rescued, and then the end comes.
-    supercar.stop().await;
-    process.until_logged("stopped; everything is stored").await;
+    rig.supercar.stop().await;
+    rig.process.until_logged("stopped; everything is stored").await;
     assert_eq!(client.answer().await.status, 200);
 }
 
@@ -176,21 +156,18 @@ async fn json_line(process: &mut Process, text: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn the_log_names_the_request_that_met_a_providers_failure_and_each_request_if_asked_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Status(500)));
     let flags = ["--log-format", "json", "--access-log", "on", "--min-calls", "1"];
-    let database = folder.path().join("v.sqlite");
-    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
+    let mut rig = Rig::start(Fault::always(Mode::Status(500)), &flags).await;
+    let process = &mut rig.process;
     let mut client = Client::connect(process.address).await;
     let traced = "Host: x\r\nX-Request-Id: order-77\r\ntraceparent: \
                   00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
     let request = put("/valuations/A", "{\"mileage\": 1}").replace("Host: x\r\n", traced);
     client.send(request).await;
     assert_eq!(client.answer().await.status, 200);
-    let failure = json_line(&mut process, "SuperCar Valuations: STATUS").await;
-    let transition = json_line(&mut process, "failover: Premium is asked").await;
-    let access = json_line(&mut process, "\"answered\"").await;
+    let failure = json_line(process, "SuperCar Valuations: STATUS").await;
+    let transition = json_line(process, "failover: Premium is asked").await;
+    let access = json_line(process, "\"answered\"").await;
     for line in [&failure, &access] {
         assert_eq!(line["span"]["request_id"], "order-77");
         assert_eq!(line["span"]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
@@ -207,15 +184,13 @@ async fn the_log_names_the_request_that_met_a_providers_failure_and_each_request
     }
     let why = transition["message"].as_str().unwrap();
     assert!(why.contains("1 of its last 1 calls failed; back in 5m"), "{why}");
-    process.signal("TERM");
-    process.until_logged("stopped; everything is stored").await;
+    rig.stop().await;
 }
 
 #[tokio::test]
 async fn by_default_a_request_that_goes_well_leaves_no_line_in_the_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut rig = Rig::start(Fault::NONE, &[]).await;
+    let process = &mut rig.process;
     let mut client = Client::connect(process.address).await;
     client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
     assert_eq!(client.answer().await.status, 200);
@@ -224,22 +199,16 @@ async fn by_default_a_request_that_goes_well_leaves_no_line_in_the_log() {
     drop(client);
     process.signal("TERM");
     let next = process.log.next_line().await.unwrap().unwrap();
-    assert!(next.contains("told to stop"), "{next}");
+    assert!(next.contains("stop requested"), "{next}");
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Hang));
-    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
-    let mut client = Client::connect(process.address).await;
-    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-    while supercar.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let mut rig = Rig::start(Fault::always(Mode::Hang), &[]).await;
+    let _client = rig.put_in_flight().await;
+    let process = &mut rig.process;
     process.signal("TERM");
-    process.until_logged("told to stop").await;
+    process.until_logged("stop requested").await;
     // The second one may come before the process waits for it again: it is sent until it is taken.
     let code = loop {
         if let Some(status) = process.child.try_wait().unwrap() {
@@ -251,7 +220,7 @@ async fn a_second_signal_ends_at_once() {
     assert_eq!(code, Some(130));
 }
 
-/// Kill -9 under load, a few times over on one database: what was answered is stored, with every
+/// Kill -9 under load, repeatedly on one database: answered valuations are stored, with every
 /// call to a provider that it rests on.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answered_request() {
@@ -326,7 +295,7 @@ async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answ
 
 /// A collector of logs that dies takes nothing with it: no row, no answer, no orderly stop.
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_reads_the_log_any_more_all_goes_on() {
+async fn everything_goes_on_after_the_reader_of_the_log_has_gone() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("valuations.sqlite");
     let (supercar, premium) = simulators(Pace::INSTANT).await;
@@ -353,11 +322,8 @@ async fn where_nobody_reads_the_log_any_more_all_goes_on() {
 /// A crash loop must not hammer a broken primary: each start would ask it ten times anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_the_route_is_as_before() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("valuations.sqlite");
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Status(500)));
-    let mut process = Process::start(&database, &supercar, &premium).await;
+    let Rig { mut process, supercar, premium, database, folder: _folder } =
+        Rig::start(Fault::always(Mode::Status(500)), &[]).await;
     for car in 0..10 {
         assert!(ask(process.address, &format!("A{car}")).await.is_some());
     }

@@ -1,5 +1,5 @@
-//! One process, with secrets wherever a secret can be given, through all that can happen to it;
-//! and then nothing that it has written anywhere may hold one.
+//! A process with secrets in every place that takes one, through everything that can happen to it. No
+//! output of it may contain a secret.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn with_secrets(address: SocketAddr) -> String {
     format!("http://{CANARY}:{CANARY}@{address}/v1?key={CANARY}&X-Api-Key={CANARY}&a=b")
 }
 
-/// All that was told so far, and by whom.
+/// All output so far, and its source.
 #[derive(Default)]
 struct Told(Vec<(String, String)>);
 

@@ -1,4 +1,4 @@
-//! The binary where something runs short: files, and a database to store in at the stop.
+//! The binary short of something: files, or a database at the stop.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use valuation_server::demo::simulator::{Fault, Mode, Pace};
 
 use crate::app_harness::admin_get;
 use crate::http_harness::{Client, get, put};
-use crate::process_harness::{Process, simulators};
+use crate::process_harness::{Process, Rig, simulators};
 
 /// The binary, run by a shell with these limits.
 fn limited(limits: &str) -> Command {
@@ -20,7 +20,7 @@ fn limited(limits: &str) -> Command {
 }
 
 #[tokio::test]
-async fn with_few_files_fewer_clients_are_taken_and_nobody_meets_the_end_of_them() {
+async fn with_few_files_fewer_clients_are_accepted_and_no_open_fails() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let command = limited("ulimit -n 512");
@@ -40,7 +40,7 @@ async fn with_few_files_fewer_clients_are_taken_and_nobody_meets_the_end_of_them
         client.send(&request).await;
         let answer = client.answer().await;
         assert!([200, 503].contains(&answer.status), "{answer:?}");
-        // Who is refused goes: so many are told at once, and others are closed without a word.
+        // A rejected client goes. Some are answered at once, others are closed without an answer.
         if answer.status == 200 {
             served += 1;
             crowd.push(client);
@@ -81,7 +81,7 @@ async fn the_limit_on_files_is_raised_as_far_as_the_system_allows() {
     }
 }
 
-/// Sets how many files the process may open from now on; false where there is no `prlimit`.
+/// Sets how many files the process may open from now on; false if there is no `prlimit`.
 fn may_open(process: &Process, files: u32) -> bool {
     let id = process.child.id().unwrap().to_string();
     let limit = format!("--nofile={files}:");
@@ -92,15 +92,14 @@ fn may_open(process: &Process, files: u32) -> bool {
 }
 
 #[tokio::test]
-async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+async fn while_no_file_can_be_opened_connected_clients_are_served_and_others_wait() {
+    let mut rig = Rig::start(Fault::NONE, &[]).await;
+    let process = &mut rig.process;
     let mut kept = Client::connect(process.address).await;
     kept.send(put("/valuations/A", "{\"mileage\": 1}")).await;
     assert_eq!(kept.answer().await.status, 200);
 
-    if !may_open(&process, 3) {
+    if !may_open(process, 3) {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "there is no prlimit");
         let _ = writeln!(std::io::stderr(), "skipped: no prlimit to take a process's files with");
         return;
@@ -120,7 +119,7 @@ async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait(
     let line = process.until_logged("accepting a connection failed; pausing").await;
     assert!(!line.contains("withheld=0"), "{line}");
 
-    assert!(may_open(&process, 256));
+    assert!(may_open(process, 256));
     assert_eq!(waiting.answer().await.status, 200);
     kept.send(put("/valuations/B", "{\"mileage\": 1}")).await;
     assert_eq!(kept.answer().await.status, 200);
@@ -128,19 +127,11 @@ async fn while_no_file_can_be_opened_who_is_connected_is_served_and_others_wait(
 
 #[tokio::test]
 async fn calls_that_could_not_be_stored_by_the_stop_are_in_the_log_and_in_the_exit_code() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Hang));
-    premium.set_fault(Fault::always(Mode::Hang));
-    let database = folder.path().join("v.sqlite");
-    let flags = ["--provider-timeout", "300ms"];
-    let mut process = Process::start_with(&database, &supercar, &premium, &flags).await;
-    let mut client = Client::connect(process.address).await;
-    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-    while supercar.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
-    std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+    let mut rig = Rig::start(Fault::always(Mode::Hang), &["--provider-timeout", "300ms"]).await;
+    rig.premium.set_fault(Fault::always(Mode::Hang));
+    let mut client = rig.put_in_flight().await;
+    std::fs::rename(&rig.database, rig.folder.path().join("elsewhere")).unwrap();
+    let process = &mut rig.process;
     assert_eq!(client.answer().await.status, 503);
     process.signal("TERM");
     for _ in 0..2 {

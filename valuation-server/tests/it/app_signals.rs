@@ -1,9 +1,8 @@
-//! Signals that order no stop: the server goes on, and says so.
+//! Signals that do not stop the server: it goes on, and logs them.
 
-use valuation_server::demo::simulator::{Fault, Mode, Pace};
+use valuation_server::demo::simulator::{Fault, Mode};
 
-use crate::http_harness::{Client, put};
-use crate::process_harness::{Process, simulators};
+use crate::process_harness::Rig;
 
 /// Each of these ends a process that does not handle it. The last two are real-time signals.
 #[cfg(target_os = "linux")]
@@ -14,43 +13,27 @@ const IGNORED: [&str; 5] = ["USR1", "USR2", "ALRM", "VTALRM", "PROF"];
 
 #[tokio::test]
 async fn a_signal_that_orders_no_stop_is_logged_and_the_call_in_flight_is_seen_through() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    supercar.set_fault(Fault::always(Mode::Slow));
-    let database = folder.path().join("v.sqlite");
-    let mut process = Process::start(&database, &supercar, &premium).await;
-    let mut client = Client::connect(process.address).await;
-    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-    while supercar.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    let mut rig = Rig::start(Fault::always(Mode::Slow), &[]).await;
+    let mut client = rig.put_in_flight().await;
     for signal in IGNORED {
-        process.signal(signal);
-        process.until_logged("ignored a signal").await;
+        rig.process.signal(signal);
+        rig.process.until_logged("ignored a signal").await;
     }
     assert_eq!(client.answer().await.status, 200);
-    process.signal("TERM");
-    process.until_logged("stopped; everything is stored").await;
-    assert_eq!(process.exit_code().await, Some(0));
-    let stored = rusqlite::Connection::open(&database).unwrap();
-    let rows = "SELECT count(*) FROM ProviderLogs WHERE responseCode = 200";
-    assert_eq!(stored.query_row(rows, [], |row| row.get::<_, u32>(0)).unwrap(), 1);
+    rig.stop().await;
+    assert_eq!(rig.rows("ProviderLogs WHERE responseCode = 200"), 1);
 }
 
 #[tokio::test]
 async fn sighup_reloads_nothing_and_says_how_settings_are_changed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (supercar, premium) = simulators(Pace::INSTANT).await;
-    let mut process = Process::start(&folder.path().join("v.sqlite"), &supercar, &premium).await;
+    let mut rig = Rig::start(Fault::NONE, &[]).await;
     // Twice: the handler stays.
     for _ in 0..2 {
-        process.signal("HUP");
-        let line = process.until_logged("SIGHUP").await;
+        rig.process.signal("HUP");
+        let line = rig.process.until_logged("SIGHUP").await;
         assert!(line.contains("no setting is reloaded") && line.contains("restart"), "{line}");
     }
-    process.signal("TERM");
-    process.until_logged("stopped; everything is stored").await;
-    assert_eq!(process.exit_code().await, Some(0));
+    rig.stop().await;
 }
 
 /// Closing the terminal of a demo is the end of it.

@@ -1,4 +1,4 @@
-//! What the end of a stop says of it.
+//! The result of a stop.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::app_harness::TestApp;
 use crate::http2::{self, DATA, END_STREAM};
 use crate::store_support::until;
 
-/// A question that nobody waits for any more, and whose commit another program's lock holds up
+/// A valuation without a waiting client, whose commit is delayed by another program's lock
 /// past the stop's deadline; the database itself then closes in time.
 #[tokio::test]
-async fn a_question_that_was_cut_off_is_told_although_no_client_was() {
+async fn a_valuation_that_was_cut_off_is_reported_although_no_client_was_cut_off() {
     let app = TestApp::start().await;
     until("the route is saved", || app.store.noted("valuations").unwrap().is_some()).await;
     let database = app.folder.path().join("valuations.sqlite");
@@ -24,7 +24,7 @@ async fn a_question_that_was_cut_off_is_told_although_no_client_was() {
     client.write_all(&http2::put_without_its_body(1, &[])).await.unwrap();
     client.write_all(&http2::frame(DATA, END_STREAM, 1, b"{\"mileage\":1}")).await.unwrap();
     until("asked", || app.supercar.calls() == 1).await;
-    until("with the writer", || app.store.stats().waiting == 0).await;
+    until("with the writer", || app.store.queue().0 == 0).await;
     drop(client);
     while !app.look("/metrics").await.body.contains("http_server_open_connections 0") {
         tokio::task::yield_now().await;
@@ -42,5 +42,5 @@ async fn a_question_that_was_cut_off_is_told_although_no_client_was() {
     unlock.await.unwrap();
     assert_eq!((ended, store.lost_calls()), (Ended::CutOff, 0));
     assert_eq!(store.calls(None, 10).unwrap().len(), 1, "it is stored");
-    assert_eq!(store.stats().failed, 0, "the lock was released too late to tell");
+    assert_eq!(store.stats().failed.get(), 0, "the lock was released too late to tell");
 }

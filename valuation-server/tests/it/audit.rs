@@ -1,17 +1,18 @@
-//! Every attempt at a provider leaves exactly one record.
+//! Each attempt at a provider leaves exactly one record.
 
 use std::future::{Future, Pending, pending};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
-use tower::{Layer, Service};
-use valuation_server::audit::{Audit, AuditLayer, MAX_MESSAGE};
+use tower::Service;
+use valuation_server::audit::{Audit, Hooks, MAX_MESSAGE};
 use valuation_server::domain::{
-    Answer, CallOutcome, Describe, ErrorCode, Failure, Money, Provider, ProviderCall, Quote,
-    QuoteError, QuoteRequest,
+    Answer, CallOutcome, CallTrail, Describe, ErrorCode, Failure, Money, Provider, ProviderCall,
+    Quote, QuoteError, QuoteRequest,
 };
 
 use crate::stub::request;
@@ -50,7 +51,7 @@ where
 }
 
 fn audited<F>(doing: F) -> Audit<Doing<F>> {
-    AuditLayer.layer(Doing(doing))
+    Audit::new(Doing(doing), Arc::new(()))
 }
 
 fn answer() -> Answer {
@@ -102,17 +103,24 @@ async fn the_record_says_when_the_attempt_began_and_not_when_it_ended() {
     assert!(left.requested_at <= inside.requested_at);
 }
 
+/// Finds the record in the trail, and panics.
+#[derive(Debug)]
+struct Panicking(CallTrail);
+
+impl Hooks for Panicking {
+    fn ended(&self, call: &ProviderCall) {
+        assert_eq!(self.0.take(), std::slice::from_ref(call));
+        self.0.push(call.clone());
+        panic!("the test wants a panic");
+    }
+}
+
 #[tokio::test]
-async fn an_attempt_is_told_when_its_record_is_left_so_that_a_panic_there_costs_nothing() {
+async fn a_hook_is_called_after_the_record_is_left_so_that_its_panic_loses_nothing() {
     let request = request("AB1");
     let trail = request.trail.clone();
-    let told = trail.clone();
-    let service = audited(|_| std::future::ready(Ok(answer())));
-    let mut service = service.telling(move |call: &ProviderCall| {
-        assert_eq!(told.take(), std::slice::from_ref(call));
-        told.push(call.clone());
-        panic!("the test wants a panic");
-    });
+    let inner = Doing(|_| std::future::ready(Ok(answer())));
+    let mut service = Audit::new(inner, Arc::new(Panicking(trail.clone())));
     assert!(tokio::spawn(service.call(request)).await.unwrap_err().is_panic());
     only(trail.take());
 }
@@ -241,8 +249,22 @@ async fn an_error_of_readiness_is_no_attempt() {
             pending()
         }
     }
-    let ready = std::future::poll_fn(|cx| AuditLayer.layer(Never).poll_ready(cx)).await;
+    let ready = std::future::poll_fn(|cx| Audit::new(Never, Arc::new(())).poll_ready(cx)).await;
     assert_eq!(ready, Err(QuoteError::NotFound));
+}
+
+/// An unknown vehicle is a failure, and a refusal is ignored.
+#[derive(Debug)]
+struct UnknownFails;
+
+impl Hooks for UnknownFails {
+    fn outcome(&self, result: &Result<Quote, QuoteError>) -> CallOutcome {
+        match result {
+            Ok(_) => CallOutcome::Success,
+            Err(QuoteError::Refused(_)) => CallOutcome::Ignored,
+            Err(_) => CallOutcome::Failure,
+        }
+    }
 }
 
 #[tokio::test]
@@ -250,7 +272,7 @@ async fn a_record_says_what_the_failover_makes_of_the_attempt_and_not_only_wheth
 {
     use CallOutcome::{Failure as Failed, Ignored, Success};
     let unusable = QuoteError::unusable("what?");
-    // By itself, and with a classifier of one's own, who takes an unknown vehicle for a failure.
+    // By default, and with hooks of the test's own.
     for (error, code, by_itself, classified) in [
         (Some(unusable), 200, Failed, Failed),
         (Some(QuoteError::NotFound), 404, Success, Failed),
@@ -259,12 +281,9 @@ async fn a_record_says_what_the_failover_makes_of_the_attempt_and_not_only_wheth
     ] {
         let result =
             error.map_or(Ok(answer()), |error| Err(Failure { error, response_code: Some(code) }));
-        let plain = audited(move |_| std::future::ready(result.clone()));
-        let with_own = plain.clone().classifying(|result| match result {
-            Ok(_) => Success,
-            Err(QuoteError::Refused(_)) => Ignored,
-            Err(_) => Failed,
-        });
+        let doing = Doing(move |_| std::future::ready(result.clone()));
+        let plain = Audit::new(doing.clone(), Arc::new(()));
+        let with_own = Audit::new(doing, Arc::new(UnknownFails));
         for (mut service, expected) in [(plain, by_itself), (with_own, classified)] {
             let request = request("AB1");
             let trail = request.trail.clone();

@@ -1,4 +1,4 @@
-//! `check` and `--print-config`: what an operator asks before a start, and what it leaves alone.
+//! `check` and `--print-config`: what they say, and that they change nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,7 +69,7 @@ async fn a_database_of_ours_is_recognised_and_left_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn it_may_be_asked_beside_a_server_that_runs() {
+async fn it_may_run_next_to_a_running_server() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let database = folder.path().join("v.sqlite");
@@ -133,7 +133,7 @@ async fn what_is_wrong_is_named_and_the_code_is_1() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_told_though_its_schema_can_be_read() {
+async fn a_damaged_database_is_reported_though_its_schema_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let database = folder.path().join("v.sqlite");

@@ -16,7 +16,7 @@ pub(crate) const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-u
 pub(crate) fn serve(flags: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(flags)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("not serve") };
-    args.config(environment.iter().map(|(name, value)| (name.into(), value.into())))
+    args.settings.config(environment.iter().map(|(name, value)| (name.into(), value.into())))
 }
 
 pub(crate) fn serve_with_file(text: &str, more: &[&str]) -> Result<Config, ConfigError> {
@@ -318,7 +318,7 @@ fn a_variable_that_is_no_setting_is_refused_with_the_nearest_one_and_without_its
         let shown = error(serve(&URLS, &[(name, "c4n4ry")]));
         assert_eq!(shown, format!("there is no setting {name}; the nearest is {nearest}"));
     }
-    // Set to nothing it counts as not set, and another program's is nobody's business.
+    // An empty one counts as not set, and another program's is ignored.
     serve(&URLS, &[("VALUATION_MIN_CALL", ""), ("VALUATIONS", "1"), ("MIN_CALLS", "1")]).unwrap();
 }
 
@@ -346,9 +346,9 @@ fn a_variable_that_is_not_unicode_is_refused() {
     let cli = Cli::try_parse_from(["valuation-server", "serve"].iter().chain(&URLS)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("not serve") };
     let odd = OsString::from_vec(vec![0xff]);
-    // One with another program's name may be what it likes.
+    // Another program's variable may have any value.
     let odd = [(odd.clone(), odd.clone()), ("VALUATION_DATABASE".into(), odd)];
-    let shown = error(args.config(odd));
+    let shown = error(args.settings.config(odd));
     assert!(shown.starts_with("VALUATION_DATABASE: ") && shown.contains("not Unicode"), "{shown}");
 }
 

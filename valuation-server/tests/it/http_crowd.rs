@@ -91,7 +91,7 @@ async fn a_put_too_many_is_503_at_once_while_stored_ones_and_gets_go_on() {
         assert_eq!(message, "Too many valuations are under way; try again later");
         assert!(answer.header("retry-after").is_some());
     }
-    assert_eq!((gate.asked(), valuer.turned_away()), (2, 2));
+    assert_eq!((gate.asked(), valuer.rejected()), (2, 2));
     client.send(get("/valuations/A")).await;
     assert_eq!(client.answer().await.status, 404);
 

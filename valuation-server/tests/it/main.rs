@@ -1,4 +1,4 @@
-//! The server as it is seen from outside. One binary; a module a behaviour.
+//! The server as it is seen from outside. One binary; one module per behaviour.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,6 +50,7 @@ mod providers_status;
 mod providers_tls;
 mod providers_unasked;
 mod providers_wire;
+mod providers_xml;
 mod simulator;
 mod store_end;
 mod store_files;

@@ -1,13 +1,16 @@
 //! The server's binary, run as a process of its own.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
-use valuation_server::demo::simulator::{Pace, Simulator};
+use valuation_server::demo::simulator::{Fault, Pace, Simulator};
 use valuation_server::domain::Provider;
+
+use crate::http_harness::{Client, put};
 
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_valuation-server"));
@@ -29,7 +32,7 @@ impl Process {
         Self::start_with(database, supercar, premium, &[]).await
     }
 
-    /// Started with these flags besides the necessary ones.
+    /// Started with these flags in addition to the necessary ones.
     pub(crate) async fn start_with(
         database: &Path,
         supercar: &Simulator,
@@ -105,6 +108,50 @@ impl Process {
             }
         }
         panic!("never logged: {text}; the process ended with {:?}", self.child.wait().await);
+    }
+}
+
+/// A server process between two simulators, with a database in a folder of its own.
+pub(crate) struct Rig {
+    pub(crate) process: Process,
+    pub(crate) supercar: Simulator,
+    pub(crate) premium: Simulator,
+    pub(crate) database: PathBuf,
+    pub(crate) folder: TempDir,
+}
+
+impl Rig {
+    /// Starts all of it, with this fault of SuperCar.
+    pub(crate) async fn start(fault: Fault, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (supercar, premium) = simulators(Pace::INSTANT).await;
+        supercar.set_fault(fault);
+        let database = folder.path().join("v.sqlite");
+        let process = Process::start_with(&database, &supercar, &premium, flags).await;
+        Self { process, supercar, premium, database, folder }
+    }
+
+    /// Sends a PUT, and waits until SuperCar is asked.
+    pub(crate) async fn put_in_flight(&self) -> Client {
+        let mut client = Client::connect(self.process.address).await;
+        client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+        while self.supercar.calls() == 0 {
+            tokio::task::yield_now().await;
+        }
+        client
+    }
+
+    /// Stops the process in order.
+    pub(crate) async fn stop(&mut self) {
+        self.process.signal("TERM");
+        self.process.until_logged("stopped; everything is stored").await;
+        assert_eq!(self.process.exit_code().await, Some(0));
+    }
+
+    /// The number of rows of a table, or of those that a condition after it selects.
+    pub(crate) fn rows(&self, table: &str) -> u32 {
+        let stored = rusqlite::Connection::open(&self.database).unwrap();
+        stored.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whatever a broken or hostile provider does ends as one record with its own code.
+//! Every fault of a broken or hostile provider ends as one record with its own code.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::stub::{
 
 /// Short, since it is waited for; the exchanges that meet it never end by themselves.
 const SHORT: Duration = Duration::from_millis(200);
-/// Waited for as well, but long enough for an answer's head to come first on a busy machine.
+/// A deadline that is waited for, and long enough for an answer's head to come first on a busy machine.
 const PASSABLE: Duration = Duration::from_secs(2);
 
 async fn code(acts: Vec<Act>) -> (ErrorCode, Option<u16>) {
@@ -124,7 +124,7 @@ async fn a_length_above_the_limit_is_refused_before_a_byte_of_the_body_comes() {
 
 #[tokio::test]
 async fn a_length_that_lies_is_never_a_quote() {
-    // Too long: the rest never comes. Too short: what is left of the body is no JSON.
+    // Too long: the rest never comes. Too short: the rest of the body is not JSON.
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{GOOD_JSON}");
     assert_eq!(code(vec![send(&long), Act::Close]).await, (ErrorCode::Reset, Some(200)));
     let short = format!("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{GOOD_JSON}");

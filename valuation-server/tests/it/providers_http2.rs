@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use valuation_server::audit::Audit;
-use valuation_server::providers::{HttpVersion, SuperCar, Transport};
+use valuation_server::providers::{HttpVersion, ProviderClient, Transport};
 
 use crate::stub::{AMPLE, ask, supercar_over};
 
@@ -31,7 +31,7 @@ struct Http2Stub {
 }
 
 impl Http2Stub {
-    /// Says GOAWAY after so many answers on a connection.
+    /// Sends GOAWAY after this many answers on a connection.
     async fn start(most: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ impl Http2Stub {
         Self { address, connections, release, asked, _accepting: accepting }
     }
 
-    fn supercar(&self) -> Audit<SuperCar> {
+    fn supercar(&self) -> Audit<ProviderClient> {
         let transport = Transport { http: HttpVersion::Http2, ..Transport::default() };
         supercar_over(&format!("http://{}", self.address), AMPLE, &transport)
     }
@@ -92,7 +92,7 @@ async fn answer(
     Ok(Response::new(Full::new(Bytes::from(body))))
 }
 
-async fn value(service: &mut Audit<SuperCar>, car: &str) {
+async fn value(service: &mut Audit<ProviderClient>, car: &str) {
     let (result, call) = ask(service, car).await;
     assert_eq!(result.unwrap_or_else(|e| panic!("{car}: {e} {call:?}")).lowest().to_string(), car);
 }

@@ -18,7 +18,7 @@ fn with_secrets(address: SocketAddr) -> String {
     format!("http://{CANARY}:{CANARY}@{address}/v1?key={CANARY}&X-Api-Key={CANARY}&a=b")
 }
 
-async fn all_that_is_told<S>(mut service: Audit<S>) -> String
+async fn all_output<S>(mut service: Audit<S>) -> String
 where
     S: Service<QuoteRequest, Response = Answer, Error = Failure> + Describe + std::fmt::Debug,
 {
@@ -30,7 +30,7 @@ where
 }
 
 #[tokio::test]
-async fn a_secret_in_the_base_url_is_told_nowhere_whatever_happens() {
+async fn a_secret_in_the_base_url_is_in_no_output_whatever_happens() {
     let nobody = Nobody::new();
     let refused = nobody.address();
     let echo = format!("{{\"{CANARY}\":{CANARY}}}");
@@ -45,13 +45,13 @@ async fn a_secret_in_the_base_url_is_told_nowhere_whatever_happens() {
         vec![Act::Reset],
         vec![Act::Hang],
     ];
-    let mut told = all_that_is_told(supercar(&with_secrets(refused), AMPLE)).await;
+    let mut told = all_output(supercar(&with_secrets(refused), AMPLE)).await;
     for script in scripts {
         let hangs = matches!(script[0], Act::Hang);
         let deadline = if hangs { Duration::from_millis(200) } else { AMPLE };
         let stub = Stub::start(script).await;
-        told += &all_that_is_told(supercar(&with_secrets(stub.address), deadline)).await;
-        told += &all_that_is_told(premium(&with_secrets(stub.address), deadline)).await;
+        told += &all_output(supercar(&with_secrets(stub.address), deadline)).await;
+        told += &all_output(premium(&with_secrets(stub.address), deadline)).await;
         assert!(stub.heads().iter().all(|head| head.contains(CANARY)), "it is sent");
     }
     assert!(!told.contains(CANARY), "{told}");

@@ -1,4 +1,4 @@
-//! TLS to the providers: whom we trust, how we identify ourselves, and what is noticed at the start.
+//! TLS to the providers: trusted authorities, the client certificate, and errors at the start.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use valuation_server::domain::ErrorCode;
-use valuation_server::providers::{BaseUrl, SuperCar, Transport};
+use valuation_server::providers::{BaseUrl, Transport, supercar};
 
 use crate::process_harness::binary;
 use crate::stub::{AMPLE, GOOD_JSON, ask, supercar_over};
@@ -121,12 +121,12 @@ fn a_file_that_is_missing_or_no_pem_is_a_start_error_that_names_it() {
         let base = BaseUrl::parse(url).unwrap();
         for path in [&garbage, &broken, &missing] {
             let ca = Transport { ca: Some(path.clone()), ..Transport::default() };
-            let error = SuperCar::new(&base, AMPLE, &ca).unwrap_err().to_string();
+            let error = supercar(&base, AMPLE, &ca).unwrap_err().to_string();
             assert!(error.contains(&format!("--provider-ca {}", path.display())), "{error}");
         }
         for path in [&garbage, &broken, &missing, &keyless] {
             let identity = Transport { client_cert: Some(path.clone()), ..trusting(&own) };
-            let error = SuperCar::new(&base, AMPLE, &identity).unwrap_err().to_string();
+            let error = supercar(&base, AMPLE, &identity).unwrap_err().to_string();
             let named = format!("--provider-client-cert {}", path.display());
             assert!(error.contains(&named), "{error}");
         }

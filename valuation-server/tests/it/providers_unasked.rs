@@ -1,4 +1,4 @@
-//! An answer that nobody asked for never becomes another vehicle's valuation.
+//! An unasked answer never becomes another vehicle's valuation.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The simulated providers, asked by the real ones' services.
+//! The simulated providers, asked by the real services.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -72,7 +72,7 @@ async fn each_fault_looks_like_what_it_is_called() {
 }
 
 #[tokio::test]
-async fn a_rate_befalls_an_exact_share_of_the_calls() {
+async fn a_rate_affects_an_exact_share_of_the_calls() {
     let simulator = start(Provider::SuperCar).await;
     let third: Ratio = "1/3".parse().unwrap();
     simulator.set_fault(Fault::share(Mode::Status(503), third));

@@ -1,4 +1,4 @@
-//! The end of a store that owes rows: it tries for a while, and says what it could not store.
+//! The end of a store with deferred rows: it tries for a while, and reports what it could not store.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use valuation_server::store::{Store, StoreConfig, StoreError};
 use crate::store_support::{Place, call, count, entry, in_time};
 
 /// A store that owes an entry, since another program holds the lock of this connection.
-async fn owing(place: &Place, last_tries: Duration) -> (Store, rusqlite::Connection) {
+async fn deferring(place: &Place, last_tries: Duration) -> (Store, rusqlite::Connection) {
     let config = StoreConfig { last_tries, lock_wait: Duration::ZERO, ..place.config() };
     let store = Store::open(&config).unwrap();
     let neighbour = place.neighbour();
@@ -19,14 +19,14 @@ async fn owing(place: &Place, last_tries: Duration) -> (Store, rusqlite::Connect
 }
 
 #[tokio::test]
-async fn what_is_owed_at_the_end_is_tried_again_until_the_database_can_store_it() {
+async fn deferred_entries_are_tried_again_at_the_end_until_the_database_can_store_them() {
     let place = Place::new();
-    let (store, neighbour) = owing(&place, Duration::from_secs(60)).await;
+    let (store, neighbour) = deferring(&place, Duration::from_secs(60)).await;
     let ending = tokio::spawn({
         let store = store.clone();
         async move { store.shutdown().await }
     });
-    // The queue is closed once the writer has been told; what it owes it still can't store.
+    // The writer has the message once the queue is closed; it still can't store the deferred rows.
     loop {
         match store.commit(Entry { valuation: None, calls: Vec::new() }).await {
             Err(StoreError::Closed) => break,
@@ -44,7 +44,7 @@ async fn what_is_owed_at_the_end_is_tried_again_until_the_database_can_store_it(
 #[tokio::test]
 async fn what_could_not_be_stored_to_the_end_is_counted() {
     let place = Place::new();
-    let (store, neighbour) = owing(&place, Duration::from_millis(20)).await;
+    let (store, neighbour) = deferring(&place, Duration::from_millis(20)).await;
     let more = Entry { valuation: None, calls: vec![call("B"), call("B")] };
     assert!(store.commit(more).await.is_err());
     assert_eq!(store.lost_calls(), 0, "they are owed, and not lost");

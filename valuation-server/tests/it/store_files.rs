@@ -1,4 +1,4 @@
-//! Which files are taken for the database, which are refused, and that those are left as they were.
+//! Which files are accepted as the database; refused ones are unchanged.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn refusal_of(error: StoreError, path: &Path) -> (OpenProblem, String) {
 fn refused_untouched(place: &Place) -> (OpenProblem, String) {
     let before = place.contents();
     let refused = refusal(place.path());
-    // Not assert_eq: nobody wants to read the bytes.
+    // Not assert_eq, which would print the bytes.
     assert!(place.contents() == before, "something was written; {}", refused.1);
     refused
 }
@@ -102,7 +102,7 @@ fn another_programs_unfinished_write_ahead_log_is_left_to_it() {
         "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE bookmarks (url)",
     )
     .unwrap();
-    // A copy of the files as they are now is what a kill of that program would leave.
+    // A copy of the files as they would be after a kill of that program.
     let killed = Place::new();
     for suffix in ["", "-wal"] {
         let name = format!("valuations.sqlite{suffix}");
@@ -173,7 +173,7 @@ fn a_database_that_was_cut_short_is_refused_in_words_and_left_as_it_is() {
 
 /// A store whose log holds the newest pages only, copied as a kill would leave it, with the main
 /// file of an earlier time in the place of its own.
-fn restored_beside_a_log() -> Place {
+fn restored_next_to_a_log() -> Place {
     let (place, killed) = (Place::new(), Place::new());
     place.make();
     std::fs::copy(place.path(), killed.path()).unwrap();
@@ -193,8 +193,8 @@ fn restored_beside_a_log() -> Place {
 }
 
 #[test]
-fn a_backup_that_was_put_back_beside_another_files_log_is_refused_and_left_as_it_is() {
-    let place = restored_beside_a_log();
+fn a_backup_that_was_restored_next_to_another_files_log_is_refused_and_unchanged() {
+    let place = restored_next_to_a_log();
     let before = std::fs::read(place.path()).unwrap();
     for problem in [
         refusal(place.path()),
@@ -226,7 +226,7 @@ fn what_is_no_path_for_sqlite_is_refused_and_makes_no_file() {
 }
 
 #[test]
-fn a_folder_a_missing_folder_and_a_forbidden_one_are_told_apart() {
+fn a_folder_a_missing_folder_and_a_forbidden_one_have_different_errors() {
     let place = Place::new();
     let (problem, _) = refusal(place.folder.path());
     assert!(matches!(problem, OpenProblem::NotAFile), "{problem:?}");

@@ -39,13 +39,13 @@ async fn a_full_disk_is_noticed_reads_go_on_and_it_heals_by_itself() {
     assert_eq!(refused.to_string(), "the database is not available: database or disk is full");
 
     // It stays so while the disk is full, whatever the writer tries meanwhile.
-    let failed = store.stats().failed;
+    let failed = store.stats().failed.get();
     for mark in marks(5) {
         let big = Entry { calls: vec![failed_call(&mark, "x"); 2_000], valuation: None };
         assert!(store.commit(big).await.is_err());
         assert!(!store.can_store());
     }
-    assert_eq!(store.stats().failed, failed + 5);
+    assert_eq!(store.stats().failed.get(), failed + 5);
 
     for mark in &stored {
         assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
@@ -166,7 +166,8 @@ async fn the_first_malformed_page_that_is_read_makes_the_database_unable_to_stor
         store.submit(entry(&mark));
         store.reserve().await.unwrap();
     }
-    until("all in the file", || store.stats().entries == 2_000 && place.wal_size() == 0).await;
+    until("all in the file", || store.stats().entries.get() == 2_000 && place.wal_size() == 0)
+        .await;
     // The second half of the file.
     let half = (place.path().metadata().unwrap().len() / 4096 / 2).to_string();
     let written = std::process::Command::new("dd")
@@ -193,18 +194,18 @@ async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
     let store = Store::open(&config).unwrap();
     let first = store.reserve().await.unwrap();
     let second = store.reserve().await.unwrap();
-    assert_eq!((store.stats().waiting, store.stats().capacity), (2, 2));
+    assert_eq!(store.queue(), (2, 2));
     let error = store.commit(entry("AA99BCD")).await.unwrap_err();
     assert!(matches!(error, StoreError::Busy(_)), "{error:?}");
     assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Busy(_)));
     store.submit(entry("AA99BCD"));
-    assert_eq!(store.stats().failed, 2);
+    assert_eq!(store.stats().failed.get(), 2);
     assert!(store.can_store(), "a full queue is no trouble of the database");
 
     // Who holds a place needs not wait; a place that is dropped is given back.
     in_time("a reserved place", first.commit(entry("NEW1"))).await.unwrap();
     drop(second);
-    until("the place is free", || store.stats().waiting == 0).await;
+    until("the place is free", || store.queue().0 == 0).await;
     store.commit(entry("AA99BCD")).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! The older service's database: opened as it is, served, extended, and still that service's.
+//! The older service's database: opened unchanged, served, extended, and still usable by that service.
 
 use rusqlite::Connection;
 use valuation_server::domain::Entry;
@@ -115,7 +115,7 @@ async fn the_older_service_reads_and_inserts_while_we_are_open() {
 }
 
 #[tokio::test]
-async fn a_valuation_that_somebody_else_stored_first_stands_and_our_calls_are_logged() {
+async fn a_valuation_that_another_program_stored_first_stays_and_our_calls_are_logged() {
     let place = Place::new();
     let store = place.open();
     place.neighbour().execute(OLDER_INSERT, ("AA99BCD", 1, 2)).unwrap();
@@ -147,7 +147,7 @@ async fn a_row_that_cannot_be_understood_is_an_error_that_names_the_vehicle_and_
         assert!(matches!(&error, StoreError::Corrupt { vrm: named, .. } if *named == vrm(mark)));
         assert_eq!(error.to_string(), expected);
 
-        // It is found at the commit as well, and the calls are kept all the same.
+        // It is found at the commit as well, and the calls are stored.
         let error = store.commit(entry(mark)).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert_eq!(store.calls(Some(&vrm(mark)), 10).unwrap().len(), 1);
@@ -156,7 +156,7 @@ async fn a_row_that_cannot_be_understood_is_an_error_that_names_the_vehicle_and_
 }
 
 #[tokio::test]
-async fn a_commit_by_another_program_is_noticed_beside_constant_writes_and_ones_own_is_none() {
+async fn a_commit_by_another_program_is_noticed_during_constant_writes_and_our_own_is_not() {
     let place = Place::new();
     let store = place.open();
     let neighbour = place.neighbour();

@@ -1,4 +1,4 @@
-//! What the store's tests share: a database in a folder that goes away, and entries to put in it.
+//! Shared by the store's tests: a database in a temporary folder, and entries for it.
 
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ impl Place {
         Store::open(&self.config()).unwrap()
     }
 
-    /// A database of ours, made and closed again: at rest, with no other file beside it.
+    /// A database of ours, created and closed, without other files next to it.
     pub(crate) fn make(&self) {
         let store = self.open();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -124,7 +124,7 @@ pub(crate) fn marks(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("V{number}"))
 }
 
-/// Waits for what another thread brings about; only a hang makes it fail.
+/// Waits for a condition that another thread fulfils. It fails only by a hang.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let reached = async {
         while !condition() {

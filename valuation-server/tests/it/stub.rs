@@ -1,4 +1,4 @@
-//! A provider made of raw bytes, and one audited question to it.
+//! A provider that sends raw bytes, and an audited call to it.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,13 +8,13 @@ use failover::clock::ManualClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
-use tower::{Layer, Service, ServiceExt};
-use valuation_server::audit::{Audit, AuditLayer};
+use tower::{Service, ServiceExt};
+use valuation_server::audit::Audit;
 use valuation_server::domain::{
     Answer, CallTrail, Describe, ErrorCode, Failure, Mileage, ProviderCall, Quote, QuoteError,
     QuoteRequest, Vrm,
 };
-use valuation_server::providers::{BaseUrl, Premium, PremiumRange, SuperCar, Transport};
+use valuation_server::providers::{self, BaseUrl, PremiumRange, ProviderClient, Transport};
 
 use crate::valuer_stubs::trace;
 
@@ -31,7 +31,7 @@ pub(crate) enum Act {
     Advance(ManualClock, Duration),
     /// Sends the bytes one by one, a while apart.
     Drip(Vec<u8>, Duration),
-    /// Sends the bytes again and again, until nobody reads any more.
+    /// Sends the bytes repeatedly, until the peer is gone.
     Flood(Vec<u8>),
     Close,
     Reset,
@@ -168,7 +168,7 @@ pub(crate) fn request(vrm: &str) -> QuoteRequest {
     }
 }
 
-pub(crate) fn supercar(url: &str, deadline: Duration) -> Audit<SuperCar> {
+pub(crate) fn supercar(url: &str, deadline: Duration) -> Audit<ProviderClient> {
     supercar_over(url, deadline, &Transport::default())
 }
 
@@ -176,14 +176,16 @@ pub(crate) fn supercar_over(
     url: &str,
     deadline: Duration,
     transport: &Transport,
-) -> Audit<SuperCar> {
-    AuditLayer.layer(SuperCar::new(&BaseUrl::parse(url).unwrap(), deadline, transport).unwrap())
+) -> Audit<ProviderClient> {
+    let base = BaseUrl::parse(url).unwrap();
+    let supercar = providers::supercar(&base, deadline, transport);
+    Audit::new(supercar.unwrap(), Arc::new(()))
 }
 
-pub(crate) fn premium(url: &str, deadline: Duration) -> Audit<Premium> {
+pub(crate) fn premium(url: &str, deadline: Duration) -> Audit<ProviderClient> {
     let (base, transport) = (BaseUrl::parse(url).unwrap(), Transport::default());
-    let premium = Premium::new(&base, PremiumRange::PrivateSale, deadline, &transport);
-    AuditLayer.layer(premium.unwrap())
+    let premium = providers::premium(&base, PremiumRange::PrivateSale, deadline, &transport);
+    Audit::new(premium.unwrap(), Arc::new(()))
 }
 
 /// Asks one question, and takes the one record that it must leave.

@@ -1,4 +1,4 @@
-//! Find and value: who is asked, how often, and what is stored before anybody hears of it.
+//! Find and value: which provider is asked, how often, and what is stored before the answer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
 }
 
 #[tokio::test]
-async fn a_stored_valuation_takes_one_look_into_the_records_and_no_place_among_the_questions() {
+async fn a_stored_valuation_takes_one_read_of_the_records_and_no_flight() {
     let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
     let memory = Memory::with(stored);
     let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Ok(quote("3", "4"))));
@@ -68,7 +68,7 @@ async fn a_valuation_that_was_read_or_made_once_is_answered_from_memory() {
 }
 
 #[tokio::test]
-async fn what_is_in_memory_is_read_again_once_somebody_else_has_changed_the_records() {
+async fn a_cached_valuation_is_read_again_after_another_program_has_changed_the_records() {
     let stored = Valuation::from_quote(vrm("A"), &quote("1", "2"));
     let memory = Memory::with(stored.clone());
     let gate = Gate::open();
@@ -193,7 +193,7 @@ async fn what_stands_in_the_records_wins_over_the_own_quote() {
 }
 
 #[tokio::test]
-async fn work_goes_on_and_is_committed_when_everybody_who_waited_is_gone() {
+async fn a_flight_goes_on_and_is_committed_when_all_its_callers_are_gone() {
     let memory = Arc::<Memory>::default();
     let gate = Gate::closed();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
@@ -211,7 +211,7 @@ async fn work_goes_on_and_is_committed_when_everybody_who_waited_is_gone() {
 }
 
 #[tokio::test]
-async fn who_waits_beside_a_first_caller_that_goes_is_answered_all_the_same() {
+async fn a_follower_is_answered_even_if_the_leader_goes() {
     let memory = Arc::<Memory>::default();
     let gate = Gate::closed();
     let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("1", "2"))));
@@ -270,7 +270,7 @@ async fn an_answer_that_cannot_be_committed_is_no_answer() {
 }
 
 #[tokio::test]
-async fn each_way_to_get_no_quote_is_told_apart_and_its_calls_are_committed_before_the_answer() {
+async fn each_way_to_get_no_quote_has_its_error_and_its_calls_are_committed_before_the_answer() {
     for (error, expected) in [
         (unavailable(), "Unavailable"),
         (QuoteError::NotFound, "NotFound"),

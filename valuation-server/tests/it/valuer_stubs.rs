@@ -1,4 +1,4 @@
-//! What stands behind a valuer in these tests: records in memory, and quotes by a closure.
+//! A valuer's stubs: records in memory, and quotes by a closure.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic where it is surprised")]
 
@@ -17,7 +17,7 @@ use valuation_server::domain::{
     CallOutcome, Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError,
     QuoteRequest, Trace, Valuation, Vrm,
 };
-use valuation_server::valuer::{Commit, Place, Quotes, Records, RecordsError, Reserve};
+use valuation_server::valuer::{Commit, Permit, Quotes, Records, RecordsError, Reserve};
 
 /// The trace of a request that came from nowhere.
 pub(crate) fn trace() -> Trace {
@@ -137,10 +137,10 @@ pub(crate) struct State {
     pub(crate) valuations: Mutex<HashMap<Vrm, Valuation>>,
     pub(crate) committed: Mutex<Vec<Entry>>,
     pub(crate) submitted: Mutex<Vec<Entry>>,
-    /// Is committed by somebody else right after the next look.
+    /// Is committed by another program right after the next read.
     pub(crate) comes_after_a_look: Mutex<Option<Valuation>>,
     pub(crate) finds: AtomicUsize,
-    /// To be counted up when somebody else changes what is stored.
+    /// Rises when another program changes the records.
     pub(crate) version: AtomicU64,
     pub(crate) full: AtomicBool,
     pub(crate) commits_fail: AtomicBool,
@@ -203,8 +203,8 @@ impl Records for Memory {
             if self.full.load(Ordering::SeqCst) {
                 return Err(RecordsError::unavailable(Because("secret cause")));
             }
-            let place: Box<dyn Place> = Box::new(self.clone());
-            Ok(place)
+            let permit: Box<dyn Permit> = Box::new(self.clone());
+            Ok(permit)
         })
     }
 
@@ -213,7 +213,7 @@ impl Records for Memory {
     }
 }
 
-impl Place for Memory {
+impl Permit for Memory {
     fn commit(self: Box<Self>, entry: Entry) -> Commit {
         Box::pin(async move {
             assert!(!self.commits_panic.load(Ordering::SeqCst), "the test wants a panic in commit");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::config::{Ratio, RatioError};
 
-/// What befalls a call.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// It is answered.
@@ -16,70 +16,75 @@ pub enum Mode {
     Hang,
     /// Its connection is reset.
     Reset,
-    /// It is answered with 200 and a text that is no valuation.
+    /// It is answered with 200 and a text that is not a valuation.
     Garbage,
     /// It is answered late.
     Slow,
 }
 
-/// A mode, and the share of the calls that it befalls.
+/// The modes with a name of their own.
+const NAMES: [(&str, Mode); 5] = [
+    ("ok", Mode::Ok),
+    ("hang", Mode::Hang),
+    ("reset", Mode::Reset),
+    ("garbage", Mode::Garbage),
+    ("slow", Mode::Slow),
+];
+
+/// A mode, and the share of the calls that it affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    mode: Mode,
-    share: Ratio,
-    /// The seconds that answers with a status ask to be waited.
-    retry_after: Option<u32>,
+    /// What happens to an affected call.
+    pub mode: Mode,
+    /// The share of the calls that are affected, exact and evenly spread.
+    pub share: Ratio,
+    /// The `Retry-After`, in seconds, in the answers of [`Mode::Status`].
+    pub retry_after: Option<u32>,
 }
 
-/// Why a text is no fault.
+/// Why a text is not a fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    /// No such mode.
+    /// There is no such mode.
     #[error(
         "no mode {0:?}; there are ok, hang, reset, garbage, slow and statuses such as 500, 503, \
          429, 404"
     )]
     Mode(String),
-    /// No share.
-    #[error("no rate {text:?}: {source}")]
-    Rate {
-        /// What was given.
-        text: String,
-        /// What is wrong with it.
-        source: RatioError,
-    },
+    /// Not a share.
+    #[error("no rate {0:?}: {1}")]
+    Rate(String, RatioError),
     /// A share of more than all calls.
     #[error("no rate {0:?}: it is above 1")]
     AboveOne(String),
     /// Another parameter.
     #[error("no parameter {0:?}; there are mode, rate and retry-after")]
     Parameter(String),
-    /// No number of seconds.
+    /// Not a number of seconds.
     #[error("no retry-after {0:?}: it must be whole seconds, such as 7")]
     RetryAfter(String),
-    /// Nothing was given.
+    /// Neither a mode nor a rate is given.
     #[error("a mode or a rate is needed, such as /fault?mode=500 or /fault?rate=0.5")]
     Nothing,
 }
 
 impl Fault {
-    /// Nothing is wrong.
+    /// Every call is answered.
     pub const NONE: Self = Self::always(Mode::Ok);
 
-    /// Every call is befallen.
+    /// Every call is affected.
     #[must_use]
     pub const fn always(mode: Mode) -> Self {
-        Self { mode, share: Ratio::ONE, retry_after: None }
+        Self::share(mode, Ratio::ONE)
     }
 
-    /// An exact share of the calls is befallen, evenly spread: of any stretch of calls that the
-    /// share divides, just that share.
+    /// This share of the calls is affected.
     #[must_use]
     pub const fn share(mode: Mode, share: Ratio) -> Self {
         Self { mode, share, retry_after: None }
     }
 
-    /// The same, with a `Retry-After` of so many seconds in the answers of [`Mode::Status`].
+    /// The same, with a `Retry-After` of this many seconds.
     #[must_use]
     pub const fn retry_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
@@ -92,22 +97,20 @@ impl Fault {
     pub fn parse(query: &str) -> Result<Self, FaultError> {
         let (mut mode, mut share, mut retry_after) = (None, None, None);
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let text = || value.clone().into_owned();
             match &*name {
-                "mode" => mode = Some(parse_mode(&value)?),
+                "mode" => mode = Some(parse_mode(&value).ok_or_else(|| FaultError::Mode(text()))?),
                 "rate" => {
-                    let parsed = value.parse::<Ratio>().map_err(|source| FaultError::Rate {
-                        text: value.clone().into_owned(),
-                        source,
-                    })?;
+                    let wrong = |error| FaultError::Rate(text(), error);
+                    let parsed = value.parse::<Ratio>().map_err(wrong)?;
                     if parsed.numerator() > parsed.denominator() {
-                        return Err(FaultError::AboveOne(value.into_owned()));
+                        return Err(FaultError::AboveOne(text()));
                     }
                     share = Some(parsed);
                 }
                 "retry-after" => {
-                    let seconds = value.parse();
-                    let wrong = |_| FaultError::RetryAfter(value.into_owned());
-                    retry_after = Some(seconds.map_err(wrong)?);
+                    let seconds = value.parse().map_err(|_| FaultError::RetryAfter(text()))?;
+                    retry_after = Some(seconds);
                 }
                 _ => return Err(FaultError::Parameter(name.into_owned())),
             }
@@ -119,32 +122,15 @@ impl Fault {
         Ok(Self { mode, share, retry_after })
     }
 
-    /// What befalls the call that is the `place`th, from 0, since the fault was set.
-    pub(super) fn befalls(self, place: u64) -> Mode {
-        // The number of befallen calls among the first n is n·share, rounded down; this call is
-        // one of them if it makes that number grow.
+    /// What happens to the call with this index, from 0, since the fault was set.
+    pub(super) fn mode_of(self, index: u64) -> Mode {
+        // Of the first n calls n·share are affected, rounded down. A call is affected if that number
+        // rises with it.
         let (numerator, denominator) =
             (u128::from(self.share.numerator()), u128::from(self.share.denominator()));
-        let befallen = |calls: u128| calls * numerator / denominator;
-        let place = u128::from(place);
-        if befallen(place + 1) > befallen(place) { self.mode } else { Mode::Ok }
-    }
-
-    /// The seconds that the answers of [`Mode::Status`] ask to be waited.
-    pub(super) fn seconds(self) -> Option<u32> {
-        self.retry_after
-    }
-
-    /// The mode.
-    #[must_use]
-    pub fn mode(self) -> Mode {
-        self.mode
-    }
-
-    /// The share of the calls that it befalls.
-    #[must_use]
-    pub fn rate(self) -> Ratio {
-        self.share
+        let affected = |calls: u128| calls * numerator / denominator;
+        let index = u128::from(index);
+        if affected(index + 1) > affected(index) { self.mode } else { Mode::Ok }
     }
 }
 
@@ -156,27 +142,17 @@ impl Default for Fault {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ok => f.write_str("ok"),
-            Self::Status(status) => write!(f, "{status}"),
-            Self::Hang => f.write_str("hang"),
-            Self::Reset => f.write_str("reset"),
-            Self::Garbage => f.write_str("garbage"),
-            Self::Slow => f.write_str("slow"),
+        match (self, NAMES.iter().find(|(_, mode)| mode == self)) {
+            (Self::Status(status), _) => write!(f, "{status}"),
+            (_, name) => f.write_str(name.map_or("", |(name, _)| name)),
         }
     }
 }
 
-fn parse_mode(text: &str) -> Result<Mode, FaultError> {
+fn parse_mode(text: &str) -> Option<Mode> {
+    let named = NAMES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
     let status = || text.parse().ok().filter(|status| (200..=999).contains(status));
-    match text {
-        "ok" => Ok(Mode::Ok),
-        "hang" => Ok(Mode::Hang),
-        "reset" => Ok(Mode::Reset),
-        "garbage" => Ok(Mode::Garbage),
-        "slow" => Ok(Mode::Slow),
-        _ => status().map(Mode::Status).ok_or_else(|| FaultError::Mode(text.to_owned())),
-    }
+    named.or_else(|| status().map(Mode::Status))
 }
 
 #[cfg(test)]
@@ -212,21 +188,21 @@ mod tests {
     }
 
     #[test]
-    fn befalls_an_exact_share_evenly_spread() {
+    fn affects_an_exact_share_evenly_spread() {
         for (share, every) in [("1/2", 2), ("1/3", 3), ("99/200", 200), ("0", 1), ("1", 1)] {
             let share: Ratio = share.parse().unwrap();
             let fault = Fault::share(Mode::Reset, share);
-            let befallen = |range: std::ops::Range<u64>| {
-                range.filter(|n| fault.befalls(*n) != Mode::Ok).count()
+            let affected = |range: std::ops::Range<u64>| {
+                range.filter(|n| fault.mode_of(*n) != Mode::Ok).count()
             };
             let due = usize::try_from(every * u64::from(share.numerator())).unwrap()
                 / share.denominator() as usize;
             for start in 0..every {
-                assert_eq!(befallen(start..start + every), due, "{share} from {start}");
+                assert_eq!(affected(start..start + every), due, "{share} from {start}");
             }
         }
         let half = Fault::share(Mode::Reset, "0.5".parse().unwrap());
-        assert_eq!(half.befalls(0), Mode::Ok);
-        assert_eq!(half.befalls(1), Mode::Reset);
+        assert_eq!(half.mode_of(0), Mode::Ok);
+        assert_eq!(half.mode_of(1), Mode::Reset);
     }
 }

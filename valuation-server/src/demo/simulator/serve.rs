@@ -23,12 +23,12 @@ use crate::domain::{Provider, Vrm};
 
 type Reply = Response<Full<Bytes>>;
 
-/// The connection is to be reset instead of an answer.
+/// Resets the connection instead of an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("a reset was asked for")]
 struct ResetAskedFor;
 
-/// Accepts until `stop`'s other end is dropped. When it returns, all connections have ended.
+/// Accepts until the sender of `stop` is dropped. When it returns, all connections have ended.
 pub(super) async fn accept(
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -42,7 +42,7 @@ pub(super) async fn accept(
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, Arc::clone(&shared)));
                 }
-                // As when no file descriptor is left: it passes when connections close.
+                // For example no file descriptor is left, until connections close.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
         }
@@ -53,7 +53,7 @@ pub(super) async fn accept(
 }
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    // A matter of speed alone.
+    // Affects the speed alone.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
@@ -64,7 +64,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         .serve_connection(TokioIo::new(stream), service);
     let ended = (&mut connection).await;
     if ended.is_err_and(|error| error.is_user()) {
-        // Closing with unsent data thrown away is what sends a reset.
+        // Closing with discarded data sends a reset.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
 }
@@ -103,7 +103,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
     }
 }
 
-/// The vehicle and the mileage that are asked about, if it is the provider's resource.
+/// The requested vehicle and mileage, if it is the provider's resource.
 fn question(provider: Provider, uri: &http::Uri) -> Option<(Vrm, Option<f64>)> {
     let query = uri.query().unwrap_or_default();
     let parameter = |wanted: &str| {
@@ -135,9 +135,9 @@ fn fault(method: &Method, query: &str, shared: &Shared) -> Reply {
         return text(StatusCode::METHOD_NOT_ALLOWED, "GET shows the fault, POST sets it\n");
     }
     let state = shared.lock();
-    let (mode, rate, calls) = (state.fault.mode(), state.fault.rate(), state.calls);
+    let (Fault { mode, share, .. }, calls) = (state.fault, state.calls);
     let shown = format!(
-        "{{\"provider\":\"{}\",\"mode\":\"{mode}\",\"rate\":\"{rate}\",\"calls\":{calls}}}\n",
+        "{{\"provider\":\"{}\",\"mode\":\"{mode}\",\"rate\":\"{share}\",\"calls\":{calls}}}\n",
         shared.provider
     );
     reply(StatusCode::OK, "application/json", shown)

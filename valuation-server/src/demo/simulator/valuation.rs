@@ -1,18 +1,18 @@
-//! What a simulated provider says that a vehicle is worth.
+//! The valuations of a simulated provider.
 
 use crate::domain::Provider;
 
-/// The lower and the upper value in pounds: plausible, and the same for the same question.
+/// The lower and the upper value in pounds: plausible, and the same for the same request.
 pub(super) fn values(provider: Provider, vrm: &str, mileage: Option<f64>) -> (u64, u64) {
     let hash = hash(vrm);
-    // As new, between 6,000 and 46,000; what the miles take off is at most half of it.
+    // Without miles between 6,000 and 46,000; the miles take off at most half of it.
     let new = 6_000 + hash % 40_000;
     let miles = mileage.unwrap_or(30_000.0).clamp(0.0, 200_000.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 200,000")]
     let worn = new - new * (miles as u64) / 400_000;
     let (lower, spread) = match provider {
         Provider::SuperCar => (worn, 5 + hash / 40_000 % 8),
-        // Somewhat lower and wider, so that it shows who was asked.
+        // Lower and wider, to tell the providers apart.
         Provider::Premium => (worn * 95 / 100, 8 + hash / 40_000 % 8),
     };
     let upper = lower + lower * spread / 100;

@@ -1,4 +1,4 @@
-//! Premium's XML, read strictly: the reader underneath takes much that is no document.
+//! Premium's XML, read strictly: the XML reader itself accepts much that is not well-formed.
 
 use std::borrow::Cow;
 use std::str;
@@ -15,19 +15,18 @@ const MAX_DEPTH: usize = 32;
 /// Reads Premium's answer: an XML document whose element is `root` or `Response`, with each of
 /// the two elements of `range` once among its children, in any order. Other elements are skipped.
 ///
-/// Not usable: a document type declaration or an entity that only one could declare, an encoding
-/// in which ASCII is not ASCII, an element or a comment inside a value, elements nested deeper
-/// than 32, tags that don't match, and anything but comments around the document element.
-/// Attributes say nothing here and are not looked at.
+/// Not usable: a document type declaration or an entity that needs one, an encoding that does not extend
+/// ASCII, an element or a comment inside a value, elements nested deeper than 32, tags that don't
+/// match, and anything but comments around the document element. Attributes are ignored.
 ///
 /// # Errors
-/// [`QuoteError::Unavailable`] says what can't be used, in our words: nothing of the body is
-/// repeated, since it may repeat the request's key.
+/// [`QuoteError::Unavailable`] says what can't be used. It repeats nothing of the body, which may
+/// contain the request's key.
 pub fn parse(body: &[u8], range: PremiumRange) -> Result<Quote, QuoteError> {
     let (text, utf8) = match str::from_utf8(body) {
         Ok(text) => (Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)), true),
-        // Read as ISO-8859-1, which has a character for each byte. That is the text in every encoding
-        // of one byte a character as far as ASCII goes, and nothing else is looked at.
+        // Read as ISO-8859-1, which has a character for each byte. In every single-byte encoding that
+        // extends ASCII the ASCII characters are the same, and no others matter.
         Err(_) => (Cow::Owned(body.iter().copied().map(char::from).collect()), false),
     };
     let mut values = Values { range, texts: [None, None], open: None };
@@ -66,7 +65,7 @@ fn walk(text: &str, utf8: bool, values: &mut Values) -> Result<(), QuoteError> {
                 depth += 1;
             }
             Event::End(_) => {
-                // The reader refuses an end without its start, so that this can't go below zero.
+                // Not below zero: the reader rejects an end without its start.
                 depth -= 1;
                 if depth == 1 {
                     values.open = None;
@@ -90,11 +89,11 @@ fn walk(text: &str, utf8: bool, values: &mut Values) -> Result<(), QuoteError> {
     }
 }
 
-/// The texts of the two wanted elements, as far as they have been read.
+/// The texts of the two wanted elements.
 struct Values {
     range: PremiumRange,
     texts: [Option<String>; 2],
-    /// The one of them that the reader is in.
+    /// The element that the reader is in.
     open: Option<usize>,
 }
 
@@ -116,7 +115,7 @@ impl Values {
         }
     }
 
-    /// Something that is not text begins.
+    /// Something other than text begins.
     fn only_text(&self) -> Result<(), QuoteError> {
         match self.open {
             Some(index) => Err(self.wrong(index, "holds something else than text")),
@@ -135,8 +134,7 @@ impl Values {
     }
 }
 
-/// Whether the body may be read by its declared encoding: UTF-8, or one that extends ASCII by one
-/// byte a character.
+/// Checks the declared encoding: UTF-8, or a single-byte encoding that extends ASCII.
 fn check_encoding(declaration: &BytesDecl<'_>, utf8: bool) -> Result<(), QuoteError> {
     let encoding = declaration.encoding().transpose();
     let encoding = encoding.map_err(|_| unusable("the XML declaration is malformed"))?;
@@ -163,7 +161,7 @@ fn resolve(reference: &BytesRef<'_>) -> Result<char, QuoteError> {
     character.ok_or_else(|| unusable("an entity is not one of XML's own"))
 }
 
-/// XML's white space, which is less than Unicode's.
+/// XML's white space, a subset of Unicode's.
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
 }
@@ -171,6 +169,3 @@ fn is_space(c: char) -> bool {
 fn unusable(message: &str) -> QuoteError {
     QuoteError::unusable(message)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,74 +1,30 @@
-//! Watches a provider's answers for [streaks of client errors](ClientErrors): reports where one begins
-//! and ends, and makes failures of them if the setting says so.
-//!
-//! It stands between the provider's service and its audit, so that the log rows, the failover and the
-//! rescue all see the same failure.
+//! What the server makes of each attempt at a provider: its outcome, its metrics, and the provider's
+//! [streak of client errors](ClientErrors).
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use failover::Outcome;
 use failover::clock::Clock;
-use tower::Service;
 
 use crate::admin::{Journal, Kind};
-use crate::domain::{Answer, Describe, ErrorCode, Failure, Provider, QuoteError, QuoteRequest};
-use crate::providers::Asking;
-use crate::telemetry::{Change, ClientErrors};
+use crate::audit::Hooks;
+use crate::domain::{
+    Answer, CallOutcome, ErrorCode, Failure, Provider, ProviderCall, Quote, QuoteError,
+};
+use crate::telemetry::{Change, ClientErrors, ProviderCalls};
 
-/// A provider's service whose answers are watched.
-#[derive(Clone, Debug)]
-pub(super) struct Watched<S, Clk> {
-    inner: S,
-    watch: Arc<Watch<Clk>>,
-}
-
-/// What the watching of both providers shares.
-pub(super) struct Watch<Clk> {
+/// Shared by the audits of both providers. A client error of a streak that counts as failures becomes
+/// one here, below the audit, so that the log rows, the failover and the rescue see the same failure.
+pub(super) struct Attempts<Clk> {
+    pub(super) calls: ProviderCalls,
     pub(super) client_errors: Arc<ClientErrors>,
+    pub(super) journal: Journal,
     pub(super) clock: Clk,
-    pub(super) events: Arc<Journal>,
 }
 
-impl<S, Clk> Watched<S, Clk> {
-    pub(super) fn new(inner: S, watch: &Arc<Watch<Clk>>) -> Self {
-        Self { inner, watch: Arc::clone(watch) }
-    }
-}
-
-impl<S: Describe, Clk> Describe for Watched<S, Clk> {
-    fn provider(&self) -> Provider {
-        self.inner.provider()
-    }
-
-    fn url(&self, request: &QuoteRequest) -> Option<String> {
-        self.inner.url(request)
-    }
-}
-
-impl<S, Clk> Service<QuoteRequest> for Watched<S, Clk>
-where
-    S: Service<QuoteRequest, Response = Answer, Error = Failure> + Describe,
-    S::Future: Send + 'static,
-    Clk: Clock,
-{
-    type Response = Answer;
-    type Error = Failure;
-    type Future = Asking;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: QuoteRequest) -> Asking {
-        let (provider, watch) = (self.inner.provider(), Arc::clone(&self.watch));
-        let answer = self.inner.call(request);
-        Box::pin(async move { watch.record(provider, answer.await) })
-    }
-}
-
-impl<Clk: Clock> Watch<Clk> {
-    fn record(
+impl<Clk: Clock> Hooks for Attempts<Clk> {
+    fn answered(
         &self,
         provider: Provider,
         result: Result<Answer, Failure>,
@@ -88,30 +44,57 @@ impl<Clk: Clock> Watch<Clk> {
         }
     }
 
+    fn outcome(&self, result: &Result<Quote, QuoteError>) -> CallOutcome {
+        match classify(result) {
+            Outcome::Success => CallOutcome::Success,
+            Outcome::Failure | Outcome::RetryAfter(_) => CallOutcome::Failure,
+            Outcome::Ignored => CallOutcome::Ignored,
+        }
+    }
+
+    fn ended(&self, call: &ProviderCall) {
+        self.calls.note(call);
+    }
+}
+
+/// A provider that answers is up, whatever the answer; an error on our side says nothing about it.
+/// `Retry-After` is followed only if the policy says so.
+pub(super) fn classify(result: &Result<Quote, QuoteError>) -> Outcome {
+    match result {
+        Err(QuoteError::Unavailable { code: ErrorCode::Local, .. }) => Outcome::Ignored,
+        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => Outcome::RetryAfter(*time),
+        Err(QuoteError::Unavailable { retry_after: None, .. }) => Outcome::Failure,
+        Err(QuoteError::NotAsked) => Outcome::Ignored,
+        Ok(_) | Err(QuoteError::NotFound | QuoteError::Refused(_)) => Outcome::Success,
+    }
+}
+
+impl<Clk> Attempts<Clk> {
     fn report(&self, provider: Provider, change: Change) {
         let message = message(provider, change, self.client_errors.as_failures());
         let (ongoing, answers) = match change {
-            Change::Began { length, .. } => {
-                tracing::warn!("{message}");
-                (true, length)
-            }
-            Change::Ended { length } => {
-                tracing::info!("{message}");
-                (false, length)
-            }
+            Change::Began { length, .. } => (true, length),
+            Change::Ended { length } => (false, length),
         };
+        if ongoing {
+            tracing::warn!("{message}");
+        } else {
+            tracing::info!("{message}");
+        }
         let kind = Kind::ClientErrors { provider: provider.name(), ongoing, answers };
-        self.events.note(kind, message);
+        self.journal.note(kind, message);
     }
 }
 
-impl<Clk> fmt::Debug for Watch<Clk> {
+impl<Clk> fmt::Debug for Attempts<Clk> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("client_errors", &self.client_errors).finish_non_exhaustive()
+        f.debug_struct("Attempts")
+            .field("client_errors", &self.client_errors)
+            .finish_non_exhaustive()
     }
 }
 
-/// An answer of a streak that counts as failures.
+/// A client error of a streak that counts as failures.
 fn failure(status: u16) -> Failure {
     let message =
         format!("the provider answered with status {status}, in a streak of client errors");
@@ -119,7 +102,7 @@ fn failure(status: u16) -> Failure {
     Failure { error, response_code: Some(status) }
 }
 
-/// What happened, what it means, and what there is to do.
+/// What happened, what it means and what to do.
 fn message(provider: Provider, change: Change, as_failures: bool) -> String {
     let counted = if as_failures {
         "They count as failures until it gives a valuation"

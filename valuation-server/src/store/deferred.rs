@@ -1,9 +1,9 @@
-//! What could not be stored when it came, and is still owed to the log.
+//! Entries that could not be stored at once, and will be when the database can store again.
 //!
-//! A provider that was called is paid, whatever the database says a moment later. Whoever waits is
-//! told at once that the entry is not stored; the entry itself is kept, in bounded memory, until
-//! the writer can store again. From the first failure on no place is given out
-//! ([`Store::reserve`](super::Store::reserve)), so that what is owed is what was under way by then.
+//! A provider call is paid for, even if the database fails a moment later. The caller learns at once
+//! that its entry is not stored; the entry is kept, in bounded memory, until the writer can store
+//! again. From the first failure on [`Store::reserve`](super::Store::reserve) gives no permits, so
+//! that only entries that were already under way are deferred.
 
 use std::mem;
 
@@ -12,21 +12,21 @@ use super::error::StoreError;
 use super::queue::Job;
 use super::stats::Shared;
 
-/// How many calls are kept at most: some megabytes.
-const MOST_CALLS: usize = 4_096;
+/// The maximum number of calls: some megabytes.
+const MAX_CALLS: usize = 4_096;
 
-/// Entries with calls that wait for the database to be well.
+/// Entries with calls that wait until the database is healthy.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct Deferred {
     entries: Vec<Entry>,
     calls: usize,
 }
 
-impl Owed {
+impl Deferred {
     /// Keeps an entry, or reports its calls in the server's log if there are too many already.
     pub(super) fn keep(&mut self, entry: Entry, shared: &Shared, error: &StoreError) {
         let calls = self.calls + entry.calls.len();
-        if calls > MOST_CALLS {
+        if calls > MAX_CALLS {
             shared.lose(&entry, error);
         } else if !entry.calls.is_empty() {
             self.calls = calls;
@@ -38,7 +38,7 @@ impl Owed {
         self.entries.is_empty()
     }
 
-    /// Takes all of them, in the order in which they came, for another try.
+    /// Takes all of them, in the order in which they came, for another attempt.
     pub(super) fn take(&mut self) -> Vec<Job> {
         mem::take(self).entries.into_iter().map(Job::unawaited).collect()
     }
@@ -70,12 +70,12 @@ mod tests {
             rescue: false,
         };
         let entry = Entry { valuation: None, calls: vec![call; 2] };
-        let (mut owed, shared) = (Owed::default(), Shared::default());
-        for _ in 0..MOST_CALLS / 2 {
-            owed.keep(entry.clone(), &shared, &StoreError::Closed);
+        let (mut deferred, shared) = (Deferred::default(), Shared::default());
+        for _ in 0..MAX_CALLS / 2 {
+            deferred.keep(entry.clone(), &shared, &StoreError::Closed);
         }
-        assert_eq!(shared.lost(), 0);
-        owed.keep(entry, &shared, &StoreError::Closed);
-        assert_eq!((owed.take().len(), shared.lost()), (MOST_CALLS / 2, 2));
+        assert_eq!(shared.lost.get(), 0);
+        deferred.keep(entry, &shared, &StoreError::Closed);
+        assert_eq!((deferred.take().len(), shared.lost.get()), (MAX_CALLS / 2, 2));
     }
 }

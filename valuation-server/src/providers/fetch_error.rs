@@ -1,4 +1,4 @@
-//! What went wrong with an exchange: a client's error becomes a stable name and a short text.
+//! Why an exchange failed: the HTTP client's error as a stable code and a short text.
 
 use std::error::Error;
 use std::io;
@@ -6,27 +6,27 @@ use std::iter;
 
 use crate::domain::ErrorCode;
 
-/// An exchange that brought no body, or none that is read whole.
+/// An exchange without an answer, or with one that could not be read to its end.
 #[derive(Debug)]
-pub(super) struct Mishap {
-    /// The stable name of what happened.
+pub(super) struct FetchError {
+    /// The stable code.
     pub(super) code: ErrorCode,
-    /// What happened, in our words and those of the operating system; never with a URL.
+    /// What happened, in our words and the operating system's; never with a URL.
     pub(super) message: String,
-    /// The status, if the answer's head had come by then.
+    /// The status, if the answer's head was received.
     pub(super) status: Option<u16>,
 }
 
-impl Mishap {
+impl FetchError {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), status: None }
     }
 
-    /// Names an error of the client, which must be without its URL. `https` says whether TLS was to be spoken: an attempt to
-    /// connect that failed above TCP failed in TLS then.
+    /// From an error of the HTTP client, which must be without its URL. With `https`, a connect error
+    /// above TCP is one of TLS.
     pub(super) fn of(error: &reqwest::Error, https: bool) -> Self {
         let code = code(error, https);
-        // The innermost error is the cause; the ones around it only say where it surfaced.
+        // The innermost error is the cause; the others only say where it surfaced.
         let cause = chain(error).last().unwrap_or(error);
         Self::new(code, format!("{}: {cause}", what(code)))
     }
@@ -44,11 +44,11 @@ fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
     match in_io {
         Some(io) if is_shortage(io) => ErrorCode::Local,
         Some(io) if io.kind() == io::ErrorKind::TimedOut => ErrorCode::Timeout,
-        // With TLS 1.3 a server's refusal of our certificate comes after our side's handshake.
+        // With TLS 1.3 a server refuses our certificate after our side of the handshake.
         Some(io) if io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()).is_some() => {
             ErrorCode::Tls
         }
-        // A breach inside TLS is an I/O error that the operating system knows nothing of.
+        // A TLS violation is an I/O error without an OS error code.
         Some(io) if connecting && https && io.raw_os_error().is_none() => ErrorCode::Tls,
         Some(io) if is_break(io.kind()) => ErrorCode::Reset,
         _ if connecting => ErrorCode::Connect,
@@ -57,7 +57,7 @@ fn code(error: &reqwest::Error, https: bool) -> ErrorCode {
     }
 }
 
-/// An I/O error may be wrapped into another one, which hides it from the chain of sources.
+/// An I/O error may be wrapped in another one, which hides it from the chain of sources.
 fn innermost(error: &io::Error) -> &io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
     inner.map_or(error, innermost)
@@ -65,7 +65,7 @@ fn innermost(error: &io::Error) -> &io::Error {
 
 /// `ENFILE` and `EMFILE`: the other provider can't be asked either.
 fn is_shortage(error: &io::Error) -> bool {
-    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 fn is_break(kind: io::ErrorKind) -> bool {
@@ -87,12 +87,12 @@ fn what(code: ErrorCode) -> &'static str {
     }
 }
 
-/// The first error of that type in the chain.
+/// The first error of this type in the chain.
 fn first<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     chain(error).find_map(|e| e.downcast_ref::<E>())
 }
 
-/// `error` and those under it, from the outermost to the innermost.
+/// `error` and its sources, from the outermost to the innermost.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     iter::successors(Some(error), |&e| e.source())
 }

@@ -1,5 +1,8 @@
-use super::*;
+//! How Premium's answers are read.
+
 use proptest::prelude::*;
+use valuation_server::domain::Money;
+use valuation_server::providers::{PremiumRange, parse_premium as parse};
 
 const RANGE: PremiumRange = PremiumRange::PrivateSale;
 
@@ -82,7 +85,7 @@ fn reads_encodings_in_which_ascii_is_ascii_and_no_other() {
 }
 
 #[test]
-fn a_pound_sign_beside_the_values_is_read_in_the_declared_encoding() {
+fn a_pound_sign_next_to_the_values_is_read_in_the_declared_encoding() {
     let max = "<ValuationPrivateSaleMaximum>12750</ValuationPrivateSaleMaximum>";
     let min = "<ValuationPrivateSaleMinimum>11500</ValuationPrivateSaleMinimum>";
     let body = |declared: &str| {
@@ -174,7 +177,7 @@ fn refuses_what_is_no_such_document() {
     }
 }
 
-/// Good values beside elements so that the innermost is at this depth, all of them ended.
+/// Good values next to nested elements, the innermost of which is at this depth.
 fn nested(depth: usize) -> String {
     let inner = "<a>".repeat(depth - 1) + &"</a>".repeat(depth - 1);
     good().replace("</root>", &format!("{inner}</root>"))
