@@ -6,17 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::handlers::Session;
-use super::problem::{Answer, Problem};
 use super::strict::{self, ConnectionState, Quotas};
-use super::{Limits, Traffic, Watch};
+use super::{Limits, Watch, stack};
 use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
 
@@ -53,35 +50,16 @@ pub async fn serve(
     watch: Watch,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
-    let admit = |connection: ConnectionState| {
-        let session = Arc::new(Session::new(valuer.clone(), limits, watch.clone(), connection));
-        move |request, rejection| Arc::clone(&session).answer(request, rejection)
-    };
-    listen(listener, limits, &watch.traffic, shutdown, admit).await
-}
-
-/// Runs the connections of a listener. `admit` makes the function that answers a connection's requests.
-pub(super) async fn listen<A, S, F>(
-    listener: TcpListener,
-    limits: Limits,
-    traffic: &Arc<Traffic>,
-    shutdown: impl Future<Output = ()>,
-    admit: A,
-) -> Stopped
-where
-    A: Fn(ConnectionState) -> S,
-    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
-{
+    let traffic = Arc::clone(&watch.traffic);
     let protocol = Arc::new(strict::protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut rejected) = (JoinSet::new(), JoinSet::new());
-    let quotas = Arc::new(Quotas::new(&limits, traffic));
+    let quotas = Arc::new(Quotas::new(&limits, &traffic));
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
         let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
-        let answer = admit(state.clone());
+        let session = Session::new(valuer.clone(), limits, watch.clone(), state.clone());
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
-        connections.spawn(strict::serve(stream, limits, protocol, stopping, state, answer));
+        connections.spawn(strict::serve(stream, limits, protocol, stopping, state, stack(session)));
     };
     let (mut full, throttle) = (false, LogThrottle::new());
     let mut shutdown = pin!(shutdown);

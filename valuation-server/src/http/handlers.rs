@@ -1,5 +1,6 @@
 //! The handlers: a resource and a method each.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -47,17 +48,16 @@ impl Session {
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        rejection: Option<Box<Problem>>,
-    ) -> impl Future<Output = Answer> + Send {
+    ) -> impl Future<Output = Result<Answer, Infallible>> + Send {
         // Taken apart outside the future, which then holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
             let identity = Identity::of(&headers);
-            if let Some(problem) = rejection {
+            if let Some(problem) = parts.extensions.remove::<Problem>() {
                 let mut answer = problem.into_response(&parts.uri, parts.version);
                 answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-                return answer;
+                return Ok(answer);
             }
             let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
@@ -88,7 +88,7 @@ impl Session {
                 });
             }
             answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-            answer
+            Ok(answer)
         }
     }
 

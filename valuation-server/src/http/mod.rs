@@ -23,6 +23,24 @@ mod trace;
 mod traffic;
 pub mod wire;
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use tower::{Service, ServiceBuilder};
+
+use handlers::Session;
+use problem::Answer;
+
 pub use accept::{Stopped, serve};
 pub use limits::Limits;
 pub use traffic::{Labels, Traffic, Watch};
+
+/// What a request passes through, the outermost layer first.
+fn stack(
+    session: Session,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone {
+    let session = Arc::new(session);
+    ServiceBuilder::new().service_fn(move |request| Arc::clone(&session).answer(request))
+}

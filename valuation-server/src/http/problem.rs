@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode, Uri, Version};
 use serde::Serialize;
 
@@ -22,31 +22,19 @@ const SHOWN: usize = 256;
 /// An answer to a request.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// An error answer before it is put into bytes.
-#[derive(Debug)]
+/// An error answer before it is serialized.
+#[derive(Clone, Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     message: Cow<'static, str>,
-    header: Option<(header::HeaderName, HeaderValue)>,
-    connection: Connection,
+    header: Option<(HeaderName, HeaderValue)>,
+    /// Whether an HTTP/1 connection is closed after the answer.
+    close: bool,
 }
 
-/// What happens to an HTTP/1 connection after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
-    /// The next request is served.
-    Keep,
-    /// It is closed: where the next request would begin is unknown.
-    Close,
-}
-
-impl Connection {
-    /// Announces the close to the client, and so to hyper.
-    pub(super) fn announce(self, answer: &mut Answer) {
-        if self == Self::Close {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-    }
+/// Announces to the client, and so to hyper, that this answer is the connection's last.
+pub(super) fn announce_close(answer: &mut Answer) {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// The members. `type` is `about:blank`, so `title` is the status's own phrase (RFC 9457, 4.2.1).
@@ -66,7 +54,7 @@ struct Members<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), header: None, connection: Connection::Keep }
+        Self { status, message: message.into(), header: None, close: false }
     }
 
     /// 400, with what would have been right.
@@ -140,14 +128,14 @@ impl Problem {
     }
 
     /// Adds the one header that belongs to this status.
-    pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.header = Some((name, value));
         self
     }
 
     /// Closes the connection after the answer.
     pub(super) fn closing(self) -> Self {
-        Self { connection: Connection::Close, ..self }
+        Self { close: true, ..self }
     }
 
     /// The body of the answer to a request for the path `instance`.
@@ -181,8 +169,8 @@ impl Problem {
             headers.insert(name, value);
         }
         // HTTP/2 has no such header, and a stream can end alone.
-        if version < Version::HTTP_2 {
-            self.connection.announce(&mut response);
+        if self.close && version < Version::HTTP_2 {
+            announce_close(&mut response);
         }
         response
     }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::head::{Framing, Heads};
 use crate::http::limits::Limits;
-use crate::http::problem::{Answer, Connection, Problem};
+use crate::http::problem::{Answer, Problem, announce_close};
 use crate::http::traffic::{Connected, Traffic};
 
 /// The size from which a head needs a permit, in bytes. Most heads are smaller.
@@ -69,7 +69,7 @@ struct Inner {
     stalled: AtomicBool,
     /// HTTP/2 answers that the client has not read: those of this period and of the one before, in
     /// turn.
-    untaken: [AtomicU64; 2],
+    unread_answers: [AtomicU64; 2],
     period: AtomicUsize,
     _connected: Connected,
     quotas: Arc<Quotas>,
@@ -90,7 +90,7 @@ impl ConnectionState {
             began: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
-            untaken: Default::default(),
+            unread_answers: Default::default(),
             period: AtomicUsize::new(0),
             _connected: quotas.traffic.connected(),
             quotas,
@@ -154,20 +154,20 @@ impl ConnectionState {
         // Ordering: Relaxed, here and in the next two. An answer counted in a period that just ended
         // gets less time.
         let period = self.0.period.load(Ordering::Relaxed) % 2;
-        self.0.untaken[period].fetch_add(1, Ordering::Relaxed);
+        self.0.unread_answers[period].fetch_add(1, Ordering::Relaxed);
         period
     }
 
     /// Counts an answer of this period as read.
-    pub(super) fn taken(&self, period: usize) {
-        self.0.untaken[period].fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn answer_read(&self, period: usize) {
+        self.0.unread_answers[period].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Starts the next period. Returns `true` instead if answers of the previous one are unread: the
     /// client has had a whole period for them.
     pub(super) fn next_period(&self) -> bool {
         let next = (self.0.period.load(Ordering::Relaxed) + 1) % 2;
-        if self.0.untaken[next].load(Ordering::Relaxed) > 0 {
+        if self.0.unread_answers[next].load(Ordering::Relaxed) > 0 {
             return true;
         }
         self.0.period.store(next, Ordering::Relaxed);
@@ -229,7 +229,7 @@ impl ConnectionState {
     /// Announces the close if this answer is the connection's last.
     pub(super) fn finish(&self, answer: &mut Answer, version: Version) {
         if version < Version::HTTP_2 && (!self.heads().are_in_step() || self.is_stopping()) {
-            Connection::Close.announce(answer);
+            announce_close(answer);
         }
     }
 
