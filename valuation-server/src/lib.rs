@@ -34,6 +34,7 @@ pub mod valuer;
 #[cfg(unix)]
 mod system;
 
+mod listener;
 mod log_throttle;
 mod panics;
 mod run;

@@ -1,31 +1,23 @@
-//! The accept loop, and the way it ends.
+//! The accept loop, and its end.
 
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::handlers::Session;
 use super::strict::{self, ConnectionState, Quotas};
 use super::{Limits, Watch, stack};
+use crate::listener::{Accepted, accept};
 use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
 
-/// The pause after an accept error of the server, such as too many open files: the loop would spin
-/// until a file is closed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How many connections are answered 503 at once; further ones are closed without an answer. The bound
-/// on the sockets that rejections take.
+/// How many connections are being answered 503 at once; further ones are closed without an answer.
+/// Bounds the sockets of rejected clients.
 const REJECTIONS: usize = 64;
-
-/// A client's connection, and its address.
-type Accepted = (TcpStream, SocketAddr);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +49,8 @@ pub async fn serve(
     let quotas = Arc::new(Quotas::new(&limits, &traffic));
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
         let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
-        let session = Session::new(valuer.clone(), limits, watch.clone(), state.clone());
+        let (valuer, watch, connection) = (valuer.clone(), watch.clone(), state.clone());
+        let session = Session { valuer, limits, watch, connection };
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(strict::serve(stream, limits, protocol, stopping, state, stack(session)));
     };
@@ -68,7 +61,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             Some(told) = rejected.join_next(), if !rejected.is_empty() => report(told),
-            accepted = accept(&listener, &throttle) => {
+            accepted = accept(&listener, "public", &throttle) => {
                 if connections.len() < limits.max_connections {
                     full = false;
                     take(accepted, &mut connections);
@@ -107,28 +100,6 @@ pub async fn serve(
     connections.shutdown().await;
     tracing::warn!(left, "connections were cut off at the deadline");
     Stopped::CutOff(left)
-}
-
-/// The next connection. Errors are logged.
-async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> Accepted {
-    loop {
-        let error = match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => error,
-        };
-        // The client left between its handshake and our accept: no pause.
-        if !matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionRefused
-        ) {
-            if let Some(withheld) = throttle.admit() {
-                tracing::warn!(%error, withheld, "accepting a connection failed; pausing");
-            }
-            sleep(ACCEPT_PAUSE).await;
-        }
-    }
 }
 
 /// The connections in the backlog; the listener is closed after the last of them.

@@ -1,4 +1,4 @@
-//! The handlers: a resource and a method each.
+//! The handlers, one per resource and method.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -22,28 +22,19 @@ use crate::domain::{Valuation, Vrm};
 use crate::panics;
 use crate::valuer::{ValueError, Valuer};
 
-/// A cache must revalidate an answer before each use.
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// A cache must revalidate the answer before each use.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The state that the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct Session {
-    valuer: Valuer,
-    limits: Limits,
-    watch: Watch,
-    connection: ConnectionState,
+    pub(super) valuer: Valuer,
+    pub(super) limits: Limits,
+    pub(super) watch: Watch,
+    pub(super) connection: ConnectionState,
 }
 
 impl Session {
-    pub(super) fn new(
-        valuer: Valuer,
-        limits: Limits,
-        watch: Watch,
-        connection: ConnectionState,
-    ) -> Self {
-        Self { valuer, limits, watch, connection }
-    }
-
     /// Answers a request, a rejected one with its error. A panic is answered 500.
     pub(super) fn answer(
         self: Arc<Self>,
@@ -97,7 +88,7 @@ impl Session {
         resource: Option<Resource<'_>>,
         parts: &Parts,
         headers: HeaderMap,
-        mut body: Incoming,
+        body: Incoming,
         identity: &Identity,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
@@ -113,9 +104,9 @@ impl Session {
                 if !no_body && !body::is_json(&headers) {
                     return Err(unsupported());
                 }
-                // Frees them while the body is awaited.
+                // Frees them before the body is awaited.
                 drop(headers);
-                let json = body::read(&mut body, &self.limits, &self.connection).await?;
+                let json = body::read(body, &self.limits, &self.connection).await?;
                 self.connection.set_unread(false);
                 self.value(vrm, &json, identity).await
             }
@@ -127,8 +118,8 @@ impl Session {
         }
     }
 
-    /// The only answer with a tag: the answer to a PUT does not represent what the client sent
-    /// (RFC 9110, section 9.3.4).
+    /// The only answer with a tag: a PUT's answer is not a representation of what the client sent (RFC
+    /// 9110, section 9.3.4).
     fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
         match self.valuer.find(vrm) {
             Ok(Some(valuation)) => {
@@ -175,15 +166,15 @@ fn json(body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    headers.insert(header::CACHE_CONTROL, REVALIDATE);
     answer
 }
 
-/// The client has the valuation already.
+/// The client has the valuation.
 fn not_modified() -> Answer {
     let mut answer = Response::default();
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    answer.headers_mut().insert(header::CACHE_CONTROL, ASK_AGAIN);
+    answer.headers_mut().insert(header::CACHE_CONTROL, REVALIDATE);
     answer
 }
 

@@ -1,8 +1,8 @@
 //! Error answers.
 //!
-//! One JSON object with the older service's `statusCode`, `error` and `message`, and RFC 9457's
-//! members with the same content. It says what a client can act on, and nothing about what is behind
-//! this server.
+//! One JSON object with the older service's `statusCode`, `error` and `message`, and with the same
+//! content in RFC 9457's members. It has what a client can act on, and nothing about the providers or
+//! the database.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::domain::Vrm;
 use crate::valuer::{RecordsError, ValueError};
 
-/// How much of a client's own text is shown to it again, in characters.
+/// How much of a client's text is repeated to it, in characters.
 const SHOWN: usize = 256;
 
 /// An answer to a request.
@@ -57,7 +57,7 @@ impl Problem {
         Self { status, message: message.into(), header: None, close: false }
     }
 
-    /// 400, with what would have been right.
+    /// 400, with the rule that the request breaks.
     pub(super) fn bad_request(rule: impl std::error::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, rule.to_string())
     }
@@ -74,7 +74,7 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
     }
 
-    /// 404 for a path that nothing is at.
+    /// 404 for an unknown path.
     pub(super) fn no_route(method: &str, target: &Uri) -> Self {
         let query = target.query().map_or(String::new(), |query| format!("?{query}"));
         let route = format!("{}:{}{query}", printable(method, 32), target.path());
@@ -82,7 +82,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("Route {route} not found"))
     }
 
-    /// 405 with the methods that would do.
+    /// 405 with the allowed methods.
     pub(super) fn wrong_method(method: &str, allow: &'static str) -> Self {
         let method = printable(method, 32);
         let message = format!("Method {method} is not allowed here; allowed: {allow}");
@@ -95,12 +95,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("Valuation for VRM {vrm} not found"))
     }
 
-    /// 500 for a fault of ours.
+    /// 500 for a fault of this program.
     pub(super) fn fault() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed at this request")
     }
 
-    /// What the client is told of the valuer's error.
+    /// The answer to an error of the valuer.
     pub(super) fn of_value(error: &ValueError, vrm: &Vrm, retry_after: Duration) -> Self {
         let unavailable = |message| Self::unavailable(message, retry_after);
         match error {
@@ -149,7 +149,7 @@ impl Problem {
             title: phrase,
             status: self.status.as_u16(),
             detail: &self.message,
-            // A shortened path would be the name of something else.
+            // A shortened path would name another resource.
             instance: instance.filter(|path| path.len() <= SHOWN),
         })
         .expect("texts and numbers have a JSON form")

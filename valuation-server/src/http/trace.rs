@@ -16,7 +16,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The longest id that is accepted from a client, in bytes.
 const LONGEST_ID: usize = 128;
-/// The flags that are defined, sampled and random; the others must not be passed on.
+/// `sampled` and `random`. Undefined flags must not be forwarded.
 const KNOWN_FLAGS: u8 = 0b11;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
@@ -26,7 +26,7 @@ const DIGITS: [u8; 16] = *b"0123456789abcdef";
 pub(super) struct Identity {
     trace: NonZeroU128,
     flags: u8,
-    /// As it is sent back.
+    /// The request id.
     request: HeaderValue,
 }
 
@@ -34,21 +34,21 @@ impl Identity {
     /// Reads the headers; generates what is missing or invalid.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let (trace, flags) = only(headers, &TRACEPARENT)
-            .and_then(|value| parent(value.as_bytes()))
-            .unwrap_or_else(|| (made(), 0));
+            .and_then(|value| parse_traceparent(value.as_bytes()))
+            .unwrap_or_else(|| (generate(), 0));
         let request = only(headers, &X_REQUEST_ID)
             .filter(|value| is_id(value.as_bytes()))
             .cloned()
-            .unwrap_or_else(|| named_after(trace));
+            .unwrap_or_else(|| id_of(trace));
         Self { trace, flags, request }
     }
 
-    /// As it is sent back. By value: to clone a header's value costs an allocation.
+    /// The request id, for the answer. By value: cloning a header's value allocates.
     pub(super) fn into_header(self) -> HeaderValue {
         self.request
     }
 
-    /// As it goes on to the providers.
+    /// The trace, for the providers.
     pub(super) fn trace(&self) -> Trace {
         Trace::new(self.trace, self.flags, self.request_id())
     }
@@ -59,20 +59,20 @@ impl Identity {
     }
 
     fn request_id(&self) -> &str {
-        // Checked to be ASCII, or made of digits.
+        // Accepted or generated, it is ASCII.
         self.request.to_str().unwrap_or_default()
     }
 }
 
-/// The value of a header that is there once.
+/// The value of a header that is present exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// `00-{trace-id}-{parent-id}-{flags}` in lower-case hexadecimal digits, neither id zero; a later
-/// version than 00 begins like it (W3C Trace Context, section 3.2).
-fn parent(value: &[u8]) -> Option<(NonZeroU128, u8)> {
+/// Parses `00-{trace-id}-{parent-id}-{flags}`: lower-case hexadecimal digits, neither id zero. Later
+/// versions start the same way (W3C Trace Context, section 3.2).
+fn parse_traceparent(value: &[u8]) -> Option<(NonZeroU128, u8)> {
     let (known, more) = value.split_at_checked(55)?;
     let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
     let dashes = [2, 35, 52].iter().all(|&at| known[at] == b'-');
@@ -102,14 +102,14 @@ fn is_id(value: &[u8]) -> bool {
     (1..=LONGEST_ID).contains(&value.len()) && value.iter().all(plain)
 }
 
-/// An id must be unique; it is not secret.
-fn made() -> NonZeroU128 {
+/// An id must be unique, not secret.
+fn generate() -> NonZeroU128 {
     NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN)
 }
 
-/// The trace's digits, as [`TraceId`](crate::domain::TraceId) prints them. Every request without an id needs them, so they
-/// avoid `fmt`.
-fn named_after(trace: NonZeroU128) -> HeaderValue {
+/// The trace's id as the request's, with the digits of [`TraceId`](crate::domain::TraceId). Without
+/// `fmt`, since most requests come without an id.
+fn id_of(trace: NonZeroU128) -> HeaderValue {
     let digits = trace
         .get()
         .to_be_bytes()
@@ -126,7 +126,7 @@ mod tests {
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn trace(text: &str) -> Option<(String, u8)> {
-        parent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
+        parse_traceparent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_header_is_read_without_a_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = parent(&value);
+            let _ = parse_traceparent(&value);
             let _ = is_id(&value);
         }
     }

@@ -164,15 +164,32 @@ fn checked(
     (request, stream)
 }
 
+/// How long a connection has been idle, as far as it was looked at.
+struct Idle {
+    /// The number of its requests; `None` if some were running.
+    requests: Option<u64>,
+    since: Instant,
+}
+
+impl Idle {
+    fn new() -> Self {
+        Self { requests: None, since: Instant::now() }
+    }
+
+    fn update(&mut self, state: &ConnectionState) -> Duration {
+        let requests = state.at_rest();
+        if requests.is_none() || requests != self.requests {
+            *self = Self { requests, since: Instant::now() };
+        }
+        self.since.elapsed()
+    }
+}
+
 /// Ready when the connection has been idle for `period`.
 async fn settled(state: &ConnectionState, period: Duration) {
-    let (mut before, mut since) = (state.at_rest(), Instant::now());
-    while before.is_none() || since.elapsed() < period {
+    let mut idle = Idle::new();
+    while idle.update(state) < period {
         sleep(period / 8).await;
-        let now = state.at_rest();
-        if now.is_none() || now != before {
-            (before, since) = (now, Instant::now());
-        }
     }
 }
 
@@ -186,15 +203,12 @@ enum Expired {
 
 /// Ready when the connection has expired. It polls, so a connection may stay up to twice its limit.
 async fn expired(state: &ConnectionState, limits: &Limits) -> Expired {
-    let (mut before, mut since) = (None, Instant::now());
+    let mut idle = Idle::new();
     loop {
         if state.next_period() {
             return Expired::Unread;
         }
-        let now = state.at_rest();
-        if now.is_none() || now != before {
-            (before, since) = (now, Instant::now());
-        } else if since.elapsed() >= limits.header_timeout {
+        if idle.update(state) >= limits.header_timeout {
             return Expired::Idle;
         }
         sleep(limits.write_timeout.min(limits.header_timeout)).await;

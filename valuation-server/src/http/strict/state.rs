@@ -12,7 +12,8 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 
-use super::head::{Framing, Heads};
+use super::chunked::Chunked;
+use super::head::{Body, Heads};
 use crate::http::limits::Limits;
 use crate::http::problem::{Answer, Problem, announce_close};
 use crate::http::traffic::{Connected, Traffic};
@@ -46,7 +47,7 @@ impl Quotas {
     }
 }
 
-/// There are too many of these already.
+/// A quota is exhausted.
 #[derive(Debug, thiserror::Error)]
 #[error("there are too many {0}")]
 pub(super) struct OverCapacity(&'static str);
@@ -65,7 +66,7 @@ struct Inner {
     /// Requests that began, and requests that ended.
     began: AtomicU64,
     ended: AtomicU64,
-    /// Whether the client does not read what is written.
+    /// Whether the client does not read.
     stalled: AtomicBool,
     /// HTTP/2 answers that the client has not read: those of this period and of the one before, in
     /// turn.
@@ -186,9 +187,9 @@ impl ConnectionState {
     pub(super) fn read(&self, bytes: &[u8]) -> Result<(), OverCapacity> {
         self.set_unread(true);
         let mut heads = self.heads();
-        if heads.record(bytes) > LARGE_HEAD && !heads.has_permit() {
+        if heads.record(bytes) > LARGE_HEAD && heads.permit.is_none() {
             let permit = Arc::clone(&self.0.quotas.large_heads).try_acquire_owned();
-            heads.set_permit(permit.map_err(|_| OverCapacity("large heads"))?);
+            heads.permit = Some(permit.map_err(|_| OverCapacity("large heads"))?);
         }
         Ok(())
     }
@@ -220,8 +221,9 @@ impl ConnectionState {
     /// 400 for an ambiguous head. The connection must be closed after it.
     pub(super) fn check(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         // A chunked body has no exact length.
-        let framing = request.body().size_hint().exact().map_or(Framing::Chunked, Framing::Length);
-        self.heads().take(framing).map_err(Problem::bad_request)?;
+        let length = request.body().size_hint().exact();
+        let body = length.map_or_else(|| Body::Chunks(Chunked::default()), Body::Bytes);
+        self.heads().take(body).map_err(Problem::bad_request)?;
         check_coding(request)?;
         check_host(request)
     }

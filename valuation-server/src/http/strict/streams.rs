@@ -49,7 +49,7 @@ const LONGEST: usize = 1024;
 
 const MANY: &str = "Too many requests are under way over HTTP/2; try again later";
 
-/// Takes a request from hyper, with its permit. Whether it is rejected stands in the last part.
+/// Takes a permit for a request, reduces its head, and checks it.
 pub(super) fn admit(
     request: Request<Incoming>,
     connection: &ConnectionState,
