@@ -16,11 +16,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::problem::{Answer, Problem};
 use super::router::{Resource, decode_vrm};
 use super::strict::ConnectionState;
-use super::trace::{Identity, X_REQUEST_ID};
 use super::{Limits, Watch, body, etag, wire};
-use crate::domain::{Valuation, Vrm};
+use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
-use crate::valuer::{ValueError, Valuer};
+use crate::valuer::{ValueError, Valuer, request_span};
 
 /// A cache must revalidate the answer before each use.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -44,20 +43,18 @@ impl Session {
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
-            let identity = Identity::of(&headers);
             if let Some(problem) = parts.extensions.remove::<Problem>() {
-                let mut answer = problem.into_response(&parts.uri, parts.version);
-                answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-                return Ok(answer);
+                return Ok(problem.into_response(&parts.uri, parts.version));
             }
+            let trace = parts.extensions.remove::<Trace>().expect("the stack has identified it");
             let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
-            let handled = self.handle(resource, &parts, headers, body, &identity);
+            let handled = self.handle(resource, &parts, headers, body, &trace);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(problem)) => problem.into_response(&parts.uri, parts.version),
                 Err(payload) => {
-                    identity.log(|| {
+                    request_span(&trace).in_scope(|| {
                         tracing::error!(method = %parts.method, path = parts.uri.path(),
                             panicked = panics::text(&*payload),
                             "a handler panicked: a fault of this program; the client gets a 500");
@@ -72,13 +69,12 @@ impl Session {
             if self.watch.access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                identity.log(|| {
+                request_span(&trace).in_scope(|| {
                     tracing::info!(target: "access", client = %self.connection.address(),
                         method = %parts.method, path = parts.uri.path(),
                         status = answer.status().as_u16(), duration_us, "answered");
                 });
             }
-            answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
             Ok(answer)
         }
     }
@@ -89,7 +85,7 @@ impl Session {
         parts: &Parts,
         headers: HeaderMap,
         body: Incoming,
-        identity: &Identity,
+        trace: &Trace,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
         self.connection.set_unread(!no_body);
@@ -108,7 +104,7 @@ impl Session {
                 drop(headers);
                 let json = body::read(body, &self.limits, &self.connection).await?;
                 self.connection.set_unread(false);
-                self.value(vrm, &json, identity).await
+                self.value(vrm, &json, trace).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
                 Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
@@ -134,9 +130,9 @@ impl Session {
         }
     }
 
-    async fn value(&self, vrm: Vrm, json: &[u8], identity: &Identity) -> Result<Answer, Problem> {
+    async fn value(&self, vrm: Vrm, json: &[u8], trace: &Trace) -> Result<Answer, Problem> {
         let mileage = wire::parse_put(json).map_err(Problem::bad_request)?;
-        match self.valuer.value(vrm.clone(), mileage, identity.trace()).await {
+        match self.valuer.value(vrm.clone(), mileage, trace.clone()).await {
             Ok(valuation) => Ok(found(&valuation)),
             Err(error) => Err(self.failed(&error, &vrm)),
         }

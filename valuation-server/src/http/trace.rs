@@ -5,10 +5,11 @@
 
 use std::num::NonZeroU128;
 
+use hyper::Request;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::domain::Trace;
-use crate::valuer::request_span;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The id of a request, from the client or generated.
@@ -21,46 +22,29 @@ const KNOWN_FLAGS: u8 = 0b11;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// The ids of a request.
-#[derive(Debug)]
-pub(super) struct Identity {
-    trace: NonZeroU128,
-    flags: u8,
-    /// The request id.
-    request: HeaderValue,
+/// Makes the request's [`Trace`] an extension, and removes an id that is not accepted.
+pub(super) fn identify<B>(mut request: Request<B>) -> Request<B> {
+    let headers = request.headers();
+    let (id, flags) = only(headers, &TRACEPARENT)
+        .and_then(|value| parse_traceparent(value.as_bytes()))
+        .unwrap_or_else(|| (generate(), 0));
+    let given = only(headers, &X_REQUEST_ID).and_then(accepted);
+    let trace = Trace::new(id, flags, given.unwrap_or(&*digits(id)));
+    if given.is_none() {
+        request.headers_mut().remove(&X_REQUEST_ID);
+    }
+    request.extensions_mut().insert(trace);
+    request
 }
 
-impl Identity {
-    /// Reads the headers; generates what is missing or invalid.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let (trace, flags) = only(headers, &TRACEPARENT)
-            .and_then(|value| parse_traceparent(value.as_bytes()))
-            .unwrap_or_else(|| (generate(), 0));
-        let request = only(headers, &X_REQUEST_ID)
-            .filter(|value| is_id(value.as_bytes()))
-            .cloned()
-            .unwrap_or_else(|| id_of(trace));
-        Self { trace, flags, request }
-    }
+/// Takes the id from the request's [`Trace`], for a request without an accepted one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FromTrace;
 
-    /// The request id, for the answer. By value: cloning a header's value allocates.
-    pub(super) fn into_header(self) -> HeaderValue {
-        self.request
-    }
-
-    /// The trace, for the providers.
-    pub(super) fn trace(&self) -> Trace {
-        Trace::new(self.trace, self.flags, self.request_id())
-    }
-
-    /// Logs inside the request's span.
-    pub(super) fn log(&self, line: impl FnOnce()) {
-        request_span(&self.trace()).in_scope(line);
-    }
-
-    fn request_id(&self) -> &str {
-        // Accepted or generated, it is ASCII.
-        self.request.to_str().unwrap_or_default()
+impl MakeRequestId for FromTrace {
+    fn make_request_id<B>(&mut self, request: &Request<B>) -> Option<RequestId> {
+        let trace = request.extensions().get::<Trace>()?;
+        Some(HeaderValue::from_str(trace.request_id()).ok()?.into())
     }
 }
 
@@ -96,10 +80,11 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Safe in a log line, a header and a URL.
-fn is_id(value: &[u8]) -> bool {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(b);
-    (1..=LONGEST_ID).contains(&value.len()) && value.iter().all(plain)
+/// A client's id, if it is safe in a log line, a header and a URL.
+fn accepted(value: &HeaderValue) -> Option<&str> {
+    let id = value.to_str().ok()?;
+    let is_safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(&b);
+    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_safe)).then_some(id)
 }
 
 /// An id must be unique, not secret.
@@ -107,14 +92,12 @@ fn generate() -> NonZeroU128 {
     NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN)
 }
 
-/// The trace's id as the request's, with the digits of [`TraceId`](crate::domain::TraceId). Without
-/// `fmt`, since most requests come without an id.
-fn id_of(trace: NonZeroU128) -> HeaderValue {
-    let digits = trace
-        .get()
-        .to_be_bytes()
-        .map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
-    HeaderValue::from_bytes(digits.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+/// The trace's id as the request's, as [`TraceId`](crate::domain::TraceId) prints it. Without `fmt`,
+/// since most requests come without an id.
+fn digits(id: NonZeroU128) -> String {
+    let pair = |byte: u8| [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
+    let digits = id.get().to_be_bytes().map(pair);
+    String::from_utf8_lossy(digits.as_flattened()).into_owned()
 }
 
 #[cfg(test)]
@@ -124,6 +107,10 @@ mod tests {
     use proptest::prelude::*;
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn is_id(value: &[u8]) -> bool {
+        HeaderValue::from_bytes(value).is_ok_and(|value| accepted(&value).is_some())
+    }
 
     fn trace(text: &str) -> Option<(String, u8)> {
         parse_traceparent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
@@ -168,11 +155,11 @@ mod tests {
 
     #[test]
     fn two_requests_without_ids_get_two() {
-        let none = HeaderMap::new();
-        let (one, other) = (Identity::of(&none), Identity::of(&none));
-        assert_ne!(one.trace, other.trace);
+        let trace = || identify(Request::new(())).extensions().get::<Trace>().unwrap().clone();
+        let (one, other) = (trace(), trace());
+        assert_ne!(one.id(), other.id());
         assert_ne!(one.request_id(), other.request_id());
-        assert_eq!(one.request_id(), one.trace().id().to_string());
+        assert_eq!(one.request_id(), one.id().to_string());
     }
 
     proptest! {
