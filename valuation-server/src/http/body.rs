@@ -67,7 +67,7 @@ pub(super) async fn read(
             };
             if whole.len() + data.len() > SMALL && permit.is_none() {
                 let taken = connection.large_body();
-                permit = Some(taken.ok_or_else(|| Problem::unavailable(MANY, limits.retry_after))?);
+                permit = Some(taken.ok_or_else(|| Problem::unavailable(MANY))?);
             }
             whole.extend_from_slice(&data);
         }
@@ -84,7 +84,7 @@ pub(super) async fn read(
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").closing())
         }),
         () = connection.stopped_for(limits.stop_grace) => {
-            Err(Problem::unavailable(STOPPING, limits.retry_after).closing())
+            Err(Problem::unavailable(STOPPING).closing())
         }
     }
 }

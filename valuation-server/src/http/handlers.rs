@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -19,10 +19,12 @@ use super::strict::ConnectionState;
 use super::{Limits, Watch, body, etag, wire};
 use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
-use crate::valuer::{ValueError, Valuer, request_span};
+use crate::valuer::{Valuer, request_span};
 
 /// A cache must revalidate the answer before each use.
-const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
+const NOT_JSON: &str =
+    "the body must be sent as Content-Type: application/json, without a Content-Encoding";
 
 /// The state that the requests of a connection share.
 #[derive(Debug)]
@@ -43,23 +45,23 @@ impl Session {
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
-            if let Some(problem) = parts.extensions.remove::<Problem>() {
-                return Ok(problem.into_response(&parts.uri, parts.version));
+            if let Some(problem) = parts.extensions.remove() {
+                return Ok(self.refuse(problem, &parts));
             }
-            let trace = parts.extensions.remove::<Trace>().expect("the stack has identified it");
+            let trace = parts.extensions.get::<Trace>().expect("the stack has identified it");
             let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
-            let handled = self.handle(resource, &parts, headers, body, &trace);
+            let handled = self.handle(resource, &parts, headers, body, trace);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(problem)) => problem.into_response(&parts.uri, parts.version),
+                Ok(Err(problem)) => self.refuse(problem, &parts),
                 Err(payload) => {
-                    request_span(&trace).in_scope(|| {
+                    request_span(trace).in_scope(|| {
                         tracing::error!(method = %parts.method, path = parts.uri.path(),
                             panicked = panics::text(&*payload),
                             "a handler panicked: a fault of this program; the client gets a 500");
                     });
-                    Problem::fault().into_response(&parts.uri, parts.version)
+                    self.refuse(Problem::fault(), &parts)
                 }
             };
             if parts.method == Method::HEAD {
@@ -69,7 +71,7 @@ impl Session {
             if self.watch.access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                request_span(&trace).in_scope(|| {
+                request_span(trace).in_scope(|| {
                     tracing::info!(target: "access", client = %self.connection.address(),
                         method = %parts.method, path = parts.uri.path(),
                         status = answer.status().as_u16(), duration_us, "answered");
@@ -77,6 +79,10 @@ impl Session {
             }
             Ok(answer)
         }
+    }
+
+    fn refuse(&self, problem: Problem, parts: &Parts) -> Answer {
+        problem.into_response(&parts.uri, parts.version, self.limits.retry_after)
     }
 
     async fn handle(
@@ -98,7 +104,7 @@ impl Session {
             (Resource::Valuation(segment), &Method::PUT) => {
                 let vrm = vrm(segment)?;
                 if !no_body && !body::is_json(&headers) {
-                    return Err(unsupported());
+                    return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, NOT_JSON));
                 }
                 // Frees them before the body is awaited.
                 drop(headers);
@@ -109,7 +115,10 @@ impl Session {
             (Resource::Home, &Method::GET | &Method::HEAD) => {
                 Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
             }
-            (resource, &Method::OPTIONS) => Ok(options(resource)),
+            (resource, &Method::OPTIONS) => {
+                let allow = [(header::ALLOW, resource.allow())];
+                Ok(answer(StatusCode::NO_CONTENT, allow, Bytes::new()))
+            }
             (resource, method) => Err(Problem::wrong_method(method.as_str(), resource.allow())),
         }
     }
@@ -120,26 +129,23 @@ impl Session {
         match self.valuer.find(vrm) {
             Ok(Some(valuation)) => {
                 let tag = etag::of(&valuation);
-                let mut answer =
-                    if etag::is_known(headers, &tag) { not_modified() } else { found(&valuation) };
+                let mut answer = if etag::is_known(headers, &tag) {
+                    answer(StatusCode::NOT_MODIFIED, [REVALIDATE], Bytes::new())
+                } else {
+                    found(&valuation)
+                };
                 answer.headers_mut().insert(header::ETAG, tag);
                 Ok(answer)
             }
             Ok(None) => Err(Problem::no_valuation(vrm)),
-            Err(error) => Err(self.failed(&error, vrm)),
+            Err(error) => Err(Problem::of_value(&error, vrm)),
         }
     }
 
     async fn value(&self, vrm: Vrm, json: &[u8], trace: &Trace) -> Result<Answer, Problem> {
         let mileage = wire::parse_put(json).map_err(Problem::bad_request)?;
-        match self.valuer.value(vrm.clone(), mileage, trace.clone()).await {
-            Ok(valuation) => Ok(found(&valuation)),
-            Err(error) => Err(self.failed(&error, &vrm)),
-        }
-    }
-
-    fn failed(&self, error: &ValueError, vrm: &Vrm) -> Problem {
-        Problem::of_value(error, vrm, self.limits.retry_after)
+        let valued = self.valuer.value(vrm.clone(), mileage, trace.clone()).await;
+        valued.map(|valuation| found(&valuation)).map_err(|error| Problem::of_value(&error, &vrm))
     }
 }
 
@@ -147,37 +153,24 @@ fn vrm(segment: &str) -> Result<Vrm, Problem> {
     decode_vrm(segment).map_err(Problem::bad_request)
 }
 
-fn unsupported() -> Problem {
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "the body must be sent as Content-Type: application/json, without a Content-Encoding",
-    )
-}
-
 fn found(valuation: &Valuation) -> Answer {
     json(wire::valuation_json(valuation).into())
 }
 
 fn json(body: Bytes) -> Answer {
+    answer(StatusCode::OK, [(header::CONTENT_TYPE, "application/json"), REVALIDATE], body)
+}
+
+fn answer<const N: usize>(
+    status: StatusCode,
+    headers: [(HeaderName, &'static str); N],
+    body: Bytes,
+) -> Answer {
     let mut answer = Response::new(Full::new(body));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, REVALIDATE);
-    answer
-}
-
-/// The client has the valuation.
-fn not_modified() -> Answer {
-    let mut answer = Response::default();
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    answer.headers_mut().insert(header::CACHE_CONTROL, REVALIDATE);
-    answer
-}
-
-fn options(resource: Resource<'_>) -> Answer {
-    let mut answer = Response::default();
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(resource.allow()));
+    *answer.status_mut() = status;
+    for (name, value) in headers {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 

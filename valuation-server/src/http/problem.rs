@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode, Uri, Version};
 use serde::Serialize;
 
@@ -27,7 +27,8 @@ pub(super) type Answer = Response<Full<Bytes>>;
 pub(super) struct Problem {
     status: StatusCode,
     message: Cow<'static, str>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// The methods that a 405 allows.
+    allow: Option<&'static str>,
     /// Whether an HTTP/1 connection is closed after the answer.
     close: bool,
 }
@@ -54,7 +55,7 @@ struct Members<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), header: None, close: false }
+        Self { status, message: message.into(), allow: None, close: false }
     }
 
     /// 400, with the rule that the request breaks.
@@ -68,10 +69,9 @@ impl Problem {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
     }
 
-    /// 503 with the time to wait.
-    pub(super) fn unavailable(message: &'static str, retry_after: Duration) -> Self {
+    /// 503. Its answer says when to try again.
+    pub(super) fn unavailable(message: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
     }
 
     /// 404 for an unknown path.
@@ -86,8 +86,7 @@ impl Problem {
     pub(super) fn wrong_method(method: &str, allow: &'static str) -> Self {
         let method = printable(method, 32);
         let message = format!("Method {method} is not allowed here; allowed: {allow}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
-            .with(header::ALLOW, HeaderValue::from_static(allow))
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 
     /// 404 for a vehicle without a valuation.
@@ -101,19 +100,18 @@ impl Problem {
     }
 
     /// The answer to an error of the valuer.
-    pub(super) fn of_value(error: &ValueError, vrm: &Vrm, retry_after: Duration) -> Self {
-        let unavailable = |message| Self::unavailable(message, retry_after);
+    pub(super) fn of_value(error: &ValueError, vrm: &Vrm) -> Self {
         match error {
             ValueError::Unavailable => {
-                unavailable("No valuation can be obtained at present; try again later")
+                Self::unavailable("No valuation can be obtained at present; try again later")
             }
             ValueError::Records(RecordsError::Unavailable(_)) => {
-                unavailable("Valuations can't be read or stored at present; try again later")
+                Self::unavailable("Valuations can't be read or stored at present; try again later")
             }
             ValueError::Overloaded => {
-                unavailable("Too many valuations are under way; try again later")
+                Self::unavailable("Too many valuations are under way; try again later")
             }
-            ValueError::Stopping => unavailable("The server is stopping; try again later"),
+            ValueError::Stopping => Self::unavailable("The server is stopping; try again later"),
             ValueError::NotFound => Self::no_valuation(vrm),
             ValueError::Refused => Self::new(
                 StatusCode::BAD_GATEWAY,
@@ -125,12 +123,6 @@ impl Problem {
             ),
             ValueError::Panicked => Self::fault(),
         }
-    }
-
-    /// Adds the one header that belongs to this status.
-    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
-        self
     }
 
     /// Closes the connection after the answer.
@@ -155,8 +147,13 @@ impl Problem {
         .expect("texts and numbers have a JSON form")
     }
 
-    /// The answer to a request for `target`.
-    pub(super) fn into_response(self, target: &Uri, version: Version) -> Answer {
+    /// The answer to a request for `target`. A 503 says when to try again.
+    pub(super) fn into_response(
+        self,
+        target: &Uri,
+        version: Version,
+        retry_after: Duration,
+    ) -> Answer {
         let mut response = Response::new(Full::from(self.body(Some(target.path()))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -165,8 +162,11 @@ impl Problem {
         headers.insert(header::CACHE_CONTROL, fixed("no-store"));
         // The message repeats the client's own text: a browser must not render it as a page.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
-        if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, fixed(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         // HTTP/2 has no such header, and a stream can end alone.
         if self.close && version < Version::HTTP_2 {

@@ -85,13 +85,13 @@ pub(in crate::http) async fn serve<S>(
     let requests = state.clone();
     let serving = service_fn(move |request| {
         // Counted here, not in the future: over HTTP/2 more heads may arrive before its first poll.
-        let running = Running::begin(requests.clone());
-        let (request, stream) = checked(request, &requests, limits.retry_after);
+        let running = requests.begin();
+        let (request, stream) = checked(request, &requests);
         let version = request.version();
         // A combinator, because an `async` block takes twice the size of what it awaits, and each
         // connection reserves the room for one.
         service.clone().oneshot(request).map_ok(move |mut answer| {
-            running.0.finish(&mut answer, version);
+            running.finish(&mut answer, version);
             GuardedBody::wrap(answer, stream)
         })
     });
@@ -121,25 +121,9 @@ pub(in crate::http) async fn serve<S>(
     if let Some(Err(error)) = ended {
         // hyper has answered it with an empty 4xx.
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            state.request_rejected();
+            state.traffic().refused_requests.inc();
         }
         tracing::debug!(%error, "a connection broke off");
-    }
-}
-
-/// Counts a request as running. Over HTTP/2 a client may reset it at any time.
-struct Running(ConnectionState);
-
-impl Running {
-    fn begin(state: ConnectionState) -> Self {
-        state.began();
-        Self(state)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.ended();
     }
 }
 
@@ -147,18 +131,17 @@ impl Drop for Running {
 fn checked(
     request: Request<Incoming>,
     state: &ConnectionState,
-    retry_after: Duration,
 ) -> (Request<Incoming>, Option<StreamGuard>) {
     let (mut request, stream, checked) = if request.version() < Version::HTTP_2 {
         // Where the next request begins is unknown.
         let checked = state.check(&request).map_err(Problem::closing);
         (request, None, checked)
     } else {
-        let (request, guard, checked) = streams::admit(request, state, retry_after);
+        let (request, guard, checked) = streams::admit(request, state);
         (request, Some(guard), checked)
     };
     if let Err(problem) = checked {
-        state.request_rejected();
+        state.traffic().refused_requests.inc();
         request.extensions_mut().insert(problem);
     }
     (request, stream)

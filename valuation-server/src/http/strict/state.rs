@@ -140,14 +140,8 @@ impl ConnectionState {
         permit
     }
 
-    /// Counts this connection as closed because a quota is exhausted.
-    pub(super) fn connection_rejected(&self) {
-        self.0.quotas.traffic.refused_connections.inc();
-    }
-
-    /// Counts a request that was rejected before any handler.
-    pub(super) fn request_rejected(&self) {
-        self.0.quotas.traffic.refused_requests.inc();
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.0.quotas.traffic
     }
 
     /// Counts an HTTP/2 answer that waits to be read, and returns its period.
@@ -204,15 +198,11 @@ impl ConnectionState {
         permit.map_err(|_| OverCapacity("connections over HTTP/2"))
     }
 
-    /// Counts a request that began.
-    pub(super) fn began(&self) {
-        // Ordering: Relaxed, here and in `ended`. The counts publish no other data.
+    /// Counts a request as running until the guard is dropped.
+    pub(super) fn begin(&self) -> Running {
+        // Ordering: Relaxed, here and in the guard. The counts publish no other data.
         self.0.began.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request that was answered or dropped.
-    pub(super) fn ended(&self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
     }
 
     /// Checks the head of an HTTP/1 request.
@@ -226,13 +216,6 @@ impl ConnectionState {
         self.heads().take(body).map_err(Problem::bad_request)?;
         check_coding(request)?;
         check_host(request)
-    }
-
-    /// Announces the close if this answer is the connection's last.
-    pub(super) fn finish(&self, answer: &mut Answer, version: Version) {
-        if version < Version::HTTP_2 && (!self.heads().are_in_step() || self.is_stopping()) {
-            announce_close(answer);
-        }
     }
 
     /// The number of requests so far, if all of them ended and nothing waits to be written.
@@ -251,6 +234,27 @@ impl ConnectionState {
     // A panic under this lock closes the connection; poison adds nothing.
     fn heads(&self) -> MutexGuard<'_, Heads> {
         self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running request. Over HTTP/2 a client may reset it at any time.
+#[derive(Debug)]
+pub(super) struct Running(ConnectionState);
+
+impl Running {
+    /// Announces the close if this answer is the connection's last.
+    pub(super) fn finish(self, answer: &mut Answer, version: Version) {
+        let connection = &self.0;
+        let is_last = || !connection.heads().are_in_step() || connection.is_stopping();
+        if version < Version::HTTP_2 && is_last() {
+            announce_close(answer);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

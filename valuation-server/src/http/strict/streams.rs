@@ -14,7 +14,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -53,11 +52,10 @@ const MANY: &str = "Too many requests are under way over HTTP/2; try again later
 pub(super) fn admit(
     request: Request<Incoming>,
     connection: &ConnectionState,
-    retry_after: Duration,
 ) -> (Request<Incoming>, StreamGuard, Result<(), Problem>) {
     let permit = connection.stream();
     let checked = match &permit {
-        None => Err(Problem::unavailable(MANY, retry_after)),
+        None => Err(Problem::unavailable(MANY)),
         Some(_) if is_large(&request) => Err(Problem::head_too_large()),
         Some(_) => Ok(()),
     };
