@@ -31,6 +31,7 @@ pub mod store;
 pub mod telemetry;
 pub mod valuer;
 
+mod listener;
 mod log_throttle;
 mod panics;
 mod run;

@@ -1,7 +1,6 @@
 //! The operators' listener.
 //!
-//! Separate from the public accept loop: its overload limits and its stop must not keep operators
-//! out.
+//! Separate from the public accept loop, whose limits and stop must not affect operators.
 //!
 //! Every connection is accepted. At the limit the oldest connection is closed, so that clients that
 //! send or read nothing can't keep operators out. Each connection has deadlines: for a head, for a
@@ -21,18 +20,19 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::handlers::Desk;
+use super::handlers::Handlers;
 use super::{Guard, Operated};
+use crate::listener::accept;
 use crate::log_throttle::LogThrottle;
 use crate::write_deadline::WriteDeadline;
 
-/// How many connections are served at once.
+/// The number of concurrent connections.
 const CONNECTIONS: usize = 64;
-/// For the head of a request, and between two.
+/// For the head of a request, and for the pause before it.
 const HEAD: Duration = Duration::from_secs(10);
-/// For all of a request: an operator's body is small.
+/// For a whole request: an operator's body is small.
 pub(super) const WHOLE: Duration = Duration::from_secs(10);
-/// For the next byte of an answer to be read.
+/// For the client to read the next byte of an answer.
 const WRITE: Duration = Duration::from_secs(10);
 /// For a connection; its last request may still be answered.
 const LIFE: Duration = Duration::from_secs(300);
@@ -40,10 +40,8 @@ const LIFE: Duration = Duration::from_secs(300);
 const HEAD_BYTES: usize = 16 * 1024;
 /// From the end until running requests are cut off.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The pause after an accept error, such as too many open files.
-const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves operators until `shutdown` is ready, and a moment longer for those whose requests run.
+/// Serves operators until `shutdown` is ready, then gives running requests a second.
 ///
 /// # Cancel safety
 /// Dropping the future closes the listener and all connections.
@@ -53,7 +51,7 @@ pub async fn serve(
     guard: Guard,
     shutdown: impl Future<Output = ()>,
 ) {
-    let desk = Arc::new(Desk { operated, guard });
+    let handlers = Arc::new(Handlers { operated, guard });
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let throttle = LogThrottle::new();
@@ -62,18 +60,17 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (stream, peer) = accept(&listener, &throttle) => {
+            (stream, peer) = accept(&listener, "admin", &throttle) => {
                 by_age.retain(|connection| !connection.is_finished());
                 if by_age.len() >= CONNECTIONS && let Some(oldest) = by_age.pop_front() {
                     oldest.abort();
                 }
-                let serving = converse(stream, peer, Arc::clone(&desk), stopping.clone());
+                let serving = connection(stream, peer, Arc::clone(&handlers), stopping.clone());
                 by_age.push_back(connections.spawn(serving));
             }
         }
     }
     drop(listener);
-    drop(stopping);
     stop.send_replace(());
     let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} });
     if drained.await.is_err() {
@@ -81,27 +78,13 @@ pub async fn serve(
     }
 }
 
-async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                if let Some(withheld) = throttle.admit() {
-                    tracing::warn!(%error, withheld, "accepting an operator's connection failed; pausing");
-                }
-                sleep(PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn converse(
+async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    desk: Arc<Desk>,
+    handlers: Arc<Handlers>,
     mut stopping: watch::Receiver<()>,
 ) {
-    let service = TowerToHyperService::new(super::stack(desk, peer));
+    let service = TowerToHyperService::new(super::stack(handlers, peer));
     let mut protocol = http1::Builder::new();
     // hyper enforces the header timeout only with a timer.
     protocol.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);

@@ -1,11 +1,11 @@
-//! What operators are answered.
+//! Answers to operators.
 
 use std::any::Any;
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
@@ -13,15 +13,14 @@ use crate::panics;
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// An answer that says no, by RFC 9457.
+/// An error answer (RFC 9457).
 #[derive(Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
+    pub(super) status: StatusCode,
     detail: Cow<'static, str>,
-    /// The member or setting that is wrong.
+    /// The wrong member or setting.
     field: Option<String>,
-    /// The methods that would do.
-    allow: Option<&'static str>,
+    header: Option<(HeaderName, &'static str)>,
 }
 
 #[derive(Serialize)]
@@ -36,7 +35,7 @@ struct Members<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), field: None, allow: None }
+        Self { status, detail: detail.into(), field: None, header: None }
     }
 
     /// 400 for a member or a setting.
@@ -44,14 +43,15 @@ impl Problem {
         Self { field: Some(field.into()), ..Self::new(StatusCode::BAD_REQUEST, detail) }
     }
 
-    /// 405 with the methods that would do.
+    /// 405 with the allowed methods.
     pub(super) fn wrong_method(allow: &'static str) -> Self {
-        let detail = format!("allowed here: {allow}");
-        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {allow}"))
+            .with(header::ALLOW, allow)
     }
 
-    pub(super) fn status(&self) -> StatusCode {
-        self.status
+    /// Adds the one header that belongs to this status.
+    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
     }
 
     pub(super) fn into_answer(self) -> Answer {
@@ -64,14 +64,9 @@ impl Problem {
         };
         let mut answer = json(&members);
         *answer.status_mut() = self.status;
-        let headers = answer.headers_mut();
-        let problem = HeaderValue::from_static("application/problem+json");
-        headers.insert(header::CONTENT_TYPE, problem);
-        if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let content_type = (header::CONTENT_TYPE, "application/problem+json");
+        for (name, value) in [Some(content_type), self.header].into_iter().flatten() {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         answer
     }
@@ -88,13 +83,16 @@ pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// What is true now may be another thing soon, and no browser may take it for a page.
+/// Not to be cached, since the state changes, and not to be rendered as a page.
 pub(super) fn answer(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 
@@ -103,13 +101,12 @@ pub(super) fn explain_timeout(answer: Answer) -> Answer {
     if answer.status() != StatusCode::REQUEST_TIMEOUT {
         return answer;
     }
-    let message = "the request did not come in time";
-    let mut answer = Problem::new(StatusCode::REQUEST_TIMEOUT, message).into_answer();
-    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    answer
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time")
+        .with(header::CONNECTION, "close")
+        .into_answer()
 }
 
-/// 500 for a panic, whose text goes to the log alone.
+/// 500 for a panic. Its text goes to the log only.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Answer {
     tracing::error!(panicked = panics::text(&*payload), "an operator's page panicked");

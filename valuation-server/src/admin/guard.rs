@@ -1,15 +1,15 @@
-//! Who may ask.
+//! Access control.
 //!
-//! Without a token the listener is on loopback, where all processes and users of the machine may
-//! ask, and so may every page in a browser on it. A page must not:
+//! Without a token the listener is on loopback. All processes and users of the machine have access,
+//! but pages in its browsers must not:
 //!
-//! - it may have its own name resolved to 127.0.0.1 (DNS rebinding) and then read answers: so the
-//!   `Host` must be loopback's, or the address that is listened on;
-//! - it may send orders without reading answers (CSRF): so `Origin` must be our own, and
-//!   `Sec-Fetch-Site`, where there is one, must not say that another site asks.
+//! - a page may resolve its own name to 127.0.0.1 (DNS rebinding) and read answers: so `Host` must be
+//!   loopback, or the address of the listener;
+//! - it may send commands without reading answers (CSRF): so `Origin` must be our own, and
+//!   `Sec-Fetch-Site`, if present, must not name another site.
 //!
-//! With a token the name does not matter: no page has the token. The two that orchestrators ask
-//! (`/livez` and `/readyz` without detail) need none, and tell nothing.
+//! With a token the `Host` is not checked: no page has the token. Orchestrators need no token for
+//! `/livez` and for `/readyz` without detail, which reveal nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq;
 
 use super::answers::Problem;
 
-/// Who may ask on a listener.
+/// The access rules of a listener.
 #[derive(Clone)]
 pub struct Guard {
     bound: IpAddr,
@@ -29,25 +29,25 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// For the listener at `bound`, beyond loopback with a token.
+    /// For the listener at `bound`. Beyond loopback it needs a token.
     #[must_use]
     pub fn new(bound: SocketAddr, token: Option<&str>) -> Self {
         Self { bound: bound.ip().to_canonical(), token: token.map(|token| token.as_bytes().into()) }
     }
 
-    /// Lets a request in.
+    /// Checks a request. `open` is a resource that needs no token.
     ///
     /// # Errors
-    /// 401 without the token, 421 where the request is meant for another host, 403 where another
-    /// site's page makes it.
+    /// 401 without the token, 421 for another host, 403 for a command from another site's page.
     pub(super) fn admit(&self, parts: &Parts, open: bool) -> Result<(), Problem> {
         match &self.token {
-            Some(token) if !open && !bears(&parts.headers, token) => {
+            Some(token) if !open && !has_token(&parts.headers, token) => {
                 let message = "send the admin token: Authorization: Bearer ...";
-                return Err(Problem::new(StatusCode::UNAUTHORIZED, message));
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
+                    .with(header::WWW_AUTHENTICATE, "Bearer"));
             }
             Some(_) => {}
-            None if self.is_meant(parts) => {}
+            None if self.is_own_host(parts) => {}
             None => {
                 return Err(Problem::new(
                     StatusCode::MISDIRECTED_REQUEST,
@@ -56,14 +56,14 @@ impl Guard {
             }
         }
         let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if !reads && comes_from_elsewhere(parts) {
+        if !reads && is_cross_site(parts) {
             let message = "orders are not taken from another site's pages";
             return Err(Problem::new(StatusCode::FORBIDDEN, message));
         }
         Ok(())
     }
 
-    fn is_meant(&self, parts: &Parts) -> bool {
+    fn is_own_host(&self, parts: &Parts) -> bool {
         let Some(host) = authority(parts) else { return false };
         let host = host.host();
         if host.eq_ignore_ascii_case("localhost") {
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Guard {
     }
 }
 
-/// The host that a request names: in its target, or in the one `Host` (RFC 9112, section 3.2).
+/// The host of a request: in its target, or in its only `Host` (RFC 9112, section 3.2).
 fn authority(parts: &Parts) -> Option<Authority> {
     if let Some(authority) = parts.uri.authority() {
         return Some(authority.clone());
@@ -95,9 +95,9 @@ fn authority(parts: &Parts) -> Option<Authority> {
     }
 }
 
-/// Whether the request bears the token, in a time that says nothing of where a wrong one differs.
-/// Its length may be told.
-fn bears(headers: &HeaderMap, token: &[u8]) -> bool {
+/// Whether the request has the token. The comparison takes constant time for a given length, so that
+/// it reveals nothing else of the token.
+fn has_token(headers: &HeaderMap, token: &[u8]) -> bool {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let Some((scheme, given)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
@@ -106,7 +106,7 @@ fn bears(headers: &HeaderMap, token: &[u8]) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(token))
 }
 
-fn comes_from_elsewhere(parts: &Parts) -> bool {
+fn is_cross_site(parts: &Parts) -> bool {
     let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
         return true;

@@ -1,4 +1,4 @@
-//! What each path does.
+//! The handlers of the paths.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -10,12 +10,12 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, json, text};
-use super::{Failover, Guard, Kind, Operated, orders};
+use super::{Failover, Guard, Kind, Operated, commands};
 
-/// How many events are answered where the request does not say.
+/// The default number of events in an answer.
 const EVENTS: usize = 100;
 
-/// What Prometheus asks for.
+/// The content type that Prometheus negotiates.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const INDEX: &str = "\
@@ -29,14 +29,13 @@ POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FAL
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 ";
 
-/// The operators' side of a server.
+/// The state that all requests share.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Handlers {
     pub(super) operated: Arc<dyn Operated>,
     pub(super) guard: Guard,
 }
 
-/// What a path names.
 #[derive(Clone, Copy, Debug)]
 enum Resource<'a> {
     Index,
@@ -78,23 +77,22 @@ impl<'a> Resource<'a> {
     }
 }
 
-impl Desk {
-    /// Answers a request from `peer`.
+impl Handlers {
+    /// Answers a request of `peer`.
     pub(super) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Answer, Infallible> {
         let (parts, body) = request.into_parts();
-        let problem = match self.handle(&parts, body, peer).await {
-            Ok(answer) => return Ok(answer),
-            Err(problem) => problem,
-        };
-        if matches!(problem.status().as_u16(), 401 | 403 | 421) {
-            tracing::warn!(%peer, method = %parts.method, path = parts.uri.path(),
-                status = problem.status().as_u16(), "an operator's request was refused");
-        }
-        Ok(problem.into_answer())
+        let answer = self.handle(&parts, body, peer).await.unwrap_or_else(|problem| {
+            if matches!(problem.status.as_u16(), 401 | 403 | 421) {
+                tracing::warn!(%peer, method = %parts.method, path = parts.uri.path(),
+                    status = problem.status.as_u16(), "an operator's request was refused");
+            }
+            problem.into_answer()
+        });
+        Ok(answer)
     }
 
     async fn handle(
@@ -112,28 +110,26 @@ impl Desk {
         };
         self.guard.admit(parts, open)?;
         let resource = resource.ok_or_else(|| {
-            Problem::new(
-                StatusCode::NOT_FOUND,
-                "there is no such page; GET / lists those there are",
-            )
+            let message = "there is no such page; GET / lists those there are";
+            Problem::new(StatusCode::NOT_FOUND, message)
         })?;
         match (resource, &parts.method) {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
-                let order = orders::order(&orders::members(&parts.headers, body).await?)?;
-                note(&*failover, peer, order.name().to_owned());
-                failover.order(order);
+                let command = commands::command(&commands::members(&parts.headers, body).await?)?;
+                log(&*failover, peer, command.name().to_owned());
+                failover.execute(command);
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
-                let settings = orders::settings(&orders::members(&parts.headers, body).await?)?;
+                let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
                 failover
-                    .amend(&settings)
+                    .reconfigure(&settings)
                     .map_err(|refusal| Problem::field(refusal.field, refusal.message))?;
                 let given: Vec<_> =
                     settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                note(&*failover, peer, format!("policy: {}", given.join(", ")));
+                log(&*failover, peer, format!("policy: {}", given.join(", ")));
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(_), &Method::GET | &Method::HEAD) => {
@@ -151,7 +147,7 @@ impl Desk {
         }
     }
 
-    /// Shows something, and changes nothing.
+    /// Answers a GET. Changes nothing.
     fn show(
         &self,
         resource: Resource<'_>,
@@ -177,12 +173,9 @@ impl Desk {
                 Ok(json(&self.failover(name)?.view()))
             }
             Resource::Events(name) => {
-                let limit = match parameter(parts, "limit") {
-                    None => EVENTS,
-                    Some(limit) => limit
-                        .parse()
-                        .map_err(|_| Problem::field("limit", "limit must be a whole number"))?,
-                };
+                let limit = parameter(parts, "limit").map_or(Ok(EVENTS), str::parse);
+                let limit =
+                    limit.map_err(|_| Problem::field("limit", "limit must be a whole number"))?;
                 Ok(json(&self.failover(name)?.journal().last(limit)))
             }
         }
@@ -190,37 +183,38 @@ impl Desk {
 
     fn ready(&self, verbose: bool) -> Answer {
         let checks = self.operated.readiness();
-        let ready = checks.iter().all(|check| check.trouble.is_none());
-        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let mut said = String::new();
+        let mut body = String::new();
         for check in checks.iter().filter(|_| verbose) {
-            let line = match &check.trouble {
-                None => format!("[+] {}: ok\n", check.name),
-                Some(trouble) => format!("[-] {}: {trouble}\n", check.name),
+            let (sign, state) = match &check.trouble {
+                None => ('+', "ok"),
+                Some(trouble) => ('-', trouble.as_str()),
             };
-            said.push_str(&line);
+            body += &format!("[{sign}] {}: {state}\n", check.name);
         }
-        said.push_str(if ready { "ready\n" } else { "not ready\n" });
-        text(status, said)
+        let (status, summary) = if checks.iter().all(|check| check.trouble.is_none()) {
+            (StatusCode::OK, "ready\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        };
+        text(status, body + summary)
     }
 
     fn failover(&self, name: &str) -> Result<Arc<dyn Failover>, Problem> {
-        self.operated.failovers().into_iter().find(|failover| failover.name() == name).ok_or_else(
-            || {
-                let message = "there is no failover of that name; GET /admin/failovers lists them";
-                Problem::new(StatusCode::NOT_FOUND, message)
-            },
-        )
+        let found = self.operated.failovers().into_iter().find(|failover| failover.name() == name);
+        found.ok_or_else(|| {
+            let message = "there is no failover of that name; GET /admin/failovers lists them";
+            Problem::new(StatusCode::NOT_FOUND, message)
+        })
     }
 }
 
-/// What an operator ordered, in the log and among the events.
-fn note(failover: &dyn Failover, peer: SocketAddr, order: String) {
-    tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {order}");
-    failover.journal().note(Kind::Order { from: peer.to_string() }, order);
+/// Records a command in the log and among the events.
+fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
+    tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
+    failover.journal().note(Kind::Command { from: peer.to_string() }, command);
 }
 
-/// The value of a query's parameter, as it came.
+/// The raw value of a query's parameter.
 fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.uri.query()?.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

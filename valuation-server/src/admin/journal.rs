@@ -1,4 +1,4 @@
-//! What happened to a failover lately: a bounded memory, for whoever comes later and asks.
+//! The latest events of a failover, bounded in number.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,18 +6,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-/// How many events are kept: days of an unruly failover, in about 200 KiB.
+/// The number of events kept: days of an unstable failover, in about 200 KiB.
 const KEPT: usize = 1_000;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Its number; they are counted from 1 as long as the process runs.
+    /// Counted from 1 since the start of the process.
     pub number: u64,
-    /// When, in UTC.
+    /// The time, in UTC.
     #[serde(serialize_with = "utc")]
     pub time: Timestamp,
-    /// What kind of event it is.
+    /// The kind of the event.
     #[serde(flatten)]
     pub kind: Kind,
     /// What happened, in words.
@@ -28,70 +28,69 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Kind {
-    /// Calls are routed in another way.
+    /// The route changed.
     #[serde(rename_all = "camelCase")]
     Transition {
-        /// The state before, in one word.
+        /// The state before.
         from: &'static str,
-        /// The state after it.
+        /// The state after.
         to: &'static str,
         /// Where calls go now: `primary` or `fallback`.
         route: &'static str,
-        /// Why, in one word.
+        /// The cause.
         cause: &'static str,
-        /// The number of the epoch that it began: it orders transitions that were told of at the
-        /// same time.
+        /// The epoch that it began: it orders transitions that were reported at the same time.
         epoch: u32,
     },
-    /// A provider gives nothing but client errors, or a valuation again.
+    /// A streak of client errors of a provider began or ended.
     #[serde(rename_all = "camelCase")]
     ClientErrors {
         /// The provider's name.
         provider: &'static str,
-        /// Whether they go on, or are over.
+        /// Whether the streak goes on.
         ongoing: bool,
-        /// How many answers were client errors so far.
+        /// The number of client errors in it so far.
         answers: u64,
     },
-    /// An operator ordered something.
-    #[serde(rename_all = "camelCase")]
-    Order {
-        /// Where the operator's request came from.
+    /// A command of an operator.
+    #[serde(rename = "order", rename_all = "camelCase")]
+    Command {
+        /// The address of the operator.
         from: String,
     },
 }
 
-/// The last events of a failover. Full, it forgets the oldest.
+/// The latest events of a failover. When full, the oldest is dropped.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<Pages>);
+pub struct Journal(Mutex<Events>);
 
 #[derive(Debug, Default)]
-struct Pages {
-    events: VecDeque<Event>,
-    last: u64,
+struct Events {
+    kept: VecDeque<Event>,
+    last_number: u64,
 }
 
 impl Journal {
-    /// Writes an event down, with the time of now.
+    /// Adds an event with the current time.
     pub fn note(&self, kind: Kind, message: impl Into<String>) {
         let (time, message) = (Timestamp::now(), message.into());
-        let mut pages = self.pages();
-        pages.last += 1;
-        if pages.events.len() == KEPT {
-            pages.events.pop_front();
+        let mut events = self.events();
+        events.last_number += 1;
+        if events.kept.len() == KEPT {
+            events.kept.pop_front();
         }
-        let number = pages.last;
-        pages.events.push_back(Event { number, time, kind, message });
+        let number = events.last_number;
+        events.kept.push_back(Event { number, time, kind, message });
     }
 
-    /// The last `limit` events, the newest first.
+    /// The latest `limit` events, newest first.
     #[must_use]
     pub fn last(&self, limit: usize) -> Vec<Event> {
-        self.pages().events.iter().rev().take(limit).cloned().collect()
+        self.events().kept.iter().rev().take(limit).cloned().collect()
     }
 
-    // What stands in it is whole at every moment: poison says nothing here.
-    fn pages(&self) -> MutexGuard<'_, Pages> {
+    // No panic can leave the list half-changed, so poison is ignored.
+    fn events(&self) -> MutexGuard<'_, Events> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +109,7 @@ mod tests {
         let journal = Journal::default();
         assert_eq!(journal.last(10), []);
         for number in 1..=KEPT + 2 {
-            journal.note(Kind::Order { from: "here".into() }, number.to_string());
+            journal.note(Kind::Command { from: "here".into() }, number.to_string());
         }
         let numbers = |limit| -> Vec<_> { journal.last(limit).iter().map(|e| e.number).collect() };
         assert_eq!(numbers(2), [1_002, 1_001]);
@@ -120,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_event_is_flat_and_its_time_is_utc() {
-        let kind = Kind::Order { from: "127.0.0.1:5".into() };
+        let kind = Kind::Command { from: "127.0.0.1:5".into() };
         let time = Timestamp::from_millisecond(1_700_000_000_120).unwrap();
         let event = Event { number: 7, time, kind, message: "RESET".into() };
         assert_eq!(

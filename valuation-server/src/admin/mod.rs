@@ -1,24 +1,24 @@
-//! The operators' side: health, metrics, and orders to the failovers, on a listener of its own.
+//! The operators' side: health, metrics, and commands to the failovers, on its own listener.
 //!
-//! | request | what |
+//! | request | answer |
 //! |---|---|
-//! | `GET /livez` | the process answers |
-//! | `GET /readyz`, `GET /readyz?verbose` | it can store and is not stopping |
-//! | `GET /metrics` | for Prometheus |
-//! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | how calls are routed, and the policy |
-//! | `GET /admin/failovers/{name}/events?limit=` | what happened last, the newest first |
-//! | `POST /admin/failovers/{name}` | an order: force a route, release it, reset |
-//! | `PUT /admin/failovers/{name}/policy` | another policy, while calls go on |
+//! | `GET /livez` | the process runs |
+//! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
+//! | `GET /metrics` | OpenMetrics, for Prometheus |
+//! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | the state, the window and the policy |
+//! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
+//! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
+//! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
 //!
-//! It knows neither the providers nor the failover's crate: what is behind it is an [`Operated`],
-//! which `app` makes. Who may ask is decided in `guard`, before anything is looked up.
+//! It knows neither the providers nor the crate `failover`, but an [`Operated`], which `app`
+//! implements. `guard` controls access, before anything is looked up.
 
 mod accept;
 mod answers;
+mod commands;
 mod guard;
 mod handlers;
 mod journal;
-mod orders;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use handlers::Desk;
+use handlers::Handlers;
 
 pub use accept::serve;
 pub use guard::Guard;
@@ -45,10 +45,10 @@ pub use journal::{Event, Journal, Kind};
 
 /// What a request of `peer` passes through, the outermost layer first.
 ///
-/// The limit of a body is in [`orders`]: before the guard it would answer strangers, and its layer
-/// answers without JSON.
+/// The limit of a body is in [`commands`]: tower-http's layer would answer before the guard, and in
+/// plain text.
 fn stack(
-    desk: Arc<Desk>,
+    handlers: Arc<Handlers>,
     peer: SocketAddr,
 ) -> impl Service<
     Request<Incoming>,
@@ -61,114 +61,113 @@ fn stack(
         .layer(CatchPanicLayer::custom(answers::panicked))
         .map_response(answers::explain_timeout)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, accept::WHOLE))
-        .service_fn(move |request| Arc::clone(&desk).answer(request, peer))
+        .service_fn(move |request| Arc::clone(&handlers).answer(request, peer))
 }
 
-/// A server that is operated.
+/// A server, as its operators see it.
 pub trait Operated: fmt::Debug + Send + Sync + 'static {
-    /// What the server needs to be able to do its work, and whether it has it.
+    /// The checks of readiness.
     fn readiness(&self) -> Vec<Check>;
 
     /// All metrics, as OpenMetrics text.
     ///
     /// # Errors
-    /// If they can't be written.
+    /// If they can't be encoded.
     fn metrics(&self) -> Result<String, fmt::Error>;
 
-    /// The failovers, in the order in which they are listed.
+    /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
 }
 
-/// A failover that is operated.
+/// A failover, as operators see it.
 pub trait Failover: fmt::Debug + Send + Sync {
     /// Its name in a path.
     fn name(&self) -> &str;
 
-    /// How it is now. Changes nothing.
+    /// The current state. Changes nothing.
     fn view(&self) -> View;
 
-    /// What happened to it lately.
+    /// Its latest events.
     fn journal(&self) -> &Journal;
 
-    /// Carries out an order.
-    fn order(&self, order: Order);
+    /// Executes a command.
+    fn execute(&self, command: Command);
 
-    /// Takes another policy: these settings are replaced, the others stay. Nothing is replaced
-    /// where one is refused.
+    /// Changes these settings of the policy: all of them, or none if one is invalid.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
-    fn amend(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal>;
+    fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal>;
 }
 
-/// One thing that readiness rests on.
+/// A check of readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What it is.
+    /// What is checked.
     pub name: &'static str,
-    /// What is wrong with it; `None` where nothing is.
+    /// What is wrong; `None` if healthy.
     pub trouble: Option<String>,
 }
 
-/// What an operator orders.
+/// A command of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Command {
     /// All calls to the primary, until released.
     ForcePrimary,
     /// All calls to the fallback, until released.
     ForceFallback,
-    /// The policy decides again, where a route was forced.
+    /// Ends a forced route: the policy decides again.
     Auto,
-    /// Back to the primary with empty counts, whatever was before.
+    /// Back to the primary, with an empty window.
     Reset,
 }
 
-/// A policy that is not taken.
+/// An invalid setting of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     /// The setting.
     pub field: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is valid.
     pub message: String,
 }
 
-/// A failover at one moment.
+/// The state of a failover.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct View {
     /// Its name.
     pub name: String,
-    /// How calls are routed, in one word.
+    /// The state, in one word.
     pub state: &'static str,
-    /// Where a call would go: `primary` or `fallback`.
+    /// The route of the next call: `primary` or `fallback`.
     pub route: &'static str,
-    /// Who is asked there.
+    /// The provider of that route.
     pub provider: &'static str,
     /// Whether an operator forced the route.
     pub forced: bool,
-    /// The primary's calls that count.
+    /// The primary's window.
     pub window: Window,
-    /// Until the timer of the state runs out; `null` where none runs.
+    /// Until the end of the state; `null` if it has none.
     #[serde(rename = "revertsInSeconds", serialize_with = "seconds")]
     pub reverts_in: Option<Duration>,
-    /// The number of the running epoch. Each transition begins another one.
+    /// The number of the epoch. Each transition begins the next one.
     pub epoch: u32,
-    /// The settings that hold now.
+    /// The settings in force.
     pub policy: BTreeMap<&'static str, String>,
 }
 
-/// What a failover's window holds.
+/// The counts of a failover's window.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Window {
     /// All calls.
     pub calls: u64,
-    /// Those that failed.
+    /// Failed calls.
     pub failures: u64,
-    /// Those that were slow.
+    /// Slow calls.
     pub slow: u64,
-    /// The failures' share, from 0 to 1; `null` without calls. A figure to look at.
+    /// The share of failures, from 0 to 1; `null` without calls. For display.
     pub failure_rate: Option<f64>,
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use crate::admin::{Check, Failover, Journal, Operated, Order, Refusal, View, Window};
+use crate::admin::{Check, Command, Failover, Journal, Operated, Refusal, View, Window};
 use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -76,17 +76,17 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         &self.attempts.journal
     }
 
-    fn order(&self, order: Order) {
+    fn execute(&self, command: Command) {
         let handle = self.handle();
-        match order {
-            Order::ForcePrimary => drop(handle.force(Route::Primary)),
-            Order::ForceFallback => drop(handle.force(Route::Fallback)),
-            Order::Auto => drop(handle.release()),
-            Order::Reset => handle.reset(),
+        match command {
+            Command::ForcePrimary => drop(handle.force(Route::Primary)),
+            Command::ForceFallback => drop(handle.force(Route::Fallback)),
+            Command::Auto => drop(handle.release()),
+            Command::Reset => handle.reset(),
         }
     }
 
-    fn amend(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
         let mut changes = BTreeMap::new();
         for (name, text) in settings {
             let setting = Setting::from_key(name).filter(|s| s.is_live());

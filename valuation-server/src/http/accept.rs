@@ -1,34 +1,23 @@
-//! The accept loop, and the way it ends.
+//! The accept loop, and its end.
 
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::Request;
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::handlers::Session;
-use super::problem::{Answer, Problem};
 use super::strict::{self, ConnectionState, Quotas};
-use super::{Limits, Traffic, Watch};
+use super::{Limits, Watch, stack};
+use crate::listener::{Accepted, accept};
 use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
 
-/// The pause after an accept error of the server, such as too many open files: the loop would spin
-/// until a file is closed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How many connections are answered 503 at once; further ones are closed without an answer. The bound
-/// on the sockets that rejections take.
+/// How many connections are being answered 503 at once; further ones are closed without an answer.
+/// Bounds the sockets of rejected clients.
 const REJECTIONS: usize = 64;
-
-/// A client's connection, and its address.
-type Accepted = (TcpStream, SocketAddr);
 
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,35 +42,17 @@ pub async fn serve(
     watch: Watch,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
-    let admit = |connection: ConnectionState| {
-        let session = Arc::new(Session::new(valuer.clone(), limits, watch.clone(), connection));
-        move |request, rejection| Arc::clone(&session).answer(request, rejection)
-    };
-    listen(listener, limits, &watch.traffic, shutdown, admit).await
-}
-
-/// Runs the connections of a listener. `admit` makes the function that answers a connection's requests.
-pub(super) async fn listen<A, S, F>(
-    listener: TcpListener,
-    limits: Limits,
-    traffic: &Arc<Traffic>,
-    shutdown: impl Future<Output = ()>,
-    admit: A,
-) -> Stopped
-where
-    A: Fn(ConnectionState) -> S,
-    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
-{
+    let traffic = Arc::clone(&watch.traffic);
     let protocol = Arc::new(strict::protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut rejected) = (JoinSet::new(), JoinSet::new());
-    let quotas = Arc::new(Quotas::new(&limits, traffic));
+    let quotas = Arc::new(Quotas::new(&limits, &traffic));
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
         let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
-        let answer = admit(state.clone());
+        let (valuer, watch, connection) = (valuer.clone(), watch.clone(), state.clone());
+        let session = Session { valuer, limits, watch, connection };
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
-        connections.spawn(strict::serve(stream, limits, protocol, stopping, state, answer));
+        connections.spawn(strict::serve(stream, limits, protocol, stopping, state, stack(session)));
     };
     let (mut full, throttle) = (false, LogThrottle::new());
     let mut shutdown = pin!(shutdown);
@@ -90,7 +61,7 @@ where
             () = &mut shutdown => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             Some(told) = rejected.join_next(), if !rejected.is_empty() => report(told),
-            accepted = accept(&listener, &throttle) => {
+            accepted = accept(&listener, "public", &throttle) => {
                 if connections.len() < limits.max_connections {
                     full = false;
                     take(accepted, &mut connections);
@@ -129,28 +100,6 @@ where
     connections.shutdown().await;
     tracing::warn!(left, "connections were cut off at the deadline");
     Stopped::CutOff(left)
-}
-
-/// The next connection. Errors are logged.
-async fn accept(listener: &TcpListener, throttle: &LogThrottle) -> Accepted {
-    loop {
-        let error = match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => error,
-        };
-        // The client left between its handshake and our accept: no pause.
-        if !matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionRefused
-        ) {
-            if let Some(withheld) = throttle.admit() {
-                tracing::warn!(%error, withheld, "accepting a connection failed; pausing");
-            }
-            sleep(ACCEPT_PAUSE).await;
-        }
-    }
 }
 
 /// The connections in the backlog; the listener is closed after the last of them.

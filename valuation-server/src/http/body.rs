@@ -1,11 +1,13 @@
 //! Reads a request's body, bounded in bytes and time.
+//!
+//! tower-http's layers for that stand in front of a handler, so a body that is too large would be
+//! rejected before its path and its type were checked.
 
-use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 
+use futures_util::FutureExt;
 use http_body::Body as _;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
@@ -15,7 +17,12 @@ use super::Limits;
 use super::problem::Problem;
 use super::strict::ConnectionState;
 
-/// Whether the headers describe plain JSON. Parameters are of no account: JSON is UTF-8.
+/// A body above this size needs a permit, in bytes. No valid body is larger.
+const SMALL: usize = 1024;
+const MANY: &str = "Too many large bodies are being read; try again later";
+const STOPPING: &str = "The server is stopping, and the body has not come; try again later";
+
+/// Whether the headers describe plain JSON. Parameters don't matter: JSON is UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let essence = headers
         .get(header::CONTENT_TYPE)
@@ -26,7 +33,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
         && encoding.eq_ignore_ascii_case(b"identity")
 }
 
-/// Reads the body whole.
+/// Reads the whole body.
 ///
 /// # Errors
 /// - 413 above [`Limits::body_bytes`], immediately if `Content-Length` says so;
@@ -35,7 +42,7 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 /// - 503 if it is incomplete [`Limits::stop_grace`] after the stop, or if it is large and
 ///   [`Limits::large_bodies`] others are being read.
 pub(super) async fn read(
-    body: &mut Incoming,
+    body: Incoming,
     limits: &Limits,
     connection: &ConnectionState,
 ) -> Result<Vec<u8>, Problem> {
@@ -45,27 +52,29 @@ pub(super) async fn read(
     }
     // One buffer for all frames: many small frames take no more memory than the limit.
     let mut whole = Vec::with_capacity(announced.min(SMALL));
-    let mut place = None;
+    let mut permit = None;
+    let mut body = Limited::new(body, limits.body_bytes);
     let mut reading = pin!(async {
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                tracing::debug!(%error, "a request's body broke off");
-                Problem::new(StatusCode::BAD_REQUEST, "the body could not be read to its end")
-            })?;
-            let data = frame.data_ref().map_or(&[][..], |data| data);
-            if whole.len() + data.len() > limits.body_bytes {
-                return Err(too_large(limits));
-            }
-            if whole.len() + data.len() > SMALL && place.is_none() {
+            let data = match frame {
+                Ok(frame) => frame.into_data().unwrap_or_default(),
+                Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limits)),
+                Err(error) => {
+                    tracing::debug!(%error, "a request's body broke off");
+                    let message = "the body could not be read to its end";
+                    return Err(Problem::new(StatusCode::BAD_REQUEST, message));
+                }
+            };
+            if whole.len() + data.len() > SMALL && permit.is_none() {
                 let taken = connection.large_body();
-                place = Some(taken.ok_or_else(|| Problem::unavailable(MANY, limits.retry_after))?);
+                permit = Some(taken.ok_or_else(|| Problem::unavailable(MANY))?);
             }
-            whole.extend_from_slice(data);
+            whole.extend_from_slice(&data);
         }
         Ok(whole)
     });
     // Most bodies have arrived already and need no timer.
-    if let Poll::Ready(read) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
+    if let Some(read) = reading.as_mut().now_or_never() {
         return read;
     }
     tokio::select! {
@@ -75,15 +84,10 @@ pub(super) async fn read(
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time").closing())
         }),
         () = connection.stopped_for(limits.stop_grace) => {
-            Err(Problem::unavailable(STOPPING, limits.retry_after).closing())
+            Err(Problem::unavailable(STOPPING).closing())
         }
     }
 }
-
-/// More than any valid body needs, in bytes.
-const SMALL: usize = 1024;
-const MANY: &str = "Too many large bodies are being read; try again later";
-const STOPPING: &str = "The server is stopping, and the body has not come; try again later";
 
 fn too_large(limits: &Limits) -> Problem {
     let message = format!("the body must not exceed {} bytes", limits.body_bytes);

@@ -1,7 +1,7 @@
 //! The entity tag of a valuation.
 //!
-//! It is made of the values themselves, so that it is exact and the same on every node and after
-//! every restart: two representations of one URL have the same tag only if they are the same bytes.
+//! It is built from the values, so it is the same on every node and after every restart, and two
+//! representations of one URL share a tag only if their bytes are equal.
 
 use std::io::{Cursor, Write as _};
 
@@ -9,7 +9,7 @@ use hyper::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
 
 use crate::domain::{Provider, Valuation};
 
-/// To be counted up when the JSON of a valuation gets another form.
+/// The version of a valuation's JSON: to be incremented when its format changes.
 const FORM: u8 = 1;
 
 /// The strong tag of a valuation's JSON.
@@ -20,7 +20,7 @@ pub(super) fn of(valuation: &Valuation) -> HeaderValue {
         None => 'n',
     };
     let (lowest, highest) = (valuation.lowest.pence(), valuation.highest.pence());
-    // Two numbers of at most 20 digits and 8 characters around them.
+    // Two numbers of at most 20 digits, and 8 other characters.
     let mut tag = Cursor::new([0; 64]);
     let _ = write!(tag, "\"{FORM}-{lowest}-{highest}-{provider}\"");
     let length = usize::try_from(tag.position()).unwrap_or(0);
@@ -28,8 +28,8 @@ pub(super) fn of(valuation: &Valuation) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// Whether `If-None-Match` names the tag, so that the client has the representation already
-/// (RFC 9110, section 13.1.2: compared weakly).
+/// Whether `If-None-Match` names the tag: the client has this representation (RFC 9110, section
+/// 13.1.2: weak comparison).
 pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().any(|value| {
         value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|known| {

@@ -1,5 +1,6 @@
-//! The handlers: a resource and a method each.
+//! The handlers, one per resource and method.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -8,70 +9,59 @@ use futures_util::FutureExt;
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::problem::{Answer, Problem};
 use super::router::{Resource, decode_vrm};
 use super::strict::ConnectionState;
-use super::trace::{Identity, X_REQUEST_ID};
 use super::{Limits, Watch, body, etag, wire};
-use crate::domain::{Valuation, Vrm};
+use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
-use crate::valuer::{ValueError, Valuer};
+use crate::valuer::{Valuer, request_span};
 
-/// A cache must revalidate an answer before each use.
-const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// A cache must revalidate the answer before each use.
+const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
+const NOT_JSON: &str =
+    "the body must be sent as Content-Type: application/json, without a Content-Encoding";
 
 /// The state that the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct Session {
-    valuer: Valuer,
-    limits: Limits,
-    watch: Watch,
-    connection: ConnectionState,
+    pub(super) valuer: Valuer,
+    pub(super) limits: Limits,
+    pub(super) watch: Watch,
+    pub(super) connection: ConnectionState,
 }
 
 impl Session {
-    pub(super) fn new(
-        valuer: Valuer,
-        limits: Limits,
-        watch: Watch,
-        connection: ConnectionState,
-    ) -> Self {
-        Self { valuer, limits, watch, connection }
-    }
-
     /// Answers a request, a rejected one with its error. A panic is answered 500.
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        rejection: Option<Box<Problem>>,
-    ) -> impl Future<Output = Answer> + Send {
+    ) -> impl Future<Output = Result<Answer, Infallible>> + Send {
         // Taken apart outside the future, which then holds the parts alone.
         let (mut parts, body) = request.into_parts();
         let headers = std::mem::take(&mut parts.headers);
         async move {
-            let identity = Identity::of(&headers);
-            if let Some(problem) = rejection {
-                let mut answer = problem.into_response(&parts.uri, parts.version);
-                answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-                return answer;
+            if let Some(problem) = parts.extensions.remove() {
+                return Ok(self.refuse(problem, &parts));
             }
+            let trace = parts.extensions.get::<Trace>().expect("the stack has identified it");
             let exchange = self.watch.traffic.begin();
             let resource = Resource::at(parts.uri.path());
-            let handled = self.handle(resource, &parts, headers, body, &identity);
+            let handled = self.handle(resource, &parts, headers, body, trace);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(problem)) => problem.into_response(&parts.uri, parts.version),
+                Ok(Err(problem)) => self.refuse(problem, &parts),
                 Err(payload) => {
-                    identity.log(|| {
+                    request_span(trace).in_scope(|| {
                         tracing::error!(method = %parts.method, path = parts.uri.path(),
                             panicked = panics::text(&*payload),
                             "a handler panicked: a fault of this program; the client gets a 500");
                     });
-                    Problem::fault().into_response(&parts.uri, parts.version)
+                    self.refuse(Problem::fault(), &parts)
                 }
             };
             if parts.method == Method::HEAD {
@@ -81,15 +71,18 @@ impl Session {
             if self.watch.access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                identity.log(|| {
+                request_span(trace).in_scope(|| {
                     tracing::info!(target: "access", client = %self.connection.address(),
                         method = %parts.method, path = parts.uri.path(),
                         status = answer.status().as_u16(), duration_us, "answered");
                 });
             }
-            answer.headers_mut().insert(X_REQUEST_ID, identity.into_header());
-            answer
+            Ok(answer)
         }
+    }
+
+    fn refuse(&self, problem: Problem, parts: &Parts) -> Answer {
+        problem.into_response(&parts.uri, parts.version, self.limits.retry_after)
     }
 
     async fn handle(
@@ -97,8 +90,8 @@ impl Session {
         resource: Option<Resource<'_>>,
         parts: &Parts,
         headers: HeaderMap,
-        mut body: Incoming,
-        identity: &Identity,
+        body: Incoming,
+        trace: &Trace,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
         self.connection.set_unread(!no_body);
@@ -111,48 +104,48 @@ impl Session {
             (Resource::Valuation(segment), &Method::PUT) => {
                 let vrm = vrm(segment)?;
                 if !no_body && !body::is_json(&headers) {
-                    return Err(unsupported());
+                    return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, NOT_JSON));
                 }
-                // Frees them while the body is awaited.
+                // Frees them before the body is awaited.
                 drop(headers);
-                let json = body::read(&mut body, &self.limits, &self.connection).await?;
+                let json = body::read(body, &self.limits, &self.connection).await?;
                 self.connection.set_unread(false);
-                self.value(vrm, &json, identity).await
+                self.value(vrm, &json, trace).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
                 Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
             }
-            (resource, &Method::OPTIONS) => Ok(options(resource)),
+            (resource, &Method::OPTIONS) => {
+                let allow = [(header::ALLOW, resource.allow())];
+                Ok(answer(StatusCode::NO_CONTENT, allow, Bytes::new()))
+            }
             (resource, method) => Err(Problem::wrong_method(method.as_str(), resource.allow())),
         }
     }
 
-    /// The only answer with a tag: the answer to a PUT does not represent what the client sent
-    /// (RFC 9110, section 9.3.4).
+    /// The only answer with a tag: a PUT's answer is not a representation of what the client sent (RFC
+    /// 9110, section 9.3.4).
     fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
         match self.valuer.find(vrm) {
             Ok(Some(valuation)) => {
                 let tag = etag::of(&valuation);
-                let mut answer =
-                    if etag::is_known(headers, &tag) { not_modified() } else { found(&valuation) };
+                let mut answer = if etag::is_known(headers, &tag) {
+                    answer(StatusCode::NOT_MODIFIED, [REVALIDATE], Bytes::new())
+                } else {
+                    found(&valuation)
+                };
                 answer.headers_mut().insert(header::ETAG, tag);
                 Ok(answer)
             }
             Ok(None) => Err(Problem::no_valuation(vrm)),
-            Err(error) => Err(self.failed(&error, vrm)),
+            Err(error) => Err(Problem::of_value(&error, vrm)),
         }
     }
 
-    async fn value(&self, vrm: Vrm, json: &[u8], identity: &Identity) -> Result<Answer, Problem> {
+    async fn value(&self, vrm: Vrm, json: &[u8], trace: &Trace) -> Result<Answer, Problem> {
         let mileage = wire::parse_put(json).map_err(Problem::bad_request)?;
-        match self.valuer.value(vrm.clone(), mileage, identity.trace()).await {
-            Ok(valuation) => Ok(found(&valuation)),
-            Err(error) => Err(self.failed(&error, &vrm)),
-        }
-    }
-
-    fn failed(&self, error: &ValueError, vrm: &Vrm) -> Problem {
-        Problem::of_value(error, vrm, self.limits.retry_after)
+        let valued = self.valuer.value(vrm.clone(), mileage, trace.clone()).await;
+        valued.map(|valuation| found(&valuation)).map_err(|error| Problem::of_value(&error, &vrm))
     }
 }
 
@@ -160,37 +153,24 @@ fn vrm(segment: &str) -> Result<Vrm, Problem> {
     decode_vrm(segment).map_err(Problem::bad_request)
 }
 
-fn unsupported() -> Problem {
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "the body must be sent as Content-Type: application/json, without a Content-Encoding",
-    )
-}
-
 fn found(valuation: &Valuation) -> Answer {
     json(wire::valuation_json(valuation).into())
 }
 
 fn json(body: Bytes) -> Answer {
+    answer(StatusCode::OK, [(header::CONTENT_TYPE, "application/json"), REVALIDATE], body)
+}
+
+fn answer<const N: usize>(
+    status: StatusCode,
+    headers: [(HeaderName, &'static str); N],
+    body: Bytes,
+) -> Answer {
     let mut answer = Response::new(Full::new(body));
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
-    answer
-}
-
-/// The client has the valuation already.
-fn not_modified() -> Answer {
-    let mut answer = Response::default();
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    answer.headers_mut().insert(header::CACHE_CONTROL, ASK_AGAIN);
-    answer
-}
-
-fn options(resource: Resource<'_>) -> Answer {
-    let mut answer = Response::default();
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(resource.allow()));
+    *answer.status_mut() = status;
+    for (name, value) in headers {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     answer
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 /// The limits on clients. One that exceeds a limit is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the head of a request, counted from the end of the one before: also the longest idle time
-    /// of a connection.
+    /// For the head of a request, from the end of the previous one: also the longest idle time of a
+    /// connection.
     pub header_timeout: Duration,
     /// For the whole body of a request.
     pub body_timeout: Duration,
     /// The largest body that is read, in bytes.
     pub body_bytes: usize,
     /// How many bodies of more than 1 KiB are read at once; further ones are answered 503. No valid
-    /// body is that large, so this bounds the memory that slow clients can take, and nothing else.
+    /// body is that large: this only bounds the memory of slow clients.
     pub large_bodies: usize,
     /// How many incomplete heads of more than 4 KiB there are at once over HTTP/1.1. The connection of
     /// a further one is closed.

@@ -23,6 +23,41 @@ mod trace;
 mod traffic;
 pub mod wire;
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Request, header};
+use tower::{Service, ServiceBuilder};
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+
+use handlers::Session;
+use problem::Answer;
+
 pub use accept::{Stopped, serve};
 pub use limits::Limits;
 pub use traffic::{Labels, Traffic, Watch};
+
+/// What a request passes through, the outermost layer first.
+///
+/// Three of tower-http's layers would change what clients or operators see:
+///
+/// - panics: `CatchPanic` tells its handler neither the ids nor the path, which are in the log line
+///   and in the answer, so the handlers use futures-util's `catch_unwind`;
+/// - body limit: it would answer before the path and the type are checked (see `body`);
+/// - time-out: a PUT may take as long as its providers' deadlines. Only a body has a deadline, and a
+///   timer only while it is incomplete; a timer for each request costs 3 % of a GET.
+///
+/// `docs/speed.md` has the price of each layer.
+fn stack(
+    session: Session,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone {
+    let session = Arc::new(session);
+    ServiceBuilder::new()
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
+        .map_request(trace::identify)
+        .layer(SetRequestIdLayer::x_request_id(trace::FromTrace))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .service_fn(move |request| Arc::clone(&session).answer(request))
+}

@@ -1,8 +1,8 @@
 //! Error answers.
 //!
-//! One JSON object with the older service's `statusCode`, `error` and `message`, and RFC 9457's
-//! members with the same content. It says what a client can act on, and nothing about what is behind
-//! this server.
+//! One JSON object with the older service's `statusCode`, `error` and `message`, and with the same
+//! content in RFC 9457's members. It has what a client can act on, and nothing about the providers or
+//! the database.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,37 +16,26 @@ use serde::Serialize;
 use crate::domain::Vrm;
 use crate::valuer::{RecordsError, ValueError};
 
-/// How much of a client's own text is shown to it again, in characters.
+/// How much of a client's text is repeated to it, in characters.
 const SHOWN: usize = 256;
 
 /// An answer to a request.
 pub(super) type Answer = Response<Full<Bytes>>;
 
-/// An error answer before it is put into bytes.
-#[derive(Debug)]
+/// An error answer before it is serialized.
+#[derive(Clone, Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     message: Cow<'static, str>,
-    header: Option<(header::HeaderName, HeaderValue)>,
-    connection: Connection,
+    /// The methods that a 405 allows.
+    allow: Option<&'static str>,
+    /// Whether an HTTP/1 connection is closed after the answer.
+    close: bool,
 }
 
-/// What happens to an HTTP/1 connection after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Connection {
-    /// The next request is served.
-    Keep,
-    /// It is closed: where the next request would begin is unknown.
-    Close,
-}
-
-impl Connection {
-    /// Announces the close to the client, and so to hyper.
-    pub(super) fn announce(self, answer: &mut Answer) {
-        if self == Self::Close {
-            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-    }
+/// Announces to the client, and so to hyper, that this answer is the connection's last.
+pub(super) fn announce_close(answer: &mut Answer) {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// The members. `type` is `about:blank`, so `title` is the status's own phrase (RFC 9457, 4.2.1).
@@ -66,10 +55,10 @@ struct Members<'a> {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), header: None, connection: Connection::Keep }
+        Self { status, message: message.into(), allow: None, close: false }
     }
 
-    /// 400, with what would have been right.
+    /// 400, with the rule that the request breaks.
     pub(super) fn bad_request(rule: impl std::error::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, rule.to_string())
     }
@@ -80,13 +69,12 @@ impl Problem {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message)
     }
 
-    /// 503 with the time to wait.
-    pub(super) fn unavailable(message: &'static str, retry_after: Duration) -> Self {
+    /// 503. Its answer says when to try again.
+    pub(super) fn unavailable(message: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            .with(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()))
     }
 
-    /// 404 for a path that nothing is at.
+    /// 404 for an unknown path.
     pub(super) fn no_route(method: &str, target: &Uri) -> Self {
         let query = target.query().map_or(String::new(), |query| format!("?{query}"));
         let route = format!("{}:{}{query}", printable(method, 32), target.path());
@@ -94,12 +82,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("Route {route} not found"))
     }
 
-    /// 405 with the methods that would do.
+    /// 405 with the allowed methods.
     pub(super) fn wrong_method(method: &str, allow: &'static str) -> Self {
         let method = printable(method, 32);
         let message = format!("Method {method} is not allowed here; allowed: {allow}");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
-            .with(header::ALLOW, HeaderValue::from_static(allow))
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 
     /// 404 for a vehicle without a valuation.
@@ -107,25 +94,24 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("Valuation for VRM {vrm} not found"))
     }
 
-    /// 500 for a fault of ours.
+    /// 500 for a fault of this program.
     pub(super) fn fault() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The server failed at this request")
     }
 
-    /// What the client is told of the valuer's error.
-    pub(super) fn of_value(error: &ValueError, vrm: &Vrm, retry_after: Duration) -> Self {
-        let unavailable = |message| Self::unavailable(message, retry_after);
+    /// The answer to an error of the valuer.
+    pub(super) fn of_value(error: &ValueError, vrm: &Vrm) -> Self {
         match error {
             ValueError::Unavailable => {
-                unavailable("No valuation can be obtained at present; try again later")
+                Self::unavailable("No valuation can be obtained at present; try again later")
             }
             ValueError::Records(RecordsError::Unavailable(_)) => {
-                unavailable("Valuations can't be read or stored at present; try again later")
+                Self::unavailable("Valuations can't be read or stored at present; try again later")
             }
             ValueError::Overloaded => {
-                unavailable("Too many valuations are under way; try again later")
+                Self::unavailable("Too many valuations are under way; try again later")
             }
-            ValueError::Stopping => unavailable("The server is stopping; try again later"),
+            ValueError::Stopping => Self::unavailable("The server is stopping; try again later"),
             ValueError::NotFound => Self::no_valuation(vrm),
             ValueError::Refused => Self::new(
                 StatusCode::BAD_GATEWAY,
@@ -139,15 +125,9 @@ impl Problem {
         }
     }
 
-    /// Adds the one header that belongs to this status.
-    pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.header = Some((name, value));
-        self
-    }
-
     /// Closes the connection after the answer.
     pub(super) fn closing(self) -> Self {
-        Self { connection: Connection::Close, ..self }
+        Self { close: true, ..self }
     }
 
     /// The body of the answer to a request for the path `instance`.
@@ -161,14 +141,19 @@ impl Problem {
             title: phrase,
             status: self.status.as_u16(),
             detail: &self.message,
-            // A shortened path would be the name of something else.
+            // A shortened path would name another resource.
             instance: instance.filter(|path| path.len() <= SHOWN),
         })
         .expect("texts and numbers have a JSON form")
     }
 
-    /// The answer to a request for `target`.
-    pub(super) fn into_response(self, target: &Uri, version: Version) -> Answer {
+    /// The answer to a request for `target`. A 503 says when to try again.
+    pub(super) fn into_response(
+        self,
+        target: &Uri,
+        version: Version,
+        retry_after: Duration,
+    ) -> Answer {
         let mut response = Response::new(Full::from(self.body(Some(target.path()))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -177,12 +162,15 @@ impl Problem {
         headers.insert(header::CACHE_CONTROL, fixed("no-store"));
         // The message repeats the client's own text: a browser must not render it as a page.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff"));
-        if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, fixed(allow));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         // HTTP/2 has no such header, and a stream can end alone.
-        if version < Version::HTTP_2 {
-            self.connection.announce(&mut response);
+        if self.close && version < Version::HTTP_2 {
+            announce_close(&mut response);
         }
         response
     }

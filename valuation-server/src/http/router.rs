@@ -1,13 +1,13 @@
-//! From a request's path to a resource: a table, no framework.
+//! From a request's path to a resource.
 //!
-//! The path is matched as it came, before any decoding, so that no escape can add or hide a
-//! segment. Then the one variable segment is percent-decoded, once.
+//! The raw path is matched, so that no escape can add or hide a segment. Then the variable segment is
+//! percent-decoded once.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::{Vrm, VrmError};
 
-/// Something that this server has, with the path's variable part as it came.
+/// A resource of this server, with the raw variable part of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource<'a> {
     /// `/`
@@ -18,22 +18,22 @@ pub enum Resource<'a> {
     Server,
 }
 
-/// Why a segment is no registration mark.
+/// Why a segment is not a registration mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
     /// A percent sign without two hexadecimal digits after it.
     #[error("vrm must be percent-encoded: a % must be followed by two hexadecimal digits")]
     BadEscape,
-    /// The escapes make bytes that are no text.
+    /// The decoded bytes are not UTF-8.
     #[error("vrm must be percent-encoded UTF-8")]
     NotUtf8,
-    /// Decoded well, but no registration mark.
+    /// The decoded text is not a registration mark.
     #[error(transparent)]
     Vrm(#[from] VrmError),
 }
 
 impl<'a> Resource<'a> {
-    /// The resource at a path, which is what stands before a request target's `?`.
+    /// The resource at a path: a request target without its query.
     #[must_use]
     pub fn at(path: &'a str) -> Option<Self> {
         if let Some(segment) = path.strip_prefix("/valuations/") {
@@ -46,7 +46,7 @@ impl<'a> Resource<'a> {
         }
     }
 
-    /// The methods that it takes, as the `Allow` header lists them.
+    /// The value of the `Allow` header.
     #[must_use]
     pub const fn allow(self) -> &'static str {
         match self {
@@ -62,37 +62,21 @@ impl<'a> Resource<'a> {
 /// # Errors
 /// [`SegmentError`] says which rule the segment breaks.
 pub fn decode_vrm(segment: &str) -> Result<Vrm, SegmentError> {
-    if !segment.contains('%') {
-        return Ok(Vrm::parse(segment)?);
+    // `percent_encoding` accepts incomplete escapes as they are.
+    let is_escape = |after: &str| {
+        after.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !segment.split('%').skip(1).all(is_escape) {
+        return Err(SegmentError::BadEscape);
     }
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.bytes();
-    while let Some(byte) = rest.next() {
-        let decoded = if byte == b'%' {
-            let (high, low) = rest.next().zip(rest.next()).ok_or(SegmentError::BadEscape)?;
-            hex(high).zip(hex(low)).map(|(h, l)| h << 4 | l).ok_or(SegmentError::BadEscape)?
-        } else {
-            byte
-        };
-        bytes.push(decoded);
-    }
-    let text = str::from_utf8(&bytes).map_err(|_| SegmentError::NotUtf8)?;
-    Ok(Vrm::parse(text)?)
+    let text = percent_decode_str(segment).decode_utf8().map_err(|_| SegmentError::NotUtf8)?;
+    Ok(Vrm::parse(&text)?)
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
-}
-
-/// What RFC 3986 calls unreserved stays as it is.
+/// Everything but the unreserved characters of RFC 3986 is escaped.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The path of a vehicle's valuation: what [`Resource::at`] and [`decode_vrm`] read back.
+/// The path of a vehicle's valuation, as [`Resource::at`] and [`decode_vrm`] read it.
 #[must_use]
 pub fn valuation_path(vrm: &Vrm) -> String {
     format!("/valuations/{}", utf8_percent_encode(vrm.as_str(), SEGMENT))

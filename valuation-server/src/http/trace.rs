@@ -5,10 +5,11 @@
 
 use std::num::NonZeroU128;
 
+use hyper::Request;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::domain::Trace;
-use crate::valuer::request_span;
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The id of a request, from the client or generated.
@@ -16,63 +17,46 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// The longest id that is accepted from a client, in bytes.
 const LONGEST_ID: usize = 128;
-/// The flags that are defined, sampled and random; the others must not be passed on.
+/// `sampled` and `random`. Undefined flags must not be forwarded.
 const KNOWN_FLAGS: u8 = 0b11;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// The ids of a request.
-#[derive(Debug)]
-pub(super) struct Identity {
-    trace: NonZeroU128,
-    flags: u8,
-    /// As it is sent back.
-    request: HeaderValue,
+/// Makes the request's [`Trace`] an extension, and removes an id that is not accepted.
+pub(super) fn identify<B>(mut request: Request<B>) -> Request<B> {
+    let headers = request.headers();
+    let (id, flags) = only(headers, &TRACEPARENT)
+        .and_then(|value| parse_traceparent(value.as_bytes()))
+        .unwrap_or_else(|| (generate(), 0));
+    let given = only(headers, &X_REQUEST_ID).and_then(accepted);
+    let trace = Trace::new(id, flags, given.unwrap_or(&*digits(id)));
+    if given.is_none() {
+        request.headers_mut().remove(&X_REQUEST_ID);
+    }
+    request.extensions_mut().insert(trace);
+    request
 }
 
-impl Identity {
-    /// Reads the headers; generates what is missing or invalid.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let (trace, flags) = only(headers, &TRACEPARENT)
-            .and_then(|value| parent(value.as_bytes()))
-            .unwrap_or_else(|| (made(), 0));
-        let request = only(headers, &X_REQUEST_ID)
-            .filter(|value| is_id(value.as_bytes()))
-            .cloned()
-            .unwrap_or_else(|| named_after(trace));
-        Self { trace, flags, request }
-    }
+/// Takes the id from the request's [`Trace`], for a request without an accepted one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FromTrace;
 
-    /// As it is sent back. By value: to clone a header's value costs an allocation.
-    pub(super) fn into_header(self) -> HeaderValue {
-        self.request
-    }
-
-    /// As it goes on to the providers.
-    pub(super) fn trace(&self) -> Trace {
-        Trace::new(self.trace, self.flags, self.request_id())
-    }
-
-    /// Logs inside the request's span.
-    pub(super) fn log(&self, line: impl FnOnce()) {
-        request_span(&self.trace()).in_scope(line);
-    }
-
-    fn request_id(&self) -> &str {
-        // Checked to be ASCII, or made of digits.
-        self.request.to_str().unwrap_or_default()
+impl MakeRequestId for FromTrace {
+    fn make_request_id<B>(&mut self, request: &Request<B>) -> Option<RequestId> {
+        let trace = request.extensions().get::<Trace>()?;
+        Some(HeaderValue::from_str(trace.request_id()).ok()?.into())
     }
 }
 
-/// The value of a header that is there once.
+/// The value of a header that is present exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// `00-{trace-id}-{parent-id}-{flags}` in lower-case hexadecimal digits, neither id zero; a later
-/// version than 00 begins like it (W3C Trace Context, section 3.2).
-fn parent(value: &[u8]) -> Option<(NonZeroU128, u8)> {
+/// Parses `00-{trace-id}-{parent-id}-{flags}`: lower-case hexadecimal digits, neither id zero. Later
+/// versions start the same way (W3C Trace Context, section 3.2).
+fn parse_traceparent(value: &[u8]) -> Option<(NonZeroU128, u8)> {
     let (known, more) = value.split_at_checked(55)?;
     let [version, trace, span, flags] = [&known[..2], &known[3..35], &known[36..52], &known[53..]];
     let dashes = [2, 35, 52].iter().all(|&at| known[at] == b'-');
@@ -96,25 +80,24 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Safe in a log line, a header and a URL.
-fn is_id(value: &[u8]) -> bool {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(b);
-    (1..=LONGEST_ID).contains(&value.len()) && value.iter().all(plain)
+/// A client's id, if it is safe in a log line, a header and a URL.
+fn accepted(value: &HeaderValue) -> Option<&str> {
+    let id = value.to_str().ok()?;
+    let is_safe = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=:@".contains(&b);
+    ((1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(is_safe)).then_some(id)
 }
 
-/// An id must be unique; it is not secret.
-fn made() -> NonZeroU128 {
+/// An id must be unique, not secret.
+fn generate() -> NonZeroU128 {
     NonZeroU128::new(fastrand::u128(..)).unwrap_or(NonZeroU128::MIN)
 }
 
-/// The trace's digits, as [`TraceId`](crate::domain::TraceId) prints them. Every request without an id needs them, so they
-/// avoid `fmt`.
-fn named_after(trace: NonZeroU128) -> HeaderValue {
-    let digits = trace
-        .get()
-        .to_be_bytes()
-        .map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
-    HeaderValue::from_bytes(digits.as_flattened()).unwrap_or_else(|_| HeaderValue::from_static("-"))
+/// The trace's id as the request's, as [`TraceId`](crate::domain::TraceId) prints it. Without `fmt`,
+/// since most requests come without an id.
+fn digits(id: NonZeroU128) -> String {
+    let pair = |byte: u8| [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
+    let digits = id.get().to_be_bytes().map(pair);
+    String::from_utf8_lossy(digits.as_flattened()).into_owned()
 }
 
 #[cfg(test)]
@@ -125,8 +108,12 @@ mod tests {
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
+    fn is_id(value: &[u8]) -> bool {
+        HeaderValue::from_bytes(value).is_ok_and(|value| accepted(&value).is_some())
+    }
+
     fn trace(text: &str) -> Option<(String, u8)> {
-        parent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
+        parse_traceparent(text.as_bytes()).map(|(id, flags)| (TraceId(id).to_string(), flags))
     }
 
     #[test]
@@ -168,17 +155,17 @@ mod tests {
 
     #[test]
     fn two_requests_without_ids_get_two() {
-        let none = HeaderMap::new();
-        let (one, other) = (Identity::of(&none), Identity::of(&none));
-        assert_ne!(one.trace, other.trace);
+        let trace = || identify(Request::new(())).extensions().get::<Trace>().unwrap().clone();
+        let (one, other) = (trace(), trace());
+        assert_ne!(one.id(), other.id());
         assert_ne!(one.request_id(), other.request_id());
-        assert_eq!(one.request_id(), one.trace().id().to_string());
+        assert_eq!(one.request_id(), one.id().to_string());
     }
 
     proptest! {
         #[test]
         fn any_header_is_read_without_a_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = parent(&value);
+            let _ = parse_traceparent(&value);
             let _ = is_id(&value);
         }
     }

@@ -16,17 +16,17 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::router::Resource;
 
-/// The buckets' upper bounds in seconds: from an answer out of memory to a PUT that has waited for
-/// both providers.
+/// The buckets' upper bounds in seconds: from a GET from memory to a PUT that waited for both
+/// providers.
 const BOUNDS: [f64; 14] =
     [5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// What is recorded about requests.
+/// How requests are observed.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// The counts.
+    /// The metrics.
     pub traffic: Arc<Traffic>,
-    /// Whether each request leaves a line in the log, with the target `access`.
+    /// Whether each request is logged, with the target `access`.
     pub access_log: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Traffic {
     pub refused_requests: Counter,
     /// Requests being answered.
     pub active: Gauge,
-    /// Requests whose client went away before the answer.
+    /// Requests whose client left before the answer.
     pub abandoned: Counter,
     /// Time to answer, in seconds.
     pub durations: Family<Labels, Histogram>,
@@ -143,7 +143,7 @@ fn template(resource: Option<Resource<'_>>) -> &'static str {
     }
 }
 
-/// A client chooses the method: only known ones are labels.
+/// Clients choose the method, so only known ones are labels.
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! The JSON of this interface: the body of a PUT, and a valuation.
+//! The JSON of the public side: the body of a PUT, and a valuation.
 
 use std::fmt;
 use std::io::Write;
@@ -9,16 +9,16 @@ use serde_json::value::RawValue;
 
 use crate::domain::{Mileage, MileageError, Money, Provider, Valuation};
 
-/// What is wrong with the body of a PUT. The texts are for the client.
+/// A fault in the body of a PUT. The client gets the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PutBodyError {
-    /// Nothing, or nothing but white space.
+    /// Empty, or white space only.
     #[error(r#"the body must not be empty: send a JSON object such as {{"mileage": 10000}}"#)]
     Empty,
-    /// Not text.
+    /// Not UTF-8.
     #[error("the body must be UTF-8")]
     NotUtf8,
-    /// Not JSON; where the text stops being it.
+    /// Not JSON, with the position of the error.
     #[error("the body must be JSON: it is not at line {line} column {column}")]
     NotJson {
         /// Counted from 1.
@@ -26,22 +26,22 @@ pub enum PutBodyError {
         /// Counted in bytes.
         column: usize,
     },
-    /// JSON, but another kind of value.
+    /// JSON, but not an object.
     #[error(r#"the body must be a JSON object such as {{"mileage": 10000}}"#)]
     NotAnObject,
-    /// The member is there more than once, and which one is meant is anybody's guess.
+    /// The member `mileage` is ambiguous.
     #[error("mileage must be given once")]
     Repeated,
-    /// Missing, not a number in its range, or no text that is exactly one.
+    /// Missing, or neither a number in its range nor a string with one.
     #[error(transparent)]
     Mileage(#[from] MileageError),
 }
 
-/// Reads the body of a PUT: a JSON object whose member `mileage` is a number of miles, or a
-/// string that is exactly one. Other members are ignored.
+/// Parses the body of a PUT: a JSON object whose member `mileage` is a number of miles, or a string
+/// with exactly that. Other members are ignored.
 ///
 /// # Errors
-/// [`PutBodyError`] says what is wrong with it.
+/// [`PutBodyError`] names the fault.
 pub fn parse_put(body: &[u8]) -> Result<Mileage, PutBodyError> {
     if body.trim_ascii().is_empty() {
         return Err(PutBodyError::Empty);
@@ -62,15 +62,14 @@ pub fn parse_put(body: &[u8]) -> Result<Mileage, PutBodyError> {
     }
 }
 
-/// The mileage in a JSON value. The value is taken as text, so that neither a number's digits nor
-/// the difference between a number and a string are lost on the way.
+/// The mileage in a JSON value. Taken as text, it keeps a number's digits, and a string stays
+/// distinct from a number.
 fn mileage(json: &str) -> Result<Mileage, MileageError> {
     match json.as_bytes().first() {
         Some(b'"') => {
             let text: String = serde_json::from_str(json).map_err(|_| MileageError::NotPositive)?;
             Mileage::parse(&text)
         }
-        // What else a JSON value can be begins with one of `{[tfn`.
         Some(b'-' | b'0'..=b'9') => Mileage::parse(json),
         _ => Err(MileageError::NotPositive),
     }
@@ -82,8 +81,7 @@ enum Member<'a> {
     Repeated,
 }
 
-/// Collects the member `mileage` out of an object. Written by hand because a derived reader also
-/// takes an array for a struct.
+/// Extracts the member `mileage` of an object. A derived visitor would accept an array as well.
 struct MileageMember;
 
 impl<'de> Visitor<'de> for MileageMember {
@@ -95,7 +93,7 @@ impl<'de> Visitor<'de> for MileageMember {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member<'de>, A::Error> {
         let mut member = Member::Missing;
-        // A key with an escape in it can't be borrowed, hence not `&str`.
+        // Not `&str`: a key with an escape can't be borrowed.
         while let Some(key) = map.next_key::<String>()? {
             if key != "mileage" {
                 map.next_value::<IgnoredAny>()?;
@@ -111,7 +109,7 @@ impl<'de> Visitor<'de> for MileageMember {
     }
 }
 
-/// A valuation as JSON. The amounts are written in decimal, digit by digit as they are kept.
+/// A valuation as JSON, with exact decimal amounts.
 #[must_use]
 pub fn valuation_json(valuation: &Valuation) -> Vec<u8> {
     let mut json = Vec::with_capacity(160);

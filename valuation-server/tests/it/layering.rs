@@ -77,7 +77,7 @@ fn http_sees_the_valuer_and_the_domain_alone() {
     for (path, code) in module(&sources, "http") {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
-            let tools = ["panics", "log_throttle", "write_deadline"];
+            let tools = ["listener", "panics", "log_throttle", "write_deadline"];
             let allowed = [&["domain", "valuer", "http"][..], &tools].concat();
             assert!(
                 allowed.iter().any(|module| rest.starts_with(module)),
@@ -95,7 +95,7 @@ fn the_operators_side_sees_nothing_but_its_own_traits() {
     for (path, code) in module(&sources, "admin") {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
-            let allowed = ["panics", "log_throttle", "write_deadline"]
+            let allowed = ["listener", "panics", "log_throttle", "write_deadline"]
                 .iter()
                 .any(|name| rest.starts_with(name));
             assert!(allowed, "{} names crate::{rest:.20}", path.display());

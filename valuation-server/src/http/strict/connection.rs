@@ -1,24 +1,24 @@
 //! One connection, from accept to close.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version};
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tower::{Service, ServiceExt};
 
 use super::socket::{LINGER, Socket};
 use super::state::ConnectionState;
-use super::streams::{GuardedBody, HEAD_BYTES, Stream};
+use super::streams::{self, GuardedBody, HEAD_BYTES, StreamGuard};
 use crate::http::limits::Limits;
 use crate::http::problem::{Answer, Problem};
 
@@ -64,31 +64,36 @@ pub(in crate::http) fn protocol(limits: &Limits) -> Protocol {
     protocol
 }
 
-/// Serves one connection to its end, each request by `answer`, to which a rejected one comes with its
-/// error.
-pub(in crate::http) async fn serve<S, F>(
+/// Serves one connection to its end. A rejected request goes to `service` as well, with its
+/// [`Problem`] as an extension.
+pub(in crate::http) async fn serve<S>(
     stream: TcpStream,
     limits: Limits,
     protocol: Arc<Protocol>,
     mut stopping: watch::Receiver<()>,
     state: ConnectionState,
-    answer: S,
+    service: S,
 ) where
-    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F + Send + Sync + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
 {
     // Answers are written whole: Nagle's algorithm would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let socket = Socket::new(stream, &limits, state.clone());
-    let retry_after = limits.retry_after;
-    let service = Arc::new(Service { answer, state: state.clone(), retry_after });
+    let requests = state.clone();
     let serving = service_fn(move |request| {
         // Counted here, not in the future: over HTTP/2 more heads may arrive before its first poll.
-        let running = Running::begin(Arc::clone(&service));
-        let (request, stream) = Stream::of(request, &running.0.state);
-        exchange(running, request, stream)
+        let running = requests.begin();
+        let (request, stream) = checked(request, &requests);
+        let version = request.version();
+        // A combinator, because an `async` block takes twice the size of what it awaits, and each
+        // connection reserves the room for one.
+        service.clone().oneshot(request).map_ok(move |mut answer| {
+            running.finish(&mut answer, version);
+            GuardedBody::wrap(answer, stream)
+        })
     });
     let mut connection = pin!(protocol.serve_connection(TokioIo::new(socket), serving));
     let mut ended = tokio::select! {
@@ -101,7 +106,7 @@ pub(in crate::http) async fn serve<S, F>(
         // HTTP/1 has its own deadlines, for heads and for each written byte.
         expired = expired(&state, &limits) => match expired {
             Expired::Idle => None,
-            Expired::Untaken => Some(Ok(())),
+            Expired::Unread => Some(Ok(())),
         },
     };
     if ended.is_none() {
@@ -116,91 +121,58 @@ pub(in crate::http) async fn serve<S, F>(
     if let Some(Err(error)) = ended {
         // hyper has answered it with an empty 4xx.
         if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-            state.request_rejected();
+            state.traffic().refused_requests.inc();
         }
         tracing::debug!(%error, "a connection broke off");
     }
 }
 
-/// Answers the requests of a connection.
-struct Service<S> {
-    answer: S,
-    state: ConnectionState,
-    retry_after: Duration,
-}
-
-/// Counts a request as running. Over HTTP/2 a client may reset it at any time.
-struct Running<S>(Arc<Service<S>>);
-
-impl<S> Running<S> {
-    fn begin(service: Arc<Service<S>>) -> Self {
-        service.state.began();
-        Self(service)
-    }
-}
-
-impl<S> Drop for Running<S> {
-    fn drop(&mut self) {
-        self.0.state.ended();
-    }
-}
-
-/// Answers one request. The one that has no permit, or no acceptable head, comes with its rejection.
-fn exchange<S, F>(
-    running: Running<S>,
+/// The request as the service gets it, and what its answer holds over HTTP/2.
+fn checked(
     request: Request<Incoming>,
-    stream: Option<Stream>,
-) -> Exchange<S, F>
-where
-    S: Fn(Request<Incoming>, Option<Box<Problem>>) -> F,
-{
-    let Service { answer, state, retry_after } = &*running.0;
-    let version = request.version();
-    let rejection = match &stream {
-        Some(stream) => stream.rejection(*retry_after),
+    state: &ConnectionState,
+) -> (Request<Incoming>, Option<StreamGuard>) {
+    let (mut request, stream, checked) = if request.version() < Version::HTTP_2 {
         // Where the next request begins is unknown.
-        None => state.check(&request).err().map(Problem::closing),
+        let checked = state.check(&request).map_err(Problem::closing);
+        (request, None, checked)
+    } else {
+        let (request, guard, checked) = streams::admit(request, state);
+        (request, Some(guard), checked)
     };
-    if rejection.is_some() {
-        state.request_rejected();
+    if let Err(problem) = checked {
+        state.traffic().refused_requests.inc();
+        request.extensions_mut().insert(problem);
     }
-    let answer = answer(request, rejection.map(Box::new));
-    Exchange { answer, running, stream, version }
+    (request, stream)
 }
 
-pin_project! {
-    /// A running request. Not an `async fn`, which would take twice the size of what it awaits; each
-    /// connection reserves the room for one.
-    struct Exchange<S, F> {
-        #[pin]
-        answer: F,
-        // Dropped after `answer`.
-        running: Running<S>,
-        stream: Option<Stream>,
-        version: Version,
-    }
+/// How long a connection has been idle, as far as it was looked at.
+struct Idle {
+    /// The number of its requests; `None` if some were running.
+    requests: Option<u64>,
+    since: Instant,
 }
 
-impl<S, F: Future<Output = Answer>> Future for Exchange<S, F> {
-    type Output = Result<Response<GuardedBody>, Infallible>;
+impl Idle {
+    fn new() -> Self {
+        Self { requests: None, since: Instant::now() }
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut answer = ready!(this.answer.poll(cx));
-        this.running.0.state.finish(&mut answer, *this.version);
-        Poll::Ready(Ok(GuardedBody::wrap(answer, this.stream.take())))
+    fn update(&mut self, state: &ConnectionState) -> Duration {
+        let requests = state.at_rest();
+        if requests.is_none() || requests != self.requests {
+            *self = Self { requests, since: Instant::now() };
+        }
+        self.since.elapsed()
     }
 }
 
 /// Ready when the connection has been idle for `period`.
 async fn settled(state: &ConnectionState, period: Duration) {
-    let (mut before, mut since) = (state.at_rest(), Instant::now());
-    while before.is_none() || since.elapsed() < period {
+    let mut idle = Idle::new();
+    while idle.update(state) < period {
         sleep(period / 8).await;
-        let now = state.at_rest();
-        if now.is_none() || now != before {
-            (before, since) = (now, Instant::now());
-        }
     }
 }
 
@@ -209,20 +181,17 @@ enum Expired {
     /// No request began or ran for [`Limits::header_timeout`].
     Idle,
     /// The client has not read an answer for [`Limits::write_timeout`].
-    Untaken,
+    Unread,
 }
 
 /// Ready when the connection has expired. It polls, so a connection may stay up to twice its limit.
 async fn expired(state: &ConnectionState, limits: &Limits) -> Expired {
-    let (mut before, mut since) = (None, Instant::now());
+    let mut idle = Idle::new();
     loop {
         if state.next_period() {
-            return Expired::Untaken;
+            return Expired::Unread;
         }
-        let now = state.at_rest();
-        if now.is_none() || now != before {
-            (before, since) = (now, Instant::now());
-        } else if since.elapsed() >= limits.header_timeout {
+        if idle.update(state) >= limits.header_timeout {
             return Expired::Idle;
         }
         sleep(limits.write_timeout.min(limits.header_timeout)).await;

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! recorded: │ head of this request │ body, so far │ next request, if pipelined │
-//!              take() checks it      begin_body() skips it
+//!              take() checks it      Body::skip()
 //! ```
 //!
 //! hyper decides which bytes are a body. A chunked body is followed to its end
@@ -38,108 +38,77 @@ pub(super) enum HeadFault {
     OutOfStep,
 }
 
-/// How a request's body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// After so many bytes.
-    Length(u64),
-    /// With a last chunk.
-    Chunked,
-}
-
 /// The recorded bytes of a connection that no request has taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     recorded: Vec<u8>,
     body: Body,
     /// Held while a large head is recorded.
-    permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The rest of the current request's body.
 #[derive(Debug, Default)]
-enum Body {
+pub(super) enum Body {
     #[default]
     None,
     Bytes(u64),
     Chunks(Chunked),
-    /// The connection speaks HTTP/2: nothing is recorded.
-    Other,
+    /// The connection speaks HTTP/2: all bytes are skipped.
+    Http2,
+}
+
+impl Body {
+    /// Skips the bytes of this body, and returns their number.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let (skipped, ended) = match self {
+            Self::None => (0, true),
+            Self::Bytes(left) => {
+                let skipped = usize::try_from(*left).map_or(bytes.len(), |n| n.min(bytes.len()));
+                *left -= skipped as u64;
+                (skipped, *left == 0)
+            }
+            Self::Chunks(chunked) => (chunked.pass(bytes), chunked.is_done()),
+            Self::Http2 => (bytes.len(), false),
+        };
+        if ended {
+            *self = Self::None;
+        }
+        skipped
+    }
 }
 
 impl Heads {
     /// Records what was read from the socket, and returns the length of the record.
-    pub(super) fn record(&mut self, mut bytes: &[u8]) -> usize {
-        match &mut self.body {
-            Body::None => {}
-            Body::Bytes(left) => {
-                let passed = usize::try_from(*left).map_or(bytes.len(), |n| n.min(bytes.len()));
-                *left -= passed as u64;
-                bytes = &bytes[passed..];
-                if *left == 0 {
-                    self.body = Body::None;
-                }
-            }
-            Body::Chunks(chunked) => {
-                bytes = &bytes[chunked.pass(bytes)..];
-                if chunked.is_done() {
-                    self.body = Body::None;
-                }
-            }
-            Body::Other => return 0,
-        }
-        self.recorded.extend_from_slice(bytes);
+    pub(super) fn record(&mut self, bytes: &[u8]) -> usize {
+        let skipped = self.body.skip(bytes);
+        self.recorded.extend_from_slice(&bytes[skipped..]);
         self.recorded.len()
-    }
-
-    pub(super) fn has_permit(&self) -> bool {
-        self.permit.is_some()
-    }
-
-    pub(super) fn set_permit(&mut self, permit: OwnedSemaphorePermit) {
-        self.permit = Some(permit);
     }
 
     /// Records nothing from now on: the connection speaks HTTP/2.
     pub(super) fn disable(&mut self) {
-        *self = Self { body: Body::Other, ..Self::default() };
+        *self = Self { body: Body::Http2, ..Self::default() };
     }
 
-    /// Takes the head of the request that hyper has just parsed, and checks it.
-    pub(super) fn take(&mut self, framing: Framing) -> Result<(), HeadFault> {
+    /// Takes the head of the request that hyper has just parsed, and checks it. Its body follows.
+    pub(super) fn take(&mut self, body: Body) -> Result<(), HeadFault> {
         if !matches!(self.body, Body::None) {
             return Err(HeadFault::OutOfStep);
         }
         // Empty lines before a request are not part of it (RFC 9112, section 2.2).
         let start = self.recorded.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-        let end = start + check(&self.recorded[start..])?;
-        self.begin_body(end, framing);
-        Ok(())
-    }
-
-    fn begin_body(&mut self, head_end: usize, framing: Framing) {
-        let came = self.recorded.len() - head_end;
-        let passed = match framing {
-            Framing::Length(length) => {
-                let passed = usize::try_from(length).map_or(came, |length| length.min(came));
-                let left = length - passed as u64;
-                self.body = if left == 0 { Body::None } else { Body::Bytes(left) };
-                passed
-            }
-            Framing::Chunked => {
-                let mut chunked = Chunked::default();
-                let passed = chunked.pass(&self.recorded[head_end..]);
-                self.body = if chunked.is_done() { Body::None } else { Body::Chunks(chunked) };
-                passed
-            }
-        };
-        if head_end + passed == self.recorded.len() {
+        let head = start + check(&self.recorded[start..])?;
+        self.body = body;
+        let end = head + self.body.skip(&self.recorded[head..]);
+        if end == self.recorded.len() {
             self.recorded.clear();
             self.recorded.shrink_to(KEPT);
             self.permit = None;
         } else {
-            self.recorded.drain(..head_end + passed);
+            self.recorded.drain(..end);
         }
+        Ok(())
     }
 
     /// Whether the next head can be located after the answer.
@@ -185,15 +154,19 @@ mod tests {
 
     const HEAD: &[u8] = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n";
 
+    fn chunks() -> Body {
+        Body::Chunks(Chunked::default())
+    }
+
     #[test]
     fn a_head_in_pieces_and_the_next_one_behind_its_body_are_found() {
         let mut heads = Heads::default();
         heads.record(&HEAD[..9]);
         heads.record(&[&HEAD[9..], b"a"].concat());
-        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
+        assert_eq!(heads.take(Body::Bytes(3)), Ok(()));
         heads.record(&[b"bc\r\n", HEAD].concat());
         assert!(heads.are_in_step());
-        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
+        assert_eq!(heads.take(Body::Bytes(3)), Ok(()));
         heads.record(b"abc");
         assert_eq!(heads.recorded, b"");
     }
@@ -202,8 +175,8 @@ mod tests {
     fn a_request_without_recorded_bytes_is_out_of_step() {
         let mut heads = Heads::default();
         heads.record(HEAD);
-        assert_eq!(heads.take(Framing::Length(3)), Ok(()));
-        assert_eq!(heads.take(Framing::Length(0)), Err(HeadFault::OutOfStep));
+        assert_eq!(heads.take(Body::Bytes(3)), Ok(()));
+        assert_eq!(heads.take(Body::Bytes(0)), Err(HeadFault::OutOfStep));
     }
 
     #[test]
@@ -212,16 +185,16 @@ mod tests {
         let all = [chunked, HEAD, b"abc", chunked].concat();
         for size in 1..=all.len() {
             let mut heads = Heads::default();
-            let mut framings = [Framing::Chunked, Framing::Length(3), Framing::Chunked].into_iter();
+            let mut bodies = [chunks(), Body::Bytes(3), chunks()].into_iter();
             for piece in all.chunks(size) {
                 heads.record(piece);
                 while let Body::None = heads.body
                     && memchr::memmem::find(&heads.recorded, b"\r\n\r\n").is_some()
                 {
-                    assert_eq!(heads.take(framings.next().unwrap()), Ok(()), "{size}");
+                    assert_eq!(heads.take(bodies.next().unwrap()), Ok(()), "{size}");
                 }
             }
-            assert_eq!((framings.next(), heads.are_in_step()), (None, true), "{size}");
+            assert_eq!((bodies.len(), heads.are_in_step()), (0, true), "{size}");
         }
     }
 
@@ -230,7 +203,7 @@ mod tests {
         for body in ["3\r\nabc\r\n0\r\n", "3\r\nabc\n0\r\n\r\n", "abc"] {
             let mut heads = Heads::default();
             heads.record(b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
-            assert_eq!(heads.take(Framing::Chunked), Ok(()));
+            assert_eq!(heads.take(chunks()), Ok(()));
             heads.record(body.as_bytes());
             assert!(!heads.are_in_step(), "{body:?}");
             assert_eq!(heads.recorded, b"", "nothing of a body is kept");

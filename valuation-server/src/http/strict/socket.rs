@@ -122,7 +122,7 @@ impl AsyncRead for Socket {
                 // The send buffer is empty: nothing was written before.
                 let http2 = this.opening.as_ref().is_some_and(Opening::is_http2);
                 let told = http2.then(|| Pin::new(&mut this.stream).poll_write(cx, GO_AWAY));
-                this.state.connection_rejected();
+                this.state.traffic().refused_connections.inc();
                 tracing::debug!(%error, ?told, "a connection was rejected");
                 return Poll::Ready(Err(io::Error::other(error)));
             }

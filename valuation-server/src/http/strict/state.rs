@@ -12,9 +12,10 @@ use hyper::{Request, StatusCode, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::sleep;
 
-use super::head::{Framing, Heads};
+use super::chunked::Chunked;
+use super::head::{Body, Heads};
 use crate::http::limits::Limits;
-use crate::http::problem::{Answer, Connection, Problem};
+use crate::http::problem::{Answer, Problem, announce_close};
 use crate::http::traffic::{Connected, Traffic};
 
 /// The size from which a head needs a permit, in bytes. Most heads are smaller.
@@ -46,7 +47,7 @@ impl Quotas {
     }
 }
 
-/// There are too many of these already.
+/// A quota is exhausted.
 #[derive(Debug, thiserror::Error)]
 #[error("there are too many {0}")]
 pub(super) struct OverCapacity(&'static str);
@@ -65,11 +66,11 @@ struct Inner {
     /// Requests that began, and requests that ended.
     began: AtomicU64,
     ended: AtomicU64,
-    /// Whether the client does not read what is written.
+    /// Whether the client does not read.
     stalled: AtomicBool,
     /// HTTP/2 answers that the client has not read: those of this period and of the one before, in
     /// turn.
-    untaken: [AtomicU64; 2],
+    unread_answers: [AtomicU64; 2],
     period: AtomicUsize,
     _connected: Connected,
     quotas: Arc<Quotas>,
@@ -90,7 +91,7 @@ impl ConnectionState {
             began: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
-            untaken: Default::default(),
+            unread_answers: Default::default(),
             period: AtomicUsize::new(0),
             _connected: quotas.traffic.connected(),
             quotas,
@@ -139,14 +140,8 @@ impl ConnectionState {
         permit
     }
 
-    /// Counts this connection as closed because a quota is exhausted.
-    pub(super) fn connection_rejected(&self) {
-        self.0.quotas.traffic.refused_connections.inc();
-    }
-
-    /// Counts a request that was rejected before any handler.
-    pub(super) fn request_rejected(&self) {
-        self.0.quotas.traffic.refused_requests.inc();
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.0.quotas.traffic
     }
 
     /// Counts an HTTP/2 answer that waits to be read, and returns its period.
@@ -154,20 +149,20 @@ impl ConnectionState {
         // Ordering: Relaxed, here and in the next two. An answer counted in a period that just ended
         // gets less time.
         let period = self.0.period.load(Ordering::Relaxed) % 2;
-        self.0.untaken[period].fetch_add(1, Ordering::Relaxed);
+        self.0.unread_answers[period].fetch_add(1, Ordering::Relaxed);
         period
     }
 
     /// Counts an answer of this period as read.
-    pub(super) fn taken(&self, period: usize) {
-        self.0.untaken[period].fetch_sub(1, Ordering::Relaxed);
+    pub(super) fn answer_read(&self, period: usize) {
+        self.0.unread_answers[period].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Starts the next period. Returns `true` instead if answers of the previous one are unread: the
     /// client has had a whole period for them.
     pub(super) fn next_period(&self) -> bool {
         let next = (self.0.period.load(Ordering::Relaxed) + 1) % 2;
-        if self.0.untaken[next].load(Ordering::Relaxed) > 0 {
+        if self.0.unread_answers[next].load(Ordering::Relaxed) > 0 {
             return true;
         }
         self.0.period.store(next, Ordering::Relaxed);
@@ -186,9 +181,9 @@ impl ConnectionState {
     pub(super) fn read(&self, bytes: &[u8]) -> Result<(), OverCapacity> {
         self.set_unread(true);
         let mut heads = self.heads();
-        if heads.record(bytes) > LARGE_HEAD && !heads.has_permit() {
+        if heads.record(bytes) > LARGE_HEAD && heads.permit.is_none() {
             let permit = Arc::clone(&self.0.quotas.large_heads).try_acquire_owned();
-            heads.set_permit(permit.map_err(|_| OverCapacity("large heads"))?);
+            heads.permit = Some(permit.map_err(|_| OverCapacity("large heads"))?);
         }
         Ok(())
     }
@@ -203,15 +198,11 @@ impl ConnectionState {
         permit.map_err(|_| OverCapacity("connections over HTTP/2"))
     }
 
-    /// Counts a request that began.
-    pub(super) fn began(&self) {
-        // Ordering: Relaxed, here and in `ended`. The counts publish no other data.
+    /// Counts a request as running until the guard is dropped.
+    pub(super) fn begin(&self) -> Running {
+        // Ordering: Relaxed, here and in the guard. The counts publish no other data.
         self.0.began.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request that was answered or dropped.
-    pub(super) fn ended(&self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        Running(self.clone())
     }
 
     /// Checks the head of an HTTP/1 request.
@@ -220,17 +211,11 @@ impl ConnectionState {
     /// 400 for an ambiguous head. The connection must be closed after it.
     pub(super) fn check(&self, request: &Request<Incoming>) -> Result<(), Problem> {
         // A chunked body has no exact length.
-        let framing = request.body().size_hint().exact().map_or(Framing::Chunked, Framing::Length);
-        self.heads().take(framing).map_err(Problem::bad_request)?;
+        let length = request.body().size_hint().exact();
+        let body = length.map_or_else(|| Body::Chunks(Chunked::default()), Body::Bytes);
+        self.heads().take(body).map_err(Problem::bad_request)?;
         check_coding(request)?;
         check_host(request)
-    }
-
-    /// Announces the close if this answer is the connection's last.
-    pub(super) fn finish(&self, answer: &mut Answer, version: Version) {
-        if version < Version::HTTP_2 && (!self.heads().are_in_step() || self.is_stopping()) {
-            Connection::Close.announce(answer);
-        }
     }
 
     /// The number of requests so far, if all of them ended and nothing waits to be written.
@@ -249,6 +234,27 @@ impl ConnectionState {
     // A panic under this lock closes the connection; poison adds nothing.
     fn heads(&self) -> MutexGuard<'_, Heads> {
         self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running request. Over HTTP/2 a client may reset it at any time.
+#[derive(Debug)]
+pub(super) struct Running(ConnectionState);
+
+impl Running {
+    /// Announces the close if this answer is the connection's last.
+    pub(super) fn finish(self, answer: &mut Answer, version: Version) {
+        let connection = &self.0;
+        let is_last = || !connection.heads().are_in_step() || connection.is_stopping();
+        if version < Version::HTTP_2 && is_last() {
+            announce_close(answer);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

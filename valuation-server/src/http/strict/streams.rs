@@ -14,14 +14,13 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Uri, Version};
+use hyper::{Method, Request, Response, Uri};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::state::ConnectionState;
@@ -49,18 +48,20 @@ const LONGEST: usize = 1024;
 
 const MANY: &str = "Too many requests are under way over HTTP/2; try again later";
 
-/// A request over HTTP/2.
-#[derive(Debug)]
-pub(super) struct Stream {
-    guard: StreamGuard,
-    rejected: Option<Rejected>,
-}
-
-/// Why a request reaches no handler.
-#[derive(Clone, Copy, Debug)]
-enum Rejected {
-    OverCapacity,
-    LargeHead,
+/// Takes a permit for a request, reduces its head, and checks it.
+pub(super) fn admit(
+    request: Request<Incoming>,
+    connection: &ConnectionState,
+) -> (Request<Incoming>, StreamGuard, Result<(), Problem>) {
+    let permit = connection.stream();
+    let checked = match &permit {
+        None => Err(Problem::unavailable(MANY)),
+        Some(_) if is_large(&request) => Err(Problem::head_too_large()),
+        Some(_) => Ok(()),
+    };
+    let connection = connection.clone();
+    let guard = StreamGuard { _permit: permit, connection, answered_in: None };
+    (reduced(request), guard, checked)
 }
 
 /// Dropped once the client has read the answer, or reset the stream.
@@ -75,37 +76,8 @@ pub(super) struct StreamGuard {
 impl Drop for StreamGuard {
     fn drop(&mut self) {
         if let Some(period) = self.answered_in {
-            self.connection.taken(period);
+            self.connection.answer_read(period);
         }
-    }
-}
-
-impl Stream {
-    /// Takes a request from hyper. One of HTTP/1 is returned unchanged.
-    pub(super) fn of(
-        request: Request<Incoming>,
-        connection: &ConnectionState,
-    ) -> (Request<Incoming>, Option<Self>) {
-        if request.version() < Version::HTTP_2 {
-            return (request, None);
-        }
-        let permit = connection.stream();
-        let rejected = match permit {
-            None => Some(Rejected::OverCapacity),
-            Some(_) if is_large(&request) => Some(Rejected::LargeHead),
-            Some(_) => None,
-        };
-        let connection = connection.clone();
-        let guard = StreamGuard { _permit: permit, connection, answered_in: None };
-        (reduced(request), Some(Self { guard, rejected }))
-    }
-
-    /// The answer to a rejected request.
-    pub(super) fn rejection(&self, retry_after: Duration) -> Option<Problem> {
-        self.rejected.map(|rejected| match rejected {
-            Rejected::OverCapacity => Problem::unavailable(MANY, retry_after),
-            Rejected::LargeHead => Problem::head_too_large(),
-        })
     }
 }
 
@@ -128,8 +100,7 @@ pub(super) struct GuardedBody {
 }
 
 impl GuardedBody {
-    pub(super) fn wrap(answer: Answer, stream: Option<Stream>) -> Response<Self> {
-        let mut guard = stream.map(|stream| stream.guard);
+    pub(super) fn wrap(answer: Answer, mut guard: Option<StreamGuard>) -> Response<Self> {
         if let Some(guard) = &mut guard {
             guard.answered_in = Some(guard.connection.answered());
         }

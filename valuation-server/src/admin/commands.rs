@@ -1,4 +1,4 @@
-//! The bodies of orders.
+//! The bodies of commands.
 
 use std::collections::BTreeMap;
 
@@ -8,37 +8,37 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap};
 use serde_json::value::RawValue;
 
-use super::Order;
+use super::Command;
 use super::answers::Problem;
 
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 16 * 1024;
 
-/// The orders by their names.
-const ORDERS: [(&str, Order); 4] = [
-    ("FORCE_PRIMARY", Order::ForcePrimary),
-    ("FORCE_FALLBACK", Order::ForceFallback),
-    ("AUTO", Order::Auto),
-    ("RESET", Order::Reset),
+/// The commands by their names.
+const COMMANDS: [(&str, Command); 4] = [
+    ("FORCE_PRIMARY", Command::ForcePrimary),
+    ("FORCE_FALLBACK", Command::ForceFallback),
+    ("AUTO", Command::Auto),
+    ("RESET", Command::Reset),
 ];
 
-impl Order {
+impl Command {
     /// Its name in a request.
     #[must_use]
     pub fn name(self) -> &'static str {
-        ORDERS.iter().find(|(_, order)| *order == self).map_or("", |(name, _)| name)
+        COMMANDS.iter().find(|(_, command)| *command == self).map_or("", |(name, _)| name)
     }
 }
 
 type Members = BTreeMap<String, Box<RawValue>>;
 
-/// Reads a body that must be a JSON object.
+/// Reads a body, which must be a JSON object.
 pub(super) async fn members(headers: &HeaderMap, body: Incoming) -> Result<Members, Problem> {
     let essence = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
         .unwrap_or_default();
-    // A page can send other types to any site unasked.
+    // A browser's page may send other types to any site without a preflight.
     if !essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
         let message = "the body must be sent as Content-Type: application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
@@ -61,21 +61,21 @@ fn too_large() -> Problem {
 }
 
 /// `{"updateState": "…"}` and nothing else.
-pub(super) fn order(members: &Members) -> Result<Order, Problem> {
+pub(super) fn command(members: &Members) -> Result<Command, Problem> {
     if let Some(other) = members.keys().find(|key| *key != "updateState") {
         let message = format!("there is no {other:?}; send {{\"updateState\": \"...\"}}");
         return Err(Problem::field(other, message));
     }
     let given = members.get("updateState").map_or("", |value| value.get());
-    let name: String = serde_json::from_str(given).unwrap_or_default();
-    ORDERS.iter().find(|(known, _)| *known == name).map(|(_, order)| *order).ok_or_else(|| {
-        let names = ORDERS.map(|(name, _)| name).join(", ");
+    let given: String = serde_json::from_str(given).unwrap_or_default();
+    COMMANDS.iter().find(|(name, _)| *name == given).map(|(_, command)| *command).ok_or_else(|| {
+        let names = COMMANDS.map(|(name, _)| name).join(", ");
         Problem::field("updateState", format!("updateState must be one of {names}"))
     })
 }
 
-/// A policy's settings by their names, each as it would be given in the configuration: a text, a
-/// number as it is written, or true and false for on and off.
+/// A policy's settings by name, each as the text that the configuration would have: strings and
+/// numbers as they are, `on` for true and `off` for false.
 pub(super) fn settings(members: &Members) -> Result<BTreeMap<String, String>, Problem> {
     if members.is_empty() {
         let message = "name at least one setting, such as {\"failure-rate\": \"1/3\"}";
