@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use futures_util::future::join_all;
+
 use crate::config::{Config, Origin, Setting};
 use crate::domain::Provider;
 use crate::providers::{self, BaseUrl, Unreachable};
@@ -30,11 +32,8 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         }
     }
     // Concurrently: if both hang, the wait is one deadline.
-    let (supercar, premium) = tokio::join!(
-        reach(Provider::SuperCar, &config.supercar_url, config),
-        reach(Provider::Premium, &config.premium_url, config),
-    );
-    for (finding, line) in [supercar, premium] {
+    let reached = config.providers().map(|(provider, base)| reach(provider, base, config));
+    for (finding, line) in join_all(reached).await {
         let label = match finding {
             Finding::Reached => "ok   ",
             Finding::Unproven => "?    ",
@@ -44,10 +43,13 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         unproven += u32::from(finding == Finding::Unproven);
         writeln!(out, "{label} {line}")?;
     }
+    let checks = 2 + Provider::ALL.len();
     match (failed, unproven) {
         (0, 0) => writeln!(out, "Nothing wrong was found.")?,
-        (0, _) => writeln!(out, "Nothing wrong was found; {unproven} of 4 checks prove nothing.")?,
-        _ => writeln!(out, "{failed} of 4 checks failed.")?,
+        (0, _) => {
+            writeln!(out, "Nothing wrong was found; {unproven} of {checks} checks prove nothing.")?
+        }
+        _ => writeln!(out, "{failed} of {checks} checks failed.")?,
     }
     out.flush()?;
     Ok(failed == 0)

@@ -122,7 +122,7 @@ fn message(event: &Event) -> String {
     if event.cause == Cause::Restored {
         return format!("restart: {} is asked first, {because}", to.name());
     }
-    match (state, to) {
+    match (state, event.route) {
         (State::Probing, _) => {
             format!("probing: a few calls at once go to SuperCar: {because}")
         }
@@ -137,8 +137,8 @@ fn message(event: &Event) -> String {
             "forced: SuperCar is asked first, however often it fails: {because}. It stays so \
              until an operator orders AUTO"
         ),
-        (_, Provider::SuperCar) => format!("revert: SuperCar is asked first: {because}"),
-        (_, Provider::Premium) => format!(
+        (_, Route::Primary) => format!("revert: SuperCar is asked first: {because}"),
+        (_, Route::Fallback) => format!(
             "failover: Premium is asked instead of SuperCar: {because}. Customers still get \
              valuations, at Premium's price; nothing has to be done here. Why SuperCar failed is \
              in its lines above"

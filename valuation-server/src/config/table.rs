@@ -24,6 +24,7 @@ use super::setting::{
     Scope::{Demo, Live, Serve},
 };
 use super::{ConfigError, Durability, Given, Invalid, LogFormat, Origin, Secret, value};
+use crate::domain::Provider;
 use crate::providers::{BaseUrl, HttpVersion, PremiumRange};
 
 macro_rules! settings {
@@ -90,6 +91,14 @@ macro_rules! settings {
             }
         }
     };
+}
+
+impl Config {
+    /// Each provider, and where it is reached.
+    #[must_use]
+    pub fn providers(&self) -> [(Provider, &BaseUrl); Provider::ALL.len()] {
+        [(Provider::SuperCar, &self.supercar_url), (Provider::Premium, &self.premium_url)]
+    }
 }
 
 settings! {

@@ -12,6 +12,9 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::SuperCar, Self::Premium];
+
     /// The name in answers and in the database.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -21,10 +24,19 @@ impl Provider {
         }
     }
 
+    /// The letter in entity tags. Once released it stays, and is no other provider's.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::SuperCar => 's',
+            Self::Premium => 'p',
+        }
+    }
+
     /// The provider with this name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::SuperCar, Self::Premium].into_iter().find(|p| p.name() == name)
+        Self::ALL.into_iter().find(|p| p.name() == name)
     }
 }
 

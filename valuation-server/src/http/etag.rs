@@ -14,11 +14,7 @@ const FORM: u8 = 1;
 
 /// The strong tag of a valuation's JSON.
 pub(super) fn of(valuation: &Valuation) -> HeaderValue {
-    let provider = match valuation.provider {
-        Some(Provider::SuperCar) => 's',
-        Some(Provider::Premium) => 'p',
-        None => 'n',
-    };
+    let provider = valuation.provider.map_or('n', Provider::letter);
     let (lowest, highest) = (valuation.lowest.pence(), valuation.highest.pence());
     // Two numbers of at most 20 digits, and 8 other characters.
     let mut tag = Cursor::new([0; 64]);

@@ -26,7 +26,7 @@ impl Default for ProviderCalls {
     fn default() -> Self {
         let durations: Family<_, _> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
         // Exported from the start, so that the first call is an increase.
-        for provider in [Provider::SuperCar, Provider::Premium] {
+        for provider in Provider::ALL {
             let labels = Labels { provider: provider.name(), result: OK };
             drop(durations.get_or_create(&labels));
         }
@@ -87,19 +87,14 @@ fn log(call: &ProviderCall, code: ErrorCode, message: &str) {
              CPU, or is it short of files (ulimit -n)?"
         ),
         (ErrorCode::Connect | ErrorCode::Dns | ErrorCode::Tls, _) => {
-            let means = means(call);
-            tell!(warn, format!("{means}: is the way there open? Try: valuation-server check"));
+            tell!(warn, format!("{MEANS}: is the way there open? Try: valuation-server check"));
         }
-        _ => tell!(warn, means(call)),
+        _ => tell!(warn, MEANS),
     }
 }
 
-fn means(call: &ProviderCall) -> &'static str {
-    match call.provider {
-        Provider::SuperCar => "if too many calls fail, Premium is asked instead",
-        Provider::Premium => "if SuperCar gives no answer either, the client gets 503",
-    }
-}
+const MEANS: &str =
+    "if too many calls fail, the other provider is asked; if neither answers, the client gets 503";
 
 #[cfg(test)]
 mod tests {

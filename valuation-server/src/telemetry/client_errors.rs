@@ -26,7 +26,7 @@ pub const QUIET: Duration = Duration::from_secs(60);
 /// The streaks of both providers, and whether they count as failures.
 #[derive(Debug)]
 pub struct ClientErrors {
-    streaks: [Mutex<Streak>; 2],
+    streaks: [Mutex<Streak>; Provider::ALL.len()],
     as_failures: AtomicBool,
 }
 
@@ -110,7 +110,7 @@ impl ClientErrors {
 
     // Every update is a whole assignment or an increment, so poisoning is ignored.
     fn lock(&self, provider: Provider) -> MutexGuard<'_, Streak> {
-        let streak = &self.streaks[usize::from(provider == Provider::Premium)];
+        let streak = &self.streaks[provider as usize];
         streak.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -130,7 +130,7 @@ fn gauge(value: impl TryInto<i64>) -> ConstGauge {
 impl Sources {
     fn by_provider(&self, value: fn(Streak) -> u64) -> impl EncodeMetric {
         let family = Family::<_, Gauge>::default();
-        for provider in [Provider::SuperCar, Provider::Premium] {
+        for provider in Provider::ALL {
             let value = value(self.client_errors.streak(provider));
             let gauge = family.get_or_create_owned(&[("provider", provider.name())]);
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
