@@ -1,4 +1,4 @@
-//! Accepts connections, and survives the errors of it.
+//! Accepts connections; an error pauses it and is logged.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A client's connection, and its address.
 pub(crate) type Accepted = (TcpStream, SocketAddr);
 
-/// The next connection. Errors are logged with the name of the listener.
+/// The next connection. `name` is the listener, for the log.
 pub(crate) async fn accept(
     listener: &TcpListener,
     name: &'static str,

@@ -34,8 +34,12 @@ use serde::Serialize;
 use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{
+    MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::timeout::TimeoutLayer;
+use tracing::Instrument;
 
 use handlers::Handlers;
 
@@ -58,10 +62,17 @@ fn stack(
 > + Clone {
     ServiceBuilder::new()
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(answers::panicked))
         .map_response(answers::explain_timeout)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, accept::WHOLE))
-        .service_fn(move |request| Arc::clone(&handlers).answer(request, peer))
+        .service_fn(move |request: Request<_>| {
+            let id = request.extensions().get::<RequestId>();
+            let id = id.and_then(|id| id.header_value().to_str().ok());
+            let span = tracing::error_span!("request", request_id = id);
+            Arc::clone(&handlers).answer(request, peer).instrument(span)
+        })
 }
 
 /// A server, as its operators see it.

@@ -48,15 +48,13 @@ impl Session {
             if let Some(problem) = parts.extensions.remove() {
                 return Ok(self.refuse(problem, &parts));
             }
-            let trace = parts.extensions.get::<Trace>().expect("the stack has identified it");
             let exchange = self.watch.traffic.begin();
-            let resource = Resource::at(parts.uri.path());
-            let handled = self.handle(resource, &parts, headers, body, trace);
+            let handled = self.handle(&parts, headers, body);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(problem)) => self.refuse(problem, &parts),
                 Err(payload) => {
-                    request_span(trace).in_scope(|| {
+                    request_span(trace(&parts)).in_scope(|| {
                         tracing::error!(method = %parts.method, path = parts.uri.path(),
                             panicked = panics::text(&*payload),
                             "a handler panicked: a fault of this program; the client gets a 500");
@@ -67,11 +65,12 @@ impl Session {
             if parts.method == Method::HEAD {
                 strip_body(&mut answer);
             }
+            let resource = Resource::at(parts.uri.path());
             let took = exchange.end(resource, &parts.method, answer.status());
             if self.watch.access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-                request_span(trace).in_scope(|| {
+                request_span(trace(&parts)).in_scope(|| {
                     tracing::info!(target: "access", client = %self.connection.address(),
                         method = %parts.method, path = parts.uri.path(),
                         status = answer.status().as_u16(), duration_us, "answered");
@@ -87,16 +86,15 @@ impl Session {
 
     async fn handle(
         &self,
-        resource: Option<Resource<'_>>,
         parts: &Parts,
         headers: HeaderMap,
         body: Incoming,
-        trace: &Trace,
     ) -> Result<Answer, Problem> {
         let no_body = body.is_end_stream();
         self.connection.set_unread(!no_body);
         let method = &parts.method;
-        let resource = resource.ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
+        let resource = Resource::at(parts.uri.path())
+            .ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
             (Resource::Valuation(segment), &Method::GET | &Method::HEAD) => {
                 self.find(&vrm(segment)?, &headers)
@@ -110,7 +108,7 @@ impl Session {
                 drop(headers);
                 let json = body::read(body, &self.limits, &self.connection).await?;
                 self.connection.set_unread(false);
-                self.value(vrm, &json, trace).await
+                self.value(vrm, &json, trace(parts)).await
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
                 Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
@@ -147,6 +145,10 @@ impl Session {
         let valued = self.valuer.value(vrm.clone(), mileage, trace.clone()).await;
         valued.map(|valuation| found(&valuation)).map_err(|error| Problem::of_value(&error, &vrm))
     }
+}
+
+fn trace(parts: &Parts) -> &Trace {
+    parts.extensions.get().expect("`identify` is a layer of the stack")
 }
 
 fn vrm(segment: &str) -> Result<Vrm, Problem> {

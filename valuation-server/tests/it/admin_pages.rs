@@ -3,7 +3,7 @@
 use valuation_server::config::Setting;
 use valuation_server::demo::simulator::Fault;
 
-use crate::app_harness::{TestApp, admin_send, broken};
+use crate::app_harness::{TestApp, admin_get, admin_send, broken};
 use crate::http_harness::{Answer, Client, get};
 
 const PAGES: [&str; 7] = [
@@ -51,6 +51,18 @@ async fn no_page_may_be_kept_or_taken_for_another_type() {
     }
     assert_eq!(app.look("/nothing").await.status, 404);
     assert_eq!(app.look("/admin/failovers/other").await.status, 404);
+}
+
+#[tokio::test]
+async fn each_answer_has_a_request_id_which_is_the_clients_if_it_sent_one() {
+    let app = TestApp::start().await;
+    for page in PAGES.into_iter().chain(["/nothing"]) {
+        let answers = [app.look(page).await, app.look(page).await];
+        let [one, other] = answers.each_ref().map(|answer| answer.header("x-request-id").unwrap());
+        assert_ne!(one, other, "{page}");
+        let request = admin_get(page).replace("\r\n\r\n", "\r\nX-Request-Id: order-77\r\n\r\n");
+        assert_eq!(app.operate(&request).await.header("x-request-id"), Some("order-77"), "{page}");
+    }
 }
 
 #[tokio::test]
