@@ -140,33 +140,21 @@ impl<H> HttpClassify<H> {
         self
     }
 
-    /// The outcome of the head, and whether it is final.
+    /// The outcome of the head, if it is final; `None` if the end of the body decides.
     #[inline]
-    pub(super) fn head<B, E>(&self, result: &Result<Response<B>, E>) -> Head
+    pub(super) fn head<B, E>(&self, result: &Result<Response<B>, E>) -> Option<Outcome>
     where
         H: Classify<Response<B>, E>,
     {
         let outcome = self.head.classify(result);
         match (outcome, result, self.eos.grpc) {
-            (Outcome::Success, Ok(_), None) => Head::Open,
+            (Outcome::Success, Ok(_), None) => None,
             (Outcome::Success, Ok(response), Some(failures)) => {
-                match GrpcCode::in_headers(response.headers()) {
-                    Some(code) => Head::Final(failures.outcome(code)),
-                    None => Head::Open,
-                }
+                GrpcCode::in_headers(response.headers()).map(|code| failures.outcome(code))
             }
-            _ => Head::Final(outcome),
+            _ => Some(outcome),
         }
     }
-}
-
-/// The outcome of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Head {
-    /// The outcome of the call, whatever follows.
-    Final(Outcome),
-    /// A success so far: the end of the body decides.
-    Open,
 }
 
 impl EosPolicy {
@@ -193,9 +181,6 @@ where
     H: Classify<Response<B>, E>,
 {
     fn classify(&self, result: &Result<Response<B>, E>) -> Outcome {
-        match self.head(result) {
-            Head::Final(outcome) => outcome,
-            Head::Open => Outcome::Success,
-        }
+        self.head(result).unwrap_or(Outcome::Success)
     }
 }

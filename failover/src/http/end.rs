@@ -8,7 +8,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::classify::{EosPolicy, Head, HttpClassify};
+use super::classify::{EosPolicy, HttpClassify};
 use crate::classify::Classify;
 use crate::engine::ticket::guard;
 use crate::outcome::Outcome;
@@ -92,17 +92,14 @@ where
     #[inline]
     fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Self::Output {
         let (head, eos) = (self.head(&result), self.eos);
-        let reading = match head {
-            Head::Open => Reading::Between,
-            Head::Final(outcome) => {
-                call.end(outcome);
-                Reading::Over
-            }
-        };
+        if let Some(outcome) = head {
+            call.end(outcome);
+        }
+        let reading = if head.is_some() { Reading::Over } else { Reading::Between };
         let (response, call) = (result?, call.take());
         Ok(response.map(|body| {
             let mut end = EosGuard { call, eos, reading, panicked: AtomicBool::new(false) };
-            if head == Head::Open && end.guard(|| body.is_end_stream()) {
+            if head.is_none() && end.guard(|| body.is_end_stream()) {
                 end.over(eos.whole(None));
             }
             ObservedBody { body, end }

@@ -59,6 +59,7 @@ use crate::policy::Policy;
 /// assert_eq!(hosts.monitor(&"a.example").route(), Route::Fallback);
 /// assert_eq!(hosts.monitor(&"b.example").route(), Route::Primary);
 /// ```
+#[derive(Clone)]
 pub struct KeyedMonitors<K, Clk = CoarseClock> {
     table: Arc<Table<K, Clk>>,
 }
@@ -278,12 +279,6 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<K, Clk> Clone for KeyedMonitors<K, Clk> {
-    fn clone(&self) -> Self {
-        Self { table: Arc::clone(&self.table) }
-    }
 }
 
 impl<K, Clk> fmt::Debug for KeyedMonitors<K, Clk> {

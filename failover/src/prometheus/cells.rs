@@ -11,35 +11,16 @@ use crate::engine::thread_id;
 use crate::outcome::Outcome;
 use crate::route::Route;
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    With(Outcome),
-    Dropped,
-}
+/// The outcomes of calls; `None` for a dropped call.
+pub(super) const OUTCOMES: [Option<Outcome>; 4] =
+    [Some(Outcome::Success), Some(Outcome::Failure), Some(Outcome::Ignored), None];
 
-impl Ended {
-    pub(super) const ALL: [Self; 4] = [
-        Self::With(Outcome::Success),
-        Self::With(Outcome::Failure),
-        Self::With(Outcome::Ignored),
-        Self::Dropped,
-    ];
-
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::With(outcome) => outcome.as_str(),
-            Self::Dropped => "dropped",
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::With(Outcome::Success) => 0,
-            Self::With(Outcome::Failure | Outcome::RetryAfter(_)) => 1,
-            Self::With(Outcome::Ignored) => 2,
-            Self::Dropped => 3,
-        }
+fn index(outcome: Option<Outcome>) -> usize {
+    match outcome {
+        Some(Outcome::Success) => 0,
+        Some(Outcome::Failure | Outcome::RetryAfter(_)) => 1,
+        Some(Outcome::Ignored) => 2,
+        None => 3,
     }
 }
 
@@ -53,12 +34,12 @@ struct Plan {
 }
 
 impl Plan {
-    fn calls(self, route: Route, ended: Ended, range: usize) -> usize {
-        self.route(route) + ended.index() * self.ranges + range
+    fn calls(self, route: Route, outcome: Option<Outcome>, range: usize) -> usize {
+        self.route(route) + index(outcome) * self.ranges + range
     }
 
     fn nanos(self, route: Route) -> usize {
-        self.route(route) + Ended::ALL.len() * self.ranges
+        self.route(route) + OUTCOMES.len() * self.ranges
     }
 
     fn route(self, route: Route) -> usize {
@@ -69,7 +50,7 @@ impl Plan {
     }
 
     fn len(self) -> usize {
-        ROUTES.len() * (Ended::ALL.len() * self.ranges + 1)
+        ROUTES.len() * (OUTCOMES.len() * self.ranges + 1)
     }
 }
 
@@ -113,10 +94,11 @@ impl Cells {
 
     /// Counts a call that took `nanos` nanoseconds.
     #[inline]
-    pub(crate) fn count(&self, route: Route, ended: Ended, nanos: u64) {
+    pub(crate) fn count(&self, route: Route, outcome: Option<Outcome>, nanos: u64) {
         // A range includes its upper bound.
         let range = self.bounds.partition_point(|&bound| bound < nanos);
-        let indices = [(self.plan.calls(route, ended, range), 1), (self.plan.nanos(route), nanos)];
+        let indices =
+            [(self.plan.calls(route, outcome, range), 1), (self.plan.nanos(route), nanos)];
         thread_id::with(|thread| match self.owned.get(thread) {
             Some(shard) => {
                 let shard = shard.get_or_init(|| Shard::new(self.plan));
@@ -170,16 +152,18 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// All calls of a route that ended in this way.
-    pub(super) fn calls(&self, route: Route, ended: Ended) -> u64 {
-        (0..self.plan.ranges).map(|range| self.numbers[self.plan.calls(route, ended, range)]).sum()
+    /// All calls of a route with this outcome.
+    pub(super) fn calls(&self, route: Route, outcome: Option<Outcome>) -> u64 {
+        (0..self.plan.ranges)
+            .map(|range| self.numbers[self.plan.calls(route, outcome, range)])
+            .sum()
     }
 
     /// The calls of a route in each range of durations.
     pub(super) fn ranges(&self, route: Route) -> impl Iterator<Item = u64> {
         (0..self.plan.ranges).map(move |range| {
-            let calls = |ended| self.numbers[self.plan.calls(route, ended, range)];
-            Ended::ALL.into_iter().map(calls).sum()
+            let calls = |outcome| self.numbers[self.plan.calls(route, outcome, range)];
+            OUTCOMES.into_iter().map(calls).sum()
         })
     }
 
@@ -199,16 +183,16 @@ mod tests {
         let cells: &Cells = Box::leak(Box::new(Cells::new(&[10, 20])));
         let mut nanos = 0;
         for route in ROUTES {
-            for ended in Ended::ALL {
+            for outcome in OUTCOMES {
                 for time in [0, 10, 11, 20, 21, 1_000] {
                     nanos += time;
-                    cells.count(route, ended, time);
+                    cells.count(route, outcome, time);
                 }
             }
         }
         let reading = cells.read();
         for route in ROUTES {
-            assert!(Ended::ALL.into_iter().all(|ended| reading.calls(route, ended) == 6));
+            assert!(OUTCOMES.into_iter().all(|outcome| reading.calls(route, outcome) == 6));
             assert!(reading.ranges(route).eq([8, 8, 8]));
             assert_eq!(reading.nanos(route), nanos / 2);
         }
@@ -224,14 +208,14 @@ mod tests {
                     // All alive at once, so that their thread ids differ.
                     thread_id::with(|_| ());
                     barrier.wait();
-                    (0..1_000).for_each(|_| cells.count(Route::Primary, Ended::ALL[0], 7));
+                    (0..1_000).for_each(|_| cells.count(Route::Primary, OUTCOMES[0], 7));
                     barrier.wait();
                 });
             }
         });
         let reading = cells.read();
         let calls = (OWNERS as u64 + 16) * 1_000;
-        assert_eq!(reading.calls(Route::Primary, Ended::ALL[0]), calls);
+        assert_eq!(reading.calls(Route::Primary, OUTCOMES[0]), calls);
         assert_eq!(reading.nanos(Route::Primary), 7 * calls);
     }
 }

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEnc
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::cells::{Cells, Ended, ROUTES, Reading};
+use super::cells::{Cells, OUTCOMES, ROUTES, Reading};
 use super::registry::Metrics;
 use super::transitions::Labels;
 use crate::clock::Clock;
@@ -102,11 +102,11 @@ impl Seen {
 
     fn calls(&self, family: &mut MetricEncoder) -> fmt::Result {
         let Some(calls) = &self.calls else { return Ok(()) };
-        let samples = ROUTES.into_iter().flat_map(|r| Ended::ALL.map(|ended| (r, ended)));
-        samples.into_iter().try_for_each(|(route, ended)| {
-            let (name, outcome) = (&*self.name, ended.as_str());
-            let labels = [("name", name), ("route", route.as_str()), ("outcome", outcome)];
-            counter(family, &labels, calls.calls(route, ended))
+        let mut samples = ROUTES.into_iter().flat_map(|route| OUTCOMES.map(|end| (route, end)));
+        samples.try_for_each(|(route, outcome)| {
+            let ended = outcome.map_or("dropped", Outcome::as_str);
+            let labels = [("name", &*self.name), ("route", route.as_str()), ("outcome", ended)];
+            counter(family, &labels, calls.calls(route, outcome))
         })
     }
 

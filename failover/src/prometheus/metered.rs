@@ -4,7 +4,7 @@ use std::mem;
 
 use tower_layer::Layer;
 
-use super::cells::{Cells, Ended};
+use super::cells::Cells;
 use super::registry::Metrics;
 use crate::clock::{Clock, CoarseClock, FineClock, Moment};
 use crate::engine::ticket::guard;
@@ -42,11 +42,11 @@ pub struct Timing<Clk: Clock> {
 
 impl<Clk: Clock> Timing<Clk> {
     #[inline]
-    fn count(&mut self, ended: Ended) {
+    fn count(&mut self, outcome: Option<Outcome>) {
         if !self.over {
             self.over = true;
             let nanos = self.meter.clock.now().nanos_since(self.since);
-            self.meter.cells.count(self.meter.route, ended, nanos);
+            self.meter.cells.count(self.meter.route, outcome, nanos);
         }
     }
 }
@@ -54,17 +54,17 @@ impl<Clk: Clock> Timing<Clk> {
 impl<Clk: Clock> ObservedCall for Timing<Clk> {
     #[inline]
     fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        guard(run, || self.count(Ended::With(Outcome::Failure)))
+        guard(run, || self.count(Some(Outcome::Failure)))
     }
 
     #[inline]
     fn end(&mut self, outcome: Outcome) {
-        self.count(Ended::With(outcome));
+        self.count(Some(outcome));
     }
 
     #[inline]
     fn abandon(&mut self) {
-        self.count(Ended::Dropped);
+        self.count(None);
     }
 
     fn take(&mut self) -> Self {

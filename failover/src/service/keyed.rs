@@ -27,7 +27,7 @@ pub struct KeyedLayer<F, S, K, C = ErrorsAsFailures, Clk = CoarseClock> {
     registry: KeyedMonitors<K, Clk>,
 }
 
-impl<K, Clk: Clock> KeyedMonitors<K, Clk> {
+impl<K: Clone, Clk: Clock> KeyedMonitors<K, Clk> {
     /// Wraps a primary into a [`KeyedFailover`] with the key that `key` returns for each request.
     pub fn layer<F, S>(&self, fallback: F, key: S) -> KeyedLayer<F, S, K, ErrorsAsFailures, Clk> {
         KeyedLayer { fallback, key, classify: ErrorsAsFailures, registry: self.clone() }

@@ -166,7 +166,7 @@ fn a_reset_forgets_repeated_trips() {
 }
 
 #[test]
-fn drawn_times_lie_within_their_share_differ_and_follow_from_the_seed() {
+fn jittered_times_lie_within_their_share_differ_and_follow_from_the_seed() {
     let times = |seed| {
         let watched = watched(|p| p.jitter(ratio(1, 5), seed));
         (0..50)
@@ -200,7 +200,7 @@ fn fail_with(watched: &Watched, outcomes: impl IntoIterator<Item = Outcome>) -> 
 }
 
 #[test]
-fn a_hint_sets_the_time_and_the_one_that_reaches_furthest_counts() {
+fn a_retry_after_sets_the_time_and_the_latest_end_counts() {
     let watched = watched(|p| p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&watched, [hint(40), hint(70), hint(20)]), 70 * SECOND);
     watched.clock.advance(70 * SECOND);
@@ -209,7 +209,7 @@ fn a_hint_sets_the_time_and_the_one_that_reaches_furthest_counts() {
 }
 
 #[test]
-fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
+fn a_retry_after_counts_from_its_response_and_not_once_it_is_over() {
     let watched = watched(|p| p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)));
     watched.call(hint(40));
     watched.clock.advance(30 * SECOND);
@@ -221,7 +221,7 @@ fn a_hint_counts_from_when_it_was_given_and_not_when_it_is_over() {
 }
 
 #[test]
-fn a_hint_is_kept_within_the_policys_bounds_and_without_the_option_is_a_failure_like_others() {
+fn a_retry_after_is_kept_within_the_policys_bounds_and_without_the_option_is_an_ordinary_failure() {
     let bounded = watched(|p| p.retry_after(RetryAfter::between(10 * SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&bounded, [hint(1)]), 10 * SECOND);
     bounded.handle().reset();
@@ -231,7 +231,7 @@ fn a_hint_is_kept_within_the_policys_bounds_and_without_the_option_is_a_failure_
 }
 
 #[test]
-fn a_probes_hint_sets_the_next_time_on_the_fallback() {
+fn a_probes_retry_after_sets_the_next_time_on_the_fallback() {
     let watched = watched(|p| {
         p.retry_after(RetryAfter::between(SECOND, 600 * SECOND)).probing(Probing::new(1))
     });
@@ -242,7 +242,7 @@ fn a_probes_hint_sets_the_next_time_on_the_fallback() {
 }
 
 #[test]
-fn a_ramp_is_told_at_its_beginning_and_at_its_end() {
+fn a_ramp_is_reported_at_its_beginning_and_at_its_end() {
     let watched = watched(|p| p.ramp_up(ratio(1, 2), 30 * SECOND));
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&told);

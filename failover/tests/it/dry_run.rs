@@ -15,7 +15,7 @@ fn watched() -> Watched {
 }
 
 #[test]
-fn a_dry_run_tells_the_trip_and_the_revert_that_there_would_be_and_diverts_no_call() {
+fn a_dry_run_reports_the_trip_and_the_revert_that_there_would_be_and_diverts_no_call() {
     let watched = watched();
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);

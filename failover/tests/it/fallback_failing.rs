@@ -99,7 +99,7 @@ fn calls_go_back_early_when_the_fallback_fails_too_often_and_by_its_own_minimum(
 }
 
 #[test]
-fn the_event_says_that_the_fallback_is_failing_and_what_its_window_held() {
+fn the_event_shows_that_the_fallback_is_failing_and_its_window() {
     let gradual = Policy::builder().ramp_up(ratio(1, 2), 60 * SECOND).build().unwrap();
     for (policy, to) in [(Policy::default(), State::Primary), (gradual, State::Ramping)] {
         let mut rig = rig(policy, FallbackFailing::GoBack);
@@ -152,7 +152,7 @@ fn a_fallback_that_does_well_keeps_the_calls_until_their_time_is_over() {
 }
 
 #[test]
-fn each_stay_on_the_fallback_is_judged_by_itself() {
+fn each_stay_on_the_fallback_is_evaluated_by_itself() {
     let mut rig = rig(Policy::default(), FallbackFailing::GoBack);
     rig.trip();
     rig.fallback.0.set(true);

@@ -333,7 +333,7 @@ fn history() -> impl Strategy<Value = (Vec<Policy>, Vec<Operation>)> {
 
 proptest! {
     #[test]
-    fn the_monitor_does_what_a_naive_list_of_events_says((policies, operations) in history()) {
+    fn the_monitor_agrees_with_a_naive_list_of_events((policies, operations) in history()) {
         let mut pair = Pair::new(policies);
         for operation in operations {
             pair.apply(operation)?;

@@ -103,7 +103,7 @@ fn of_two_probes_with_one_lease_the_first_to_come_back_speaks_and_the_other_says
 
 /// HARD-WON 18: a dropped ticket, and an ignored one. HARD-WON 20: neither counts as recovery.
 #[test]
-fn a_probe_that_is_dropped_or_ignored_gives_its_place_back_and_is_no_recovery() {
+fn a_probe_that_is_dropped_or_ignored_releases_its_permit_and_is_not_a_recovery() {
     let watched = probing(Probing::new(1).successes(1));
     for _ in 0..10 {
         drop(probe(&watched).expect("the place is free"));
@@ -116,7 +116,7 @@ fn a_probe_that_is_dropped_or_ignored_gives_its_place_back_and_is_no_recovery() 
 
 /// HARD-WON 18 and 20, through tower: a future that is dropped.
 #[test]
-fn a_probe_whose_future_is_dropped_gives_its_place_back() {
+fn a_probe_whose_future_is_dropped_releases_its_permit() {
     let watched = probing(Probing::new(1).successes(1));
     let fallback = service_fn(|()| ready(Ok::<_, &str>("fallback")));
     let primary = service_fn(|()| pending::<Answer>());
@@ -158,7 +158,7 @@ impl Service<()> for Gate {
 
 /// HARD-WON 18: a probe whose service fails in `poll_ready`, and one that panics.
 #[test]
-fn a_probe_that_fails_or_panics_in_poll_ready_gives_its_place_back_and_counts() {
+fn a_probe_that_fails_or_panics_in_poll_ready_releases_its_permit_and_counts() {
     for error in ["broken", "panic"] {
         let watched = probing(Probing::new(1).failures(3));
         let fallback = service_fn(|()| ready(Ok::<_, &str>("fallback")));
@@ -275,7 +275,7 @@ impl Clock for Mute {
 
 /// If the clock can't sleep, the call that takes the permit wakes the call that lost it.
 #[test]
-fn a_probe_that_waits_is_woken_when_another_call_takes_its_place() {
+fn a_probe_that_waits_is_woken_when_another_call_takes_its_permit() {
     let clock = ManualClock::new();
     let policy = Policy::builder().probing(Probing::new(1).lease(10 * SECOND)).build().unwrap();
     let monitor = Monitor::with_clock(policy, Mute(clock.clone()));
@@ -300,7 +300,7 @@ fn a_probe_that_waits_is_woken_when_another_call_takes_its_place() {
 
 /// A call that waits for a busy fallback is notified of a free permit.
 #[test]
-fn a_place_that_comes_free_wakes_the_calls_that_wait_for_a_busy_fallback() {
+fn a_permit_that_is_released_wakes_the_calls_that_wait_for_a_busy_fallback() {
     let watched = probing(Probing::new(1));
     let held = probe(&watched).unwrap();
     let layer = FailoverLayer::with_monitor(Gate(Poll::Pending), watched.monitor.clone());
@@ -359,7 +359,7 @@ fn of_idle_clones_that_were_made_ready_as_probes_of_earlier_epochs_one_calls_the
 
 /// Only the service that is ready can be called: the call is not counted as a probe.
 #[test]
-fn a_probe_that_has_lost_its_place_calls_the_primary_where_the_fallback_is_busy() {
+fn a_probe_without_its_permit_calls_the_primary_if_the_fallback_is_busy() {
     let watched = probing(Probing::new(1).successes(1).lease(10 * SECOND));
     let layer = FailoverLayer::with_monitor(Gate(Poll::Pending), watched.monitor.clone());
     let mut service = layer.layer(service_fn(|()| ready(Ok::<_, &str>("primary"))));
@@ -374,7 +374,7 @@ fn a_probe_that_has_lost_its_place_calls_the_primary_where_the_fallback_is_busy(
 
 /// HARD-WON 19.
 #[test]
-fn a_probe_that_hangs_loses_its_place_after_its_lease_so_that_recovery_goes_on() {
+fn a_probe_that_hangs_loses_its_permit_after_its_lease_so_that_recovery_goes_on() {
     let watched = probing(Probing::new(1).successes(1).lease(10 * SECOND));
     let hanging = probe(&watched).unwrap();
     watched.clock.advance(9 * SECOND);
@@ -392,7 +392,7 @@ fn a_probe_that_hangs_loses_its_place_after_its_lease_so_that_recovery_goes_on()
 /// HARD-WON 11: a call admitted before the trip and a probe of an earlier epoch neither count as
 /// probes nor hold or release a permit.
 #[test]
-fn what_was_admitted_earlier_fills_no_probes_place() {
+fn calls_admitted_earlier_take_no_probes_permit() {
     let policy = Policy::builder().probing(Probing::new(1).successes(1)).build().unwrap();
     let watched = Watched::new(policy);
     let late = watched.ticket();
@@ -426,7 +426,7 @@ fn probes_spaced_wider_apart_than_the_window_still_lead_back() {
 }
 
 #[test]
-fn the_way_through_probing_is_told() {
+fn the_way_through_probing_is_reported() {
     let policy = Policy::builder().probing(Probing::new(1).successes(1)).build().unwrap();
     let watched = Watched::new(policy);
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -250,7 +250,7 @@ impl Service<()> for Leaving {
 
 /// HARD-WON 26: such a trip came before the task was registered, and did not wake it.
 #[test]
-fn a_task_does_not_wait_for_a_primary_that_was_left_while_it_was_asked() {
+fn a_task_does_not_wait_for_a_primary_if_a_trip_comes_during_its_poll() {
     let watched = Watched::new(Policy::default());
     let layer = FailoverLayer::with_monitor(Mock::new("fallback"), watched.monitor.clone());
     let mut service = layer.layer(Leaving(watched.handle()));
@@ -287,7 +287,7 @@ fn nothing_wakes_itself_while_it_waits() {
 /// HARD-WON 27. Found by fuzzing: the fallback was polled until the ramp chose the primary, which
 /// never happens at a share of zero.
 #[test]
-fn a_busy_fallback_is_asked_once_by_a_call_that_is_dealt_to_it_while_calls_return() {
+fn a_busy_fallback_is_polled_once_by_a_call_that_is_assigned_to_it_during_a_ramp() {
     let none = Ratio::new(0, 1).unwrap();
     let policy = Policy::builder().ramp_up(none, 60 * SECOND).build().unwrap();
     let mut rig = rig_with(policy);

@@ -56,7 +56,7 @@ fn a_registry_never_holds_more_keys_than_its_capacity() {
 }
 
 #[test]
-fn a_key_that_is_tripped_forced_failing_held_or_of_another_policy_is_not_forgotten() {
+fn a_key_that_is_tripped_forced_failing_in_use_or_of_another_policy_is_not_evicted() {
     let (registry, _) = registry(6);
     fail(&registry, 1, 10);
     registry.monitor(&2).handle().force(Route::Primary);
@@ -78,7 +78,7 @@ fn a_key_that_is_tripped_forced_failing_held_or_of_another_policy_is_not_forgott
 
 /// Few keys may be evicted, at any position: each new key still finds room.
 #[test]
-fn a_new_key_finds_its_place_among_broken_ones_however_few_may_be_forgotten() {
+fn a_new_key_is_added_among_tripped_ones_however_few_may_be_evicted() {
     for healthy in [50, 5, 1] {
         let (registry, _) = registry(1_000);
         (healthy..1_000).for_each(|key| fail(&registry, key, 10));
@@ -95,7 +95,7 @@ fn a_new_key_finds_its_place_among_broken_ones_however_few_may_be_forgotten() {
 /// After a search of a large table in vain, new keys do not repeat it, and a healthy key is still
 /// found.
 #[test]
-fn a_key_that_heals_in_a_table_full_of_broken_ones_makes_a_place() {
+fn a_healthy_key_in_a_table_full_of_tripped_ones_is_found_and_evicted() {
     let (registry, clock) = registry(1_000);
     fail(&registry, 0, 1);
     (1..1_000).for_each(|key| fail(&registry, key, 10));
@@ -111,7 +111,7 @@ fn a_key_that_heals_in_a_table_full_of_broken_ones_makes_a_place() {
 }
 
 #[test]
-fn where_nothing_may_be_forgotten_calls_go_to_the_primary_unprotected() {
+fn if_no_key_may_be_evicted_calls_go_to_the_primary_unprotected() {
     let (registry, _) = registry(1);
     fail(&registry, 1, 10);
     for _ in 0..100 {
@@ -128,7 +128,7 @@ fn where_nothing_may_be_forgotten_calls_go_to_the_primary_unprotected() {
 }
 
 #[test]
-fn a_key_is_forgotten_once_it_is_well_again() {
+fn a_key_is_evicted_once_it_is_healthy_again() {
     let (registry, clock) = registry(2);
     fail(&registry, 1, 10);
     fail(&registry, 2, 1);
@@ -146,7 +146,7 @@ fn a_key_is_forgotten_once_it_is_well_again() {
 }
 
 #[test]
-fn a_key_whose_time_on_the_fallback_is_over_tells_of_its_revert_before_it_is_forgotten() {
+fn a_key_whose_time_on_the_fallback_is_over_reports_its_revert_before_it_is_evicted() {
     let (registry, clock) = registry(1);
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
@@ -161,7 +161,7 @@ fn a_key_whose_time_on_the_fallback_is_over_tells_of_its_revert_before_it_is_for
 }
 
 #[test]
-fn a_key_with_an_empty_window_is_forgotten_first() {
+fn a_key_with_an_empty_window_is_evicted_first() {
     let (registry, clock) = registry(3);
     let succeed = |key| call(&registry.monitor(&key), Outcome::Success);
     (1..=3).for_each(succeed);
@@ -174,7 +174,7 @@ fn a_key_with_an_empty_window_is_forgotten_first() {
 }
 
 #[test]
-fn of_keys_with_calls_in_the_window_one_that_was_asked_for_lately_is_forgotten_last() {
+fn of_keys_with_calls_in_the_window_one_that_was_used_lately_is_evicted_last() {
     let (registry, _) = registry(3);
     let succeed = |key| call(&registry.monitor(&key), Outcome::Success);
     (1..=3).for_each(succeed);
@@ -219,7 +219,7 @@ fn with_policy(policy: Policy, capacity: usize) -> (KeyedMonitors<u32, ManualClo
 }
 
 #[test]
-fn a_key_that_waits_for_probes_is_forgotten_when_its_time_is_over_and_there_is_no_other() {
+fn a_key_that_waits_for_probes_is_evicted_when_its_time_is_over_and_there_is_no_other() {
     let policy = Policy::builder().probing(Probing::new(1)).build().unwrap();
     let (registry, clock) = with_policy(policy, 2);
     fail(&registry, 1, 10);

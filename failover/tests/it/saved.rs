@@ -95,7 +95,7 @@ fn the_window_comes_back_and_slides_on() {
 }
 
 #[test]
-fn what_is_too_old_for_the_window_by_now_stays_away() {
+fn restored_counts_too_old_for_the_window_are_dropped() {
     let old = watched();
     old.fail(9);
     assert_eq!(restarted(&old, 60 * SECOND).tally().calls(), 0);
@@ -178,7 +178,7 @@ fn counts_made_after_a_restore_add_to_those_that_came_back() {
 }
 
 #[test]
-fn probing_begins_anew_after_a_restart_and_what_the_probes_said_is_forgotten() {
+fn probing_begins_anew_after_a_restart_without_the_probes_outcomes() {
     let probing = || policy(|p| p.probing(Probing::new(1).successes(2)));
     let old = Watched::new(probing());
     old.trip();
@@ -280,7 +280,7 @@ fn a_longer_time_on_the_fallback_is_remembered_over_a_restart_until_healthy_time
 }
 
 #[test]
-fn a_trip_that_was_rehearsed_diverts_nobody_after_a_restart() {
+fn a_dry_runs_trip_diverts_no_call_after_a_restart() {
     let dry = || policy(PolicyBuilder::dry_run);
     let old = Watched::new(dry());
     old.fail(10);
@@ -310,7 +310,7 @@ mod written {
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn a_serialized_state_deserializes_to_the_same() {
         let old = Watched::new(policy(|p| {
             p.backoff(Backoff::new(ratio(2, 1)).max(3_600 * SECOND).reset_after(60 * SECOND))
                 .consecutive_failures(100)
@@ -503,7 +503,7 @@ mod written {
 }
 
 #[test]
-fn what_came_back_from_before_the_monitors_time_is_kept_by_a_swap() {
+fn counts_restored_from_before_the_monitors_time_are_kept_by_a_swap() {
     let cut = |nanos, buckets| policy(|p| p.window(Duration::from_nanos(nanos), buckets));
     let new = Watched::new(cut(20_178_198, 8));
     new.clock.advance(Duration::from_nanos(5_044_550));

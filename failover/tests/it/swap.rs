@@ -39,7 +39,7 @@ fn a_swap_keeps_every_count_where_the_window_stays_the_same() {
 }
 
 #[test]
-fn a_swap_begins_an_epoch_and_tells_of_itself_once() {
+fn a_swap_begins_an_epoch_and_is_reported_once() {
     let watched = Watched::new(Policy::default());
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -375,7 +375,7 @@ fn calls_that_hang_already_are_not_seen_after_a_swap_and_those_to_come_are() {
 
 /// HARD-WON 17 and 20, for a swap.
 #[test]
-fn a_swap_while_probing_begins_the_way_back_anew_with_places_enough() {
+fn a_swap_while_probing_begins_the_way_back_anew_with_enough_permits() {
     let probing = |max_in_flight| policy(|p| p.probing(Probing::new(max_in_flight).successes(2)));
     let watched = Watched::new(probing(2));
     watched.trip();
@@ -526,7 +526,7 @@ fn a_forced_route_and_a_swap_at_once_both_come_true() {
 }
 
 #[test]
-fn a_rehearsed_trip_diverts_nobody_when_the_rehearsal_ends_but_what_was_counted_does() {
+fn a_dry_runs_trip_diverts_no_call_when_the_dry_run_ends_but_later_counts_do() {
     for (failures, route) in [(9, Route::Primary), (10, Route::Fallback)] {
         let watched = Watched::new(policy(PolicyBuilder::dry_run));
         watched.fail(10);

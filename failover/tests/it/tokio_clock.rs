@@ -53,7 +53,7 @@ fn outside_a_runtime_it_is_the_systems_clock() {
 
 /// The other clock decides when, and tokio's timer sleeps.
 #[tokio::test(start_paused = true)]
-async fn tokios_timer_wakes_those_who_wait_on_another_clock() {
+async fn tokios_timer_wakes_calls_that_wait_on_another_clock() {
     let clock = ManualClock::new();
     let timer = TokioTimer::new(clock.clone());
     clock.advance(100 * SECOND);

@@ -97,7 +97,7 @@ fn a_trip_is_a_warning_with_all_that_led_to_it() {
 }
 
 #[test]
-fn what_is_no_trip_is_information_without_figures_of_a_trip() {
+fn other_transitions_are_information_without_a_trips_figures() {
     let watched = Watched::new(Policy::default());
     let named = watched.monitor.clone().named(String::from("stock"));
     named.observe(TracingObserver);
@@ -118,7 +118,7 @@ fn what_is_no_trip_is_information_without_figures_of_a_trip() {
 }
 
 #[test]
-fn calls_that_change_nothing_are_told_to_nobody() {
+fn calls_that_change_nothing_are_not_logged() {
     let watched = Watched::new(Policy::default());
     watched.monitor.observe(TracingObserver);
     let events = told(|| {

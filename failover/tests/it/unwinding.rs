@@ -86,7 +86,7 @@ fn a_panic_of_the_primary_is_one_failure_and_goes_on_unwinding() {
 
 /// A panic elsewhere in the task, whose unwinding drops the call, is not the primary's.
 #[test]
-fn a_call_dropped_by_a_panic_elsewhere_is_no_failure() {
+fn a_call_dropped_by_a_panic_elsewhere_is_not_a_failure() {
     let watched = Watched::new(Policy::default());
     let layer = FailoverLayer::with_monitor(fallback(), watched.monitor.clone());
     let mut service = layer.layer(service_fn(|()| pending::<Answer>()));
@@ -142,7 +142,7 @@ fn a_request_that_panics_when_it_is_cloned_for_a_rescue_leaves_nothing_in_flight
 }
 
 #[test]
-fn a_request_that_panics_when_it_is_cloned_for_a_rescue_gives_a_probes_place_back() {
+fn a_request_that_panics_when_it_is_cloned_for_a_rescue_releases_a_probes_permit() {
     let policy = Policy::builder().probing(Probing::new(1).successes(1)).build().unwrap();
     let watched = Watched::new(policy);
     watched.trip();

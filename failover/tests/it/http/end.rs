@@ -124,7 +124,7 @@ fn a_body_dropped_by_a_reader_that_waits_is_neutral() {
 }
 
 #[test]
-fn a_body_dropped_by_a_reader_that_waits_may_be_what_you_say() {
+fn the_outcome_of_a_body_dropped_by_a_reader_that_waits_can_be_configured() {
     for (outcome, counts) in
         [(Outcome::Failure, (1, 0)), (Outcome::Success, (0, 1)), (Outcome::Ignored, (0, 0))]
     {
@@ -148,7 +148,7 @@ fn a_body_that_panics_is_one_failure() {
 
 /// It once counted as a success, since the reader had not waited for more.
 #[test]
-fn a_body_that_panics_when_it_is_asked_for_its_end_or_its_size_is_one_failure() {
+fn a_body_whose_end_or_size_panics_is_one_failure() {
     let mut rig = rig(HttpClassify::new());
     let panics = |run: &mut dyn FnMut()| assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
     let answer = || {
@@ -212,7 +212,7 @@ fn a_body_that_ends_after_a_transition_changes_nothing() {
 
 /// HARD-WON 14.
 #[test]
-fn the_end_of_a_fallbacks_body_is_no_outcome() {
+fn the_end_of_a_fallbacks_body_is_not_an_outcome() {
     let mut rig = rig(HttpClassify::new());
     rig.watched.handle().force(Route::Fallback);
     let body = rig.body(&[]);
@@ -242,7 +242,7 @@ fn sizes_and_ends_are_those_of_the_services_own_body() {
 }
 
 #[tokio::test]
-async fn what_is_read_is_what_the_service_sent() {
+async fn the_reader_gets_what_the_service_sent() {
     let mut rig = rig(HttpClassify::new());
     let body = rig.body(&[Step::Data, Step::Data, Step::Trailers(None)]);
     let collected = body.collect().await.unwrap();

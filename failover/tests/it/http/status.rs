@@ -64,7 +64,7 @@ fn ten_answers_of_503_trip() {
 }
 
 #[test]
-fn statuses_may_mean_what_you_say() {
+fn the_outcomes_of_statuses_can_be_configured() {
     let classify = HttpClassify::by_status(|status| match status.as_u16() {
         401 => Outcome::Failure,
         503 => Outcome::Ignored,
