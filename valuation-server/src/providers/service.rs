@@ -17,7 +17,7 @@ use crate::domain::{
 /// The future of a provider's service.
 pub type ProviderFuture = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 
-/// What differs from provider to provider: one constant a provider.
+/// What differs from provider to provider.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Api {
     pub(super) provider: Provider,

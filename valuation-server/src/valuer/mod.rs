@@ -40,7 +40,7 @@ struct Inner {
     quotes: Quotes,
     cache: Option<Cache>,
     max_flights: usize,
-    /// Set from the first rejected vehicle until half of the flights have ended.
+    /// Set by the first rejected vehicle, until fewer than half of `max_flights` are running.
     over_capacity: AtomicBool,
     rejected: AtomicU64,
     flights: Mutex<Flights>,
