@@ -1,17 +1,16 @@
-//! Where cores come from and go to.
+//! The engines that no monitor uses, for the next monitors.
 //!
-//! The future of a call needs the shared state until it ends, and it may outlive the service. Behind a
-//! reference count each call would pay two atomic read-modify-writes, 11 ns alone and far more
-//! where threads share one count: more than all the rest of a call together. So it is
-//! allocated once and never freed: a future holds it by plain `&'static`. When the last service,
-//! handle and monitor that use it are gone it comes back here, and serves the next monitor.
+//! The future of a call needs the engine until it ends, and may outlive the service. A reference
+//! count would cost each call two atomic read-modify-writes: 11 ns on one thread, more than the rest
+//! of a call, and far more if threads share the count. So an engine is allocated once and never
+//! freed, and a future holds it by a plain `&'static`. When its last service, handle and monitor are
+//! gone, it returns to the pool and serves the next monitor.
 //!
-//! Memory is therefore bounded by the greatest number of monitors of each shape that were alive at
-//! once, as it is with an allocator, except that it does not go back to the system. After half a
-//! million transitions all that was counted in a state is erased, so that no later epoch of the same
-//! number meets it. A call that ends after its state came back carries an epoch that is over, and its
-//! result changes nothing for the next user. Only one that has made a transition, and is suspended
-//! before it announces it until the state has a next user, announces it to that user's observers.
+//! Memory is bounded by the greatest number of monitors of each shape that were alive at once. After
+//! half a million transitions all counts of an engine are erased, so no later epoch with the same
+//! number meets them. A call that ends after its engine returned has an epoch that is over, and
+//! changes nothing for the next user. One case remains: a thread that made a transition, and is
+//! suspended before it announces it until the engine has a next user, notifies that user's observers.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -27,10 +26,10 @@ use crate::policy::Policy;
 
 static RETURNED: Mutex<Returned> = Mutex::new(Returned::new());
 
-/// By their shape, so that a state for a policy is found without a look at the others.
+/// By shape, so that an engine for a policy is found without a search.
 type Returned = BTreeMap<Shape, Vec<&'static Engine>>;
 
-/// What decides how much memory a state is made with. One whose policy was swapped may have more.
+/// What decides how much memory an engine is made with. After a swap of the policy it may have more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     buckets: u32,
@@ -51,18 +50,18 @@ impl Shape {
     }
 }
 
-/// The use of a shared state. Services, handles and monitors share it; futures don't hold it.
+/// The use of an engine. Services, handles and monitors share it; futures do not hold it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     engine: &'static Engine,
-    /// Of the policy that the state was made for.
+    /// The shape of the policy that the engine was made for.
     shape: Shape,
     policy: Mutex<Policy>,
     name: OnceLock<Arc<str>>,
 }
 
 impl Lease {
-    /// A state for a policy: one that came back, or a new one.
+    /// An engine for a policy, from the pool or new.
     pub(crate) fn take(policy: Policy, origin: Moment) -> Self {
         let shape = Shape::of(&policy);
         let returned = returned().get_mut(&shape).and_then(Vec::pop);
@@ -98,14 +97,13 @@ impl Lease {
         self.lock().clone()
     }
 
-    /// Puts another policy in force, and gives back the one that was. Does nothing if it is the
-    /// same.
+    /// Replaces the policy, and returns the old one. Does nothing if they are equal.
     pub(crate) fn swap_policy(&self, policy: Policy, now: Moment) -> Policy {
         let mut running = self.lock();
         if *running == policy {
             return policy;
         }
-        // The lock makes this one swap at a time, in the order of what `policy` says.
+        // The lock admits one swap at a time, in the order that `policy` shows.
         let swapped = self.engine.swap_policy(&policy, now);
         let old = mem::replace(&mut *running, policy);
         drop(running);
@@ -114,14 +112,14 @@ impl Lease {
     }
 
     pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) {
-        // The lock: one at a time is frozen.
+        // The lock admits one freeze at a time.
         let policy = self.lock();
         let restored = self.engine.restore(saved, elapsed, now);
         drop(policy);
         self.engine.thawed(restored);
     }
 
-    // It is replaced as a whole: poison says nothing here.
+    // The policy is replaced as a whole, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, Policy> {
         self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,15 +135,15 @@ impl Drop for Lease {
     }
 }
 
-// A state is there or not: poison says nothing here.
+// No panic can leave the pool half-changed, so poisoning is ignored.
 fn returned() -> MutexGuard<'static, Returned> {
     RETURNED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many threads get their shard from the start: as a rule a runtime has a worker a processor,
-/// and a few others call as well. More threads add theirs when they come.
+/// How many threads get a shard from the start: a runtime has one worker per processor as a rule, and a
+/// few other threads call too. More threads add their own.
 fn counting_threads() -> usize {
-    // Asking takes 30 us, as it reads files.
+    // Cached: the call reads files and takes 30 us.
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     let asked = || thread::available_parallelism().map_or(2, NonZero::get);
     PROCESSORS.get_or_init(asked).next_power_of_two().clamp(2, 8) * 2
@@ -163,10 +161,10 @@ mod tests {
 
     #[test]
     fn a_state_whose_policy_was_swapped_is_used_again() {
-        // Of a size that no other test of this process uses.
+        // A size that no other test of this process uses.
         let cut =
             |buckets| Policy::builder().window(Duration::from_secs(60), buckets).build().unwrap();
-        // Miri takes its time for each bucket.
+        // Miri is slow.
         let (own, wide) = if cfg!(miri) { (cut(19), cut(41)) } else { (cut(1_009), cut(3_400)) };
         let mut states = std::collections::BTreeSet::new();
         for _ in 0..20 {
@@ -201,8 +199,8 @@ mod tests {
         std::ptr::from_ref(monitor.engine_ref().engine()) as usize
     }
 
-    /// Nothing is lost with a state that is worn out, and what an idle thread counted in an epoch
-    /// is not there when the epochs have come round to the same number.
+    /// A worn-out engine is reused, and the counts of an idle thread do not reappear when the epochs have
+    /// wrapped around to the same number.
     #[test]
     fn a_worn_out_state_is_used_again_and_shows_nothing_of_its_earlier_epochs() {
         let policy = Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();

@@ -279,6 +279,16 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_without_slow_calls_takes_over_none() {
+        let (slow, fast) = ([true, false], [false, false]);
+        let calls =
+            |slow: [bool; 2]| Kept::Calls(slow.map(|slow| Sample { failed: true, slow }).into());
+        assert_eq!(calls(slow).without_slow(), calls(fast));
+        let buckets = |slow| Kept::Buckets([(7, Tally { successes: 2, failures: 1, slow })].into());
+        assert_eq!(buckets(3).without_slow(), buckets(0));
+    }
+
+    #[test]
     fn only_a_window_of_time_has_allowance() {
         let calls = Policy::builder().last_calls(100).build().unwrap();
         let (of_time, of_calls) = (Window::new(&Policy::default(), 1), Window::new(&calls, 1));

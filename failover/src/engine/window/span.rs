@@ -8,8 +8,7 @@ use crate::policy::Policy;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(pub(super) u64);
 
-/// How a window is divided into buckets: its length in nanoseconds and their number; and whether it
-/// counts slow calls.
+/// The length of a window in nanoseconds, the number of its buckets, and whether it counts slow calls.
 ///
 /// Bucket `k` is the period of all `t` with `floor(t × buckets / length) = k - buckets`: exact,
 /// since only `t` itself is rounded. A new monitor's first bucket has the number `buckets`, so
