@@ -47,7 +47,7 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
     match (failed, unproven) {
         (0, 0) => writeln!(out, "Nothing wrong was found.")?,
         (0, _) => {
-            writeln!(out, "Nothing wrong was found; {unproven} of {checks} checks prove nothing.")?
+            writeln!(out, "Nothing wrong was found; {unproven} of {checks} checks prove nothing.")?;
         }
         _ => writeln!(out, "{failed} of {checks} checks failed.")?,
     }
