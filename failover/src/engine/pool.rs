@@ -151,13 +151,22 @@ fn counting_threads() -> usize {
 
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::clock::ManualClock;
     use crate::engine::phase::{Kind, Phase};
-    use crate::engine::time::Epoch;
-    use crate::monitor::Monitor;
-    use crate::outcome::Outcome;
+    use crate::engine::time::{Began, Epoch};
     use crate::policy::{Probing, StallLimit};
+
+    const NOW: Moment = Moment::from_nanos(0);
+
+    fn take(policy: &Policy) -> Lease {
+        Lease::take(policy.clone(), NOW)
+    }
+
+    fn address(lease: &Lease) -> usize {
+        std::ptr::from_ref(lease.engine()) as usize
+    }
 
     #[test]
     fn a_state_whose_policy_was_swapped_is_used_again() {
@@ -166,11 +175,11 @@ mod tests {
             |buckets| Policy::builder().window(Duration::from_secs(60), buckets).build().unwrap();
         // Miri is slow.
         let (own, wide) = if cfg!(miri) { (cut(19), cut(41)) } else { (cut(1_009), cut(3_400)) };
-        let mut states = std::collections::BTreeSet::new();
+        let mut states = BTreeSet::new();
         for _ in 0..20 {
-            let monitor = Monitor::new(own.clone());
-            states.insert(std::ptr::from_ref(monitor.engine_ref().engine()) as usize);
-            monitor.handle().swap_policy(wide.clone());
+            let lease = take(&own);
+            states.insert(address(&lease));
+            lease.swap_policy(wide.clone(), NOW);
         }
         assert!(states.len() < 10, "{} states for one monitor at a time", states.len());
     }
@@ -188,15 +197,11 @@ mod tests {
             base().stalled_calls(after, share),
         ]
         .map(|builder| builder.build().unwrap());
-        let states = || policies.clone().map(|policy| address(&Monitor::new(policy)));
+        let states = || policies.each_ref().map(|policy| address(&take(policy)));
         let first = states();
-        assert_eq!(first.iter().collect::<std::collections::BTreeSet<_>>().len(), policies.len());
+        assert_eq!(BTreeSet::from(first).len(), policies.len());
         assert_eq!(Shape::of(&policies[2]), Shape::of(&base().last_calls(128).build().unwrap()));
         assert_eq!(states(), first, "and the same one again");
-    }
-
-    fn address(monitor: &Monitor) -> usize {
-        std::ptr::from_ref(monitor.engine_ref().engine()) as usize
     }
 
     /// A worn-out engine is reused, and the counts of an idle thread do not reappear when the epochs have
@@ -204,30 +209,23 @@ mod tests {
     #[test]
     fn a_worn_out_state_is_used_again_and_shows_nothing_of_its_earlier_epochs() {
         let policy = Policy::builder().window(Duration::from_millis(7_777), 7).build().unwrap();
-        let clock = ManualClock::new();
-        let monitor = || Monitor::with_clock(policy.clone(), clock.clone());
-        let fail = |monitor: &Monitor<_>| {
-            monitor.record(monitor.admit().ticket().unwrap(), Outcome::Failure);
-        };
-        let address =
-            |monitor: &Monitor<_>| std::ptr::from_ref(monitor.engine_ref().engine()) as usize;
-        let mut running = monitor();
-        let (state, begun) =
-            (address(&running), running.engine_ref().engine().transitions.phase().epoch());
-        thread::scope(|scope| scope.spawn(|| fail(&running)).join().unwrap());
+        let mut running = take(&policy);
+        let (state, engine) = (address(&running), running.engine());
+        let begun = engine.transitions.phase().epoch();
+        let fail = || engine.count(begun, NOW, Began::UNKNOWN, true);
+        thread::scope(|scope| scope.spawn(fail).join().unwrap());
+        assert_eq!(engine.snapshot(NOW).tally.failures, 1);
         for _ in 0..2 {
-            let engine = running.engine_ref().engine();
-            let later =
-                engine.transitions.phase().epoch().number() + (1 << (Epoch::BITS - 1)) - 100;
+            let epoch = engine.transitions.phase().epoch();
+            let later = epoch.number() + (1 << (Epoch::BITS - 1)) - 100;
             engine.transitions.jump(Phase::of_epoch(later.into()));
             drop(running);
-            running = monitor();
+            running = take(&policy);
             assert_eq!(address(&running), state);
         }
-        let engine = running.engine_ref().engine();
         while engine.transitions.phase().epoch() != begun {
             engine.transitions.jump(engine.transitions.phase().next(Kind::Primary));
         }
-        assert_eq!(running.handle().snapshot().tally.calls(), 0);
+        assert_eq!(engine.snapshot(NOW).tally.calls(), 0);
     }
 }
