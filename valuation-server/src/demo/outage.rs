@@ -118,10 +118,8 @@ impl Table<'_> {
         let [answers, errors, supercar, premium] = std::array::from_fn(|i| now[i] - before[i]);
         let rate = status.tally.failure_rate();
         let rate = rate.map_or("-".to_owned(), |rate| format!("{:.0} %", rate * 100.0));
-        let route = match provider(status.route) {
-            Provider::SuperCar => "SuperCar",
-            Provider::Premium => "Premium",
-        };
+        let is_primary = provider(status.route) == Provider::SuperCar;
+        let route = if is_primary { "SuperCar" } else { "Premium" };
         let back = status.reverts_in.map_or(String::new(), |t| format!("{:.1} s", t.as_secs_f64()));
         say(&format!(
             "{:5.1} s {answers:9} {errors:7} {supercar:11} {premium:10}  {route:9} {rate:>12}  {back}",
@@ -164,17 +162,17 @@ async fn tell_story(
                     table.supercar.set_fault(Fault::NONE);
                     say("--- SuperCar is fixed, and is not asked yet");
                 }
-                Some(Transition { to, state, because }) = transitions.recv() => match to {
-                    Provider::Premium if state == State::Probing => {
+                Some(Transition { to, state, because }) = transitions.recv() => match state {
+                    State::Probing => {
                         say(&format!("--- PROBING: a few calls at once go to SuperCar: {because}"));
                     }
-                    Provider::Premium => {
+                    _ if to != Provider::SuperCar => {
                         trips += 1;
                         is_recovered = false;
                         recovers.as_mut().reset(Instant::now() + revert_after / 2);
                         say(&format!("--- TRIP: Premium is asked instead: {because}"));
                     }
-                    Provider::SuperCar => {
+                    _ => {
                         reverts += 1;
                         say(&format!("--- REVERT: SuperCar is asked again: {because}"));
                         return;

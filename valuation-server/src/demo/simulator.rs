@@ -16,9 +16,9 @@
 //! evenly spread; by default all. A rate without a mode is a share of `500`.
 //! `retry-after` is a number of seconds that answers with a status carry as that header.
 
+mod api;
 mod fault;
 mod serve;
-mod valuation;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +32,7 @@ use tokio::task::JoinHandle;
 use crate::domain::Provider;
 use crate::providers::BaseUrl;
 
+use api::Api;
 pub use fault::{Fault, FaultError, Mode};
 
 /// How long a simulator takes to answer.
@@ -67,7 +68,7 @@ pub struct Simulator {
 
 #[derive(Debug)]
 struct Shared {
-    provider: Provider,
+    api: &'static Api,
     pace: Pace,
     state: Mutex<State>,
 }
@@ -84,11 +85,15 @@ impl Simulator {
     /// Starts the simulator of `provider` on `listen`; port 0 takes a free one.
     ///
     /// # Errors
-    /// What the operating system says if it can't listen there.
+    /// What the operating system says if it can't listen there; `Unsupported` for a provider without a
+    /// simulator.
     pub async fn start(provider: Provider, listen: SocketAddr, pace: Pace) -> io::Result<Self> {
+        let unsupported =
+            || io::Error::new(io::ErrorKind::Unsupported, format!("{provider}: no simulator"));
+        let api = Api::of(provider).ok_or_else(unsupported)?;
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { provider, pace, state: Mutex::default() });
+        let shared = Arc::new(Shared { api, pace, state: Mutex::default() });
         let (stop, stopped) = oneshot::channel();
         let accepting = tokio::spawn(serve::accept(listener, Arc::clone(&shared), stopped));
         Ok(Self { address, shared, _stop: stop, accepting })

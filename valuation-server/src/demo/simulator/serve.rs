@@ -12,14 +12,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::valuation::{body, values};
 use super::{Fault, Mode, Shared};
-use crate::domain::{Provider, Vrm};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -74,7 +71,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
     if uri.path() == "/fault" {
         return Ok(fault(request.method(), uri.query().unwrap_or_default(), shared));
     }
-    let Some((vrm, mileage)) = question(shared.provider, uri) else {
+    let Some((vrm, mileage)) = (shared.api.requested)(uri) else {
         return Ok(text(StatusCode::NOT_FOUND, "no such resource\n"));
     };
     if request.method() != Method::GET {
@@ -85,9 +82,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
     tokio::time::sleep(pause).await;
     match mode {
         Mode::Ok | Mode::Slow => {
-            let (lower, upper) = values(shared.provider, vrm.as_str(), mileage);
-            let (content_type, body) = body(shared.provider, lower, upper);
-            Ok(reply(StatusCode::OK, content_type, body))
+            let (lower, upper) = shared.api.values(vrm.as_str(), mileage);
+            let body = (shared.api.body)(lower, upper);
+            Ok(reply(StatusCode::OK, shared.api.content_type, body))
         }
         Mode::Status(status) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -100,28 +97,6 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Reply, Re
         Mode::Garbage => Ok(text(StatusCode::OK, "}<garbage, as asked for\n")),
         Mode::Reset => Err(ResetAskedFor),
         Mode::Hang => future::pending().await,
-    }
-}
-
-/// The requested vehicle and mileage, if it is the provider's resource.
-fn question(provider: Provider, uri: &http::Uri) -> Option<(Vrm, Option<f64>)> {
-    let query = uri.query().unwrap_or_default();
-    let parameter = |wanted: &str| {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value)
-    };
-    match provider {
-        Provider::SuperCar => {
-            let segment = uri.path().strip_prefix("/valuations/")?;
-            let vrm = percent_decode_str(segment).decode_utf8().ok()?;
-            let vrm = (!segment.contains('/')).then(|| Vrm::parse(&vrm).ok())??;
-            Some((vrm, parameter("mileage").and_then(|miles| miles.parse().ok())))
-        }
-        Provider::Premium if uri.path() == "/valueCar" => {
-            Some((Vrm::parse(&parameter("vrm")?).ok()?, None))
-        }
-        Provider::Premium => None,
     }
 }
 
@@ -138,7 +113,7 @@ fn fault(method: &Method, query: &str, shared: &Shared) -> Reply {
     let (Fault { mode, share, .. }, calls) = (state.fault, state.calls);
     let shown = format!(
         "{{\"provider\":\"{}\",\"mode\":\"{mode}\",\"rate\":\"{share}\",\"calls\":{calls}}}\n",
-        shared.provider
+        shared.api.provider
     );
     reply(StatusCode::OK, "application/json", shown)
 }
