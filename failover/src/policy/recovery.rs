@@ -76,7 +76,7 @@ pub struct Backoff {
     pub factor: Ratio,
     /// The maximum time.
     pub max: Duration,
-    /// Each such time on the primary without a trip takes back one step.
+    /// How long the primary must be used without a trip until the growth goes back by one step.
     pub reset_after: Duration,
 }
 
@@ -95,8 +95,8 @@ impl Backoff {
         self
     }
 
-    /// The time on the primary without a trip that takes back one step. From 1 ms to
-    /// [`Policy::LONGEST`].
+    /// How long the primary must be used without a trip until the growth goes back by one step; again
+    /// as long for each further step. From 1 ms to [`Policy::LONGEST`].
     pub fn reset_after(mut self, time: Duration) -> Self {
         self.reset_after = time;
         self
@@ -244,8 +244,8 @@ impl PolicyBuilder {
 
     /// Increases the time on the fallback with repeated trips: the first takes
     /// [`revert_after`](Self::revert_after), each further one [`factor`](Backoff::new) times as
-    /// long, up to [`max`](Backoff::max). Each [`reset_after`](Backoff::reset_after) on the primary
-    /// without a trip takes back one step.
+    /// long, up to [`max`](Backoff::max). For each [`reset_after`](Backoff::reset_after) on the primary
+    /// without a trip, the growth goes back by one step.
     ///
     /// Cost: only at transitions.
     ///
