@@ -2,10 +2,11 @@
 
 use std::sync::OnceLock;
 
+use crate::clock::nanos;
 use crate::engine::rules::{Options, Rules};
 use crate::engine::streak::Streak;
 use crate::engine::thread_id;
-use crate::engine::time::{Epoch, When, nanos};
+use crate::engine::time::{Epoch, When};
 use crate::engine::window::{Flights, Kept, Window, Windows};
 use crate::policy::Policy;
 

@@ -1,7 +1,7 @@
 //! The policy's numbers as the engine reads them, and their verdict on the counts.
 
+use crate::clock::nanos;
 use crate::engine::sync::{Ordering, Setting};
-use crate::engine::time::nanos;
 use crate::engine::window::Stalled;
 use crate::event::Condition;
 use crate::policy::{Policy, StallLimit};

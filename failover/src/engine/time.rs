@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::nanos;
+
 /// The period between two transitions.
 ///
 /// 20 bits, so that the phase fits one word. Stored as a `u64`: loading half of a word that was
@@ -119,9 +121,4 @@ impl Began {
     pub(crate) fn ran(self, at: Elapsed) -> Option<u64> {
         self.moment().map(|began| at.0.saturating_sub(began.0))
     }
-}
-
-/// In nanoseconds. A policy's times are at most 366 days, far below 2^64 ns.
-pub(crate) fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{IntervalRules, ProbeRules, Ramp};
+use crate::clock::nanos;
 use crate::engine::sync::{Ordering, Setting};
-use crate::engine::time::nanos;
 use crate::policy::{Backoff, Jitter, Policy, RetryAfter};
 use crate::ratio::Ratio;
 

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Saved, SavedPhase, SavedWindow};
+use crate::clock::nanos;
 use crate::engine::recovery::Remembered;
 use crate::engine::window::Sample;
 use crate::policy::Policy;
@@ -102,11 +103,6 @@ fn is_false(flag: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// A time of a saved state is far below 2^64 ns, which are 584 years.
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl From<Saved> for Text {

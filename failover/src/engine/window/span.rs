@@ -1,7 +1,7 @@
 //! How time is divided: a window into buckets, buckets numbered by ticks, and stamps that identify
 //! a bucket's contents.
 
-use crate::engine::time::{Elapsed, Epoch, nanos};
+use crate::engine::time::{Elapsed, Epoch};
 use crate::policy::Policy;
 
 /// The number of a bucket.
@@ -22,8 +22,8 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn new(policy: &Policy) -> Self {
-        let slow = policy.slow_calls().is_some();
-        Self { nanos: nanos(policy.window()), buckets: policy.buckets(), slow }
+        let nanos = Elapsed::from_nanos(0).plus(policy.window()).nanos();
+        Self { nanos, buckets: policy.buckets(), slow: policy.slow_calls().is_some() }
     }
 
     /// The number of the bucket that contains `at`.
