@@ -41,7 +41,8 @@ pub(crate) struct Pass {
     epoch: u64,
     /// Unknown if the policy did not need it when the call was admitted.
     began: Option<u128>,
-    number: usize,
+    /// The place in `Naive::admitted`; none of a probe.
+    number: Option<usize>,
     /// Of a probe: the index and the lease of its permit.
     probe: Option<(usize, back::Lease)>,
 }
@@ -327,18 +328,23 @@ impl Naive {
         if dealt == Dealt::Fallback {
             return None;
         }
+        // A probe is never a stalled call: its epoch is not evaluated.
         let tick = self.stall_tick();
-        self.admitted.push(Admitted { tick, ended: false });
+        let number = probe.is_none().then(|| {
+            self.admitted.push(Admitted { tick, ended: false });
+            self.admitted.len() - 1
+        });
         let policy = &self.policy;
         let began = match policy.stalled_calls() {
-            Some(_) => Some(self.now.max(tick * self.stall_width())),
+            Some(_) if probe.is_none() => Some(self.now.max(tick * self.stall_width())),
+            Some(_) => Some(self.now),
             None => policy
                 .slow_calls()
                 .map(drop)
                 .or(policy.dropped_after().map(drop))
                 .map(|()| self.now),
         };
-        Some(Pass { epoch: self.epoch, began, number: self.admitted.len() - 1, probe })
+        Some(Pass { epoch: self.epoch, began, number, probe })
     }
 
     fn too_many_stalled(&self) -> Option<Condition> {
@@ -358,7 +364,9 @@ impl Naive {
     pub(crate) fn record(&mut self, pass: Pass, outcome: Option<Outcome>) {
         let carried = pass.epoch != self.epoch;
         if !carried {
-            self.admitted[pass.number].ended = true;
+            if let Some(number) = pass.number {
+                self.admitted[number].ended = true;
+            }
         } else if !self.carried.contains(&pass.epoch)
             || pass.probe.is_some()
             || self.route_in_phase() == Route::Fallback
