@@ -62,11 +62,6 @@ impl<Clk: Clock> ObservedCall for Timing<Clk> {
         self.count(Some(outcome));
     }
 
-    #[inline]
-    fn abandon(&mut self) {
-        self.count(None);
-    }
-
     fn take(&mut self) -> Self {
         let over = mem::replace(&mut self.over, true);
         Self { meter: self.meter.clone(), since: self.since, over }
@@ -76,7 +71,7 @@ impl<Clk: Clock> ObservedCall for Timing<Clk> {
 impl<Clk: Clock> Drop for Timing<Clk> {
     #[inline]
     fn drop(&mut self) {
-        self.abandon();
+        self.count(None);
     }
 }
 

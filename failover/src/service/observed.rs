@@ -34,9 +34,6 @@ pub trait ObservedCall: Sized {
     /// Reports the outcome.
     fn end(&mut self, outcome: Outcome);
 
-    /// Reports that the call was dropped.
-    fn abandon(&mut self);
-
     /// Moves the call on. What remains reports nothing.
     #[must_use]
     fn take(&mut self) -> Self;
@@ -175,13 +172,6 @@ impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
     }
 
     #[inline]
-    fn abandon(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.engine.abandon(ticket);
-        }
-    }
-
-    #[inline]
     fn take(&mut self) -> Self {
         Self { ticket: self.ticket.take(), engine: self.engine.clone() }
     }
@@ -190,7 +180,9 @@ impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
 impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
     #[inline]
     fn drop(&mut self) {
-        self.abandon();
+        if let Some(ticket) = self.ticket.take() {
+            self.engine.abandon(ticket);
+        }
     }
 }
 
