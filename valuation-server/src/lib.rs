@@ -30,6 +30,7 @@ pub mod providers;
 pub mod store;
 pub mod telemetry;
 pub mod valuer;
+pub mod web;
 
 mod listener;
 mod log_throttle;

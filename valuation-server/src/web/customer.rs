@@ -1,0 +1,196 @@
+//! The customer's page: a form, or a valuation. It works without JavaScript, which only spares the
+//! reload: the page is rendered here in both cases.
+
+use std::time::Duration;
+
+use askama::Template;
+
+use crate::domain::{Money, Provider, Valuation};
+
+/// The page in one of its states.
+#[derive(Debug, Default, Template)]
+#[template(path = "customer/page.html")]
+pub struct Page {
+    /// Shown instead of the form.
+    pub valuation: Option<Shown>,
+    /// The registration mark.
+    pub vrm: Field,
+    /// The mileage.
+    pub mileage: Field,
+    /// Why there is no valuation, if it is no field's fault.
+    pub trouble: Option<Trouble>,
+}
+
+/// A field of the form: what stands in it, and what is wrong with that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Field {
+    /// As the customer typed it, normalised.
+    pub text: String,
+    /// In the words of the API.
+    pub error: Option<String>,
+}
+
+/// Why there is no valuation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// In the words of the API.
+    pub message: String,
+    /// When a retry makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+/// A valuation, as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    vrm: String,
+    lowest: String,
+    highest: String,
+    midpoint: String,
+    provider: Option<&'static str>,
+    /// Where the range begins and its middle is on the scale, and how wide it is, in thousandths.
+    from: u64,
+    middle: u64,
+    width: u64,
+}
+
+impl Page {
+    /// The form with these texts in it.
+    #[must_use]
+    pub fn form(vrm: String, mileage: String) -> Self {
+        let field = |text| Field { text, error: None };
+        Self { vrm: field(vrm), mileage: field(mileage), ..Self::default() }
+    }
+
+    /// The result.
+    #[must_use]
+    pub fn of(valuation: &Valuation) -> Self {
+        Self { valuation: Some(Shown::of(valuation)), ..Self::default() }
+    }
+
+    fn title(&self) -> String {
+        match &self.valuation {
+            Some(valuation) => format!("{}: {}", valuation.vrm, valuation.midpoint),
+            None if self.has_errors() => "Error: value your car".into(),
+            None => "Value your car".into(),
+        }
+    }
+
+    fn has_errors(&self) -> bool {
+        self.trouble.is_some() || self.vrm.error.is_some() || self.mileage.error.is_some()
+    }
+}
+
+impl Shown {
+    fn of(valuation: &Valuation) -> Self {
+        let (lowest, highest, midpoint) =
+            (valuation.lowest, valuation.highest, valuation.midpoint());
+        let scale = scale(highest);
+        let place = |amount: Money| amount.pence() * 1_000 / scale;
+        Self {
+            vrm: valuation.vrm.to_string(),
+            lowest: pounds(lowest),
+            highest: pounds(highest),
+            midpoint: pounds(midpoint),
+            provider: valuation.provider.map(Provider::name),
+            from: place(lowest),
+            middle: place(midpoint),
+            width: place(highest) - place(lowest),
+        }
+    }
+}
+
+/// The end of the scale, in pence: the first of 1, 2 or 5 times a power of ten that is a quarter above
+/// the highest amount.
+fn scale(highest: Money) -> u64 {
+    let least = highest.pence().max(100) * 5 / 4;
+    let power = 10_u64.pow(least.ilog10());
+    [1, 2, 5, 10].map(|times| times * power).into_iter().find(|&end| end >= least).unwrap_or(least)
+}
+
+/// `£10,387.75`; without pence if there are none.
+fn pounds(amount: Money) -> String {
+    let digits = (amount.pence() / 100).to_string();
+    let mut text = String::from("£");
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    match amount.pence() % 100 {
+        0 => text,
+        pence => format!("{text}.{pence:02}"),
+    }
+}
+
+/// A registration mark as people type it ("ab12 cde"), in the form that is asked for.
+#[must_use]
+pub fn normalised_mark(text: &str) -> String {
+    text.split_whitespace().collect::<String>().to_uppercase()
+}
+
+/// A mileage as people type it ("42,000"), in the form that is asked for.
+#[must_use]
+pub fn normalised_mileage(text: &str) -> String {
+    text.chars().filter(|&c| c != ',' && !c.is_whitespace()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Vrm;
+
+    fn valuation(lowest: u64, highest: u64, provider: Option<Provider>) -> Valuation {
+        let money = |pence| Money::from_pence(pence).unwrap();
+        let vrm = Vrm::parse("AB12CDE").unwrap();
+        Valuation { vrm, lowest: money(lowest), highest: money(highest), provider }
+    }
+
+    #[test]
+    fn money_has_thousands_separators_and_pence_only_if_there_are_some() {
+        let text = |pence| pounds(Money::from_pence(pence).unwrap());
+        assert_eq!(text(0), "£0");
+        assert_eq!(text(5), "£0.05");
+        assert_eq!(text(99_900), "£999");
+        assert_eq!(text(100_000), "£1,000");
+        assert_eq!(text(1_038_775), "£10,387.75");
+        assert_eq!(text(Money::MAX.pence()), "£99,999,999.99");
+    }
+
+    #[test]
+    fn the_range_lies_on_its_scale() {
+        for (lowest, highest) in [(0, 0), (1, 1), (932_500, 1_145_050), (0, Money::MAX.pence())] {
+            let shown = Shown::of(&valuation(lowest, highest, None));
+            let to = shown.from + shown.width;
+            assert!(to <= 800 && (shown.from..=to).contains(&shown.middle), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_valuation_names_its_provider_and_an_old_one_without_a_provider_leaves_the_line_out() {
+        let page = |provider| Page::of(&valuation(932_500, 1_145_050, provider)).render().unwrap();
+        let text = page(Some(Provider::SuperCar));
+        for part in ["AB12CDE", "£9,325", "£11,450.50", "£10,387.75"] {
+            assert!(text.contains(part), "{part}");
+        }
+        assert!(text.contains("Valued by <strong>SuperCar Valuations</strong>"));
+        let old = page(None);
+        assert!(!old.contains("Valued by") && !old.contains("null"), "{old}");
+    }
+
+    #[test]
+    fn text_of_a_customer_is_escaped() {
+        let hostile = r#""><script>alert(1)</script>"#;
+        let mut page = Page::form(hostile.into(), hostile.into());
+        page.vrm.error = Some(hostile.into());
+        let text = page.render().unwrap();
+        assert!(!text.contains("<script>alert"), "{text}");
+    }
+
+    #[test]
+    fn marks_and_mileages_are_taken_as_people_type_them() {
+        assert_eq!(normalised_mark(" ab12 cde\t"), "AB12CDE");
+        assert_eq!(normalised_mileage("42,000 "), "42000");
+        assert_eq!(normalised_mileage("12.5"), "12.5");
+    }
+}

@@ -1,0 +1,3 @@
+//! The pages, with what belongs to them embedded.
+
+pub mod customer;
