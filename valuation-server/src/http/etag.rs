@@ -5,7 +5,7 @@
 
 use std::io::{Cursor, Write as _};
 
-use hyper::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
+use hyper::header::HeaderValue;
 
 use crate::domain::{Provider, Valuation};
 
@@ -24,20 +24,12 @@ pub(super) fn of(valuation: &Valuation) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// Whether `If-None-Match` names the tag: the client has this representation (RFC 9110, section
-/// 13.1.2: weak comparison).
-pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|known| {
-            known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes()
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::{Money, Vrm};
+    use crate::web::assets::is_known;
+    use hyper::header::{HeaderMap, IF_NONE_MATCH};
 
     fn tag(lowest: &str, highest: &str, provider: Option<Provider>) -> HeaderValue {
         of(&Valuation {

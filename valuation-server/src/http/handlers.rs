@@ -20,6 +20,7 @@ use super::{Limits, Watch, body, etag, wire};
 use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
 use crate::valuer::{Valuer, request_span};
+use crate::web::assets::is_known;
 
 /// A cache must revalidate the answer before each use.
 const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
@@ -127,7 +128,7 @@ impl Session {
         match self.valuer.find(vrm) {
             Ok(Some(valuation)) => {
                 let tag = etag::of(&valuation);
-                let mut answer = if etag::is_known(headers, &tag) {
+                let mut answer = if is_known(headers, &tag) {
                     answer(StatusCode::NOT_MODIFIED, [REVALIDATE], Bytes::new())
                 } else {
                     found(&valuation)

@@ -5,7 +5,15 @@ use std::time::Duration;
 
 use askama::Template;
 
+use super::assets::{Asset, assets};
 use crate::domain::{Money, Provider, Valuation};
+
+/// The files that the page loads.
+pub const ASSETS: &[Asset] = assets![
+    "customer",
+    "customer.css" = "text/css; charset=utf-8",
+    "customer.js" = "text/javascript; charset=utf-8"
+];
 
 /// The page in one of its states.
 #[derive(Debug, Default, Template)]

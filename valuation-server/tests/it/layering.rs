@@ -72,13 +72,13 @@ fn the_domain_knows_no_serde_http_sql_tower_and_no_other_module() {
 }
 
 #[test]
-fn http_sees_the_valuer_and_the_domain_alone() {
+fn http_sees_the_valuer_the_domain_and_the_pages_alone() {
     let sources = sources("src");
     for (path, code) in module(&sources, "http") {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
             let tools = ["listener", "panics", "log_throttle", "write_deadline"];
-            let allowed = [&["domain", "valuer", "http"][..], &tools].concat();
+            let allowed = [&["domain", "valuer", "web", "http"][..], &tools].concat();
             assert!(
                 allowed.iter().any(|module| rest.starts_with(module)),
                 "{} names crate::{}",
@@ -90,12 +90,12 @@ fn http_sees_the_valuer_and_the_domain_alone() {
 }
 
 #[test]
-fn the_operators_side_sees_nothing_but_its_own_traits() {
+fn the_operators_side_sees_its_own_traits_and_the_pages_alone() {
     let sources = sources("src");
     for (path, code) in module(&sources, "admin") {
         for (at, _) in code.match_indices("crate::") {
             let rest = &code[at + "crate::".len()..];
-            let allowed = ["listener", "panics", "log_throttle", "write_deadline"]
+            let allowed = ["listener", "panics", "log_throttle", "web", "write_deadline"]
                 .iter()
                 .any(|name| rest.starts_with(name));
             assert!(allowed, "{} names crate::{rest:.20}", path.display());
