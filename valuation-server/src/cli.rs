@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
@@ -86,7 +86,10 @@ impl<const DEMO: bool> Args for Flags<DEMO> {
 
 impl<const DEMO: bool> FromArgMatches for Flags<DEMO> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |s: Setting| Some((s, matches.get_one::<String>(s.row().key)?.clone()));
+        let given = |s: Setting| {
+            let parts: Vec<_> = matches.get_many::<String>(s.row().key)?.cloned().collect();
+            Some((s, parts.join(",")))
+        };
         Ok(Self(Self::settings().filter_map(given).collect()))
     }
 
@@ -103,7 +106,9 @@ fn arg(setting: Setting) -> Arg {
         (Some(text), None) => format!(" [default: {text}]"),
         (Some(text), Some(demo)) => format!(" [default: {text}, in the demo {demo}]"),
     };
+    let action = if row.form.list { ArgAction::Append } else { ArgAction::Set };
     Arg::new(row.key)
+        .action(action)
         .long(row.key)
         .value_name(row.form.name)
         .allow_hyphen_values(row.form.hyphen)

@@ -20,7 +20,7 @@ use valuation_server::app::Stored;
 use valuation_server::domain::{
     CallOutcome, Money, Provider, ProviderCall, Quote, QuoteError, QuoteRequest,
 };
-use valuation_server::http::{Limits, Watch, serve};
+use valuation_server::http::{Options, serve};
 use valuation_server::store::{Store, StoreConfig};
 use valuation_server::valuer::{Bounds, Quotes, Valuer};
 
@@ -57,7 +57,7 @@ pub(crate) async fn without_a_hop(database: &Path) -> Result<(), Failed> {
     let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), Quotes::new(Instant));
     eprintln!("listening on http://{}", listener.local_addr()?);
     let ended = tokio::task::spawn_blocking(|| drop(std::io::stdin().read(&mut [0])));
-    serve(listener, valuer, Limits::default(), Watch::default(), async { drop(ended.await) }).await;
+    serve(listener, valuer, Options::default(), async { drop(ended.await) }).await;
     store.shutdown().await;
     let stats = store.stats();
     eprintln!("rows {} transactions {}", stats.rows.get(), stats.transactions.get());

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
-use crate::http::{self, Limits, Stopped, Watch};
+use crate::http::{self, Limits, Options, Stopped, Watch};
 use crate::store::{Store, StoreConfig, StoreError};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
@@ -68,8 +68,7 @@ pub struct App<Clk: Clock = CoarseClock> {
     providers: Providers<Clk>,
     store: Store,
     valuer: Valuer,
-    limits: Limits,
-    watch: Watch,
+    options: Options,
     admin: Option<Admin>,
 }
 
@@ -185,7 +184,9 @@ impl<Clk: Clock> App<Clk> {
             ..Limits::default()
         };
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
-        Ok(Self { listener, address, providers, store, valuer, limits, watch, admin })
+        let allow_origins = config.allow_origins.clone();
+        let options = Options { limits, watch, allow_origins };
+        Ok(Self { listener, address, providers, store, valuer, options, admin })
     }
 
     /// Where it listens.
@@ -227,7 +228,8 @@ impl<Clk: Clock> App<Clk> {
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
         let mut memory = JoinSet::from_iter([memory.keep(save_last.clone())]);
-        let Self { listener, valuer, limits, watch, store, .. } = self;
+        let Self { listener, valuer, options, store, .. } = self;
+        let drain_timeout = options.limits.drain_timeout;
         let mut signalled = None;
         let shutdown = async {
             shutdown.await;
@@ -236,9 +238,9 @@ impl<Clk: Clock> App<Clk> {
         };
 
         // 1. Connections: none is accepted, running requests are answered.
-        let connections = http::serve(listener, valuer.clone(), limits, watch, shutdown).await;
+        let connections = http::serve(listener, valuer.clone(), options, shutdown).await;
         // 2. Valuations whose clients have gone.
-        let deadline = signalled.unwrap_or_else(Instant::now) + limits.drain_timeout;
+        let deadline = signalled.unwrap_or_else(Instant::now) + drain_timeout;
         let valuations = timeout_at(deadline, valuer.idle()).await;
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
@@ -277,7 +279,7 @@ impl<Clk: Clock> App<Clk> {
             failovers,
             calls: self.providers.attempts.calls.clone(),
             client_errors: Arc::clone(&self.providers.attempts.client_errors),
-            traffic: Arc::clone(&self.watch.traffic),
+            traffic: Arc::clone(&self.options.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),
         });

@@ -31,7 +31,8 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError>
             return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key });
         };
         let origin = Origin::File { path: path.to_owned(), line };
-        let Some(text) = scalar(value.get_ref()) else {
+        let is_list = setting.row().form.list;
+        let Some(text) = text_of(value.get_ref(), is_list) else {
             return Err(ConfigError::Value {
                 setting,
                 place: origin.place(setting),
@@ -44,8 +45,13 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError>
     Ok(given)
 }
 
-fn scalar(value: &DeValue<'_>) -> Option<String> {
+fn text_of(value: &DeValue<'_>, is_list: bool) -> Option<String> {
     match value {
+        DeValue::Array(parts) if is_list && !parts.is_empty() => {
+            let parts: Option<Vec<_>> =
+                parts.iter().map(|part| text_of(part.get_ref(), false)).collect();
+            Some(parts?.join(","))
+        }
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
         DeValue::Float(number) => Some(number.as_str().to_owned()),

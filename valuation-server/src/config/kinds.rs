@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use failover::Ratio;
 use failover::policy::StallLimit;
+use http::HeaderValue;
 use humantime::format_duration;
+use url::Url;
 
 use super::secret::REDACTED;
 use super::{Invalid, Secret};
@@ -57,6 +59,8 @@ pub(crate) struct Form {
     pub(crate) name: &'static str,
     /// Whether a text that begins with a hyphen is a value, even if a wrong one.
     pub(crate) hyphen: bool,
+    /// Whether it is a list, which may be given in parts.
+    pub(crate) list: bool,
     /// How a text is shown in an error.
     pub(crate) redact: fn(&str) -> String,
 }
@@ -88,7 +92,8 @@ fn shown_by<T>(
     read: impl Fn(&str) -> Result<T, Invalid> + 'static,
     show: impl Fn(&T) -> Option<Shown> + 'static,
 ) -> Kind<T> {
-    let form = Form { expected: expected.into(), name, hyphen: false, redact: str::to_owned };
+    let form =
+        Form { expected: expected.into(), name, hyphen: false, list: false, redact: str::to_owned };
     Kind { form, read: Box::new(read), show: Box::new(show), unset: None }
 }
 
@@ -163,6 +168,29 @@ pub(super) fn token() -> Kind<Option<Secret>> {
     let mut kind = numeric(shown_by("TOKEN", expected, read, show));
     kind.form.redact = |_| REDACTED.to_owned();
     kind.unset = Some(None);
+    kind
+}
+
+/// A list of origins, separated by commas; `off` for none.
+pub(super) fn origins() -> Kind<Vec<HeaderValue>> {
+    let expected = "off, or origins without a path and a default port, such as \
+                    https://cars.example or http://localhost:5173";
+    let origin = |text: &str| {
+        let is_exact = Url::parse(text).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        });
+        HeaderValue::from_str(text).ok().filter(|_| is_exact).ok_or(Invalid::Form)
+    };
+    let read = move |text: &str| match text {
+        "off" => Ok(Vec::new()),
+        list => list.split(',').map(|part| origin(part.trim())).collect(),
+    };
+    let show = |origins: &Vec<HeaderValue>| {
+        let texts: Vec<_> = origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
+        shown(&if texts.is_empty() { "off".to_owned() } else { texts.join(",") })
+    };
+    let mut kind = shown_by("ORIGIN", expected, read, show);
+    kind.form.list = true;
     kind
 }
 

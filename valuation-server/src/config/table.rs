@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use failover::Ratio;
 use failover::policy::StallLimit;
+use http::HeaderValue;
 
 use super::kinds::{
-    Shown, address, choice, file, on_off, optional, probes, share, size, stall_limit, time,
-    time_to, token, url, whole,
+    Shown, address, choice, file, on_off, optional, origins, probes, share, size, stall_limit,
+    time, time_to, token, url, whole,
 };
 use super::setting::{
     Default::{Differs, None as Unset, Required, Text},
@@ -191,6 +192,9 @@ settings! {
     log_format: LogFormat, LogFormat = "log-format", Demo, Text("text"),
         choice("FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "The form of the log's lines on standard error: text or json";
+    allow_origins: Vec<HeaderValue>, AllowOrigin = "allow-origin", Demo, Text("off"), origins(),
+        "The other origins whose front ends may read answers (CORS); may be given more than once",
+        "In the file an array, in the variable separated by commas";
     access_log: bool, AccessLog = "access-log", Demo, Text("off"), on_off(),
         "Whether each request leaves a line in the log, with its client's address: on or off",
         "It costs more than the request. A request whose head is refused (400, 431), or that is over \

@@ -111,6 +111,9 @@ fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -
     let put = format!("curl -X PUT http://{server}/valuations");
     let body = "-H 'content-type: application/json' -d '{\"mileage\": 10000}'";
     let minimum = config.min_calls;
+    let operators = stage.app.admin_address().map_or_else(String::new, |admin| {
+        format!("\n  http://{admin}/    what the failover does, and why: the operators' page")
+    });
     let admin = stage.app.admin_address().map_or_else(String::new, |admin| {
         format!(
             "
@@ -125,6 +128,9 @@ See what the failover does, and take it into your own hands:
     });
     format!(
         "\
+Open in a browser:
+  http://{server}/    what a car is worth: the customer's page{operators}
+
 The valuation server listens on http://{server}, until Ctrl-C.
 SuperCar (primary) is simulated on http://{supercar}, Premium (fallback) on http://{premium}.
 The database is {database}, and goes away with the demo.

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::handlers::Session;
 use super::strict::{self, ConnectionState, Quotas};
-use super::{Limits, Watch, stack};
+use super::{Options, stack};
 use crate::listener::{Accepted, accept};
 use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
@@ -29,7 +29,7 @@ pub enum Stopped {
 }
 
 /// Serves until `shutdown` is ready, then stops accepting, lets running requests finish, and cuts
-/// off what is left after [`Limits::drain_timeout`].
+/// off what is left after [`Limits::drain_timeout`](super::Limits::drain_timeout).
 ///
 /// Running valuations go on without their clients: wait for [`Valuer::idle`] afterwards.
 ///
@@ -38,19 +38,20 @@ pub enum Stopped {
 pub async fn serve(
     listener: TcpListener,
     valuer: Valuer,
-    limits: Limits,
-    watch: Watch,
+    options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
-    let traffic = Arc::clone(&watch.traffic);
+    let limits = options.limits;
+    let options = Arc::new(options);
+    let traffic = &options.watch.traffic;
     let protocol = Arc::new(strict::protocol(&limits));
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut rejected) = (JoinSet::new(), JoinSet::new());
-    let quotas = Arc::new(Quotas::new(&limits, &traffic));
+    let quotas = Arc::new(Quotas::new(&limits, traffic));
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
         let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
-        let (valuer, watch, connection) = (valuer.clone(), watch.clone(), state.clone());
-        let session = Session { valuer, limits, watch, connection };
+        let (valuer, options) = (valuer.clone(), Arc::clone(&options));
+        let session = Session { valuer, options, connection: state.clone() };
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(strict::serve(stream, limits, protocol, stopping, state, stack(session)));
     };

@@ -16,7 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::problem::{Answer, Problem};
 use super::router::{Resource, decode_vrm};
 use super::strict::ConnectionState;
-use super::{Limits, Watch, body, etag, wire};
+use super::{Options, body, etag, pages, wire};
 use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
 use crate::valuer::{Valuer, request_span};
@@ -27,12 +27,14 @@ const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 const NOT_JSON: &str =
     "the body must be sent as Content-Type: application/json, without a Content-Encoding";
 
+const NO_FORM: &str = "the form must be sent as Content-Type: application/x-www-form-urlencoded, \
+                       without a Content-Encoding";
+
 /// The state that the requests of a connection share.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) valuer: Valuer,
-    pub(super) limits: Limits,
-    pub(super) watch: Watch,
+    pub(super) options: Arc<Options>,
     pub(super) connection: ConnectionState,
 }
 
@@ -49,7 +51,7 @@ impl Session {
             if let Some(problem) = parts.extensions.remove() {
                 return Ok(self.refuse(problem, &parts));
             }
-            let exchange = self.watch.traffic.begin();
+            let exchange = self.options.watch.traffic.begin();
             let handled = self.handle(&parts, headers, body);
             let mut answer = match AssertUnwindSafe(handled).catch_unwind().await {
                 Ok(Ok(answer)) => answer,
@@ -68,7 +70,7 @@ impl Session {
             }
             let resource = Resource::at(parts.uri.path());
             let took = exchange.end(resource, &parts.method, answer.status());
-            if self.watch.access_log {
+            if self.options.watch.access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 request_span(trace(&parts)).in_scope(|| {
@@ -82,7 +84,7 @@ impl Session {
     }
 
     fn refuse(&self, problem: Problem, parts: &Parts) -> Answer {
-        problem.into_response(&parts.uri, parts.version, self.limits.retry_after)
+        problem.into_response(&parts.uri, parts.version, self.options.limits.retry_after)
     }
 
     async fn handle(
@@ -107,12 +109,32 @@ impl Session {
                 }
                 // Frees them before the body is awaited.
                 drop(headers);
-                let json = body::read(body, &self.limits, &self.connection).await?;
-                self.connection.set_unread(false);
+                let json = self.read(body).await?;
                 self.value(vrm, &json, trace(parts)).await
             }
+            (Resource::Home, &Method::GET | &Method::HEAD) if pages::wants_html(&headers) => {
+                let query = parts.uri.query().unwrap_or_default();
+                let page = pages::show(&self.valuer, &self.options.limits, query);
+                Ok(pages::finish(&headers, page).await)
+            }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
-                Ok(json(Bytes::from_static(br#"{"hello":"world"}"#)))
+                let mut answer = json(Bytes::from_static(br#"{"hello":"world"}"#));
+                answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+                Ok(answer)
+            }
+            (Resource::Home, &Method::POST) => {
+                if !pages::is_form(&headers) {
+                    return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_FORM));
+                }
+                let form = self.read(body).await?;
+                let limits = &self.options.limits;
+                let page = pages::value(&self.valuer, limits, &form, trace(parts)).await;
+                Ok(pages::finish(&headers, page).await)
+            }
+            (Resource::Asset(name), &Method::GET | &Method::HEAD) => {
+                let file = pages::asset(name, &headers)
+                    .ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
+                Ok(pages::finish(&headers, file).await)
             }
             (resource, &Method::OPTIONS) => {
                 let allow = [(header::ALLOW, resource.allow())];
@@ -122,7 +144,13 @@ impl Session {
         }
     }
 
-    /// The only answer with a tag: a PUT's answer is not a representation of what the client sent (RFC
+    async fn read(&self, body: Incoming) -> Result<Vec<u8>, Problem> {
+        let read = body::read(body, &self.options.limits, &self.connection).await?;
+        self.connection.set_unread(false);
+        Ok(read)
+    }
+
+    /// The only JSON with a tag: a PUT's answer is not a representation of what the client sent (RFC
     /// 9110, section 9.3.4).
     fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
         match self.valuer.find(vrm) {

@@ -1,6 +1,6 @@
 //! The public side: HTTP/1.1 and HTTP/2 (by prior knowledge) on one port.
 //!
-//! It knows a [`Valuer`](crate::valuer::Valuer) and the domain. `accept` runs the connections of a
+//! It knows a [`Valuer`](crate::valuer::Valuer), the domain and the customer's page. `accept` runs the connections of a
 //! listener, and `strict` what is below a request: sockets, framing, quotas. A request is checked in
 //! this order:
 //!
@@ -13,9 +13,11 @@
 
 mod accept;
 mod body;
+mod cors;
 mod etag;
 mod handlers;
 mod limits;
+mod pages;
 mod problem;
 pub mod router;
 mod strict;
@@ -27,6 +29,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Request, header};
 use tower::{Service, ServiceBuilder};
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
@@ -38,6 +41,17 @@ use problem::Answer;
 pub use accept::{Stopped, serve};
 pub use limits::Limits;
 pub use traffic::{Labels, Traffic, Watch};
+
+/// How the public side serves.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The limits on clients.
+    pub limits: Limits,
+    /// How requests are observed.
+    pub watch: Watch,
+    /// The other origins whose front ends may read answers, such as `https://cars.example`.
+    pub allow_origins: Vec<HeaderValue>,
+}
 
 /// What a request passes through, the outermost layer first.
 ///
@@ -54,10 +68,16 @@ fn stack(
     session: Session,
 ) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone {
     let session = Arc::new(session);
+    let cors = cors::layer(&session.options.allow_origins);
     ServiceBuilder::new()
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .map_request(trace::identify)
         .layer(SetRequestIdLayer::x_request_id(trace::FromTrace))
         .layer(PropagateRequestIdLayer::x_request_id())
-        .service_fn(move |request| Arc::clone(&session).answer(request))
+        .service_fn(move |request| {
+            let session = Arc::clone(&session);
+            cors::answer(cors.as_ref(), request, move |request| {
+                Arc::clone(&session).answer(request)
+            })
+        })
 }

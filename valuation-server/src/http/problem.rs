@@ -25,8 +25,8 @@ pub(super) type Answer = Response<Full<Bytes>>;
 /// An error answer before it is serialized.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
-    status: StatusCode,
-    message: Cow<'static, str>,
+    pub(super) status: StatusCode,
+    pub(super) message: Cow<'static, str>,
     /// The methods that a 405 allows.
     allow: Option<&'static str>,
     /// Whether an HTTP/1 connection is closed after the answer.

@@ -12,6 +12,8 @@ use crate::domain::{Vrm, VrmError};
 pub enum Resource<'a> {
     /// `/`
     Home,
+    /// `/assets/{name}`: a file of the customer's page.
+    Asset(&'a str),
     /// `/valuations/{vrm}`; the segment is not decoded and may be empty.
     Valuation(&'a str),
     /// `*`, the server as a whole. Only `OPTIONS` can name it.
@@ -39,6 +41,9 @@ impl<'a> Resource<'a> {
         if let Some(segment) = path.strip_prefix("/valuations/") {
             return (!segment.contains('/')).then_some(Self::Valuation(segment));
         }
+        if let Some(name) = path.strip_prefix("/assets/") {
+            return Some(Self::Asset(name));
+        }
         match path {
             "/" => Some(Self::Home),
             "*" => Some(Self::Server),
@@ -50,7 +55,8 @@ impl<'a> Resource<'a> {
     #[must_use]
     pub const fn allow(self) -> &'static str {
         match self {
-            Self::Home => "GET, HEAD, OPTIONS",
+            Self::Home => "GET, HEAD, POST, OPTIONS",
+            Self::Asset(_) => "GET, HEAD, OPTIONS",
             Self::Valuation(_) => "GET, HEAD, PUT, OPTIONS",
             Self::Server => "OPTIONS",
         }

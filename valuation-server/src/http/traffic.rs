@@ -137,6 +137,7 @@ impl Drop for Exchange<'_> {
 fn template(resource: Option<Resource<'_>>) -> &'static str {
     match resource {
         Some(Resource::Home) => "/",
+        Some(Resource::Asset(_)) => "/assets/{name}",
         Some(Resource::Valuation(_)) => "/valuations/{vrm}",
         Some(Resource::Server) => "*",
         None => "unmatched",

@@ -50,11 +50,11 @@ impl Asset {
         assets.iter().find(|asset| asset.name == name).copied()
     }
 
-    /// The file, or 304 for a client that has it. A cache must revalidate it before each use, so that
+    /// The file, or 304 for a client that has it. The tag is weak, since the file may be compressed. A cache must revalidate it before each use, so that
     /// a page and its files are of one build.
     #[must_use]
     pub fn answer(self, request: &HeaderMap) -> Response<Full<Bytes>> {
-        let tag = HeaderValue::from_str(&format!("\"{:016x}\"", self.hash))
+        let tag = HeaderValue::from_str(&format!("W/\"{:016x}\"", self.hash))
             .expect("hexadecimal digits are a header's value");
         let known = is_known(request, &tag);
         let mut answer = Response::new(Full::from(if known { "" } else { self.text }));
@@ -75,10 +75,12 @@ impl Asset {
 /// 13.1.2: weak comparison).
 #[must_use]
 pub fn is_known(request: &HeaderMap, tag: &HeaderValue) -> bool {
+    fn opaque(tag: &[u8]) -> &[u8] {
+        tag.strip_prefix(b"W/").unwrap_or(tag)
+    }
     request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
-        value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|known| {
-            known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes()
-        })
+        let known = value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii);
+        known.into_iter().any(|known| known == b"*" || opaque(known) == opaque(tag.as_bytes()))
     })
 }
 

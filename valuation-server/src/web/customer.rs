@@ -15,6 +15,9 @@ pub const ASSETS: &[Asset] = assets![
     "customer.js" = "text/javascript; charset=utf-8"
 ];
 
+/// How much of a customer's text is repeated in its field, in characters.
+pub const REPEATED: usize = 64;
+
 /// The page in one of its states.
 #[derive(Debug, Default, Template)]
 #[template(path = "customer/page.html")]
@@ -62,10 +65,10 @@ pub struct Shown {
 }
 
 impl Page {
-    /// The form with these texts in it.
+    /// The form with these texts in it, each cut after [`REPEATED`] characters.
     #[must_use]
-    pub fn form(vrm: String, mileage: String) -> Self {
-        let field = |text| Field { text, error: None };
+    pub fn form(vrm: &str, mileage: &str) -> Self {
+        let field = |text: &str| Field { text: text.chars().take(REPEATED).collect(), error: None };
         Self { vrm: field(vrm), mileage: field(mileage), ..Self::default() }
     }
 
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn text_of_a_customer_is_escaped() {
         let hostile = r#""><script>alert(1)</script>"#;
-        let mut page = Page::form(hostile.into(), hostile.into());
+        let mut page = Page::form(hostile, hostile);
         page.vrm.error = Some(hostile.into());
         let text = page.render().unwrap();
         assert!(!text.contains("<script>alert"), "{text}");

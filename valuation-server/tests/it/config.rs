@@ -88,6 +88,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::AdminListen, "0.0.0.0:9001"),
         (Setting::AdminToken, "0123456789abcdef"),
         (Setting::LogFormat, "json"),
+        (Setting::AllowOrigin, "https://cars.example,http://localhost:5173"),
         (Setting::AccessLog, "on"),
         (Setting::MaxConnections, "12"),
         (Setting::MaxPuts, "34"),
@@ -240,6 +241,11 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--admin-listen", "0.0.0.0:9000", "choose a loopback address, or set admin-token"),
         ("--admin-listen", "[::]:9000", "choose a loopback address, or set admin-token"),
         ("--log-format", "xml", "text or json"),
+        ("--allow-origin", "*", "https://cars.example"),
+        ("--allow-origin", "cars.example", "https://cars.example"),
+        ("--allow-origin", "https://cars.example/", "without a path"),
+        ("--allow-origin", "https://cars.example:443", "a default port"),
+        ("--allow-origin", "https://a.example,", "https://cars.example"),
         ("--access-log", "yes", "on or off"),
         ("--max-connections", "0", "a whole number from 1 to 100000"),
         ("--max-puts", "-1", "a whole number from 1 to 100000"),
@@ -268,6 +274,29 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         assert!(shown.starts_with(setting.key()), "{shown}");
         assert!(shown.contains("settings.toml, line 3): "), "{shown}");
     }
+}
+
+#[test]
+fn origins_are_given_in_one_text_in_several_flags_or_in_an_array() {
+    let origins = ["https://cars.example", "http://localhost:5173", "http://[::1]:8080"];
+    let flags: Vec<_> = origins.iter().flat_map(|origin| ["--allow-origin", origin]).collect();
+    let array = format!("allow-origin = {origins:?}");
+    for config in [
+        serve(&[&URLS[..], &flags].concat(), &[]),
+        serve(&[&URLS[..], &["--allow-origin", &origins.join(", ")]].concat(), &[]),
+        serve_with_file(&array, &URLS),
+    ] {
+        let config = config.unwrap();
+        assert_eq!(config.allow_origins, origins);
+        let again = serve_with_file(&config.to_toml(), &[]).unwrap();
+        assert_eq!(again.allow_origins, origins);
+    }
+    assert!(serve(&URLS, &[]).unwrap().allow_origins.is_empty());
+    let twice = ["valuation-server", "serve", "--window", "1s", "--window", "2s"];
+    let twice = Cli::try_parse_from(twice).unwrap_err().to_string();
+    assert!(twice.contains("cannot be used multiple times"), "{twice}");
+    let empty = error(serve_with_file("allow-origin = []", &URLS));
+    assert!(empty.contains("\"array\" is not off, or origins"), "{empty}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use valuation_server::http::{Limits, Stopped, Watch, serve};
+use valuation_server::http::{Limits, Options, Stopped, serve};
 use valuation_server::valuer::{Bounds, Valuer};
 
 use crate::http_harness::{Client, TestServer, get, put};
@@ -68,13 +68,7 @@ async fn a_put_too_many_is_503_at_once_while_stored_ones_and_gets_go_on() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async { drop(stopped.await) };
-    let task = tokio::spawn(serve(
-        listener,
-        valuer.clone(),
-        Limits::default(),
-        Watch::default(),
-        shutdown,
-    ));
+    let task = tokio::spawn(serve(listener, valuer.clone(), Options::default(), shutdown));
 
     let mut waiting = Vec::new();
     for vrm in ["A", "B", "A"] {

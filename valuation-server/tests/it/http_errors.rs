@@ -43,7 +43,7 @@ async fn a_known_path_with_another_method_is_405_with_allow() {
         ("DELETE", "/valuations/AB1", "GET, HEAD, PUT, OPTIONS"),
         ("PATCH", "/valuations/WAY%20TOO%20LONG%zz", "GET, HEAD, PUT, OPTIONS"),
         ("BREW", "/valuations/", "GET, HEAD, PUT, OPTIONS"),
-        ("PUT", "/", "GET, HEAD, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, POST, OPTIONS"),
         ("GET", "*", "OPTIONS"),
     ] {
         let answer = server.ask(&get(path).replace("GET", method)).await;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::http::{Limits, Stopped, Traffic, Watch, serve};
+use valuation_server::http::{Limits, Options, Stopped, Traffic, serve};
 use valuation_server::valuer::{Quotes, Valuer};
 
 use crate::valuer_stubs::{Gate, Memory, quote};
@@ -41,14 +41,23 @@ impl TestServer {
         quotes: Quotes,
         limits: Limits,
     ) -> Self {
+        let options = Options { limits, ..Options::default() };
+        Self::start_with(listen, memory, quotes, options).await
+    }
+
+    pub(crate) async fn start_with(
+        listen: SocketAddr,
+        memory: Arc<Memory>,
+        quotes: Quotes,
+        options: Options,
+    ) -> Self {
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let valuer = Valuer::new(memory.clone(), quotes);
         let (stop, stopped) = oneshot::channel();
-        let watch = Watch::default();
-        let traffic = Arc::clone(&watch.traffic);
+        let traffic = Arc::clone(&options.watch.traffic);
         let shutdown = async { drop(stopped.await) };
-        let task = tokio::spawn(serve(listener, valuer.clone(), limits, watch, shutdown));
+        let task = tokio::spawn(serve(listener, valuer.clone(), options, shutdown));
         Self { address, memory, valuer, traffic, stop: Some(stop), task }
     }
 
@@ -109,6 +118,12 @@ impl Answer {
         let value = values.next();
         assert_eq!(values.next(), None, "two headers {name}");
         value
+    }
+
+    /// The values of a header that may be repeated, as one list.
+    pub(crate) fn list(&self, name: &str) -> String {
+        let values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        values.collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {

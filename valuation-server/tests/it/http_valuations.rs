@@ -179,7 +179,8 @@ async fn head_answers_as_get_without_the_body() {
 async fn options_tells_the_methods() {
     let server = TestServer::ready().await;
     for (path, allow) in [
-        ("/", "GET, HEAD, OPTIONS"),
+        ("/", "GET, HEAD, POST, OPTIONS"),
+        ("/assets/customer.css", "GET, HEAD, OPTIONS"),
         ("/valuations/AB1", "GET, HEAD, PUT, OPTIONS"),
         ("*", "OPTIONS"),
     ] {

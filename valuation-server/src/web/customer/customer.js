@@ -11,7 +11,9 @@ async function send(form) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
   form.elements.vrm.value = normalised(form.elements.vrm.value);
-  document.getElementById("status").textContent = "Asking for a valuation…";
+  const mark = form.elements.vrm.value;
+  const status = document.getElementById("status");
+  status.textContent = "Asking for a valuation…";
   try {
     const answer = await fetch(form.action, {
       method: "POST",
@@ -19,17 +21,19 @@ async function send(form) {
       headers: { accept: "text/html" },
     });
     show(await answer.text());
+    // The address of the result can be sent to somebody, and "back" leads to the form.
+    if (answer.ok) history.pushState(null, "", "/?vrm=" + encodeURIComponent(mark));
   } catch {
-    document.getElementById("status").textContent =
-      "The server can't be reached. What you entered is kept: try again.";
+    status.textContent = "The server can't be reached. What you entered is kept: try again.";
     button.removeAttribute("aria-disabled");
   }
 }
 
+// Throws if the text is not the page: a proxy may have answered instead of the server.
 function show(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
+  document.querySelector("main").replaceWith(page.querySelector("main"));
   document.title = page.title;
-  document.getElementById("main").replaceWith(page.getElementById("main"));
   const next = document.querySelector("[aria-invalid], #trouble, #result");
   if (next) next.focus();
 }
@@ -42,3 +46,5 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("focusout", (event) => {
   if (event.target.id === "vrm") event.target.value = normalised(event.target.value);
 });
+
+addEventListener("popstate", () => location.reload());
