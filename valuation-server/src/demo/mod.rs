@@ -71,6 +71,7 @@ pub async fn run(
         }
         started => started?,
     };
+    say(&pages(&app));
     let stage = Stage { app, supercar, premium, folder };
     match args.scenario {
         None => {
@@ -103,6 +104,19 @@ async fn simulator(provider: Provider, port: u16) -> io::Result<Simulator> {
     }
 }
 
+/// The pages, which show more than any command.
+fn pages(app: &App) -> String {
+    let mut text = format!(
+        "Open in a browser:\n  http://{}/    what a car is worth: the customer's page\n",
+        app.address()
+    );
+    if let Some(admin) = app.admin_address() {
+        text +=
+            &format!("  http://{admin}/    what the failover does, and why: the operators' page\n");
+    }
+    text
+}
+
 fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -> String {
     let server = stage.app.address();
     let (supercar, premium) = (stage.supercar.address(), stage.premium.address());
@@ -111,9 +125,6 @@ fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -
     let put = format!("curl -X PUT http://{server}/valuations");
     let body = "-H 'content-type: application/json' -d '{\"mileage\": 10000}'";
     let minimum = config.min_calls;
-    let operators = stage.app.admin_address().map_or_else(String::new, |admin| {
-        format!("\n  http://{admin}/    what the failover does, and why: the operators' page")
-    });
     let admin = stage.app.admin_address().map_or_else(String::new, |admin| {
         format!(
             "
@@ -128,9 +139,6 @@ See what the failover does, and take it into your own hands:
     });
     format!(
         "\
-Open in a browser:
-  http://{server}/    what a car is worth: the customer's page{operators}
-
 The valuation server listens on http://{server}, until Ctrl-C.
 SuperCar (primary) is simulated on http://{supercar}, Premium (fallback) on http://{premium}.
 The database is {database}, and goes away with the demo.
