@@ -1,0 +1,234 @@
+// The operators' page in a real browser.
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { breakProvider, browser, demo, looks, run } from "./harness.mjs";
+
+let chromium;
+before(async () => {
+  chromium = await browser();
+});
+after(() => chromium?.close());
+
+// A page that fails the test if a script on it does, its policy is violated, it is reloaded, or it
+// asks another server.
+async function open(address, options = {}) {
+  const context = await chromium.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  const wrong = [];
+  page.on("console", (message) => {
+    // A refused order is an answer; the console calls each one an error.
+    const expected = /status of (400|401)|ERR_CONNECTION_REFUSED/.test(message.text());
+    if (message.type() === "error" && !expected) wrong.push(message.text());
+  });
+  page.on("pageerror", (error) => wrong.push(error.message));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(address) && !request.url().startsWith("data:"))
+      wrong.push(`it asks ${request.url()}`);
+  });
+  await page.goto(`${address}/`);
+  const close = async () => {
+    assert.deepEqual(wrong, []);
+    await context.close();
+  };
+  return { page, close };
+}
+
+const sentence = (page, text) => page.locator(".sentence", { hasText: text }).first().waitFor();
+const event = (page, text) => page.locator("table td", { hasText: text }).first().waitFor();
+
+// Presses a button that opens the confirmation, reads it, and confirms.
+async function confirmed(page, button, says, yes) {
+  await page.getByRole("button", { name: button }).click();
+  const dialog = page.getByRole("dialog");
+  for (const text of says) await dialog.getByText(text).first().waitFor();
+  await dialog.getByRole("button", { name: yes }).click();
+  await dialog.waitFor({ state: "hidden" });
+}
+
+async function put(address, mark) {
+  const answer = await fetch(`${address}/valuations/${mark}`, {
+    method: "PUT",
+    headers: { "content-type": "application/json" },
+    body: '{"mileage":10000}',
+  });
+  await answer.arrayBuffer();
+  return answer.status;
+}
+
+test("a whole outage is seen without a reload: a trip, its reason in numbers, and the revert", async () => {
+  const server = await demo("--scenario", "outage", "--quick");
+  const { page, close } = await open(server.operators);
+  await page.evaluate(() => (window.sameDocument = true));
+  await sentence(page, /SuperCar is asked/);
+  await sentence(page, /Premium is asked because \d+ of the last \d+ calls to SuperCar failed \(limit: more than 1\/2 of at least 10\); back in/);
+  await event(page, /Premium is asked instead of SuperCar/);
+  await looks(page, "operator-outage");
+  await sentence(page, /SuperCar is asked/);
+  await event(page, /revert: SuperCar is asked first/);
+  await looks(page, "operator-after");
+  assert.equal(await page.evaluate(() => window.sameDocument), true);
+  await server.ended;
+  await page.locator("#connection", { hasText: /not connected, figures of \d\d:\d\d:\d\d UTC/ }).waitFor();
+  await looks(page, "operator-not-connected");
+  await close();
+});
+
+test("every order is confirmed in words, carried out and recorded, and a wrong one says why", async () => {
+  const server = await demo();
+  const { page, close } = await open(server.operators);
+  await sentence(page, /SuperCar is asked, and there was no call/);
+  await looks(page, "operator-cold");
+
+  // An end and a reason are to be chosen.
+  const force = page.getByRole("button", { name: "Force the route…" });
+  await force.click();
+  await page.getByText("Choose the provider that is asked.").waitFor();
+  await page.getByLabel("Premium", { exact: true }).check();
+  await force.click();
+  await page.getByText("Choose an end, or explicitly").waitFor();
+  await page.getByLabel("For how long").selectOption("2 hours");
+  await force.click();
+  await page.getByText("Say why").waitFor();
+  await page.getByLabel("Reason").fill("SuperCar's maintenance");
+  await looks(page, "operator-order");
+
+  // Cancelled, nothing happens.
+  await force.click();
+  await page.getByRole("dialog").getByText("It ends by itself after 2 hours.").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  assert.match(await page.locator(".sentence").textContent(), /^SuperCar is asked/);
+
+  await confirmed(page, "Force the route…", ["All calls go to Premium", "SuperCar's maintenance"], "Force Premium");
+  await sentence(page, /Premium is asked because .+ forced it .+until .+: “SuperCar's maintenance”/);
+  await event(page, /SuperCar's maintenance/);
+  assert.equal(await put(server.customer, "FORCED1"), 200);
+  await looks(page, "operator-forced");
+
+  await confirmed(page, "Release the forced route…", ["the policy decides again"], "Release it");
+  await sentence(page, /SuperCar is asked/);
+
+  await page.getByLabel("SuperCar", { exact: true }).check();
+  await page.getByLabel("For how long").selectOption("until I release it");
+  await page.getByLabel("Reason").fill("a test");
+  await confirmed(page, "Force the route…", ["It does not end by itself"], "Force SuperCar");
+  await sentence(page, /SuperCar is asked because .+ forced it .+until it is released/);
+  await confirmed(page, "Reset to SuperCar…", ["counts start from zero"], "Reset it");
+  await sentence(page, /SuperCar is asked, and there was no call/);
+
+  // The policy: a wrong value, a preview, a change.
+  await page.getByLabel("failure-rate").fill("2");
+  await page.getByRole("button", { name: "Preview the change…" }).click();
+  await page.getByText(/"2" is not a share/).waitFor();
+  await page.getByLabel("failure-rate").fill("1/3");
+  await confirmed(page, "Preview the change…", ["failure-rate: from 1/2 to 1/3"], "Change it");
+  await sentence(page, /limit: more than 1\/3/);
+  assert.equal(await page.getByLabel("failure-rate").inputValue(), "1/3");
+  await close();
+  assert.equal(await server.stop(), 0);
+});
+
+test("a restart keeps the last hour", async () => {
+  const providers = await demo();
+  const folder = mkdtempSync(join(tmpdir(), "operators-page-"));
+  try {
+    const supercar = await providers.hears(/SuperCar \(primary\) is simulated on (http:\S+),/);
+    const premium = await providers.hears(/Premium \(fallback\) on (http:\S+)\.\s/);
+    const serve = () =>
+      run([
+        ...["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        ...["--database", join(folder, "v.sqlite")],
+        ...["--supercar-url", supercar, "--premium-url", premium],
+      ]);
+    const addresses = async (server) => [
+      await server.hears(/operators: (http:\S+)/),
+      await server.hears(/listening on (http:[^;]+);/),
+    ];
+
+    let server = await serve();
+    let [operators, customer] = await addresses(server);
+    await breakProvider(supercar, "500");
+    for (let car = 0; car < 15; car++) assert.equal(await put(customer, `CAR${car}`), 200);
+    const first = await open(operators);
+    await sentence(first.page, /Premium is asked/);
+    const failed = first.page.locator("table", { hasText: "Last failed calls" });
+    await failed.getByText("STATUS").first().waitFor();
+    await first.close();
+    assert.equal(await server.stop(), 0);
+
+    server = await serve();
+    [operators, customer] = await addresses(server);
+    const { page, close } = await open(operators);
+    await sentence(page, /Premium is asked/);
+    // The line, and the time on the fallback beside it, are of before the restart.
+    await page.locator("[data-failover] svg path.line, [data-failover] svg .line").first().waitFor({ state: "attached" });
+    await looks(page, "operator-restarted");
+    await close();
+    assert.equal(await server.stop(), 0);
+  } finally {
+    await providers.stop();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("with a token the page is behind a login", async () => {
+  const token = "a-token-for-a-test-0123456789";
+  const server = await demo("--admin-token", token);
+  const { page, close } = await open(server.operators);
+  const field = page.getByLabel("Admin token");
+  await field.waitFor();
+  await looks(page, "operator-login");
+  await field.fill("wrong-token-0123456789");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByText("This is not the admin token").waitFor();
+  await looks(page, "operator-login-failed");
+  await page.getByLabel("Admin token").fill(token);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await sentence(page, /SuperCar is asked/);
+  const [cookie] = await page.context().cookies();
+  assert.deepEqual([cookie.httpOnly, cookie.sameSite], [true, "Strict"]);
+  await page.reload();
+  await sentence(page, /SuperCar is asked/);
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByLabel("Admin token").waitFor();
+  const { status } = await fetch(`${server.operators}/metrics`, { headers: { authorization: `Bearer ${token}` } });
+  assert.equal(status, 200);
+  await close();
+  assert.equal(await server.stop(), 0);
+});
+
+test("a hidden tab asks for nothing, and asks at once when it is seen again", async () => {
+  const server = await demo();
+  const { page, close } = await open(server.operators);
+  let polls = 0;
+  page.on("request", (request) => (polls += request.url().includes("/page/now") ? 1 : 0));
+  const polled = () => page.waitForResponse((answer) => answer.url().endsWith("/page/now"));
+  await polled();
+  const hide = (hidden) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  await hide(true);
+  // Longer than two polls, by the page's own clock.
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 100)));
+  const before = polls;
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 2500)));
+  assert.equal(polls, before);
+  await Promise.all([polled(), hide(false)]);
+  await close();
+  assert.equal(await server.stop(), 0);
+});
+
+test("without JavaScript the page shows the same", async () => {
+  const server = await demo();
+  const { page, close } = await open(server.operators, { javaScriptEnabled: false });
+  await sentence(page, /SuperCar is asked/);
+  await close();
+  assert.equal(await server.stop(), 0);
+});
