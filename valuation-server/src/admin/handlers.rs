@@ -161,15 +161,8 @@ impl Handlers {
         verbose: bool,
     ) -> Result<Answer, Problem> {
         match resource {
-            Resource::Index => {
-                let mut answer = if page::is_wanted(&parts.headers) {
-                    page::page(&*self.operated)
-                } else {
-                    text(StatusCode::OK, INDEX)
-                };
-                answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-                Ok(answer)
-            }
+            Resource::Index if page::is_wanted(&parts.headers) => Ok(page::page(&*self.operated)),
+            Resource::Index => Ok(text(StatusCode::OK, INDEX)),
             Resource::Asset(name) => page::asset(name, &parts.headers),
             Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
             Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),

@@ -196,10 +196,13 @@ impl EventRow {
             EventKind::Transition { route: Route::Fallback } => {
                 ("to-fallback", format!("⇢ {}", short(failover.fallback)))
             }
-            EventKind::Order { by } => ("order", format!("order of {by}")),
+            EventKind::Order { .. } => ("order", "order".to_owned()),
             EventKind::Note => ("note", "note".to_owned()),
         };
-        let text = event.message.split(". ").next().unwrap_or_default().to_owned();
+        let mut text = event.message.split(". ").next().unwrap_or_default().to_owned();
+        if let EventKind::Order { by } = &event.kind {
+            text += &format!(", by {by}");
+        }
         Self { machine: machine(event.at), time: time(event.at, now), class, kind, text }
     }
 }
@@ -254,7 +257,7 @@ impl Machine {
         facts.extend([
             ("writer's queue", queue, ""),
             ("commits", count(machine.commits), ""),
-            ("database", size(machine.database), ""),
+            ("database size", size(machine.database), ""),
             ("disk left", size(machine.disk_free), ""),
             ("uptime", roughly(machine.uptime), ""),
             ("version", machine.version.to_owned(), ""),
@@ -315,7 +318,7 @@ impl Chart {
         let limit = format!("limit {}", share(history.limits.failure_rate));
         Self {
             summary,
-            legend: Vec::new(),
+            legend: vec![("rate", "failure rate"), ("limit", "limit")],
             limit: Some((chart::tenths(y), dy, limit)),
             lines: vec![("rate", chart::rate_path(&rates))],
             top: "100 %".to_owned(),
@@ -376,7 +379,7 @@ struct LatencyRow {
     name: &'static str,
     calls: String,
     failures: String,
-    percentiles: [String; 3],
+    percentiles: [(&'static str, String); 3],
 }
 
 impl LatencyRow {
@@ -385,7 +388,8 @@ impl LatencyRow {
             name: short(calls.provider),
             calls: count(calls.calls),
             failures: count(calls.failures),
-            percentiles: [50, 95, 99].map(|percent| percentile(&calls.latencies, percent)),
+            percentiles: [("p50", 50), ("p95", 95), ("p99", 99)]
+                .map(|(name, percent)| (name, percentile(&calls.latencies, percent))),
         }
     }
 }
@@ -401,22 +405,21 @@ struct CostsShown {
     total: String,
     calls: String,
     price: String,
-    rescues: String,
+    routed: String,
     rescued: String,
-    diverted: String,
 }
 
 impl CostsShown {
     fn of(costs: Costs) -> Self {
         let price = |calls: u64| pounds(u128::from(calls) * u128::from(costs.price.pence()));
+        let both = |calls| format!("{} ({})", counted(calls, "call"), price(calls));
         let rescues = costs.rescues.min(costs.calls);
         Self {
             total: price(costs.calls),
             calls: counted(costs.calls, "call"),
             price: price(1),
-            rescues: price(rescues),
-            rescued: counted(rescues, "call"),
-            diverted: price(costs.calls - rescues),
+            routed: both(costs.calls - rescues),
+            rescued: both(rescues),
         }
     }
 }
