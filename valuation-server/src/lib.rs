@@ -14,7 +14,7 @@
 //!
 //! `providers`, `audit`, `store`, `http` and `admin` do not know one another. `http` sees the valuer
 //! and the domain, and never learns which provider is primary. The crate `failover` is named in
-//! `app`, `config` and `telemetry` alone. `tests/it/layering.rs` holds these rules against the
+//! `app`, `config`, `telemetry` and `web::operator` alone. `tests/it/layering.rs` holds these rules against the
 //! `use` lines.
 
 pub mod admin;

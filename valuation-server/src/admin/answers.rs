@@ -83,14 +83,11 @@ pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// Not to be cached, since the state changes, and not to be rendered as a page.
+/// Not to be cached, since the state changes.
 pub(super) fn answer(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
-    for (name, value) in [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ] {
+    for (name, value) in [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")]
+    {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer

@@ -10,7 +10,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, json, text};
-use super::{Failover, Guard, Kind, Operated, commands};
+use super::{Failover, Guard, Kind, Operated, commands, page};
+use crate::web::accept::wants_html;
 
 /// The default number of events in an answer.
 const EVENTS: usize = 100;
@@ -19,6 +20,7 @@ const EVENTS: usize = 100;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const INDEX: &str = "\
+GET  /                               (this; in a browser the operator's page)
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
@@ -39,6 +41,9 @@ pub(super) struct Handlers {
 #[derive(Clone, Copy, Debug)]
 enum Resource<'a> {
     Index,
+    Asset(&'a str),
+    PageNow,
+    PageHistory,
     Live,
     Ready,
     Metrics,
@@ -53,11 +58,13 @@ impl<'a> Resource<'a> {
         let Some(rest) = path.strip_prefix("/admin/failovers/") else {
             return match path {
                 "/" => Some(Self::Index),
+                "/page/now" => Some(Self::PageNow),
+                "/page/history" => Some(Self::PageHistory),
                 "/livez" => Some(Self::Live),
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
-                _ => None,
+                path => path.strip_prefix("/assets/").map(Self::Asset),
             };
         };
         match rest.split_once('/') {
@@ -104,7 +111,7 @@ impl Handlers {
         let resource = Resource::at(parts.uri.path());
         let verbose = parameter(parts, "verbose").is_some();
         let open = match resource {
-            Some(Resource::Live) => true,
+            Some(Resource::Live | Resource::Asset(_)) => true,
             Some(Resource::Ready) => !verbose,
             _ => false,
         };
@@ -155,7 +162,11 @@ impl Handlers {
         verbose: bool,
     ) -> Result<Answer, Problem> {
         match resource {
+            Resource::Index if wants_html(&parts.headers) => Ok(page::page(&*self.operated)),
             Resource::Index => Ok(text(StatusCode::OK, INDEX)),
+            Resource::Asset(name) => page::asset(name, &parts.headers),
+            Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
+            Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {

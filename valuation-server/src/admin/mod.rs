@@ -2,6 +2,8 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /`, and `/assets/…` for it | in a browser the operator's page, otherwise a list like this |
+//! | `GET /page/now`, `GET /page/history` | the page's updates: each second, every ten seconds |
 //! | `GET /livez` | the process runs |
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
@@ -19,6 +21,7 @@ mod commands;
 mod guard;
 mod handlers;
 mod journal;
+mod page;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,23 +32,33 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode, header};
+use hyper::header::{self, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::body::UnsyncBoxBody;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::{CompressionBody, CompressionLayer};
 use tower_http::request_id::{
     MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument;
 
+use crate::web::assets::CONTENT_SECURITY_POLICY;
+use crate::web::operator::{History, Overview};
 use handlers::Handlers;
 
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+
+/// An answer is not to be taken for another type.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// The page's address is nobody else's business.
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
 /// What a request of `peer` passes through, the outermost layer first.
 ///
@@ -56,7 +69,7 @@ fn stack(
     peer: SocketAddr,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<UnsyncBoxBody<Bytes, BoxError>>,
+    Response = Response<CompressionBody<UnsyncBoxBody<Bytes, BoxError>>>,
     Error = Infallible,
     Future: Send,
 > + Clone {
@@ -64,6 +77,13 @@ fn stack(
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CONTENT_SECURITY_POLICY,
+            CONTENT_SECURITY_POLICY,
+        ))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))
+        .layer(SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, NO_REFERRER))
+        .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(answers::panicked))
         .map_response(answers::explain_timeout)
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, accept::WHOLE))
@@ -88,6 +108,13 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
 
     /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
+
+    /// What the operator's page shows, and may change each second.
+    fn overview(&self) -> Overview;
+
+    /// What the page shows and changes every ten seconds: one for each failover of the
+    /// [overview](Self::overview), in its order.
+    fn history(&self) -> Vec<History>;
 }
 
 /// A failover, as operators see it.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use failover::Outcome;
 use failover::clock::Clock;
 
+use super::failed_calls::FailedCalls;
+use super::last_trip::LastTrip;
 use crate::admin::{Journal, Kind};
 use crate::audit::Hooks;
 use crate::domain::{
@@ -20,6 +22,8 @@ pub(super) struct Attempts<Clk> {
     pub(super) calls: ProviderCalls,
     pub(super) client_errors: Arc<ClientErrors>,
     pub(super) journal: Journal,
+    pub(super) failed_calls: FailedCalls,
+    pub(super) last_trip: LastTrip,
     pub(super) clock: Clk,
 }
 
@@ -54,6 +58,7 @@ impl<Clk: Clock> Hooks for Attempts<Clk> {
 
     fn ended(&self, call: &ProviderCall) {
         self.calls.note(call);
+        self.failed_calls.note(call);
     }
 }
 

@@ -13,8 +13,11 @@
 //! of unfinished valuations are logged as cancelled.
 
 mod attempts;
+mod failed_calls;
+mod last_trip;
 mod memory;
 mod operator;
+mod overview;
 mod policy;
 mod records;
 mod switch;
@@ -174,6 +177,7 @@ impl<Clk: Clock> App<Clk> {
             ..StoreConfig::new(&config.database)
         })?;
         Memory::new(providers.handle(), store.clone()).recall();
+        providers.attempts.failed_calls.recall(&store);
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
@@ -284,7 +288,8 @@ impl<Clk: Clock> App<Clk> {
             valuer: self.valuer.clone(),
         });
         let providers = Arc::new(self.providers.clone());
-        let backstage = Backstage { store: self.store.clone(), stopping, metrics, providers };
+        let (store, started) = (self.store.clone(), Instant::now());
+        let backstage = Backstage { store, stopping, metrics, providers, started };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }

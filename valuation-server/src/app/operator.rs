@@ -7,6 +7,7 @@ use std::sync::Arc;
 use failover::Route;
 use failover::clock::Clock;
 use failover::policy::PolicyError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::policy;
@@ -16,6 +17,7 @@ use crate::admin::{Check, Command, Failover, Journal, Operated, Refusal, View, W
 use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::web::operator::{History, Overview};
 
 /// What the admin pages show and control.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
     pub(super) providers: Arc<Providers<Clk>>,
+    /// When the server began to serve.
+    pub(super) started: Instant,
 }
 
 impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
@@ -42,6 +46,14 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
 
     fn failovers(&self) -> Vec<Arc<dyn Failover>> {
         vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
+    }
+
+    fn overview(&self) -> Overview {
+        self.shown()
+    }
+
+    fn history(&self) -> Vec<History> {
+        self.histories()
     }
 }
 

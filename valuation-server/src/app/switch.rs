@@ -10,6 +10,8 @@ use failover::{Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Re
 use tower::{Layer, ServiceExt};
 
 use super::attempts::{Attempts, classify};
+use super::failed_calls::FailedCalls;
+use super::last_trip::LastTrip;
 use super::policy;
 use super::transition::{Transition, log, note};
 use crate::admin::{Journal, Refusal};
@@ -67,6 +69,8 @@ impl<Clk: Clock> Providers<Clk> {
             calls: ProviderCalls::default(),
             client_errors: Arc::new(ClientErrors::new(config.client_errors_as_failures)),
             journal: Journal::default(),
+            failed_calls: FailedCalls::default(),
+            last_trip: LastTrip::default(),
             clock: clock.clone(),
         });
         let hooks = || Arc::clone(&attempts) as Arc<dyn Hooks>;
@@ -80,7 +84,10 @@ impl<Clk: Clock> Providers<Clk> {
         .observe(log)
         .observe({
             let attempts = Arc::clone(&attempts);
-            move |event: &Event| note(&attempts.journal, event)
+            move |event: &Event| {
+                attempts.last_trip.note(event);
+                note(&attempts.journal, event);
+            }
         });
         let supercar = Audit::new(supercar, hooks());
         let (rescue, config) = (config.rescue, Arc::new(Mutex::new(config.clone())));

@@ -81,6 +81,12 @@ impl Setting {
         Self::ALL.into_iter().find(|setting| setting.key() == key)
     }
 
+    /// What it means, in a few words.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        self.row().help
+    }
+
     /// The flag, such as `--failure-rate`.
     #[must_use]
     pub fn flag(self) -> String {

@@ -20,6 +20,7 @@ use super::{Options, body, etag, pages, wire};
 use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
 use crate::valuer::{Valuer, request_span};
+use crate::web::accept::wants_html;
 use crate::web::assets::is_known;
 
 /// A cache must revalidate the answer before each use.
@@ -112,7 +113,7 @@ impl Session {
                 let json = self.read(body).await?;
                 self.value(vrm, &json, trace(parts)).await
             }
-            (Resource::Home, &Method::GET | &Method::HEAD) if pages::wants_html(&headers) => {
+            (Resource::Home, &Method::GET | &Method::HEAD) if wants_html(&headers) => {
                 let query = parts.uri.query().unwrap_or_default();
                 let page = pages::show(&self.valuer, &self.options.limits, query);
                 Ok(pages::finish(&headers, page).await)

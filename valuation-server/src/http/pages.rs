@@ -23,22 +23,6 @@ use crate::valuer::Valuer;
 use crate::web::assets::{Asset, CONTENT_SECURITY_POLICY};
 use crate::web::customer::{ASSETS, Page, Trouble, normalised_mark, normalised_mileage};
 
-/// Whether a client asks for HTML: `Accept` names it, as all browsers do, and not with a quality of
-/// zero. `*/*` does not: curl and most libraries send it, and get JSON.
-pub(super) fn wants_html(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| {
-        value.as_bytes().split(|&b| b == b',').any(|range| {
-            let mut parts = range.split(|&b| b == b';').map(<[u8]>::trim_ascii);
-            let is_html = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
-            let refused = |part: &[u8]| {
-                let quality = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
-                quality.is_some_and(|q| q.iter().all(|b| matches!(b, b'0' | b'.')))
-            };
-            is_html && !parts.any(refused)
-        })
-    })
-}
-
 /// Whether the headers describe the form of the page.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
     super::body::is_plain(headers, b"application/x-www-form-urlencoded")

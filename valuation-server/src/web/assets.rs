@@ -54,8 +54,7 @@ impl Asset {
     /// a page and its files are of one build.
     #[must_use]
     pub fn answer(self, request: &HeaderMap) -> Response<Full<Bytes>> {
-        let tag = HeaderValue::from_str(&format!("W/\"{:016x}\"", self.hash))
-            .expect("hexadecimal digits are a header's value");
+        let tag = hexadecimal(self.hash);
         let known = is_known(request, &tag);
         let mut answer = Response::new(Full::from(if known { "" } else { self.text }));
         if known {
@@ -69,6 +68,17 @@ impl Asset {
         answer.headers_mut().extend(fixed);
         answer
     }
+}
+
+/// The entity tag of a representation: a hash of its bytes.
+#[must_use]
+pub fn tag(body: &[u8]) -> HeaderValue {
+    hexadecimal(fnv1a(body))
+}
+
+fn hexadecimal(hash: u64) -> HeaderValue {
+    HeaderValue::from_str(&format!("W/\"{hash:016x}\""))
+        .expect("hexadecimal digits are a header's value")
 }
 
 /// Whether `If-None-Match` names the tag: the client has this representation (RFC 9110, section

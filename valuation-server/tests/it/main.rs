@@ -8,6 +8,7 @@
 mod admin_crowd;
 mod admin_guard;
 mod admin_orders;
+mod admin_page;
 mod admin_pages;
 mod app_calls;
 mod app_client_errors;

@@ -1,0 +1,46 @@
+//! The operator's page, its files and its updates.
+
+use hyper::StatusCode;
+use hyper::header::{self, HeaderMap};
+
+use super::Operated;
+use super::answers::{Answer, Problem, answer, text};
+use crate::web::assets::{Asset, is_known, tag};
+use crate::web::operator::{self, ASSETS};
+
+/// The page.
+pub(super) fn page(operated: &dyn Operated) -> Answer {
+    let page = operator::page(&operated.overview(), &operated.history());
+    answer("text/html; charset=utf-8", page)
+}
+
+/// A file of the page.
+pub(super) fn asset(name: &str, request: &HeaderMap) -> Result<Answer, Problem> {
+    let asset = Asset::find(ASSETS, name)
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such file of the page"))?;
+    Ok(asset.answer(request))
+}
+
+/// What has changed in the last second.
+pub(super) fn now(operated: &dyn Operated, request: &HeaderMap) -> Answer {
+    update(operator::now(&operated.overview()), request)
+}
+
+/// What has changed in the last ten seconds.
+pub(super) fn history(operated: &dyn Operated, request: &HeaderMap) -> Answer {
+    update(operator::history(&operated.history()), request)
+}
+
+/// An update with a tag of its text, or 304 for a page that shows it already.
+fn update(body: String, request: &HeaderMap) -> Answer {
+    let tag = tag(body.as_bytes());
+    let mut answer = if is_known(request, &tag) {
+        let mut answer = text(StatusCode::NOT_MODIFIED, "");
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        answer
+    } else {
+        answer("application/json", body)
+    };
+    answer.headers_mut().insert(header::ETAG, tag);
+    answer
+}

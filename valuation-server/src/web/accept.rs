@@ -1,0 +1,41 @@
+//! Who is a browser.
+
+use hyper::header::{ACCEPT, HeaderMap};
+
+/// Whether a client asks for HTML: `Accept` names it, as all browsers do, and not with a quality of
+/// zero. `*/*` does not: curl and most libraries send it, and get JSON or text.
+#[must_use]
+pub fn wants_html(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html"));
+        let is_excluded = |part: &str| {
+            let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            quality.is_some_and(|q| q.bytes().all(|b| matches!(b, b'0' | b'.')))
+        };
+        is_html && !parts.any(is_excluded)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    #[test]
+    fn a_browser_wants_html_and_other_clients_do_not() {
+        let wants = |accept| {
+            let value = HeaderValue::from_static(accept);
+            wants_html(&HeaderMap::from_iter([(ACCEPT, value)]))
+        };
+        assert!(wants("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(wants("application/json, Text/HTML;q=0.5"));
+        for accept in
+            ["*/*", "application/json", "text/html;q=0", "text/html; Q=0.0", "text/htmlx", ""]
+        {
+            assert!(!wants(accept), "{accept}");
+        }
+        assert!(!wants_html(&HeaderMap::new()));
+    }
+}

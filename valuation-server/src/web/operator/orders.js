@@ -1,0 +1,115 @@
+// Sends an operator's orders, each confirmed in words.
+"use strict";
+
+const element = (name, properties) => Object.assign(document.createElement(name), properties);
+const unreachable = "The server can't be reached. When it can, see above what is in force.";
+
+async function send(method, failover, path, body) {
+  const headers = { "content-type": "application/json" };
+  const url = `/admin/failovers/${encodeURIComponent(failover)}${path}`;
+  const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
+  if (answer.status === 401) location.assign("/");
+  const json = await answer.json();
+  return answer.ok ? json : Promise.reject(json);
+}
+
+// An error stands beside its field, or else at the end of the form.
+function fail(form, { field, detail }) {
+  const input = form.querySelector(`[name="${CSS.escape(field ?? "")}"]`);
+  const error = element("p", { className: "error", textContent: detail, role: "alert" });
+  (input?.closest(".field, fieldset") ?? form).append(error);
+  if (input) input.ariaInvalid = "true";
+  (input ?? form.querySelector("button")).focus();
+}
+
+function clear(form) {
+  form.querySelectorAll(".error").forEach((error) => error.remove());
+  form.querySelectorAll("[aria-invalid]").forEach((input) => { input.ariaInvalid = null; });
+}
+
+// Says in words what will happen, and does it if the operator confirms.
+function confirm(title, yes, lines, act) {
+  const dialog = byId("confirm");
+  byId("confirm-title").textContent = title;
+  byId("confirm-yes").textContent = yes;
+  byId("confirm-error").textContent = "";
+  byId("confirm-text").replaceChildren(...lines.map((textContent) => element("li", { textContent })));
+  let busy = false;
+  dialog.querySelector("form").onsubmit = async (event) => {
+    if (event.submitter?.value !== "yes") return;
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    try {
+      await act();
+      dialog.close();
+    } catch ({ detail }) {
+      byId("confirm-error").textContent = detail ?? unreachable;
+    }
+    busy = false;
+  };
+  dialog.showModal();
+}
+
+function force(form, { failover, primary, fallback }) {
+  const order = Object.fromEntries(new FormData(form));
+  const missing = [
+    ["updateState", "Choose the provider that is asked."],
+    ["for", "Choose an end, or explicitly “until I release it”."],
+    ["reason", "Say why: the page and the log show it."],
+  ].find(([field]) => !order[field]?.trim());
+  if (missing) return fail(form, { field: missing[0], detail: missing[1] });
+  const [to, other] = order.updateState === "FORCE_FALLBACK" ? [fallback, primary] : [primary, fallback];
+  const end = form.elements.for.selectedOptions[0].textContent;
+  if (order.for === "release") delete order.for;
+  confirm(`Send all calls to ${to}?`, `Force ${to}`, [
+    `All calls go to ${to}, however often it fails, and none to ${other} first.`,
+    order.for ? `It ends by itself after ${end}.` : "It does not end by itself: somebody must release it.",
+    `Reason: ${order.reason}`,
+  ], async () => {
+    await send("POST", failover, "", order);
+    form.reset();
+    now();
+  });
+}
+
+async function policy(form, { failover }) {
+  const changed = [...form.elements].filter((input) => input.name && input.value !== input.defaultValue);
+  if (changed.length === 0) return fail(form, { detail: "Nothing is changed. Change a setting first." });
+  const settings = Object.fromEntries(changed.map((input) => [input.name, input.value]));
+  try {
+    const { wouldTrip, because } = await send("PUT", failover, "/policy?preview", settings);
+    const verdict = wouldTrip ? "By it calls would change to the fallback at once" : "By it the route stays as it is";
+    confirm("Change the policy?", "Change it", [
+      ...changed.map((input) => `${input.name}: from ${input.defaultValue} to ${input.value}`),
+      `${verdict}: ${because}`,
+    ], async () => {
+      await send("PUT", failover, "/policy", settings);
+      location.reload();
+    });
+  } catch (error) {
+    fail(form, error.detail ? error : { detail: unreachable });
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const act = { force, policy }[form.dataset.form];
+  if (!act) return;
+  event.preventDefault();
+  clear(form);
+  act(form, form.closest("[data-failover]").dataset);
+});
+
+document.addEventListener("click", ({ target }) => {
+  const updateState = target.dataset.command;
+  if (!updateState) return;
+  const { failover, primary } = target.closest("[data-failover]").dataset;
+  const [title, yes, line] = updateState === "AUTO"
+    ? ["Release the forced route?", "Release it", "If a route is forced, that ends: the policy decides again."]
+    : [`Reset to ${primary}?`, "Reset it", "A forced route and the time on the fallback end."];
+  confirm(title, yes, [line, `Calls go to ${primary}, and counts start from zero.`], async () => {
+    await send("POST", failover, "", { updateState });
+    now();
+  });
+});
