@@ -9,6 +9,8 @@
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
 //! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
+//! | `GET /admin/valuations/{vrm}?limit=` | a vehicle's valuation, and its log rows, newest first |
+//! | `DELETE /admin/valuations/{vrm}` | forgets the valuation, so that the next PUT asks again |
 //!
 //! It knows neither the providers nor the crate `failover`, but an [`Operated`], which `app`
 //! implements. `guard` controls access, before anything is looked up.
@@ -16,9 +18,11 @@
 mod accept;
 mod answers;
 mod commands;
+mod figures;
 mod guard;
 mod handlers;
 mod journal;
+mod vehicles;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,6 +33,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode, header};
 use serde::Serialize;
 use tower::{BoxError, Service, ServiceBuilder};
@@ -44,8 +49,10 @@ use tracing::Instrument;
 use handlers::Handlers;
 
 pub use accept::serve;
+pub use figures::{Costs, Figures, Interval, LastHour, Today};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// What a request of `peer` passes through, the outermost layer first.
 ///
@@ -88,6 +95,35 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
 
     /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
+
+    /// The process and its database. A few system calls.
+    fn figures(&self) -> Figures;
+
+    /// What the failovers and the providers did in the last hour. Reads the database, some milliseconds.
+    ///
+    /// # Errors
+    /// Why it can't be read, in words.
+    fn last_hour(&self) -> Result<LastHour, String>;
+
+    /// What they did today, and what it cost. Reads no database.
+    fn today(&self) -> Today;
+
+    /// What is stored about a vehicle, with its newest `calls`. The segment of a path is decoded as on the
+    /// public side.
+    ///
+    /// # Errors
+    /// [`VehicleError`] says whether another request helps.
+    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError>;
+
+    /// Forgets a vehicle's valuation, so that the next PUT asks a provider; the log rows stay. If there
+    /// was one, it is a log line and an event with the operator's address, even if the future is dropped.
+    ///
+    /// # Errors
+    /// As [`vehicle`](Self::vehicle). Nothing is forgotten.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    fn forget(&self, segment: &str, operator: String) -> Result<Forget, VehicleError>;
 }
 
 /// A failover, as operators see it.
@@ -184,4 +220,12 @@ pub struct Window {
 
 fn seconds<S: serde::Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_secs_f64()).serialize(to)
+}
+
+/// The raw value of a query's parameter.
+fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    parts.uri.query()?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
 }

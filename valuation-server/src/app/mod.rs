@@ -13,12 +13,14 @@
 //! of unfinished valuations are logged as cancelled.
 
 mod attempts;
+mod history;
 mod memory;
 mod operator;
 mod policy;
 mod records;
 mod switch;
 mod transition;
+mod vehicles;
 
 use std::fmt;
 use std::future::Future;
@@ -41,6 +43,7 @@ use crate::store::{Store, StoreConfig, StoreError};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
+use history::{History, Recorder};
 use memory::Memory;
 use operator::Backstage;
 
@@ -54,7 +57,7 @@ pub use transition::{Transition, provider};
 const GRACE: Duration = Duration::from_secs(7);
 /// How many concurrent HTTP/2 requests are allowed in addition to PUTs of new vehicles.
 const OTHER_STREAMS: usize = 1_000;
-/// How long saving the route may take: a database that does not answer must not delay the stop.
+/// How long saving the route and the history may take: a database that does not answer must not delay the stop.
 const SAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close: more than
 /// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
@@ -71,6 +74,8 @@ pub struct App<Clk: Clock = CoarseClock> {
     limits: Limits,
     watch: Watch,
     admin: Option<Admin>,
+    history: History,
+    started: Instant,
 }
 
 /// The operators' side, ready to run.
@@ -185,7 +190,20 @@ impl<Clk: Clock> App<Clk> {
             ..Limits::default()
         };
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
-        Ok(Self { listener, address, providers, store, valuer, limits, watch, admin })
+        let history = History::new(store.clone(), providers.attempts.calls.clone());
+        let started = Instant::now();
+        Ok(Self {
+            listener,
+            address,
+            providers,
+            store,
+            valuer,
+            limits,
+            watch,
+            admin,
+            history,
+            started,
+        })
     }
 
     /// Where it listens.
@@ -226,7 +244,10 @@ impl<Clk: Clock> App<Clk> {
         // Both sets abort their task if this future is dropped.
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
-        let mut memory = JoinSet::from_iter([memory.keep(save_last.clone())]);
+        let recorder = Recorder::new(self.history.clone(), &self.providers);
+        let mut savers = JoinSet::new();
+        savers.spawn(memory.keep(save_last.clone()));
+        savers.spawn(recorder.keep(save_last.clone()));
         let Self { listener, valuer, limits, watch, store, .. } = self;
         let mut signalled = None;
         let shutdown = async {
@@ -243,10 +264,11 @@ impl<Clk: Clock> App<Clk> {
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
-        // 3. The route, for the next start.
+        // 3. The route, for the next start, and the history's last row.
         save_last.cancel();
-        if timeout(SAVING, memory.join_next()).await.is_err() {
-            tracing::warn!("the route could not be saved in time");
+        let saved = async { while savers.join_next().await.is_some() {} };
+        if timeout(SAVING, saved).await.is_err() {
+            tracing::warn!("the route and the history could not be saved in time");
         }
         // 4. The database: commits what waits.
         let database = timeout(CLOSING, store.shutdown()).await;
@@ -282,7 +304,14 @@ impl<Clk: Clock> App<Clk> {
             valuer: self.valuer.clone(),
         });
         let providers = Arc::new(self.providers.clone());
-        let backstage = Backstage { store: self.store.clone(), stopping, metrics, providers };
+        let backstage = Backstage {
+            store: self.store.clone(),
+            stopping,
+            metrics,
+            providers,
+            history: self.history.clone(),
+            started: self.started,
+        };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }

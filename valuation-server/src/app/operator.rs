@@ -7,14 +7,20 @@ use std::sync::Arc;
 use failover::Route;
 use failover::clock::Clock;
 use failover::policy::PolicyError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::history::History;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use crate::admin::{Check, Command, Failover, Journal, Operated, Refusal, View, Window};
+use super::vehicles;
+use crate::admin::{
+    Check, Command, Failover, Figures, Forget, Journal, LastHour, Operated, Refusal, Today,
+    Vehicle, VehicleError, View, Window,
+};
 use crate::config::{ConfigError, Setting};
-use crate::store::Store;
+use crate::store::{DiskUse, Store};
 use crate::telemetry::Metrics;
 
 /// What the admin pages show and control.
@@ -24,6 +30,8 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
     pub(super) providers: Arc<Providers<Clk>>,
+    pub(super) history: History,
+    pub(super) started: Instant,
 }
 
 impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
@@ -42,6 +50,37 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
 
     fn failovers(&self) -> Vec<Arc<dyn Failover>> {
         vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
+    }
+
+    fn figures(&self) -> Figures {
+        let (queue_length, queue_capacity) = self.store.queue();
+        let DiskUse { database, free } = self.store.disk_use();
+        Figures {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: self.started.elapsed(),
+            queue_length,
+            queue_capacity,
+            commits: self.store.stats().transactions.get(),
+            database_bytes: database,
+            disk_free_bytes: free,
+        }
+    }
+
+    fn last_hour(&self) -> Result<LastHour, String> {
+        self.history.last_hour().map_err(|error| error.to_string())
+    }
+
+    fn today(&self) -> Today {
+        self.history.today(self.providers.config().fallback_price)
+    }
+
+    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError> {
+        vehicles::look(&self.store, segment, calls)
+    }
+
+    fn forget(&self, segment: &str, operator: String) -> Result<Forget, VehicleError> {
+        let attempts = Arc::clone(&self.providers.attempts);
+        vehicles::forget(self.store.clone(), attempts, segment, operator)
     }
 }
 
