@@ -99,11 +99,12 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// The process and its database. A few system calls.
     fn figures(&self) -> Figures;
 
-    /// What the failovers and the providers did in the last hour. Reads the database, some milliseconds.
+    /// What the failovers and the providers did in the last hour. Reads the database at most once in ten
+    /// seconds, some milliseconds.
     ///
     /// # Errors
     /// Why it can't be read, in words.
-    fn last_hour(&self) -> Result<LastHour, String>;
+    fn last_hour(&self) -> Result<Arc<LastHour>, String>;
 
     /// What they did today, and what it cost. Reads no database.
     fn today(&self) -> Today;

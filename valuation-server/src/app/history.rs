@@ -27,6 +27,8 @@ const EVERY: Duration = Duration::from_secs(Span::TenSeconds.seconds() as u64);
 /// How often old rows are thinned.
 const THIN_EVERY: Duration = HOUR;
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How long after an interval other servers on the same database have added to it.
+const SETTLED: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The names of the history's sources: the failover, and the providers.
@@ -46,26 +48,58 @@ pub(super) struct History {
 }
 
 /// What is known of the current day.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 struct Day {
     /// Its start.
-    began: Option<SystemTime>,
-    /// What the database has of it, by source.
-    stored: BTreeMap<String, Counts>,
-    /// The totals of this process that are part of `stored`.
+    began: SystemTime,
+    /// The database's sums of the day until [`SETTLED`] ago, by source.
+    settled: BTreeMap<String, Counts>,
+    /// Until when that is.
+    until: SystemTime,
+    /// The sums since.
+    recent: BTreeMap<String, Counts>,
+    /// The totals of this process that are part of these sums.
     included: Totals,
+    /// The last hour, if it was read since the last row.
+    hour: Option<Arc<LastHour>>,
+}
+
+impl Day {
+    fn new(began: SystemTime) -> Self {
+        let (settled, recent) = (BTreeMap::new(), BTreeMap::new());
+        Self { began, settled, until: began, recent, included: Totals::default(), hour: None }
+    }
+
+    /// Reads what was added since the last time: a few rows, or at the start the whole day, an hour at a
+    /// time, so that no reader of the database is in use for long.
+    fn reread(&mut self, now: SystemTime, store: &Store) -> Result<(), StoreError> {
+        let settled = now.checked_sub(SETTLED).unwrap_or(UNIX_EPOCH);
+        while self.until < settled {
+            let end = settled.min(self.until + HOUR);
+            for (source, counts) in store.history_totals(self.until..end)? {
+                *self.settled.entry(source).or_default() += &counts;
+            }
+            self.until = end;
+        }
+        self.recent = store.history_totals(self.until..now + HOUR)?;
+        Ok(())
+    }
 }
 
 impl History {
     pub(super) fn new(store: Store, calls: ProviderCalls) -> Self {
-        Self { store, calls, day: Arc::default() }
+        let day = Arc::new(Mutex::new(Day::new(midnight(SystemTime::now()))));
+        Self { store, calls, day }
     }
 
-    /// The last hour. Reads the database, some milliseconds.
+    /// The last hour. Reads the database at most once in ten seconds, some milliseconds.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
-    pub(super) fn last_hour(&self) -> Result<LastHour, StoreError> {
+    pub(super) fn last_hour(&self) -> Result<Arc<LastHour>, StoreError> {
+        if let Some(hour) = self.day().hour.clone() {
+            return Ok(hour);
+        }
         let began = SystemTime::now().checked_sub(HOUR).unwrap_or(UNIX_EPOCH);
         let rows = self.store.history(Span::TenSeconds, began)?;
         let mut sums = BTreeMap::<String, Counts>::new();
@@ -74,19 +108,27 @@ impl History {
         }
         let shown = |row: HistoryRow| interval(row.source, row.at, &row.counts);
         let intervals = rows.into_iter().map(shown).collect();
-        Ok(LastHour { intervals, sums: intervals_of(sums, began) })
+        let hour = Arc::new(LastHour { intervals, sums: intervals_of(sums, began) });
+        self.day().hour = Some(Arc::clone(&hour));
+        Ok(hour)
     }
 
     /// The current day, and what the calls to the fallback cost at this price. Reads no database.
     pub(super) fn today(&self, price: Option<Money>) -> Today {
         let began = midnight(SystemTime::now());
         let day = self.day();
-        let mut counts = BTreeMap::new();
-        // It is another day's for a moment after midnight, and none's at the start.
-        if day.began == Some(began) {
-            counts = day.stored.clone();
-            for ((source, now), before) in SOURCES.iter().zip(self.totals(0)).zip(&day.included) {
-                *counts.entry((*source).to_owned()).or_default() += &now.since(before);
+        let mut counts = BTreeMap::<String, Counts>::new();
+        // For a moment after midnight it is the day before.
+        if day.began == began {
+            let live = self.totals(0);
+            let live = live.iter().zip(&day.included).map(|(now, before)| now.since(before));
+            let live: Vec<_> = SOURCES.into_iter().zip(live).collect();
+            let stored = day.settled.iter().chain(&day.recent);
+            let stored = stored.map(|(source, counts)| (source.as_str(), counts));
+            for (source, more) in
+                stored.chain(live.iter().map(|(source, counts)| (*source, counts)))
+            {
+                *counts.entry(source.to_owned()).or_default() += more;
             }
         }
         drop(day);
@@ -187,12 +229,15 @@ impl<Clk: Clock> Recorder<Clk> {
 
     /// Reads what the database has of the current day, off the runtime's threads.
     async fn reread_day(&self) {
-        let began = midnight(SystemTime::now());
-        let store = self.history.store.clone();
-        match spawn_blocking(move || store.history_totals(began)).await {
-            Ok(Ok(stored)) => {
-                *self.history.day() = Day { began: Some(began), stored, included: self.written };
-            }
+        let now = SystemTime::now();
+        let (store, mut day) = (self.history.store.clone(), self.history.day().clone());
+        // After a step back of the clock rows may be added to the time that counts as settled.
+        if day.began != midnight(now) || day.until > now {
+            day = Day::new(midnight(now));
+        }
+        (day.included, day.hour) = (self.written, None);
+        match spawn_blocking(move || day.reread(now, &store).map(|()| day)).await {
+            Ok(Ok(day)) => *self.history.day() = day,
             Ok(Err(error)) => tracing::debug!(%error, "the history cannot be read now"),
             // The runtime is shutting down.
             Err(_) => {}
@@ -337,12 +382,16 @@ mod tests {
 
         /// Calls, failures, rescues and seconds on the fallback of each source.
         fn stored(&self) -> Vec<(String, u64, u64, u64, u64)> {
-            let sums = self.store().history_totals(UNIX_EPOCH).unwrap();
+            let sums = self.store().history_totals(always()).unwrap();
             let seen = |(source, c): (String, Counts)| {
                 (source, c.calls, c.failures, c.rescues, c.fallback_ms / 1_000)
             };
             sums.into_iter().map(seen).collect()
         }
+    }
+
+    fn always() -> std::ops::Range<SystemTime> {
+        UNIX_EPOCH..UNIX_EPOCH + Duration::from_secs(1 << 40)
     }
 
     fn call(provider: Provider, outcome: CallOutcome, rescue: bool) -> ProviderCall {
@@ -445,7 +494,7 @@ mod tests {
             (costs.calls, costs.pence, costs.rescues, costs.rescues_pence)
         };
         // Not in the second around midnight, in which the day's counts are not known yet.
-        if place.recorder.history.day().began != Some(midnight(SystemTime::now())) {
+        if place.recorder.history.day().began != midnight(SystemTime::now()) {
             return;
         }
         assert_eq!(premium(&place), (3, 60, 0, 0));
@@ -480,7 +529,7 @@ mod tests {
         let one = Counts { calls: 1, ..Counts::ZERO };
         let when = UNIX_EPOCH + Duration::from_secs(at + 9);
         store.record(when, vec![(SUPERCAR, one)]).await.unwrap();
-        assert_eq!(store.history_totals(UNIX_EPOCH).unwrap()[SUPERCAR].calls, 3);
+        assert_eq!(store.history_totals(always()).unwrap()[SUPERCAR].calls, 3);
         let rows = store.history(Span::TenSeconds, when).unwrap();
         let in_it: Vec<_> = rows.iter().filter(|row| row.at == at).collect();
         assert_eq!(in_it.iter().filter(|row| row.source == SUPERCAR).count(), 1);

@@ -66,7 +66,7 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
         }
     }
 
-    fn last_hour(&self) -> Result<LastHour, String> {
+    fn last_hour(&self) -> Result<Arc<LastHour>, String> {
         self.history.last_hour().map_err(|error| error.to_string())
     }
 

@@ -6,6 +6,7 @@
 //! [31 days](Span::kept). Nothing is lost by it but when within the longer interval something happened.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Row, ToSql, TransactionBehavior};
@@ -36,7 +37,7 @@ const COUNTS: [&str; 4 + Latencies::BUCKETS] = [
     "above10s",
 ];
 
-/// How many intervals a piece of thinning covers: about a thousand rows, some milliseconds, for which the
+/// How many intervals a piece of thinning covers: about a thousand rows, ten milliseconds, for which the
 /// entries behind it wait.
 const PIECE: i64 = 360;
 
@@ -191,19 +192,21 @@ pub(super) fn rows(
     .collect()
 }
 
-/// The sums by source of all intervals that begin at `since` or later.
+/// The sums by source of all intervals that begin in this time.
 pub(super) fn totals(
     conn: &Connection,
-    since: SystemTime,
+    time: &Range<SystemTime>,
 ) -> rusqlite::Result<BTreeMap<String, Counts>> {
-    let since = since.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_secs()));
+    let seconds =
+        |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_secs()));
+    let (start, end) = (seconds(time.start), seconds(time.end));
     let [ten, minute, hour] = Span::ALL.map(Span::seconds);
     conn.prepare_cached(&format!(
         r#"SELECT "source", {sums} FROM "history"
-            WHERE "span" IN (?1, ?2, ?3) AND "at" >= ?4 GROUP BY "source""#,
+            WHERE "span" IN (?1, ?2, ?3) AND "at" >= ?4 AND "at" < ?5 GROUP BY "source""#,
         sums = columns(|name| format!(r#"sum("{name}")"#)),
     ))?
-    .query_map((ten, minute, hour, since), |row| Ok((row.get(0)?, counts(row, 1)?)))?
+    .query_map((ten, minute, hour, start, end), |row| Ok((row.get(0)?, counts(row, 1)?)))?
     .collect()
 }
 
@@ -270,6 +273,10 @@ mod tests {
 
     fn add_at(conn: &mut Connection, seconds: u64, counts: Vec<(&'static str, Counts)>) {
         add(conn, &Recording { at: at(seconds), counts, done: oneshot::channel().0 }).unwrap();
+    }
+
+    fn all(conn: &Connection) -> BTreeMap<String, Counts> {
+        totals(conn, &(UNIX_EPOCH..at(1 << 40))).unwrap()
     }
 
     fn thin_all(conn: &mut Connection, now: u64) -> u32 {
@@ -345,7 +352,7 @@ mod tests {
             },
         )
         .unwrap();
-        assert_eq!(totals(&conn, UNIX_EPOCH).unwrap()[NAMES[0]].calls, 41);
+        assert_eq!(all(&conn)[NAMES[0]].calls, 41);
     }
 
     #[test]
@@ -358,7 +365,7 @@ mod tests {
             seconds += if seconds < start + 3 * day { 10 } else { 3_600 };
         }
         let end = start + 3 * day;
-        let before = totals(&conn, UNIX_EPOCH).unwrap();
+        let before = all(&conn);
         assert!(thin_all(&mut conn, end) > 40, "an hour at a time");
         let of = |conn: &Connection, span: Span| -> u32 {
             let sql = "SELECT count(*) FROM history WHERE span = ?1 AND at < ?2";
@@ -366,12 +373,12 @@ mod tests {
         };
         assert!(of(&conn, Span::TenSeconds) <= 3 * (8_640 + 6));
         assert_eq!(of(&conn, Span::Hour), 0);
-        assert_eq!(totals(&conn, UNIX_EPOCH).unwrap(), before);
+        assert_eq!(all(&conn), before);
         assert_eq!(thin_all(&mut conn, end), 1, "nothing is left to do");
         thin_all(&mut conn, start + 365 * day);
         assert_eq!(of(&conn, Span::TenSeconds) + of(&conn, Span::Minute), 0);
         assert!((72 * 3..=73 * 3).contains(&of(&conn, Span::Hour)));
-        assert_eq!(totals(&conn, UNIX_EPOCH).unwrap(), before);
+        assert_eq!(all(&conn), before);
     }
 
     proptest! {
@@ -400,7 +407,7 @@ mod tests {
                 for ((_, name), counts) in &naive {
                     *sums.entry((*name).to_owned()).or_default() += counts;
                 }
-                prop_assert_eq!(totals(&conn, UNIX_EPOCH).unwrap(), sums);
+                prop_assert_eq!(all(&conn), sums);
                 for span in Span::ALL {
                     let oldest = rows(&conn, span, UNIX_EPOCH).unwrap();
                     let oldest = oldest.first().map_or(u64::MAX, |row| row.at);

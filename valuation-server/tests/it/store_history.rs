@@ -29,7 +29,7 @@ async fn rows_survive_a_restart_and_two_servers_add_up() {
     let rows: Vec<_> =
         rows.iter().map(|row| (row.at, row.source.as_str(), row.counts.calls)).collect();
     assert_eq!(rows, [(1_000, "a", 7), (1_000, "b", 10), (1_010, "a", 8)]);
-    assert_eq!(here.history_totals(at(1_001)).unwrap()["a"].calls, 8);
+    assert_eq!(here.history_totals(at(1_001)..at(1_011)).unwrap()["a"].calls, 8);
 }
 
 #[tokio::test]
