@@ -83,6 +83,13 @@ pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
+/// 204.
+pub(super) fn empty() -> Answer {
+    let mut answer = text(StatusCode::NO_CONTENT, "");
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer
+}
+
 /// Not to be cached, since the state changes.
 pub(super) fn answer(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));

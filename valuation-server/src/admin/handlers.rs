@@ -9,8 +9,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
-use super::answers::{Answer, Problem, answer, json, text};
-use super::{Failover, Guard, Kind, Operated, commands, page};
+use super::answers::{Answer, Problem, answer, empty, json, text};
+use super::{Failover, Guard, Kind, Operated, commands, page, parameter, vehicles};
 use crate::web::accept::wants_html;
 
 /// The default number of events in an answer.
@@ -29,6 +29,8 @@ GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
 POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK|AUTO|RESET\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
+GET  /admin/valuations/{vrm}?limit=100
+DELETE /admin/valuations/{vrm}       forgets it: the next PUT asks again
 ";
 
 /// The state that all requests share.
@@ -51,10 +53,15 @@ enum Resource<'a> {
     Failover(&'a str),
     Events(&'a str),
     Policy(&'a str),
+    /// The segment is not decoded.
+    Vehicle(&'a str),
 }
 
 impl<'a> Resource<'a> {
     fn at(path: &'a str) -> Option<Self> {
+        if let Some(segment) = path.strip_prefix("/admin/valuations/") {
+            return (!segment.contains('/')).then_some(Self::Vehicle(segment));
+        }
         let Some(rest) = path.strip_prefix("/admin/failovers/") else {
             return match path {
                 "/" => Some(Self::Index),
@@ -79,6 +86,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Failover(_) => "GET, HEAD, POST, OPTIONS",
             Self::Policy(_) => "PUT, OPTIONS",
+            Self::Vehicle(_) => "GET, HEAD, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -139,13 +147,15 @@ impl Handlers {
                 log(&*failover, peer, format!("policy: {}", given.join(", ")));
                 Ok(json(&failover.view()))
             }
+            (Resource::Vehicle(segment), &Method::DELETE) => {
+                vehicles::forget(&*self.operated, segment, peer.to_string()).await
+            }
             (Resource::Policy(_), &Method::GET | &Method::HEAD) => {
                 Err(Problem::wrong_method(resource.allow()))
             }
             (resource, &Method::GET | &Method::HEAD) => self.show(resource, parts, verbose),
             (resource, &Method::OPTIONS) => {
-                let mut answer = text(StatusCode::NO_CONTENT, "");
-                answer.headers_mut().remove(header::CONTENT_TYPE);
+                let mut answer = empty();
                 let allow = HeaderValue::from_static(resource.allow());
                 answer.headers_mut().insert(header::ALLOW, allow);
                 Ok(answer)
@@ -183,6 +193,7 @@ impl Handlers {
             Resource::Failover(name) | Resource::Policy(name) => {
                 Ok(json(&self.failover(name)?.view()))
             }
+            Resource::Vehicle(segment) => vehicles::show(&*self.operated, segment, parts),
             Resource::Events(name) => {
                 let limit = parameter(parts, "limit").map_or(Ok(EVENTS), str::parse);
                 let limit =
@@ -223,12 +234,4 @@ impl Handlers {
 fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
     tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
     failover.journal().note(Kind::Command { from: peer.to_string() }, command);
-}
-
-/// The raw value of a query's parameter.
-fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts.uri.query()?.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    })
 }

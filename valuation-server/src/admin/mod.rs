@@ -11,6 +11,8 @@
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
 //! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
+//! | `GET /admin/valuations/{vrm}?limit=` | a vehicle's valuation, and its log rows, newest first |
+//! | `DELETE /admin/valuations/{vrm}` | forgets the valuation, so that the next PUT asks again |
 //!
 //! It knows neither the providers nor the crate `failover`, but an [`Operated`], which `app`
 //! implements. `guard` controls access, before anything is looked up.
@@ -22,6 +24,7 @@ mod guard;
 mod handlers;
 mod journal;
 mod page;
+mod vehicles;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,6 +36,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use serde::Serialize;
 use tower::{BoxError, Service, ServiceBuilder};
@@ -54,6 +58,7 @@ use handlers::Handlers;
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// An answer is not to be taken for another type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -115,6 +120,23 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// What the page shows and changes every ten seconds: one for each failover of the
     /// [overview](Self::overview), in its order.
     fn history(&self) -> Vec<History>;
+
+    /// What is stored about a vehicle, with its newest `calls`. The segment of a path is decoded as on the
+    /// public side.
+    ///
+    /// # Errors
+    /// [`VehicleError`] says whether another request helps.
+    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError>;
+
+    /// Forgets a vehicle's valuation, so that the next PUT asks a provider; the log rows stay. If there
+    /// was one, it is a log line and an event with the operator's address, even if the future is dropped.
+    ///
+    /// # Errors
+    /// As [`vehicle`](Self::vehicle). Nothing is forgotten.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    fn forget(&self, segment: &str, operator: String) -> Result<Forget, VehicleError>;
 }
 
 /// A failover, as operators see it.
@@ -211,4 +233,12 @@ pub struct Window {
 
 fn seconds<S: serde::Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.as_secs_f64()).serialize(to)
+}
+
+/// The raw value of a query's parameter.
+fn parameter<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    parts.uri.query()?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
 }

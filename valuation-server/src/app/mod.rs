@@ -14,6 +14,7 @@
 
 mod attempts;
 mod failed_calls;
+mod history;
 mod last_trip;
 mod memory;
 mod operator;
@@ -22,6 +23,7 @@ mod policy;
 mod records;
 mod switch;
 mod transition;
+mod vehicles;
 
 use std::fmt;
 use std::future::Future;
@@ -44,6 +46,7 @@ use crate::store::{Store, StoreConfig, StoreError};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
+use history::{History, Recorder};
 use memory::Memory;
 use operator::Backstage;
 
@@ -57,7 +60,7 @@ pub use transition::{Transition, provider};
 const GRACE: Duration = Duration::from_secs(7);
 /// How many concurrent HTTP/2 requests are allowed in addition to PUTs of new vehicles.
 const OTHER_STREAMS: usize = 1_000;
-/// How long saving the route may take: a database that does not answer must not delay the stop.
+/// How long saving the route and the history may take: a database that does not answer must not delay the stop.
 const SAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close: more than
 /// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
@@ -73,6 +76,8 @@ pub struct App<Clk: Clock = CoarseClock> {
     valuer: Valuer,
     options: Options,
     admin: Option<Admin>,
+    history: History,
+    started: Instant,
 }
 
 /// The operators' side, ready to run.
@@ -190,7 +195,9 @@ impl<Clk: Clock> App<Clk> {
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
         let allow_origins = config.allow_origins.clone();
         let options = Options { limits, watch, allow_origins };
-        Ok(Self { listener, address, providers, store, valuer, options, admin })
+        let history = History::new(store.clone(), providers.attempts.calls.clone());
+        let started = Instant::now();
+        Ok(Self { listener, address, providers, store, valuer, options, admin, history, started })
     }
 
     /// Where it listens.
@@ -231,7 +238,10 @@ impl<Clk: Clock> App<Clk> {
         // Both sets abort their task if this future is dropped.
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
-        let mut memory = JoinSet::from_iter([memory.keep(save_last.clone())]);
+        let recorder = Recorder::new(self.history.clone(), &self.providers);
+        let mut savers = JoinSet::new();
+        savers.spawn(memory.keep(save_last.clone()));
+        savers.spawn(recorder.keep(save_last.clone()));
         let Self { listener, valuer, options, store, .. } = self;
         let drain_timeout = options.limits.drain_timeout;
         let mut signalled = None;
@@ -249,10 +259,11 @@ impl<Clk: Clock> App<Clk> {
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
-        // 3. The route, for the next start.
+        // 3. The route, for the next start, and the history's last row.
         save_last.cancel();
-        if timeout(SAVING, memory.join_next()).await.is_err() {
-            tracing::warn!("the route could not be saved in time");
+        let saved = async { while savers.join_next().await.is_some() {} };
+        if timeout(SAVING, saved).await.is_err() {
+            tracing::warn!("the route and the history could not be saved in time");
         }
         // 4. The database: commits what waits.
         let database = timeout(CLOSING, store.shutdown()).await;
@@ -288,8 +299,14 @@ impl<Clk: Clock> App<Clk> {
             valuer: self.valuer.clone(),
         });
         let providers = Arc::new(self.providers.clone());
-        let (store, started) = (self.store.clone(), Instant::now());
-        let backstage = Backstage { store, stopping, metrics, providers, started };
+        let backstage = Backstage {
+            store: self.store.clone(),
+            stopping,
+            metrics,
+            providers,
+            history: self.history.clone(),
+            started: self.started,
+        };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }

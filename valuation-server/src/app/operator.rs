@@ -10,14 +10,19 @@ use failover::policy::PolicyError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::history::History;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use crate::admin::{Check, Command, Failover, Journal, Operated, Refusal, View, Window};
+use super::vehicles;
+use crate::admin::{
+    Check, Command, Failover, Forget, Journal, Operated, Refusal, Vehicle, VehicleError, View,
+    Window,
+};
 use crate::config::{ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use crate::web::operator::{History, Overview};
+use crate::web::operator;
 
 /// What the admin pages show and control.
 #[derive(Debug)]
@@ -26,6 +31,7 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
     pub(super) providers: Arc<Providers<Clk>>,
+    pub(super) history: History,
     /// When the server began to serve.
     pub(super) started: Instant,
 }
@@ -48,12 +54,21 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
         vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
     }
 
-    fn overview(&self) -> Overview {
+    fn overview(&self) -> operator::Overview {
         self.shown()
     }
 
-    fn history(&self) -> Vec<History> {
+    fn history(&self) -> Vec<operator::History> {
         self.histories()
+    }
+
+    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError> {
+        vehicles::look(&self.store, segment, calls)
+    }
+
+    fn forget(&self, segment: &str, operator: String) -> Result<Forget, VehicleError> {
+        let attempts = Arc::clone(&self.providers.attempts);
+        vehicles::forget(self.store.clone(), attempts, segment, operator)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the operator's page shows, read from the state at each request.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use failover::Route;
 use failover::clock::Clock;
@@ -11,9 +13,11 @@ use super::switch::Providers;
 use super::transition::provider;
 use crate::admin::{self, Kind, Operated};
 use crate::config;
+use crate::domain::{Counts, Provider};
+use crate::store::{DiskUse, HistoryRow};
 use crate::web::operator::{
-    Check, Decision, Event, EventKind, Failover, History, Limits, Machine, Overview, Probing, ROWS,
-    Ramp, Setting,
+    Check, Costs, Decision, Event, EventKind, Failover, History, Limits, Machine, Overview, Point,
+    Probing, ProviderCalls, ROWS, Ramp, Setting,
 };
 
 impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
@@ -30,19 +34,28 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
     }
 
     pub(super) fn histories(&self) -> Vec<History> {
+        let rows = self.history.last_hour().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the last hour cannot be read now");
+            Arc::default()
+        });
+        let (primary, fallback) = (provider(Route::Primary), provider(Route::Fallback));
+        let config = self.providers.config();
+        let today = self.history.today().get(fallback.name()).copied().unwrap_or_default();
+        let costs = |price| Costs { price, calls: today.calls, rescues: today.rescues };
         vec![History {
             now: SystemTime::now(),
-            primary: provider(Route::Primary),
-            fallback: provider(Route::Fallback),
-            limits: limits(&self.providers.config()),
-            points: Vec::new(),
-            providers: Vec::new(),
-            costs: None,
+            primary,
+            fallback,
+            limits: limits(&config),
+            points: points::<Clk>(&rows),
+            providers: [primary, fallback].map(|provider| calls(&rows, provider)).to_vec(),
+            costs: config.fallback_price.map(costs),
         }]
     }
 
     fn machine(&self) -> Machine {
         let (queue, queue_capacity) = self.store.queue();
+        let DiskUse { database, free } = self.store.disk_use();
         Machine {
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.started.elapsed(),
@@ -50,10 +63,42 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
             queue_capacity: queue_capacity as u64,
             commits: self.store.stats().transactions.get(),
             lost_calls: self.store.lost_calls(),
-            database: None,
-            disk_free: None,
+            database: Some(database),
+            disk_free: free,
         }
     }
+}
+
+/// The rows of each interval as one point, in the order of time.
+fn points<Clk: Clock>(rows: &[HistoryRow]) -> Vec<Point> {
+    let mut points = BTreeMap::new();
+    for HistoryRow { source, at, counts, .. } in rows {
+        let point = points.entry(*at).or_insert_with(|| Point {
+            at: UNIX_EPOCH + Duration::from_secs(*at),
+            counted: 0,
+            failures: 0,
+            primary: 0,
+            fallback: 0,
+            on_fallback: Duration::ZERO,
+        });
+        if source == Providers::<Clk>::NAME {
+            (point.counted, point.failures) = (counts.calls, counts.failures);
+            point.on_fallback = Duration::from_millis(counts.fallback_ms);
+        } else if source == provider(Route::Primary).name() {
+            point.primary = counts.calls;
+        } else if source == provider(Route::Fallback).name() {
+            point.fallback = counts.calls;
+        }
+    }
+    points.into_values().collect()
+}
+
+/// The sum of a provider's rows.
+fn calls(rows: &[HistoryRow], provider: Provider) -> ProviderCalls {
+    let mut sum = Counts::ZERO;
+    rows.iter().filter(|row| row.source == provider.name()).for_each(|row| sum += &row.counts);
+    let Counts { calls, failures, latencies, .. } = sum;
+    ProviderCalls { provider, calls, failures, latencies }
 }
 
 fn failover<Clk: Clock>(providers: &Providers<Clk>) -> Failover {

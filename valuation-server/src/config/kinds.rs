@@ -15,6 +15,7 @@ use url::Url;
 
 use super::secret::REDACTED;
 use super::{Invalid, Secret};
+use crate::domain::Money;
 use crate::providers::BaseUrl;
 
 /// The longest duration that a setting takes: far from the range of any clock.
@@ -267,6 +268,19 @@ pub(super) fn time_to(from: u64, to: &str, such_as: &str) -> Kind<Duration> {
     numeric(shown_by("DURATION", expected, read, |time| shown(&format_duration(*time))))
 }
 
+/// An amount of money in whole pence. More decimals would have to be rounded.
+pub(super) fn price(such_as: &str) -> Kind<Money> {
+    let expected =
+        format!("pounds with at most two decimals, up to {}, such as {such_as}", Money::MAX);
+    let read = |text: &str| {
+        let decimals = text.split_once('.').map_or("", |(_, decimals)| decimals);
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let exact = plain && decimals.len() <= 2;
+        Money::parse(text).ok().filter(|_| exact).ok_or(Invalid::Form)
+    };
+    numeric(plain("POUNDS", expected, read))
+}
+
 /// A size in bytes with a binary unit.
 pub(super) fn size() -> Kind<u64> {
     let read = |text: &str| {
@@ -287,6 +301,16 @@ pub(super) fn size() -> Kind<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_is_plain_pounds_and_pence_and_nothing_is_rounded() {
+        for (text, pence) in [("0.20", 20), ("0.2", 20), ("3", 300), ("0", 0), (".05", 5)] {
+            assert_eq!(price("0.20").read(text).map(Money::pence).ok(), Some(pence), "{text}");
+        }
+        for text in ["", ".", "0.205", "-1", "£1", "1,50", "2e1", "1.0.0", "100000000", "0.20 "] {
+            assert!(price("0.20").read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_size_is_a_whole_number_with_a_binary_unit() {

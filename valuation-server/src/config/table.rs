@@ -16,8 +16,8 @@ use failover::policy::StallLimit;
 use http::HeaderValue;
 
 use super::kinds::{
-    Shown, address, choice, file, on_off, optional, origins, probes, share, size, stall_limit,
-    time, time_to, token, url, whole,
+    Shown, address, choice, file, on_off, optional, origins, price, probes, share, size,
+    stall_limit, time, time_to, token, url, whole,
 };
 use super::setting::{
     Default::{Differs, None as Unset, Required, Text},
@@ -25,7 +25,7 @@ use super::setting::{
     Scope::{Demo, Live, Serve},
 };
 use super::{ConfigError, Durability, Given, Invalid, LogFormat, Origin, Secret, value};
-use crate::domain::Provider;
+use crate::domain::{Money, Provider};
 use crate::providers::{BaseUrl, HttpVersion, PremiumRange};
 
 macro_rules! settings {
@@ -199,6 +199,11 @@ settings! {
         "Whether each request leaves a line in the log, with its client's address: on or off",
         "It costs more than the request. A request whose head is refused (400, 431), or that is over \
          capacity over HTTP/2 (503), leaves none";
+
+    fallback_price: Option<Money>, FallbackPrice = "fallback-price", Demo,
+        Differs { serve: "off", demo: "0.20" }, optional(price("0.20")),
+        "What a call to Premium costs in pounds, for the operators' figures: today's cost, and the part of \
+         rescues in it";
 
     max_connections: usize, MaxConnections = "max-connections", Serve, Text("8000"),
         whole("CONNECTIONS", 1..=100_000, "1000"),

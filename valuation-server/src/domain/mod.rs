@@ -2,6 +2,7 @@
 
 mod attempt;
 mod call;
+mod counts;
 mod entry;
 mod mileage;
 mod money;
@@ -13,6 +14,7 @@ mod vrm;
 
 pub use attempt::{Answer, Describe, Failure};
 pub use call::{CallOutcome, CallTrail, ErrorCode, ProviderCall};
+pub use counts::{Counts, Latencies};
 pub use entry::Entry;
 pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};

@@ -75,6 +75,12 @@ impl Money {
         Self::from_pence(pence + u64::from(rounds_up))
     }
 
+    /// This many times the amount, at most [`Money::MAX`].
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self(self.0.saturating_mul(count)).min(Self::MAX)
+    }
+
     /// The amount in pence.
     #[must_use]
     pub fn pence(self) -> u64 {

@@ -161,3 +161,9 @@ pub(super) fn is_about_the_row(error: &rusqlite::Error) -> bool {
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
         )
 }
+
+/// Whether a write failed because of its statement: a missing table, or a trigger that refuses it. It says
+/// nothing about other writes.
+pub(super) fn is_about_the_statement(error: &rusqlite::Error) -> bool {
+    is_about_the_row(error) || error.sqlite_error_code() == Some(ErrorCode::Unknown)
+}

@@ -19,9 +19,11 @@ mod checkpoint;
 mod config;
 mod damage;
 mod deferred;
+mod disk;
 mod error;
 mod foreign;
 mod health;
+mod history;
 mod identity;
 mod logs;
 mod look;
@@ -35,21 +37,28 @@ mod stats;
 mod valuations;
 mod writer;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{Entry, Valuation, Vrm};
+use crate::domain::{Counts, Entry, Valuation, Vrm};
+use history::{Recording, Thinning};
 use identity::Opened;
 use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
 use stats::Shared;
+use valuations::Forgetting;
 
 pub use config::{Durability, StoreConfig};
+pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
+pub use history::{HistoryRow, Span};
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
@@ -62,6 +71,7 @@ pub struct Store {
     readers: Readers,
     queue: mpsc::Sender<Message>,
     queue_wait: Duration,
+    path: Arc<Path>,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -90,7 +100,7 @@ impl Store {
         let thread = writer::start(conn, opened, config.clone(), Arc::clone(&shared), messages)
             .map_err(|cause| failed(OpenProblem::Thread(Arc::new(cause))))?;
         let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { readers, queue, queue_wait, shared, thread })
+        Ok(Self { readers, queue, queue_wait, path: config.path.into(), shared, thread })
     }
 
     /// The stored valuation of a vehicle. Reads on the caller's thread, in microseconds.
@@ -102,12 +112,26 @@ impl Store {
         self.readers.read(|conn| valuations::find(conn, vrm))?
     }
 
-    /// A number that rises within a second after another program's commit: rows that were read before
-    /// may be changed or gone. It may also rise without one, and never by this store's own commits. One
-    /// atomic load.
+    /// A number that rises within a second after another program's commit, and before
+    /// [`forget`](Self::forget) is ready: rows that were read before may be changed or gone. It may also
+    /// rise without either, and never by this store's other commits. One atomic load.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.shared.foreign.get()
+        self.shared.outdated.get()
+    }
+
+    /// Deletes the valuation of a vehicle, and says whether there was one, after the commit. Its log rows
+    /// stay. One that can't be used is deleted too. A valuation that is being made meanwhile is stored
+    /// before or after it, as it comes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database can't store now, or refuses it, and
+    /// [`StoreError::Closed`] after [`Store::shutdown`]: nothing is deleted.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, it is deleted even if the future is dropped.
+    pub async fn forget(&self, vrm: Vrm) -> Result<bool, StoreError> {
+        self.hand_over(|done| Message::Forget(Forgetting { vrm, done })).await
     }
 
     /// The newest `limit` rows of `ProviderLogs`, for one vehicle or all, in ascending order. Reads on
@@ -188,10 +212,7 @@ impl Store {
         text: String,
         at: SystemTime,
     ) -> Result<(), StoreError> {
-        let (done, noted) = oneshot::channel();
-        let noting = Noting { name, text, at, done };
-        self.queue.send(Message::Note(noting)).await.map_err(|_| StoreError::Closed)?;
-        noted.await.unwrap_or(Err(StoreError::Closed))
+        self.hand_over(|done| Message::Note(Noting { name, text, at, done })).await
     }
 
     /// The text that was saved under `name`. Reads on the caller's thread.
@@ -200,6 +221,62 @@ impl Store {
     /// [`StoreError::Unavailable`] if it can't be read.
     pub fn noted(&self, name: &str) -> Result<Option<Note>, StoreError> {
         self.readers.read(|conn| notes::find(conn, name))
+    }
+
+    /// Adds counts to the history, to the ten seconds that `at` is in, by their source. Ready after the
+    /// commit, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the database can't store now, [`StoreError::Closed`] after
+    /// [`Store::shutdown`]. Nothing is added.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, they are added even if the future is dropped.
+    pub async fn record(
+        &self,
+        at: SystemTime,
+        counts: Vec<(&'static str, Counts)>,
+    ) -> Result<(), StoreError> {
+        self.hand_over(|done| Message::Record(Recording { at, counts, done })).await
+    }
+
+    /// Thins the oldest part of the history that is due at `now`, and says whether there is more. One
+    /// call takes about ten milliseconds of the writer.
+    ///
+    /// # Errors
+    /// As [`Store::record`]. Nothing is thinned.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, it is thinned even if the future is dropped.
+    pub async fn thin_history(&self, now: SystemTime) -> Result<bool, StoreError> {
+        self.hand_over(|done| Message::Thin(Thinning { now, done })).await
+    }
+
+    /// The history of all sources in intervals of one length, from the one that `since` is in, in the
+    /// order of time. An interval without a row has no counts. Reads on the caller's thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it can't be read.
+    pub fn history(&self, span: Span, since: SystemTime) -> Result<Vec<HistoryRow>, StoreError> {
+        self.readers.read(|conn| history::rows(conn, span, since))
+    }
+
+    /// The sums of the history by source, of all intervals that begin in this time. Reads on the caller's
+    /// thread, a thousand rows a millisecond or two.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it can't be read.
+    pub fn history_totals(
+        &self,
+        time: Range<SystemTime>,
+    ) -> Result<BTreeMap<String, Counts>, StoreError> {
+        self.readers.read(|conn| history::totals(conn, &time))
+    }
+
+    /// The size of the database, and the room that is left for it. Three system calls.
+    #[must_use]
+    pub fn disk_use(&self) -> DiskUse {
+        disk::of(&self.path)
     }
 
     /// Whether the writer can store, as far as is known. False after a failed write, until a probe
@@ -266,6 +343,16 @@ impl Store {
         if self.queue.send(Message::Limit(pages, done)).await.is_ok() {
             let _ = applied.await;
         }
+    }
+
+    /// Sends a message with the channel for its answer, and waits for that.
+    async fn hand_over<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Message,
+    ) -> Result<T, StoreError> {
+        let (done, answer) = oneshot::channel();
+        self.queue.send(message(done)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn permit(&self) -> Result<Reservation, StoreError> {

@@ -3,8 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::Entry;
+use super::history::{Recording, Thinning};
 use super::notes::Noting;
-use super::valuations::StoredValuation;
+use super::valuations::{Forgetting, StoredValuation};
 
 /// A message to the writer.
 #[derive(Debug)]
@@ -12,6 +13,12 @@ pub(super) enum Message {
     Write(Job),
     /// Saves a text.
     Note(Noting),
+    /// Adds to the history.
+    Record(Recording),
+    /// Thins a piece of the history.
+    Thin(Thinning),
+    /// Deletes a valuation.
+    Forget(Forgetting),
     /// Limits the file to this many pages, and says when that holds.
     Limit(Option<u32>, oneshot::Sender<()>),
     /// Ends after everything that waits, and says so.

@@ -13,6 +13,7 @@ use super::error::OpenProblem;
 const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
     M::up(include_str!("../../migrations/002_failover_state.sql")),
+    M::up(include_str!("../../migrations/003_history.sql")),
 ];
 
 /// `VALU`, as the first migration sets it.

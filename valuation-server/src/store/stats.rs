@@ -53,8 +53,9 @@ pub(super) struct Shared {
     pub(super) stats: StoreStats,
     /// Calls that are in the server's log alone.
     pub(super) lost: Counter,
-    /// How many times commits of other programs were found.
-    pub(super) foreign: Counter,
+    /// How many times rows that were read before may have changed: commits of other programs were found,
+    /// or a valuation was deleted.
+    pub(super) outdated: Counter,
 }
 
 impl Shared {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
+use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
@@ -18,6 +19,19 @@ pub(super) const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
 
 /// The stored valuation of a vehicle, or why its row can't be used.
 pub(super) type StoredValuation = Result<Option<Valuation>, StoreError>;
+
+/// A vehicle whose valuation is to be deleted, and the caller that waits: whether there was one.
+#[derive(Debug)]
+pub(super) struct Forgetting {
+    pub(super) vrm: Vrm,
+    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+}
+
+/// Deletes the valuation of a vehicle, whether or not it makes sense.
+pub(super) fn delete(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<bool> {
+    let mut delete = conn.prepare_cached(r#"DELETE FROM "vehicle_valuation" WHERE "vrm" = ?1"#)?;
+    Ok(delete.execute([vrm.as_str()])? > 0)
+}
 
 /// Reads the valuation of a vehicle.
 pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValuation> {

@@ -13,16 +13,16 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::WalKeeper;
 use super::deferred::Deferred;
-use super::error::{Cause, StoreError, is_about_the_row};
+use super::error::{Cause, StoreError, is_about_the_row, is_about_the_statement};
 use super::foreign::ForeignCommits;
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
 use super::identity::Opened;
-use super::notes::{self, Noting};
+use super::notes;
 use super::pace::Pace;
 use super::queue::{Job, Message};
 use super::stats::Shared;
-use super::valuations::StoredValuation;
-use super::{Entry, StoreConfig, logs, open, valuations};
+use super::valuations::{Forgetting, StoredValuation};
+use super::{Entry, StoreConfig, history, logs, open, valuations};
 
 /// The log is emptied after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ impl Writer {
                 Err(_) => self.probe(),
             }
             if self.foreign.any(&self.conn) {
-                self.shared.foreign.inc();
+                self.shared.outdated.inc();
             }
         }
         self.settle_deferred();
@@ -147,7 +147,7 @@ impl Writer {
 
     /// Writes the jobs, then handles the other messages. Gives the callers that wait for the end.
     fn serve(&mut self, messages: impl Iterator<Item = Message>) -> Vec<oneshot::Sender<()>> {
-        let (mut jobs, mut notes, mut stops) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut jobs, mut others, mut stops) = (Vec::new(), Vec::new(), Vec::new());
         for message in messages {
             match message {
                 Message::Write(job) => jobs.push(job),
@@ -156,8 +156,8 @@ impl Writer {
                     self.limit_pages();
                     let _ = done.send(());
                 }
-                Message::Note(noting) => notes.push(noting),
                 Message::Stop(done) => stops.push(done),
+                other => others.push(other),
             }
         }
         if !jobs.is_empty() {
@@ -168,27 +168,66 @@ impl Writer {
                 self.probe();
             }
         }
-        for noting in notes {
-            self.note(noting);
+        for other in others {
+            self.write_other(other);
         }
         stops
     }
 
-    /// Saves a text. An unhealthy writer does not try.
-    fn note(&mut self, noting: Noting) {
-        let noted = match self.shared.health.trouble() {
-            Some(trouble) => Err(trouble),
-            None => notes::replace(&self.conn, &noting).map_err(|error| {
-                let cause: Cause = Arc::new(error);
-                self.failed(&cause);
-                cause
-            }),
-        };
-        if noted.is_ok() {
-            self.wal.after_commit(&self.conn);
+    /// The writes that are not entries, each in a transaction of its own.
+    fn write_other(&mut self, message: Message) {
+        // An error of a send means that the caller has gone.
+        match message {
+            Message::Note(noting) => {
+                let noted = self.attempt(|conn| notes::replace(conn, &noting));
+                let _ = noting.done.send(noted);
+            }
+            Message::Record(recording) => {
+                let recorded = self.attempt(|conn| history::add(conn, &recording));
+                let _ = recording.done.send(recorded);
+            }
+            Message::Thin(thinning) => {
+                let thinned = self.attempt(|conn| history::thin(conn, thinning.now));
+                let _ = thinning.done.send(thinned);
+            }
+            Message::Forget(Forgetting { vrm, done }) => {
+                let forgotten = self.attempt(|conn| valuations::delete(conn, &vrm));
+                if matches!(forgotten, Ok(true)) {
+                    // After the commit: a row that was read before it was read with the old version.
+                    self.shared.outdated.inc();
+                }
+                let _ = done.send(forgotten);
+            }
+            Message::Write(_) | Message::Limit(..) | Message::Stop(_) => {}
         }
-        // An error means that the caller has gone.
-        let _ = noting.done.send(noted.map_err(StoreError::Unavailable));
+    }
+
+    /// Writes. An unhealthy writer does not try.
+    fn attempt<T>(
+        &mut self,
+        write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        if let Some(trouble) = self.shared.health.trouble() {
+            return Err(StoreError::Unavailable(trouble));
+        }
+        if let Err(cause) = self.opened.is_still_there() {
+            self.failed(&cause);
+            return Err(StoreError::Unavailable(cause));
+        }
+        match write(&mut self.conn) {
+            Ok(written) => {
+                self.wal.after_commit(&self.conn);
+                Ok(written)
+            }
+            Err(error) => {
+                let about_the_statement = is_about_the_statement(&error);
+                let cause: Cause = Arc::new(error);
+                if !about_the_statement {
+                    self.failed(&cause);
+                }
+                Err(StoreError::Unavailable(cause))
+            }
+        }
     }
 
     /// Stores the jobs in one transaction. If an entry is refused, the jobs are tried again in halves

@@ -1,20 +1,34 @@
-//! Provider calls: durations by result, and a log line for each failure.
+//! Provider calls: durations by result, totals, and a log line for each failure.
 
+use std::array;
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::domain::{ErrorCode, Provider, ProviderCall};
+use crate::domain::{CallOutcome, Counts, ErrorCode, Latencies, Provider, ProviderCall};
 
-/// The upper bounds of a call's duration, in seconds.
-const BOUNDS: [f64; 13] =
-    [1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// The durations of all provider calls. Clones share them.
+/// The durations of all provider calls, and their totals. Clones share them.
 #[derive(Clone, Debug)]
-pub struct ProviderCalls(pub(super) Family<Labels, Histogram>);
+pub struct ProviderCalls {
+    pub(super) durations: Family<Labels, Histogram>,
+    totals: Arc<[Totals; Provider::ALL.len()]>,
+}
+
+/// The totals of a provider's calls.
+#[derive(Debug, Default)]
+struct Totals {
+    calls: AtomicU64,
+    failures: AtomicU64,
+    rescues: AtomicU64,
+    /// Those that a failover counts: neither ignored nor rescues.
+    counted: AtomicU64,
+    counted_failures: AtomicU64,
+    latencies: [AtomicU64; Latencies::BUCKETS],
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Labels {
@@ -24,13 +38,14 @@ pub(super) struct Labels {
 
 impl Default for ProviderCalls {
     fn default() -> Self {
-        let durations: Family<_, _> = Family::new_with_constructor(|| Histogram::new(BOUNDS));
+        let durations: Family<_, _> =
+            Family::new_with_constructor(|| Histogram::new(Latencies::BOUNDS));
         // Exported from the start, so that the first call is an increase.
         for provider in Provider::ALL {
             let labels = Labels { provider: provider.name(), result: OK };
             drop(durations.get_or_create(&labels));
         }
-        Self(durations)
+        Self { durations, totals: Arc::default() }
     }
 }
 
@@ -38,11 +53,66 @@ impl ProviderCalls {
     /// Counts a call, and logs its failure.
     pub fn note(&self, call: &ProviderCall) {
         let labels = Labels { provider: call.provider.name(), result: result(call) };
-        self.0.get_or_create(&labels).observe(call.duration.as_secs_f64());
+        self.durations.get_or_create(&labels).observe(call.duration.as_secs_f64());
+        self.totals[call.provider as usize].count(call);
         if let Some((code, message)) = &call.error {
             log(call, *code, message);
         }
     }
+}
+
+impl ProviderCalls {
+    /// All calls to a provider since the start.
+    #[must_use]
+    pub fn totals(&self, provider: Provider) -> Counts {
+        let Totals { calls, failures, rescues, latencies, .. } = &self.totals[provider as usize];
+        Counts {
+            calls: load(calls),
+            failures: load(failures),
+            rescues: load(rescues),
+            fallback_ms: 0,
+            latencies: Latencies(array::from_fn(|bucket| load(&latencies[bucket]))),
+        }
+    }
+
+    /// The calls to a provider that a failover counts if it is the primary: neither ignored nor rescues.
+    /// Calls that end after a transition are included, although the failover no longer counts them.
+    #[must_use]
+    pub fn counted(&self, provider: Provider) -> Counts {
+        let totals = &self.totals[provider as usize];
+        Counts {
+            calls: load(&totals.counted),
+            failures: load(&totals.counted_failures),
+            ..Counts::ZERO
+        }
+    }
+}
+
+impl Totals {
+    fn count(&self, call: &ProviderCall) {
+        let ignored = call.outcome == CallOutcome::Ignored;
+        let failed = call.outcome == CallOutcome::Failure;
+        let counted = !ignored && !call.rescue;
+        for (count, is_one) in [
+            (&self.calls, true),
+            (&self.failures, failed),
+            (&self.rescues, call.rescue),
+            (&self.counted, counted),
+            (&self.counted_failures, counted && failed),
+            // The time until a call was given up is not the provider's.
+            (&self.latencies[Latencies::bucket(call.duration)], !ignored),
+        ] {
+            if is_one {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+// Ordering: Relaxed here and in `count`. The counts publish no other data, and each of them only grows:
+// what one look misses, the next one finds.
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
 }
 
 const OK: Cow<'static, str> = Cow::Borrowed("ok");
@@ -100,6 +170,27 @@ const MEANS: &str =
 mod tests {
     use super::*;
     use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn a_failover_counts_neither_ignored_calls_nor_rescues_and_all_of_them_are_calls() {
+        let calls = ProviderCalls::default();
+        for (outcome, rescue) in [
+            (CallOutcome::Success, false),
+            (CallOutcome::Failure, false),
+            (CallOutcome::Ignored, false),
+            (CallOutcome::Success, true),
+            (CallOutcome::Failure, true),
+            (CallOutcome::Ignored, true),
+        ] {
+            calls.note(&ProviderCall { outcome, rescue, ..call(Some(200), None) });
+        }
+        let totals = calls.totals(Provider::Premium);
+        assert_eq!((totals.calls, totals.failures, totals.rescues), (6, 2, 3));
+        assert_eq!(totals.latencies.0[2], 4, "those of ignored calls are not latencies");
+        let counted = calls.counted(Provider::Premium);
+        assert_eq!((counted.calls, counted.failures, counted.rescues), (2, 1, 0));
+        assert_eq!(calls.totals(Provider::SuperCar), Counts::ZERO);
+    }
 
     fn call(response_code: Option<u16>, code: Option<ErrorCode>) -> ProviderCall {
         ProviderCall {

@@ -94,7 +94,7 @@ impl Collector for Sources {
         let rejected = ConstCounter::new(self.valuer.rejected());
         show("valuation_turned_away_questions", help, None, &rejected)?;
         let help = "Duration of calls to a provider, by result.";
-        show("valuation_provider_call_duration", help, SECONDS, &self.calls.0)?;
+        show("valuation_provider_call_duration", help, SECONDS, &self.calls.durations)?;
         let help = "Client errors (4xx without 408 and 429) since the provider's last valuation.";
         let length = self.by_provider(|streak| streak.length);
         show("valuation_provider_client_error_streak", help, None, &length)?;
@@ -102,6 +102,13 @@ impl Collector for Sources {
         let reported = self.by_provider(|streak| streak.reported.into());
         show("valuation_provider_only_client_errors", help, None, &reported)?;
 
+        let disk = self.store.disk_use();
+        let help = "Size of the database with its write-ahead log.";
+        show("valuation_store_database_size", help, BYTES, &gauge(disk.database))?;
+        if let Some(free) = disk.free {
+            let help = "What the database's file system has left.";
+            show("valuation_store_disk_free", help, BYTES, &gauge(free))?;
+        }
         let (stats, (waiting, capacity)) = (self.store.stats(), self.store.queue());
         let help = "1 while the database can store, as far as is known, otherwise 0.";
         show("valuation_store_up", help, None, &gauge(self.store.can_store()))?;
@@ -122,6 +129,7 @@ impl Collector for Sources {
 }
 
 const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
+const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
 fn gauge(value: impl TryInto<i64>) -> ConstGauge {
     ConstGauge::new(value.try_into().unwrap_or(i64::MAX))

@@ -118,6 +118,9 @@ async fn the_metrics_count_requests_calls_commits_and_transitions() {
     let kind = page.header("content-type").unwrap();
     assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
     let page = &page.body;
+    for name in ["valuation_store_database_size_bytes", "valuation_store_disk_free_bytes"] {
+        assert!(value(page, name).is_some_and(|bytes| bytes > 0.0), "{name}\n{page}");
+    }
     let request = |method, status| {
         format!(
             "http_server_request_duration_seconds_count{{http_request_method=\"{method}\",\

@@ -72,3 +72,20 @@ async fn a_state_that_cannot_be_understood_keeps_no_server_from_starting() {
         assert_eq!(provider(&app.put("A").await), Provider::SuperCar.name());
     }
 }
+
+#[tokio::test]
+async fn what_was_called_before_a_restart_is_in_the_history() {
+    let app = TestApp::start().await;
+    app.supercar.set_fault(broken());
+    // Ten failures of SuperCar, each rescued by Premium; Premium alone is asked about the last two.
+    app.put_many("A", 12).await;
+    let (_, folder) = app.stop().await;
+    let app = TestApp::in_folder(folder, &[]).await;
+    let always = SystemTime::UNIX_EPOCH..SystemTime::now() + Duration::from_secs(60);
+    let sums = app.store.history_totals(always).unwrap();
+    let seen = |source| sums.get(source).map(|sum| (sum.calls, sum.failures, sum.rescues));
+    assert_eq!(seen("valuations"), Some((10, 10, 0)));
+    assert_eq!(seen(Provider::SuperCar.name()), Some((10, 10, 0)));
+    assert_eq!(seen(Provider::Premium.name()), Some((12, 0, 10)));
+    assert_eq!(sums[Provider::Premium.name()].latencies.0.iter().sum::<u64>(), 12);
+}

@@ -9,6 +9,7 @@ use valuation_server::cli::{Cli, Command, Scenario};
 use valuation_server::config::{
     Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
+use valuation_server::domain::Money;
 use valuation_server::providers::{BaseUrl, HttpVersion, PremiumRange, Transport};
 
 pub(crate) const URLS: [&str; 4] = ["--supercar-url", "http://s:1", "--premium-url", "http://p:2"];
@@ -52,6 +53,7 @@ fn the_defaults_are_the_documented_ones() {
     assert!(config.watch_fallback && !config.client_errors_as_failures);
     assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
     assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
+    assert_eq!(config.fallback_price, None);
     assert_eq!((config.max_connections, config.max_puts), (8_000, 1_000));
     assert_eq!((config.cache, config.durability), (Some(16 << 20), Durability::Full));
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
@@ -90,6 +92,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::LogFormat, "json"),
         (Setting::AllowOrigin, "https://cars.example,http://localhost:5173"),
         (Setting::AccessLog, "on"),
+        (Setting::FallbackPrice, "0.20"),
         (Setting::MaxConnections, "12"),
         (Setting::MaxPuts, "34"),
         (Setting::Cache, "64MiB"),
@@ -134,6 +137,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
         assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
         assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
+        assert_eq!(config.fallback_price.map(Money::pence), Some(20));
         assert_eq!((config.max_connections, config.max_puts), (12, 34));
         assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
     }
@@ -247,6 +251,7 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--allow-origin", "https://cars.example:443", "a default port"),
         ("--allow-origin", "https://a.example,", "https://cars.example"),
         ("--access-log", "yes", "on or off"),
+        ("--fallback-price", "0.205", "pounds with at most two decimals"),
         ("--max-connections", "0", "a whole number from 1 to 100000"),
         ("--max-puts", "-1", "a whole number from 1 to 100000"),
         ("--cache", "64MB", "such as 64MiB"),

@@ -125,10 +125,10 @@ fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo()
 }
 
 /// So a wall clock that is stepped, by a day or by a second, moves no deadline, no window and no time
-/// until the revert: of what our own code does only the times that a log row and an operator's list of
-/// events show. Over a restart nothing but a wall clock can say how long it took.
+/// until the revert: of what our own code does only the times that a log row, an operator's list of
+/// events and the history show. Over a restart nothing but a wall clock can say how long it took.
 #[test]
-fn the_wall_clock_is_read_for_log_rows_for_events_and_over_a_restart_alone() {
+fn the_wall_clock_is_read_for_log_rows_events_the_history_and_over_a_restart_alone() {
     let mut readers = Vec::new();
     for folder in ["src", "../failover/src"] {
         for (path, code) in sources(folder) {
@@ -139,7 +139,13 @@ fn the_wall_clock_is_read_for_log_rows_for_events_and_over_a_restart_alone() {
         }
     }
     readers.sort();
-    let known = ["admin/journal.rs", "app/memory.rs", "app/overview.rs", "audit/entry.rs"];
+    let known = [
+        "admin/journal.rs",
+        "app/history.rs",
+        "app/memory.rs",
+        "app/overview.rs",
+        "audit/entry.rs",
+    ];
     assert_eq!(readers, known.map(Path::new));
 }
 

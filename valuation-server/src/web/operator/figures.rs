@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use failover::{Ratio, Route, State};
 
-use crate::domain::{Money, Provider};
+use crate::domain::{Latencies, Money, Provider};
 
 /// What changes from one second to the next.
 #[derive(Clone, Debug)]
@@ -294,17 +294,8 @@ pub struct ProviderCalls {
     pub calls: u64,
     /// Failed calls.
     pub failures: u64,
-    /// Calls by their duration, the shortest first.
-    pub latencies: Vec<Bucket>,
-}
-
-/// Calls whose duration is between two bounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Bucket {
-    /// The upper bound; `None` for the last bucket, which has none.
-    pub up_to: Option<Duration>,
-    /// The number of calls.
-    pub calls: u64,
+    /// The durations of those that ended by themselves.
+    pub latencies: Latencies,
 }
 
 /// What the fallback costs.

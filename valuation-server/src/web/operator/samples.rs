@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::{Ratio, Route, State};
 
 use super::figures::*;
-use crate::domain::{Money, Provider};
+use crate::domain::{Latencies, Money, Provider};
 
 /// 2026-11-30, 12:03:07 UTC.
 pub(super) fn now() -> SystemTime {
@@ -212,13 +212,12 @@ fn failed(seconds: u64, vrm: &str, code: &str, status: Option<u16>) -> FailedCal
 }
 
 fn empty_history() -> History {
-    let latencies = || {
-        let bounds = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
-        let bounds = bounds.map(|millis| Some(Duration::from_millis(millis)));
-        bounds.into_iter().chain([None]).map(|up_to| Bucket { up_to, calls: 0 }).collect()
+    let calls = |provider| ProviderCalls {
+        provider,
+        calls: 0,
+        failures: 0,
+        latencies: Latencies::default(),
     };
-    let calls =
-        |provider| ProviderCalls { provider, calls: 0, failures: 0, latencies: latencies() };
     History {
         now: now(),
         primary: Provider::SuperCar,
@@ -257,9 +256,9 @@ fn history(outage: std::ops::Range<usize>, newest: usize) -> History {
     for (provider, shape) in history.providers.iter_mut().zip([[3_u64, 9, 30], [1, 5, 12]]) {
         provider.calls = 28_411;
         provider.failures = 613;
-        provider.latencies[4].calls = shape[0] * 2_000;
-        provider.latencies[6].calls = shape[1] * 200;
-        provider.latencies[9].calls = shape[2];
+        provider.latencies.0[4] = shape[0] * 2_000;
+        provider.latencies.0[6] = shape[1] * 200;
+        provider.latencies.0[9] = shape[2];
     }
     let price = Money::from_pence(20).expect("20 pence are an amount");
     history.costs = Some(Costs { price, calls: 1_312, rescues: 41 });

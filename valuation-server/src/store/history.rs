@@ -1,0 +1,427 @@
+//! The history: what each source, a failover or a provider, did in each interval.
+//!
+//! A row is written for each ten seconds in which something happened; a missing row is zero. All columns
+//! add up: a second row for the same interval, after a restart or by another server on the same file, is
+//! added to the first, and thinning replaces rows by their sums, to minutes after a day and to hours after
+//! [31 days](Span::kept). Nothing is lost by it but when within the longer interval something happened.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, Row, ToSql, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::error::StoreError;
+use crate::domain::{Counts, Latencies};
+
+/// The columns that add up, in the order of [`values`].
+const COUNTS: [&str; 4 + Latencies::BUCKETS] = [
+    "calls",
+    "failures",
+    "rescues",
+    "fallbackMs",
+    "upTo1ms",
+    "upTo2.5ms",
+    "upTo5ms",
+    "upTo10ms",
+    "upTo25ms",
+    "upTo50ms",
+    "upTo100ms",
+    "upTo250ms",
+    "upTo500ms",
+    "upTo1s",
+    "upTo2.5s",
+    "upTo5s",
+    "upTo10s",
+    "above10s",
+];
+
+/// How many intervals a piece of thinning covers: about a thousand rows, ten milliseconds, for which the
+/// entries behind it wait.
+const PIECE: i64 = 360;
+
+/// The length of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Span {
+    /// Ten seconds, for a day.
+    TenSeconds,
+    /// A minute, for 31 days.
+    Minute,
+    /// An hour, for three years.
+    Hour,
+}
+
+impl Span {
+    /// All of them, the shortest first.
+    pub const ALL: [Self; 3] = [Self::TenSeconds, Self::Minute, Self::Hour];
+
+    /// In seconds.
+    #[must_use]
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::TenSeconds => 10,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+
+    /// How long its rows are kept before they are thinned; those of an hour are deleted then.
+    #[must_use]
+    pub const fn kept(self) -> Duration {
+        const DAY: u64 = 24 * 60 * 60;
+        Duration::from_secs(match self {
+            Self::TenSeconds => DAY,
+            Self::Minute => 31 * DAY,
+            Self::Hour => 3 * 365 * DAY,
+        })
+    }
+
+    const fn longer(self) -> Option<Self> {
+        match self {
+            Self::TenSeconds => Some(Self::Minute),
+            Self::Minute => Some(Self::Hour),
+            Self::Hour => None,
+        }
+    }
+
+    /// The start, in seconds since 1970, of the interval that `at` is in.
+    fn start(self, at: SystemTime) -> i64 {
+        let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        floor(whole(seconds), self)
+    }
+}
+
+/// A source's counts in an interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// The failover's or the provider's name.
+    pub source: String,
+    /// The interval's start, in seconds since 1970: a multiple of its length.
+    pub at: u64,
+    /// What was counted in it.
+    pub counts: Counts,
+}
+
+/// Counts to add to the rows of ten seconds, and the caller that waits.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub(super) at: SystemTime,
+    pub(super) counts: Vec<(&'static str, Counts)>,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A piece of thinning, and the caller that waits: whether more is to be thinned.
+#[derive(Debug)]
+pub(super) struct Thinning {
+    pub(super) now: SystemTime,
+    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+}
+
+/// Adds the counts to the rows of their interval, in one transaction.
+pub(super) fn add(conn: &mut Connection, recording: &Recording) -> rusqlite::Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = format!(
+        r#"INSERT INTO "history" ("span", "at", "source", {columns})
+            VALUES (?1, ?2, ?3, {values}) {ADDED}"#,
+        columns = columns(|name| format!(r#""{name}""#)),
+        values = vec!["?"; COUNTS.len()].join(", "),
+        ADDED = added(),
+    );
+    let mut insert = tx.prepare_cached(&sql)?;
+    let span = Span::TenSeconds;
+    let (seconds, at) = (span.seconds(), span.start(recording.at));
+    for (source, counts) in &recording.counts {
+        let values = values(counts);
+        let mut parameters: Vec<&dyn ToSql> = vec![&seconds, &at, source];
+        parameters.extend(values.iter().map(|value| value as &dyn ToSql));
+        insert.execute(parameters.as_slice())?;
+    }
+    drop(insert);
+    tx.commit()
+}
+
+/// Thins the oldest rows that are due, in one transaction, and says whether there are more.
+pub(super) fn thin(conn: &mut Connection, now: SystemTime) -> rusqlite::Result<bool> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut more = false;
+    for span in Span::ALL {
+        let oldest: Option<i64> = tx
+            .prepare_cached(r#"SELECT min("at") FROM "history" WHERE "span" = ?1"#)?
+            .query_row([span.seconds()], |row| row.get(0))?;
+        let longer = span.longer();
+        let grid = longer.unwrap_or(span);
+        let due = grid.start(now.checked_sub(span.kept()).unwrap_or(UNIX_EPOCH));
+        let Some(oldest) = oldest.filter(|oldest| *oldest < due) else { continue };
+        // A whole number of the longer intervals, so that each of them is summed at once.
+        let end = floor(oldest, grid).saturating_add(PIECE * i64::from(span.seconds())).min(due);
+        if let Some(longer) = longer {
+            tx.prepare_cached(&format!(
+                r#"INSERT INTO "history" ("span", "at", "source", {columns})
+                    SELECT ?1, "at" / ?1 * ?1, "source", {sums} FROM "history"
+                    WHERE "span" = ?2 AND "at" < ?3 GROUP BY "at" / ?1, "source" {ADDED}"#,
+                columns = columns(|name| format!(r#""{name}""#)),
+                sums = columns(|name| format!(r#"sum("{name}")"#)),
+                ADDED = added(),
+            ))?
+            .execute((longer.seconds(), span.seconds(), end))?;
+        }
+        tx.prepare_cached(r#"DELETE FROM "history" WHERE "span" = ?1 AND "at" < ?2"#)?
+            .execute((span.seconds(), end))?;
+        more |= end < due;
+    }
+    tx.commit()?;
+    Ok(more)
+}
+
+/// The rows of one span from the interval that `since` is in, in the order of time.
+pub(super) fn rows(
+    conn: &Connection,
+    span: Span,
+    since: SystemTime,
+) -> rusqlite::Result<Vec<HistoryRow>> {
+    conn.prepare_cached(&format!(
+        r#"SELECT "source", "at", {columns} FROM "history"
+            WHERE "span" = ?1 AND "at" >= ?2 ORDER BY "at", "source""#,
+        columns = columns(|name| format!(r#""{name}""#)),
+    ))?
+    .query_map((span.seconds(), span.start(since)), |row| {
+        let (source, at) = (row.get(0)?, natural(row.get(1)?));
+        Ok(HistoryRow { source, at, counts: counts(row, 2)? })
+    })?
+    .collect()
+}
+
+/// The sums by source of all intervals that begin in this time.
+pub(super) fn totals(
+    conn: &Connection,
+    time: &Range<SystemTime>,
+) -> rusqlite::Result<BTreeMap<String, Counts>> {
+    let seconds =
+        |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_secs()));
+    let (start, end) = (seconds(time.start), seconds(time.end));
+    let [ten, minute, hour] = Span::ALL.map(Span::seconds);
+    conn.prepare_cached(&format!(
+        r#"SELECT "source", {sums} FROM "history"
+            WHERE "span" IN (?1, ?2, ?3) AND "at" >= ?4 AND "at" < ?5 GROUP BY "source""#,
+        sums = columns(|name| format!(r#"sum("{name}")"#)),
+    ))?
+    .query_map((ten, minute, hour, start, end), |row| Ok((row.get(0)?, counts(row, 1)?)))?
+    .collect()
+}
+
+fn floor(at: i64, span: Span) -> i64 {
+    at - at.rem_euclid(i64::from(span.seconds()))
+}
+
+fn columns(write: impl FnMut(&&str) -> String) -> String {
+    COUNTS.iter().map(write).collect::<Vec<_>>().join(", ")
+}
+
+/// What becomes of a row that exists already.
+fn added() -> String {
+    let sums = columns(|name| format!(r#""{name}" = "{name}" + excluded."{name}""#));
+    format!(r#"ON CONFLICT ("span", "at", "source") DO UPDATE SET {sums}"#)
+}
+
+fn values(counts: &Counts) -> [i64; COUNTS.len()] {
+    let Counts { calls, failures, rescues, fallback_ms, latencies } = counts;
+    let mut values = [0; COUNTS.len()];
+    let all = [calls, failures, rescues, fallback_ms].into_iter().chain(&latencies.0);
+    for (value, count) in values.iter_mut().zip(all) {
+        *value = whole(*count);
+    }
+    values
+}
+
+/// The counts in a row's columns from `first` on.
+fn counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
+    let count = |column| row.get(first + column).map(natural);
+    let mut latencies = Latencies::default();
+    for (bucket, value) in latencies.0.iter_mut().enumerate() {
+        *value = count(4 + bucket)?;
+    }
+    let (calls, failures, rescues) = (count(0)?, count(1)?, count(2)?);
+    Ok(Counts { calls, failures, rescues, fallback_ms: count(3)?, latencies })
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn natural(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 3] = ["valuations", "SuperCar Valuations", "Premium Car Valuations"];
+
+    fn database() -> Connection {
+        let mut conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut conn).unwrap();
+        conn
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn add_at(conn: &mut Connection, seconds: u64, counts: Vec<(&'static str, Counts)>) {
+        add(conn, &Recording { at: at(seconds), counts, done: oneshot::channel().0 }).unwrap();
+    }
+
+    fn all(conn: &Connection) -> BTreeMap<String, Counts> {
+        totals(conn, &(UNIX_EPOCH..at(1 << 40))).unwrap()
+    }
+
+    fn thin_all(conn: &mut Connection, now: u64) -> u32 {
+        let mut pieces = 1;
+        while thin(conn, at(now)).unwrap() {
+            pieces += 1;
+        }
+        pieces
+    }
+
+    fn some(seed: u64) -> Counts {
+        let mut counts = Counts {
+            calls: seed,
+            failures: seed / 2,
+            rescues: seed / 3,
+            fallback_ms: seed * 7,
+            latencies: Latencies::default(),
+        };
+        for (bucket, count) in latencies(&mut counts) {
+            *count = seed * (bucket as u64 + 1);
+        }
+        counts
+    }
+
+    fn latencies(counts: &mut Counts) -> impl Iterator<Item = (usize, &mut u64)> {
+        counts.latencies.0.iter_mut().enumerate()
+    }
+
+    #[test]
+    fn the_columns_are_those_of_the_table_in_the_order_of_the_counts() {
+        let mut conn = database();
+        let mut counts = Counts::ZERO;
+        (counts.calls, counts.failures, counts.rescues, counts.fallback_ms) = (1, 2, 3, 4);
+        latencies(&mut counts).for_each(|(bucket, count)| *count = 5 + bucket as u64);
+        add_at(&mut conn, 59, vec![("a", counts)]);
+        let stored: Vec<i64> = conn
+            .query_row("SELECT * FROM history", [], |row| (3..21).map(|at| row.get(at)).collect())
+            .unwrap();
+        assert_eq!(stored, (1..=18).collect::<Vec<_>>());
+        let row = HistoryRow { source: "a".into(), at: 50, counts };
+        assert_eq!(rows(&conn, Span::TenSeconds, at(55)).unwrap(), [row]);
+        assert_eq!(rows(&conn, Span::TenSeconds, at(60)).unwrap(), []);
+        for (bound, column) in Latencies::BOUNDS.iter().zip(&COUNTS[4..]) {
+            let (number, unit) = if *bound < 1.0 { (bound * 1e3, "ms") } else { (*bound, "s") };
+            assert_eq!(*column, format!("upTo{number}{unit}"));
+        }
+    }
+
+    #[test]
+    fn rows_of_one_interval_add_up_and_a_clock_that_steps_back_loses_none() {
+        let mut conn = database();
+        for seconds in [1_000, 1_009, 2_000, 1_005] {
+            add_at(&mut conn, seconds, vec![(NAMES[0], some(10)), (NAMES[1], some(1))]);
+        }
+        let seen: Vec<_> = rows(&conn, Span::TenSeconds, UNIX_EPOCH).unwrap();
+        let seen: Vec<_> =
+            seen.iter().map(|row| (row.at, row.source.as_str(), row.counts.calls)).collect();
+        assert_eq!(
+            seen,
+            [
+                (1_000, NAMES[1], 3),
+                (1_000, NAMES[0], 30),
+                (2_000, NAMES[1], 1),
+                (2_000, NAMES[0], 10),
+            ]
+        );
+        add(
+            &mut conn,
+            &Recording {
+                at: UNIX_EPOCH - Duration::from_secs(5),
+                counts: vec![(NAMES[0], some(1))],
+                done: oneshot::channel().0,
+            },
+        )
+        .unwrap();
+        assert_eq!(all(&conn)[NAMES[0]].calls, 41);
+    }
+
+    #[test]
+    fn a_year_of_constant_traffic_is_bounded_and_thinned_in_small_pieces() {
+        let (mut conn, start, day) = (database(), 1_700_000_000_u64, 86_400);
+        // Three days of ten seconds, and for the rest of the year a row an hour.
+        let mut seconds = start;
+        while seconds < start + 365 * day {
+            add_at(&mut conn, seconds, NAMES.map(|name| (name, some(1))).into());
+            seconds += if seconds < start + 3 * day { 10 } else { 3_600 };
+        }
+        let end = start + 3 * day;
+        let before = all(&conn);
+        assert!(thin_all(&mut conn, end) > 40, "an hour at a time");
+        let of = |conn: &Connection, span: Span| -> u32 {
+            let sql = "SELECT count(*) FROM history WHERE span = ?1 AND at < ?2";
+            conn.query_row(sql, (span.seconds(), end as i64), |row| row.get(0)).unwrap()
+        };
+        assert!(of(&conn, Span::TenSeconds) <= 3 * (8_640 + 6));
+        assert_eq!(of(&conn, Span::Hour), 0);
+        assert_eq!(all(&conn), before);
+        assert_eq!(thin_all(&mut conn, end), 1, "nothing is left to do");
+        thin_all(&mut conn, start + 365 * day);
+        assert_eq!(of(&conn, Span::TenSeconds) + of(&conn, Span::Minute), 0);
+        assert!((72 * 3..=73 * 3).contains(&of(&conn, Span::Hour)));
+        assert_eq!(all(&conn), before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn thinning_keeps_the_sums_and_drops_hours_after_three_years_alone(
+            added in proptest::collection::vec(
+                (0_u64..5 * 365 * 86_400, 0_usize..3, 1_u64..1_000_000), 0..80,
+            ),
+            later in proptest::collection::vec(0_u64..6 * 365 * 86_400, 1..4),
+        ) {
+            let mut conn = database();
+            let mut naive = BTreeMap::<(u64, &str), Counts>::new();
+            for (seconds, name, seed) in added {
+                add_at(&mut conn, seconds, vec![(NAMES[name], some(seed))]);
+                let hour = seconds - seconds % 3_600;
+                *naive.entry((hour, NAMES[name])).or_default() += &some(seed);
+            }
+            // Not in order: the clock may step back between two times.
+            for now in later {
+                thin_all(&mut conn, now);
+                let kept = now.saturating_sub(Span::Hour.kept().as_secs()) / 3_600 * 3_600;
+                naive.retain(|(hour, _), _| *hour >= kept);
+                let mut sums = BTreeMap::<String, Counts>::new();
+                for ((_, name), counts) in &naive {
+                    *sums.entry((*name).to_owned()).or_default() += counts;
+                }
+                prop_assert_eq!(all(&conn), sums);
+                for span in Span::ALL {
+                    let oldest = rows(&conn, span, UNIX_EPOCH).unwrap();
+                    let oldest = oldest.first().map_or(u64::MAX, |row| row.at);
+                    let grid = span.longer().unwrap_or(span).seconds();
+                    let due = now.saturating_sub(span.kept().as_secs());
+                    prop_assert!(oldest >= due - due % u64::from(grid));
+                }
+                let misplaced: i64 = conn
+                    .query_row("SELECT count(*) FROM history WHERE at % span <> 0", [], |row| {
+                        row.get(0)
+                    })
+                    .unwrap();
+                prop_assert_eq!(misplaced, 0);
+            }
+        }
+    }
+}
