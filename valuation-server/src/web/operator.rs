@@ -188,6 +188,28 @@ mod tests {
     }
 
     #[test]
+    fn a_countdown_says_what_happens_at_its_end() {
+        let until = |overview: &Overview| {
+            let update: serde_json::Value = serde_json::from_str(&now(overview)).unwrap();
+            let html = update["parts"]["f0-countdown"].as_str().unwrap();
+            let text = html.replace("</span></p>", "");
+            text.rsplit('>').next().unwrap_or_default().to_owned()
+        };
+        let expected = [
+            ("primary", ""),
+            ("outage", "until SuperCar is asked again"),
+            ("forced", "until the order ends"),
+            ("probing", ""),
+            ("returning", "until all calls go to SuperCar"),
+            ("dry-run", "until it would be over"),
+        ];
+        for (name, expected) in expected {
+            let (_, overview, _) = all().into_iter().find(|(known, ..)| *known == name).unwrap();
+            assert_eq!(until(&overview), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_session_can_be_ended_and_a_cold_start_has_a_page() {
         let mut overview = samples::healthy();
         assert!(!page(&overview, &[]).contains("Log out"));

@@ -127,6 +127,7 @@ fn timer(failover: &Failover, now: SystemTime) -> Option<(String, String)> {
         return Some((duration(left), "until the order ends".to_owned()));
     }
     let until = match decision.state {
+        _ if decision.dry_run => "until it would be over".to_owned(),
         State::Ramping => format!("until all calls go to {}", short(failover.primary)),
         State::Fallback if decision.probing.is_some() => {
             format!("until {} is probed", short(failover.primary))
