@@ -8,8 +8,9 @@ mod chart;
 mod figures;
 mod format;
 mod latency;
-mod parts;
+mod live;
 mod sentence;
+mod trend;
 
 #[cfg(test)]
 mod samples;
@@ -37,25 +38,25 @@ pub const ASSETS: &[Asset] = assets![
 /// The whole page. `histories` are those of `overview.failovers`, in the same order.
 #[must_use]
 pub fn page(overview: &Overview, histories: &[History]) -> String {
-    let mut parts: BTreeMap<_, _> = parts::of_now(overview).into_iter().collect();
-    parts.extend(parts::of_history(histories));
-    parts::render(&Page { title: parts::title(overview), overview, parts })
+    let mut parts: BTreeMap<_, _> = live::of_now(overview).into_iter().collect();
+    parts.extend(trend::of_history(histories));
+    render(&Page { title: live::title(overview), overview, parts })
 }
 
 /// The parts that may change each second, as JSON: `{"title": "…", "parts": {"id": "HTML", …}}`.
 #[must_use]
 pub fn now(overview: &Overview) -> String {
-    updates(Some(parts::title(overview)), parts::of_now(overview))
+    updates(Some(live::title(overview)), live::of_now(overview))
 }
 
 /// The parts that change every ten seconds, as JSON like [`now`], without a title. `histories` are those
 /// of the overview's failovers, in the same order.
 #[must_use]
 pub fn history(histories: &[History]) -> String {
-    updates(None, parts::of_history(histories))
+    updates(None, trend::of_history(histories))
 }
 
-fn updates(title: Option<String>, parts: Vec<parts::Part>) -> String {
+fn updates(title: Option<String>, parts: Vec<Part>) -> String {
     #[derive(Serialize)]
     struct Updates {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +65,13 @@ fn updates(title: Option<String>, parts: Vec<parts::Part>) -> String {
     }
     let updates = Updates { title, parts: parts.into_iter().collect() };
     serde_json::to_string(&updates).expect("texts have a JSON form")
+}
+
+/// A part: the id of its element, and what is in it.
+type Part = (String, String);
+
+fn render(template: &impl Template) -> String {
+    template.render().expect("a value that is shown writes to a String, which does not fail")
 }
 
 #[derive(Template)]
@@ -177,6 +185,28 @@ mod tests {
         let page = page(&overview, &[]);
         assert!(!page.contains("<script>alert"), "{page}");
         assert!(page.contains("href=\"/admin/valuations/a%2Fb%20c%22%C3%A9\""), "{page}");
+    }
+
+    #[test]
+    fn a_countdown_says_what_happens_at_its_end() {
+        let until = |overview: &Overview| {
+            let update: serde_json::Value = serde_json::from_str(&now(overview)).unwrap();
+            let html = update["parts"]["f0-countdown"].as_str().unwrap();
+            let text = html.replace("</span></p>", "");
+            text.rsplit('>').next().unwrap_or_default().to_owned()
+        };
+        let expected = [
+            ("primary", ""),
+            ("outage", "until SuperCar is asked again"),
+            ("forced", "until the order ends"),
+            ("probing", ""),
+            ("returning", "until all calls go to SuperCar"),
+            ("dry-run", "until it would be over"),
+        ];
+        for (name, expected) in expected {
+            let (_, overview, _) = all().into_iter().find(|(known, ..)| *known == name).unwrap();
+            assert_eq!(until(&overview), expected, "{name}");
+        }
     }
 
     #[test]

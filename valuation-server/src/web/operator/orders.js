@@ -28,7 +28,7 @@ function clear(form) {
 }
 
 // Says in words what will happen, and does it if the operator confirms.
-function confirm(title, yes, lines, act) {
+function confirm(title, yes, lines, act, form) {
   const dialog = byId("confirm");
   byId("confirm-title").textContent = title;
   byId("confirm-yes").textContent = yes;
@@ -43,8 +43,11 @@ function confirm(title, yes, lines, act) {
     try {
       await act();
       dialog.close();
-    } catch ({ detail }) {
-      byId("confirm-error").textContent = detail ?? unreachable;
+    } catch (error) {
+      if (form?.elements[error.field]) {
+        dialog.close();
+        fail(form, error);
+      } else byId("confirm-error").textContent = error.detail ?? unreachable;
     }
     busy = false;
   };
@@ -70,7 +73,7 @@ function force(form, { failover, primary, fallback }) {
     await send("POST", failover, "", order);
     form.reset();
     now();
-  });
+  }, form);
 }
 
 async function policy(form, { failover }) {
@@ -86,7 +89,7 @@ async function policy(form, { failover }) {
     ], async () => {
       await send("PUT", failover, "/policy", settings);
       location.reload();
-    });
+    }, form);
   } catch (error) {
     fail(form, error.detail ? error : { detail: unreachable });
   }
