@@ -138,7 +138,13 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_and_over_a_restart_alo
         }
     }
     readers.sort();
-    let known = ["admin/journal.rs", "app/history.rs", "app/memory.rs", "audit/entry.rs"];
+    let known = [
+        "admin/journal.rs",
+        "app/history.rs",
+        "app/memory.rs",
+        "app/recorder.rs",
+        "audit/entry.rs",
+    ];
     assert_eq!(readers, known.map(Path::new));
 }
 
