@@ -158,3 +158,89 @@ impl From<PolicyError> for Refusal {
         Self { field: policy::field(&error).to_owned(), message: policy::message(&error) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use failover::clock::ManualClock;
+    use serde_json::json;
+
+    use super::super::records::Stored;
+    use super::*;
+    use crate::config::Config;
+    use crate::domain::{CallOutcome, Entry, Provider, ProviderCall, Vrm};
+    use crate::providers::BaseUrl;
+    use crate::store::StoreConfig;
+    use crate::telemetry::Sources;
+    use crate::valuer::Valuer;
+
+    fn backstage(folder: &std::path::Path) -> Backstage<ManualClock> {
+        let database = folder.join("v.sqlite");
+        let url = || BaseUrl::parse("http://127.0.0.1:1").unwrap();
+        let flags = BTreeMap::from([(Setting::FallbackPrice, "0.20".to_owned())]);
+        let config = Config::with_providers(&flags, &database, url(), url()).unwrap();
+        let providers = Arc::new(Providers::new(&config, ManualClock::new()).unwrap());
+        let store = Store::open(&StoreConfig::new(database)).unwrap();
+        let calls = providers.attempts.calls.clone();
+        let metrics = Metrics::new(Sources {
+            failovers: failover::prometheus::Metrics::new(),
+            calls: calls.clone(),
+            client_errors: Arc::clone(&providers.attempts.client_errors),
+            traffic: Arc::default(),
+            store: store.clone(),
+            valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
+        });
+        Backstage {
+            history: History::new(store.clone(), calls),
+            stopping: CancellationToken::new(),
+            started: Instant::now(),
+            store,
+            metrics,
+            providers,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_figures_the_day_and_the_hour_are_what_the_page_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let backstage = backstage(folder.path());
+        let call = ProviderCall {
+            vrm: Vrm::parse("A").unwrap(),
+            provider: Provider::Premium,
+            requested_at: UNIX_EPOCH,
+            duration: Duration::from_millis(8),
+            url: String::new(),
+            response_code: Some(200),
+            error: None,
+            outcome: CallOutcome::Success,
+            rescue: true,
+        };
+        backstage.providers.attempts.calls.note(&call);
+        let entry = Entry { valuation: None, calls: vec![call] };
+        backstage.store.commit(entry).await.unwrap();
+        let figures = serde_json::to_value(backstage.figures()).unwrap();
+        assert_eq!(figures["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!([&figures["commits"], &figures["queueLength"]], [1, 0]);
+        assert_eq!(figures["queueCapacity"], 1_024);
+        assert!(figures["uptimeSeconds"].is_u64());
+        for bytes in ["databaseBytes", "diskFreeBytes"] {
+            assert!(figures[bytes].as_u64().is_some_and(|bytes| bytes > 0), "{figures}");
+        }
+
+        assert_eq!(backstage.last_hour().unwrap().intervals, []);
+        let now = UNIX_EPOCH + UNIX_EPOCH.elapsed().unwrap();
+        let counts = vec![(
+            "Premium Car Valuations",
+            backstage.providers.attempts.calls.totals(Provider::Premium),
+        )];
+        backstage.store.record(now, counts).await.unwrap();
+        backstage.history.reread_day(Default::default()).await;
+        let hour = serde_json::to_value(&*backstage.last_hour().unwrap()).unwrap();
+        let interval = &hour["intervals"][0];
+        assert_eq!([&interval["calls"], &interval["rescues"], &interval["fallbackMs"]], [1, 1, 0]);
+        assert_eq!([&interval["p50"], &hour["sums"][0]["calls"]], [&json!(0.0075), &json!(1)]);
+        let today = serde_json::to_value(backstage.today()).unwrap();
+        assert_eq!(today["costs"]["pricePence"], 20);
+    }
+}
