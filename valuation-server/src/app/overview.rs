@@ -159,3 +159,89 @@ fn event(event: admin::Event) -> Event {
     };
     Event { at: SystemTime::from(event.time), kind, message: event.message }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use failover::clock::ManualClock;
+
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::history::History as Recorded;
+    use super::super::records::Stored;
+    use super::*;
+    use crate::config::{Config, Setting};
+    use crate::domain::{CallOutcome, Entry, Money, ProviderCall, Vrm};
+    use crate::providers::BaseUrl;
+    use crate::store::{Store, StoreConfig};
+    use crate::telemetry::{Metrics, Sources};
+    use crate::valuer::Valuer;
+
+    fn backstage(folder: &std::path::Path) -> Backstage<ManualClock> {
+        let database = folder.join("v.sqlite");
+        let url = || BaseUrl::parse("http://127.0.0.1:1").unwrap();
+        let flags = BTreeMap::from([(Setting::FallbackPrice, "0.20".to_owned())]);
+        let config = Config::with_providers(&flags, &database, url(), url()).unwrap();
+        let providers = Arc::new(Providers::new(&config, ManualClock::new()).unwrap());
+        let store = Store::open(&StoreConfig::new(database)).unwrap();
+        let calls = providers.attempts.calls.clone();
+        let metrics = Metrics::new(Sources {
+            failovers: failover::prometheus::Metrics::new(),
+            calls: calls.clone(),
+            client_errors: Arc::clone(&providers.attempts.client_errors),
+            traffic: Arc::default(),
+            store: store.clone(),
+            valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
+        });
+        Backstage {
+            history: Recorded::new(store.clone(), calls),
+            stopping: CancellationToken::new(),
+            started: Instant::now(),
+            store,
+            metrics,
+            providers,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_shows_the_machine_the_hour_and_what_the_day_cost() {
+        let folder = tempfile::tempdir().unwrap();
+        let backstage = backstage(folder.path());
+        let call = ProviderCall {
+            vrm: Vrm::parse("A").unwrap(),
+            provider: Provider::Premium,
+            requested_at: UNIX_EPOCH,
+            duration: Duration::from_millis(8),
+            url: String::new(),
+            response_code: Some(200),
+            error: None,
+            outcome: CallOutcome::Success,
+            rescue: true,
+        };
+        backstage.providers.attempts.calls.note(&call);
+        let entry = Entry { valuation: None, calls: vec![call] };
+        backstage.store.commit(entry).await.unwrap();
+        let machine = backstage.shown().machine;
+        assert_eq!((machine.commits, machine.queue, machine.queue_capacity), (1, 0, 1_024));
+        for bytes in [machine.database, machine.disk_free] {
+            assert!(bytes.is_some_and(|bytes| bytes > 0), "{machine:?}");
+        }
+        assert!(backstage.histories()[0].points.is_empty());
+
+        let counts = backstage.providers.attempts.calls.totals(Provider::Premium);
+        let now = UNIX_EPOCH + UNIX_EPOCH.elapsed().unwrap();
+        backstage.store.record(now, vec![(Provider::Premium.name(), counts)]).await.unwrap();
+        backstage.history.reread_day(Default::default()).await;
+        let history = backstage.histories().remove(0);
+        let [point] = history.points[..] else { panic!("{history:?}") };
+        assert_eq!((point.primary, point.fallback, point.counted), (0, 1, 0));
+        let premium = &history.providers[1];
+        assert_eq!(
+            (premium.provider, premium.calls, premium.latencies.0[3]),
+            (Provider::Premium, 1, 1)
+        );
+        assert_eq!(history.costs.map(|costs| costs.price), Money::parse("0.20").ok());
+    }
+}

@@ -37,10 +37,6 @@ const COUNTS: [&str; 4 + Latencies::BUCKETS] = [
     "above10s",
 ];
 
-/// How many intervals a piece of thinning covers: about a thousand rows, ten milliseconds, for which the
-/// entries behind it wait.
-const PIECE: i64 = 360;
-
 /// The length of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Span {
@@ -77,7 +73,7 @@ impl Span {
         })
     }
 
-    const fn longer(self) -> Option<Self> {
+    pub(super) const fn longer(self) -> Option<Self> {
         match self {
             Self::TenSeconds => Some(Self::Minute),
             Self::Minute => Some(Self::Hour),
@@ -86,7 +82,7 @@ impl Span {
     }
 
     /// The start, in seconds since 1970, of the interval that `at` is in.
-    fn start(self, at: SystemTime) -> i64 {
+    pub(super) fn start(self, at: SystemTime) -> i64 {
         let seconds = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         floor(whole(seconds), self)
     }
@@ -111,13 +107,6 @@ pub(super) struct Recording {
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// A piece of thinning, and the caller that waits: whether more is to be thinned.
-#[derive(Debug)]
-pub(super) struct Thinning {
-    pub(super) now: SystemTime,
-    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
-}
-
 /// Adds the counts to the rows of their interval, in one transaction.
 pub(super) fn add(conn: &mut Connection, recording: &Recording) -> rusqlite::Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -139,39 +128,6 @@ pub(super) fn add(conn: &mut Connection, recording: &Recording) -> rusqlite::Res
     }
     drop(insert);
     tx.commit()
-}
-
-/// Thins the oldest rows that are due, in one transaction, and says whether there are more.
-pub(super) fn thin(conn: &mut Connection, now: SystemTime) -> rusqlite::Result<bool> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut more = false;
-    for span in Span::ALL {
-        let oldest: Option<i64> = tx
-            .prepare_cached(r#"SELECT min("at") FROM "history" WHERE "span" = ?1"#)?
-            .query_row([span.seconds()], |row| row.get(0))?;
-        let longer = span.longer();
-        let grid = longer.unwrap_or(span);
-        let due = grid.start(now.checked_sub(span.kept()).unwrap_or(UNIX_EPOCH));
-        let Some(oldest) = oldest.filter(|oldest| *oldest < due) else { continue };
-        // A whole number of the longer intervals, so that each of them is summed at once.
-        let end = floor(oldest, grid).saturating_add(PIECE * i64::from(span.seconds())).min(due);
-        if let Some(longer) = longer {
-            tx.prepare_cached(&format!(
-                r#"INSERT INTO "history" ("span", "at", "source", {columns})
-                    SELECT ?1, "at" / ?1 * ?1, "source", {sums} FROM "history"
-                    WHERE "span" = ?2 AND "at" < ?3 GROUP BY "at" / ?1, "source" {ADDED}"#,
-                columns = columns(|name| format!(r#""{name}""#)),
-                sums = columns(|name| format!(r#"sum("{name}")"#)),
-                ADDED = added(),
-            ))?
-            .execute((longer.seconds(), span.seconds(), end))?;
-        }
-        tx.prepare_cached(r#"DELETE FROM "history" WHERE "span" = ?1 AND "at" < ?2"#)?
-            .execute((span.seconds(), end))?;
-        more |= end < due;
-    }
-    tx.commit()?;
-    Ok(more)
 }
 
 /// The rows of one span from the interval that `since` is in, in the order of time.
@@ -210,16 +166,16 @@ pub(super) fn totals(
     .collect()
 }
 
-fn floor(at: i64, span: Span) -> i64 {
+pub(super) fn floor(at: i64, span: Span) -> i64 {
     at - at.rem_euclid(i64::from(span.seconds()))
 }
 
-fn columns(write: impl FnMut(&&str) -> String) -> String {
+pub(super) fn columns(write: impl FnMut(&&str) -> String) -> String {
     COUNTS.iter().map(write).collect::<Vec<_>>().join(", ")
 }
 
 /// What becomes of a row that exists already.
-fn added() -> String {
+pub(super) fn added() -> String {
     let sums = columns(|name| format!(r#""{name}" = "{name}" + excluded."{name}""#));
     format!(r#"ON CONFLICT ("span", "at", "source") DO UPDATE SET {sums}"#)
 }
@@ -254,40 +210,36 @@ fn natural(stored: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::schema;
-    use proptest::prelude::*;
 
-    const NAMES: [&str; 3] = ["valuations", "SuperCar Valuations", "Premium Car Valuations"];
+    pub(in crate::store) const NAMES: [&str; 3] =
+        ["valuations", "SuperCar Valuations", "Premium Car Valuations"];
 
-    fn database() -> Connection {
+    pub(in crate::store) fn database() -> Connection {
         let mut conn = Connection::open_in_memory().unwrap();
         schema::migrate(&mut conn).unwrap();
         conn
     }
 
-    fn at(seconds: u64) -> SystemTime {
+    pub(in crate::store) fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn add_at(conn: &mut Connection, seconds: u64, counts: Vec<(&'static str, Counts)>) {
+    pub(in crate::store) fn add_at(
+        conn: &mut Connection,
+        seconds: u64,
+        counts: Vec<(&'static str, Counts)>,
+    ) {
         add(conn, &Recording { at: at(seconds), counts, done: oneshot::channel().0 }).unwrap();
     }
 
-    fn all(conn: &Connection) -> BTreeMap<String, Counts> {
+    pub(in crate::store) fn all(conn: &Connection) -> BTreeMap<String, Counts> {
         totals(conn, &(UNIX_EPOCH..at(1 << 40))).unwrap()
     }
 
-    fn thin_all(conn: &mut Connection, now: u64) -> u32 {
-        let mut pieces = 1;
-        while thin(conn, at(now)).unwrap() {
-            pieces += 1;
-        }
-        pieces
-    }
-
-    fn some(seed: u64) -> Counts {
+    pub(in crate::store) fn some(seed: u64) -> Counts {
         let mut counts = Counts {
             calls: seed,
             failures: seed / 2,
@@ -353,75 +305,5 @@ mod tests {
         )
         .unwrap();
         assert_eq!(all(&conn)[NAMES[0]].calls, 41);
-    }
-
-    #[test]
-    fn a_year_of_constant_traffic_is_bounded_and_thinned_in_small_pieces() {
-        let (mut conn, start, day) = (database(), 1_700_000_000_u64, 86_400);
-        // Three days of ten seconds, and for the rest of the year a row an hour.
-        let mut seconds = start;
-        while seconds < start + 365 * day {
-            add_at(&mut conn, seconds, NAMES.map(|name| (name, some(1))).into());
-            seconds += if seconds < start + 3 * day { 10 } else { 3_600 };
-        }
-        let end = start + 3 * day;
-        let before = all(&conn);
-        assert!(thin_all(&mut conn, end) > 40, "an hour at a time");
-        let of = |conn: &Connection, span: Span| -> u32 {
-            let sql = "SELECT count(*) FROM history WHERE span = ?1 AND at < ?2";
-            conn.query_row(sql, (span.seconds(), end as i64), |row| row.get(0)).unwrap()
-        };
-        assert!(of(&conn, Span::TenSeconds) <= 3 * (8_640 + 6));
-        assert_eq!(of(&conn, Span::Hour), 0);
-        assert_eq!(all(&conn), before);
-        assert_eq!(thin_all(&mut conn, end), 1, "nothing is left to do");
-        thin_all(&mut conn, start + 365 * day);
-        assert_eq!(of(&conn, Span::TenSeconds) + of(&conn, Span::Minute), 0);
-        assert!((72 * 3..=73 * 3).contains(&of(&conn, Span::Hour)));
-        assert_eq!(all(&conn), before);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100))]
-
-        #[test]
-        fn thinning_keeps_the_sums_and_drops_hours_after_three_years_alone(
-            added in proptest::collection::vec(
-                (0_u64..5 * 365 * 86_400, 0_usize..3, 1_u64..1_000_000), 0..80,
-            ),
-            later in proptest::collection::vec(0_u64..6 * 365 * 86_400, 1..4),
-        ) {
-            let mut conn = database();
-            let mut naive = BTreeMap::<(u64, &str), Counts>::new();
-            for (seconds, name, seed) in added {
-                add_at(&mut conn, seconds, vec![(NAMES[name], some(seed))]);
-                let hour = seconds - seconds % 3_600;
-                *naive.entry((hour, NAMES[name])).or_default() += &some(seed);
-            }
-            // Not in order: the clock may step back between two times.
-            for now in later {
-                thin_all(&mut conn, now);
-                let kept = now.saturating_sub(Span::Hour.kept().as_secs()) / 3_600 * 3_600;
-                naive.retain(|(hour, _), _| *hour >= kept);
-                let mut sums = BTreeMap::<String, Counts>::new();
-                for ((_, name), counts) in &naive {
-                    *sums.entry((*name).to_owned()).or_default() += counts;
-                }
-                prop_assert_eq!(all(&conn), sums);
-                for span in Span::ALL {
-                    let oldest = rows(&conn, span, UNIX_EPOCH).unwrap();
-                    let oldest = oldest.first().map_or(u64::MAX, |row| row.at);
-                    let grid = span.longer().unwrap_or(span).seconds();
-                    let due = now.saturating_sub(span.kept().as_secs());
-                    prop_assert!(oldest >= due - due % u64::from(grid));
-                }
-                let misplaced: i64 = conn
-                    .query_row("SELECT count(*) FROM history WHERE at % span <> 0", [], |row| {
-                        row.get(0)
-                    })
-                    .unwrap();
-                prop_assert_eq!(misplaced, 0);
-            }
-        }
     }
 }

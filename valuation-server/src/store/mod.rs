@@ -32,8 +32,10 @@ mod open;
 mod pace;
 mod queue;
 mod readers;
+mod reservation;
 mod schema;
 mod stats;
+mod thinning;
 mod valuations;
 mod writer;
 
@@ -47,12 +49,13 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Counts, Entry, Valuation, Vrm};
-use history::{Recording, Thinning};
+use history::Recording;
 use identity::Opened;
 use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
 use stats::Shared;
+use thinning::Thinning;
 use valuations::Forgetting;
 
 pub use config::{Durability, StoreConfig};
@@ -62,6 +65,7 @@ pub use history::{HistoryRow, Span};
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
+pub use reservation::Reservation;
 pub use stats::StoreStats;
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
@@ -373,32 +377,5 @@ impl Store {
         self.shared.stats.failed.inc();
         self.shared.lose(entry, &error);
         error
-    }
-}
-
-/// A permit of the writer's queue. Dropped unused, it is given back.
-///
-/// It keeps the writer running: [`Store::shutdown`] waits for it.
-#[derive(Debug)]
-pub struct Reservation(mpsc::OwnedPermit<Message>);
-
-impl Reservation {
-    /// As [`Store::commit`], without waiting for a permit: the first poll hands the entry over.
-    ///
-    /// # Errors
-    /// As [`Store::commit`], but never [`StoreError::Busy`].
-    ///
-    /// # Cancel safety
-    /// Once polled, the entry is committed even if the future is dropped.
-    pub async fn commit(self, entry: Entry) -> Result<Option<Valuation>, StoreError> {
-        let (job, answer) = Job::awaited(entry);
-        self.0.send(Message::Write(job));
-        // The writer answers every job unless it panics.
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// As [`Store::submit`], and the queue is never full.
-    pub fn submit(self, entry: Entry) {
-        self.0.send(Message::Write(Job::unawaited(entry)));
     }
 }

@@ -3,8 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::Entry;
-use super::history::{Recording, Thinning};
+use super::history::Recording;
 use super::notes::Noting;
+use super::thinning::Thinning;
 use super::valuations::{Forgetting, StoredValuation};
 
 /// A message to the writer.

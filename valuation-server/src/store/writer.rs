@@ -22,7 +22,7 @@ use super::pace::Pace;
 use super::queue::{Job, Message};
 use super::stats::Shared;
 use super::valuations::{Forgetting, StoredValuation};
-use super::{Entry, StoreConfig, history, logs, open, valuations};
+use super::{Entry, StoreConfig, history, logs, open, thinning, valuations};
 
 /// The log is emptied after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
@@ -187,7 +187,7 @@ impl Writer {
                 let _ = recording.done.send(recorded);
             }
             Message::Thin(thinning) => {
-                let thinned = self.attempt(|conn| history::thin(conn, thinning.now));
+                let thinned = self.attempt(|conn| thinning::thin(conn, thinning.now));
                 let _ = thinning.done.send(thinned);
             }
             Message::Forget(Forgetting { vrm, done }) => {
