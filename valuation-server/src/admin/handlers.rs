@@ -10,7 +10,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, json, text};
-use super::{Failover, Guard, Kind, Operated, commands};
+use super::login::{self, Login, wants_html};
+use super::{Failover, Guard, Kind, Operated, Refusal, commands};
 
 /// The default number of events in an answer.
 const EVENTS: usize = 100;
@@ -25,8 +26,13 @@ GET  /metrics
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
-POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK|AUTO|RESET\"}
+POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK\", \"for\": \"2h\", \"reason\": \"...\"}
+POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
+PUT  /admin/failovers/{name}/policy?preview
+GET  /login
+POST /login                          token=...
+POST /logout
 ";
 
 /// The state that all requests share.
@@ -34,6 +40,7 @@ PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 pub(super) struct Handlers {
     pub(super) operated: Arc<dyn Operated>,
     pub(super) guard: Guard,
+    pub(super) login: Login,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +53,8 @@ enum Resource<'a> {
     Failover(&'a str),
     Events(&'a str),
     Policy(&'a str),
+    Login,
+    Logout,
 }
 
 impl<'a> Resource<'a> {
@@ -57,6 +66,8 @@ impl<'a> Resource<'a> {
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
+                "/login" => Some(Self::Login),
+                "/logout" => Some(Self::Logout),
                 _ => None,
             };
         };
@@ -72,6 +83,8 @@ impl<'a> Resource<'a> {
         match self {
             Self::Failover(_) => "GET, HEAD, POST, OPTIONS",
             Self::Policy(_) => "PUT, OPTIONS",
+            Self::Login => "GET, HEAD, POST, OPTIONS",
+            Self::Logout => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -104,10 +117,18 @@ impl Handlers {
         let resource = Resource::at(parts.uri.path());
         let verbose = parameter(parts, "verbose").is_some();
         let open = match resource {
-            Some(Resource::Live) => true,
+            Some(Resource::Live | Resource::Login | Resource::Logout) => true,
             Some(Resource::Ready) => !verbose,
-            _ => false,
+            // The login page loads them.
+            _ => parts.uri.path().starts_with("/assets/"),
         };
+        if matches!(resource, Some(Resource::Index))
+            && parts.method == Method::GET
+            && wants_html(&parts.headers)
+            && !self.guard.knows(&parts.headers)
+        {
+            return Ok(login::page(StatusCode::UNAUTHORIZED, None));
+        }
         self.guard.admit(parts, open)?;
         let resource = resource.ok_or_else(|| {
             let message = "there is no such page; GET / lists those there are";
@@ -116,21 +137,32 @@ impl Handlers {
         match (resource, &parts.method) {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
-                let command = commands::command(&commands::members(&parts.headers, body).await?)?;
-                log(&*failover, peer, command.name().to_owned());
-                failover.execute(command);
+                let members = commands::members(&parts.headers, body).await?;
+                failover.execute(&commands::instruction(&members, peer)?);
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
                 let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
-                failover
-                    .reconfigure(&settings)
-                    .map_err(|refusal| Problem::field(refusal.field, refusal.message))?;
+                let refused = |refusal: Refusal| Problem::field(refusal.field, refusal.message);
+                if parameter(parts, "preview").is_some() {
+                    return Ok(json(&failover.preview(&settings).map_err(refused)?));
+                }
+                failover.reconfigure(&settings).map_err(refused)?;
                 let given: Vec<_> =
                     settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 log(&*failover, peer, format!("policy: {}", given.join(", ")));
                 Ok(json(&failover.view()))
+            }
+            (Resource::Login | Resource::Logout, &Method::POST) if !self.guard.has_token() => {
+                Ok(login::home(None))
+            }
+            (Resource::Login, &Method::POST) => {
+                self.login.log_in(&self.guard, &parts.headers, body, peer).await
+            }
+            (Resource::Logout, &Method::POST) => Ok(login::log_out(&self.guard, &parts.headers)),
+            (Resource::Logout, &Method::GET | &Method::HEAD) => {
+                Err(Problem::wrong_method(resource.allow()))
             }
             (Resource::Policy(_), &Method::GET | &Method::HEAD) => {
                 Err(Problem::wrong_method(resource.allow()))
@@ -156,6 +188,7 @@ impl Handlers {
     ) -> Result<Answer, Problem> {
         match resource {
             Resource::Index => Ok(text(StatusCode::OK, INDEX)),
+            Resource::Login | Resource::Logout => Ok(login::page(StatusCode::OK, None)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {
@@ -191,6 +224,10 @@ impl Handlers {
             };
             body += &format!("[{sign}] {}: {state}\n", check.name);
         }
+        if verbose {
+            let warnings = self.operated.warnings();
+            body.extend(warnings.iter().map(|warning| format!("[!] {}\n", warning.text)));
+        }
         let (status, summary) = if checks.iter().all(|check| check.trouble.is_none()) {
             (StatusCode::OK, "ready\n")
         } else {
@@ -208,10 +245,10 @@ impl Handlers {
     }
 }
 
-/// Records a command in the log and among the events.
+/// Records a change of the policy in the log and among the events.
 fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
     tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
-    failover.journal().note(Kind::Command { from: peer.to_string() }, command);
+    failover.journal().note(Kind::command(peer.to_string()), command);
 }
 
 /// The raw value of a query's parameter.

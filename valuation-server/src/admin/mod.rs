@@ -9,6 +9,8 @@
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
 //! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
+//! | `PUT /admin/failovers/{name}/policy?preview` | what these settings would change |
+//! | `GET /login`, `POST /login`, `POST /logout` | a session, for browsers |
 //!
 //! It knows neither the providers nor the crate `failover`, but an [`Operated`], which `app`
 //! implements. `guard` controls access, before anything is looked up.
@@ -19,6 +21,9 @@ mod commands;
 mod guard;
 mod handlers;
 mod journal;
+mod login;
+mod order;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -46,6 +51,7 @@ use handlers::Handlers;
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+pub use order::{ForcedRoute, Instruction, Order};
 
 /// What a request of `peer` passes through, the outermost layer first.
 ///
@@ -61,7 +67,7 @@ fn stack(
     Future: Send,
 > + Clone {
     ServiceBuilder::new()
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(CatchPanicLayer::custom(answers::panicked))
@@ -79,6 +85,9 @@ fn stack(
 pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// The checks of readiness.
     fn readiness(&self) -> Vec<Check>;
+
+    /// What an operator should know although the server works. Does not affect readiness.
+    fn warnings(&self) -> Vec<Warning>;
 
     /// All metrics, as OpenMetrics text.
     ///
@@ -101,14 +110,20 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// Its latest events.
     fn journal(&self) -> &Journal;
 
-    /// Executes a command.
-    fn execute(&self, command: Command);
+    /// Executes a command, and records it in the log and among the events.
+    fn execute(&self, instruction: &Instruction);
 
     /// Changes these settings of the policy: all of them, or none if one is invalid.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
     fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal>;
+
+    /// What [`reconfigure`](Self::reconfigure) would lead to. Changes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal>;
 }
 
 /// A check of readiness.
@@ -118,6 +133,27 @@ pub struct Check {
     pub name: &'static str,
     /// What is wrong; `None` if healthy.
     pub trouble: Option<String>,
+}
+
+/// Something that an operator should know although the server works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// `forced`, `onFallback` or `clientErrors`.
+    pub kind: &'static str,
+    /// What it is, since when, and what to do.
+    pub text: String,
+}
+
+/// What other settings of a policy would lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// The settings as they would be.
+    pub policy: BTreeMap<&'static str, String>,
+    /// Whether the calls in the window would trip at once.
+    pub would_trip: bool,
+    /// Why, with the counts of the window and the thresholds.
+    pub because: String,
 }
 
 /// A command of an operator.
@@ -157,6 +193,8 @@ pub struct View {
     pub provider: &'static str,
     /// Whether an operator forced the route.
     pub forced: bool,
+    /// The order that forced it; `null` if none did.
+    pub order: Option<Order>,
     /// The primary's window.
     pub window: Window,
     /// Until the end of the state; `null` if it has none.

@@ -13,12 +13,17 @@
 //! of unfinished valuations are logged as cancelled.
 
 mod attempts;
+mod coverage;
 mod memory;
 mod operator;
+mod orders;
 mod policy;
+mod preview;
 mod records;
+mod standing;
 mod switch;
 mod transition;
+mod warnings;
 
 use std::fmt;
 use std::future::Future;
@@ -43,6 +48,7 @@ use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
 use memory::Memory;
 use operator::Backstage;
+use standing::Standing;
 
 pub use failover::State;
 pub use records::Stored;
@@ -175,6 +181,7 @@ impl<Clk: Clock> App<Clk> {
             ..StoreConfig::new(&config.database)
         })?;
         Memory::new(providers.handle(), store.clone()).recall();
+        Standing::new(providers.clone(), store.clone()).recall();
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
@@ -226,7 +233,10 @@ impl<Clk: Clock> App<Clk> {
         // Both sets abort their task if this future is dropped.
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
-        let mut memory = JoinSet::from_iter([memory.keep(save_last.clone())]);
+        let standing = Standing::new(self.providers.clone(), self.store.clone());
+        let mut saving = JoinSet::new();
+        saving.spawn(memory.keep(save_last.clone()));
+        saving.spawn(standing.keep(save_last.clone()));
         let Self { listener, valuer, limits, watch, store, .. } = self;
         let mut signalled = None;
         let shutdown = async {
@@ -243,9 +253,10 @@ impl<Clk: Clock> App<Clk> {
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
-        // 3. The route, for the next start.
+        // 3. The route and its order, for the next start.
         save_last.cancel();
-        if timeout(SAVING, memory.join_next()).await.is_err() {
+        let saved = async { while saving.join_next().await.is_some() {} };
+        if timeout(SAVING, saved).await.is_err() {
             tracing::warn!("the route could not be saved in time");
         }
         // 4. The database: commits what waits.
@@ -271,6 +282,7 @@ impl<Clk: Clock> App<Clk> {
         Clk: fmt::Debug,
     {
         let Some(Admin { listener, guard, .. }) = self.admin.take() else { return JoinSet::new() };
+        let providers = Arc::new(self.providers.clone());
         let failovers = failover::prometheus::Metrics::new();
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
@@ -280,8 +292,8 @@ impl<Clk: Clock> App<Clk> {
             traffic: Arc::clone(&self.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),
+            lasting: Arc::clone(&providers) as _,
         });
-        let providers = Arc::new(self.providers.clone());
         let backstage = Backstage { store: self.store.clone(), stopping, metrics, providers };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])

@@ -38,6 +38,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.database, Path::new("valuations.sqlite"));
     assert_eq!(config.failure_rate, Ratio::HALF);
     assert_eq!(config.min_calls, 10);
+    assert_eq!(config.fallback_warning, Some(Duration::from_secs(3_600)));
     assert_eq!(config.window, Duration::from_secs(60));
     assert_eq!(config.revert_after, Duration::from_secs(300));
     assert_eq!(config.provider_timeout, Duration::from_secs(5));

@@ -7,6 +7,7 @@
 
 mod admin_crowd;
 mod admin_guard;
+mod admin_login;
 mod admin_orders;
 mod admin_pages;
 mod app_calls;
@@ -16,6 +17,7 @@ mod app_hangs;
 mod app_harness;
 mod app_neighbours;
 mod app_options;
+mod app_orders;
 mod app_paused;
 mod app_process;
 mod app_restart;
