@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::admin::{Command, ForcedRoute, Instruction, Order};
 
 /// The order in force.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Orders {
     /// Held over a command and its change of the route, so that both are those of the same command.
     commands: Mutex<()>,
@@ -39,12 +39,6 @@ impl Current {
             Self::Policy => None,
             Self::Forced(order) | Self::Ending(order) => Some(order),
         }
-    }
-}
-
-impl Default for Orders {
-    fn default() -> Self {
-        Self { commands: Mutex::default(), current: watch::Sender::default() }
     }
 }
 

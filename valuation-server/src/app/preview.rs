@@ -13,7 +13,7 @@ use failover::{Event, FailoverHandle, Monitor, Policy, State};
 /// other policy would hold.
 pub(super) fn of<Clk: Clock>(
     handle: &FailoverHandle<Clk>,
-    policy: Policy,
+    policy: &Policy,
     clock: Clk,
 ) -> (bool, String) {
     let now = handle.snapshot();
@@ -26,7 +26,10 @@ pub(super) fn of<Clk: Clock>(
             return (false, "the route is forced: no window trips until it is released".into());
         }
         _ => {
-            return (false, "Premium is asked already; counts start from zero at the return".into());
+            return (
+                false,
+                "Premium is asked already; counts start from zero at the return".into(),
+            );
         }
     }
     let monitor = Monitor::with_clock(policy.clone(), clock);
@@ -40,12 +43,12 @@ pub(super) fn of<Clk: Clock>(
     monitor.handle().restore(&handle.save(), Duration::ZERO);
     let tripped = *tripped.lock().unwrap_or_else(PoisonError::into_inner);
     match tripped {
-        Some((Condition::SlowCalls, tally)) => (true, slow(&policy, tally)),
-        Some((_, tally)) => (true, failed(&policy, tally)),
+        Some((Condition::SlowCalls, tally)) => (true, slow(policy, tally)),
+        Some((_, tally)) => (true, failed(policy, tally)),
         None => {
             let tally = monitor.handle().snapshot().tally;
-            let slow = policy.slow_calls().map(|_| format!("; {}", slow(&policy, tally)));
-            (false, failed(&policy, tally) + &slow.unwrap_or_default())
+            let slow = policy.slow_calls().map(|_| format!("; {}", slow(policy, tally)));
+            (false, failed(policy, tally) + &slow.unwrap_or_default())
         }
     }
 }
@@ -95,18 +98,18 @@ mod tests {
         let before = handle.snapshot();
         let third = Policy::builder().failure_rate(Ratio::new(1, 3).unwrap()).build().unwrap();
         let expected = "12 of 30 calls failed; more than 1/3 of at least 10 trips";
-        assert_eq!(of(&handle, third.clone(), clock.clone()), (true, expected.into()));
+        assert_eq!(of(&handle, &third, clock.clone()), (true, expected.into()));
         let expected = "12 of 30 calls failed; more than 1/2 of at least 10 trips";
-        assert_eq!(of(&handle, Policy::default(), clock.clone()), (false, expected.into()));
+        assert_eq!(of(&handle, &Policy::default(), clock.clone()), (false, expected.into()));
         assert_eq!(handle.snapshot(), before, "it changes nothing");
         assert_eq!(handle.policy(), Policy::default());
         // The same as what the change leads to.
         handle.swap_policy(third.clone());
         assert_eq!(handle.snapshot().state, State::Fallback);
-        let (trips, because) = of(&handle, third.clone(), clock.clone());
+        let (trips, because) = of(&handle, &third, clock.clone());
         assert!(!trips && because.contains("already"), "{because}");
         handle.force(Route::Primary);
-        assert!(of(&handle, third, clock).1.contains("forced"));
+        assert!(of(&handle, &third, clock).1.contains("forced"));
     }
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
         clock.advance(window / 2);
         (0..3).for_each(|_| call(&monitor, &clock, Duration::ZERO, false));
         let short = Policy::builder().window(window / 4, Policy::default().buckets()).build();
-        let (trips, because) = of(&monitor.handle(), short.unwrap(), clock);
+        let (trips, because) = of(&monitor.handle(), &short.unwrap(), clock);
         assert!(!trips && because.starts_with("0 of 3 calls failed"), "{because}");
     }
 
@@ -131,12 +134,12 @@ mod tests {
         };
         let monitor = Monitor::with_clock(slow(Ratio::HALF), clock.clone());
         (0..12).for_each(|number| call(&monitor, &clock, 2 * SECOND * (number % 2), false));
-        let (trips, because) = of(&monitor.handle(), slow(Ratio::HALF), clock.clone());
+        let (trips, because) = of(&monitor.handle(), &slow(Ratio::HALF), clock.clone());
         assert!(
             !trips && because.contains("; 6 of 12 calls were slow; more than 1/2"),
             "{because}"
         );
-        let (trips, because) = of(&monitor.handle(), slow(Ratio::percent(25)), clock);
+        let (trips, because) = of(&monitor.handle(), &slow(Ratio::percent(25)), clock);
         let expected = "6 of 12 calls were slow; more than 1/4 of at least 10 trips";
         assert_eq!((trips, because.as_str()), (true, expected));
     }

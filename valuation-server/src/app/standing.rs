@@ -106,7 +106,7 @@ impl<Clk: Clock> Standing<Clk> {
                 _ = ticks.tick() => false,
             };
             self.look();
-            self.save().await;
+            self.save(stopping).await;
             if stopping {
                 return;
             }
@@ -134,10 +134,12 @@ impl<Clk: Clock> Standing<Clk> {
         providers.attempts.journal.note(kind, message);
     }
 
-    async fn save(&mut self) {
+    /// Saves if the order or the stay is another one; at the stop in any case, for the length of the stay
+    /// by the monotonic clock.
+    async fn save(&mut self, always: bool) {
         let Providers { orders, coverage, .. } = &self.providers;
         let key = (orders.order(), coverage.id());
-        if self.last.as_ref() == Some(&key) {
+        if !always && self.last.as_ref() == Some(&key) {
             return;
         }
         let lasted = coverage.lasted(&self.providers.handle());

@@ -156,7 +156,7 @@ impl<Clk: Clock> Providers<Clk> {
         let amended = self.config().amended(changes)?;
         let (primary, _) = (policy::primary(&amended)?, policy::fallback(&amended)?);
         let (would_trip, because) =
-            preview::of(&self.handle(), primary, self.attempts.clock.clone());
+            preview::of(&self.handle(), &primary, self.attempts.clock.clone());
         Ok((amended, would_trip, because))
     }
 

@@ -88,8 +88,8 @@ async fn the_token_begins_a_session_that_counts_everywhere_until_the_logout() {
     assert_eq!(get(&app, FAILOVER, &other).await.status, 200, "another session goes on");
 
     let bearer = format!("Bearer {TOKEN}");
-    let answer = app.operate(&request("GET", FAILOVER, &[HOST, ("Authorization", &bearer)], ""));
-    assert_eq!(answer.await.status, 200, "tools need no session");
+    let request = request("GET", FAILOVER, &[HOST, ("Authorization", &bearer)], "");
+    assert_eq!(app.operate(&request).await.status, 200, "tools need no session");
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::ProviderClientCert, "/etc/client.pem"),
         (Setting::AdminListen, "0.0.0.0:9001"),
         (Setting::AdminToken, "0123456789abcdef"),
+        (Setting::FallbackWarning, "30m"),
         (Setting::LogFormat, "json"),
         (Setting::AccessLog, "on"),
         (Setting::MaxConnections, "12"),
