@@ -51,12 +51,10 @@ impl<Clk: Clock> Standing<Clk> {
 
     /// Restores what was saved. To be called after the route was restored.
     pub(super) fn recall(&self) {
-        let note = match self.store.noted(NAME) {
-            Ok(note) => note,
-            Err(error) => {
-                return tracing::warn!(%error, "the order of before the restart cannot be read");
-            }
-        };
+        let note = self.store.noted(NAME).inspect_err(|error| {
+            tracing::warn!(%error, "the order of before the restart cannot be read");
+        });
+        let note = note.ok().flatten();
         let saved = note.as_ref().and_then(|note| {
             let read = serde_json::from_str::<Saved>(&note.text);
             read.inspect_err(|error| {
