@@ -74,7 +74,8 @@ fn too_large() -> Problem {
 /// `{"updateState": "…"}`, perhaps with `for` and `reason`, from this address.
 pub(super) fn instruction(members: &Members, peer: SocketAddr) -> Result<Instruction, Problem> {
     if let Some(other) = members.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
-        let message = format!("there is no {other:?}; send {{\"updateState\": \"...\"}}");
+        let message =
+            format!("there is no {other:?}; send updateState and, if wanted, for and reason");
         return Err(Problem::field(other, message));
     }
     let given = text(members, "updateState").unwrap_or_default();
