@@ -10,6 +10,11 @@
 //! | `failover_calls_total` | `name`, `route`, `outcome` | calls; outcomes are `success`, `failure`, `ignored` and `dropped` |
 //! | `failover_call_duration_seconds` | `name`, `route` | duration of calls, as a histogram |
 //!
+//! Every state has its series from the start, and so have the usual transitions: trips, reverts,
+//! probing, ramps, forced routes and their release, and those of a dry run. They begin at 0, so that
+//! `increase()` sees the first one. A state that begins and ends between two scrapes is in no gauge,
+//! only in its counters. Transitions by other causes have a series once they have happened.
+//!
 //! # Why a collector
 //! State, ratio and window are read at each scrape from one snapshot. So calls pay nothing for
 //! them, and no scrape sees two states, or a state with another's window. Gauges set at transitions

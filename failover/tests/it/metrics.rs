@@ -73,6 +73,37 @@ fn a_scrape_shows_state_window_and_transitions_of_each_name() {
 }
 
 #[test]
+fn the_usual_transitions_have_a_series_before_they_happen_and_every_state_has_one_into_it() {
+    let (watched, metrics) = watched("new");
+    let series = |shown: &str| -> Vec<String> {
+        let lines = shown.lines().filter(|line| line.starts_with("failover_transitions_total{"));
+        lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let shown = page(&metrics);
+    let present = series(&shown);
+    assert!(present.iter().all(|series| value(&shown, series) == "0"), "{shown}");
+    for state in failover::State::ALL {
+        let into = format!(r#"to="{}""#, state.as_str());
+        assert!(present.iter().any(|series| series.contains(&into)), "{into}\n{shown}");
+    }
+    // A trip, its revert, and orders on both routes.
+    watched.trip();
+    watched.clock.advance(301 * SECOND);
+    watched.succeed(1);
+    for route in [Route::Primary, Route::Fallback] {
+        watched.handle().force(route);
+        watched.handle().release();
+    }
+    watched.trip();
+    watched.handle().force(Route::Fallback);
+    watched.handle().reset();
+    let shown = page(&metrics);
+    assert_eq!(series(&shown), present, "none is new");
+    let forced = r#"failover_transitions_total{name="new",from="primary",to="forced_fallback",cause="forced"}"#;
+    assert_eq!(value(&shown, forced), "1");
+}
+
+#[test]
 fn a_revert_that_is_due_is_shown_before_a_call_makes_it() {
     let (watched, metrics) = watched("due");
     watched.trip();

@@ -21,6 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::handlers::Handlers;
+use super::login::Login;
 use super::{Guard, Operated};
 use crate::listener::accept;
 use crate::log_throttle::LogThrottle;
@@ -51,7 +52,7 @@ pub async fn serve(
     guard: Guard,
     shutdown: impl Future<Output = ()>,
 ) {
-    let handlers = Arc::new(Handlers { operated, guard });
+    let handlers = Arc::new(Handlers { operated, guard, login: Login::default() });
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let throttle = LogThrottle::new();

@@ -1,15 +1,18 @@
 //! The bodies of commands.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderMap};
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::Command;
 use super::answers::Problem;
+use super::{Command, Instruction};
 
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 16 * 1024;
@@ -21,6 +24,14 @@ const COMMANDS: [(&str, Command); 4] = [
     ("AUTO", Command::Auto),
     ("RESET", Command::Reset),
 ];
+
+/// What a command consists of.
+const MEMBERS: [&str; 3] = ["updateState", "for", "reason"];
+/// The bounds of the time for which a route is forced.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The longest reason, in characters.
+const REASON: usize = 200;
 
 impl Command {
     /// Its name in a request.
@@ -60,18 +71,60 @@ fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
-/// `{"updateState": "…"}` and nothing else.
-pub(super) fn command(members: &Members) -> Result<Command, Problem> {
-    if let Some(other) = members.keys().find(|key| *key != "updateState") {
-        let message = format!("there is no {other:?}; send {{\"updateState\": \"...\"}}");
+/// `{"updateState": "…"}`, perhaps with `for` and `reason`, from this address.
+pub(super) fn instruction(members: &Members, peer: SocketAddr) -> Result<Instruction, Problem> {
+    if let Some(other) = members.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
+        let message =
+            format!("there is no {other:?}; send updateState and, if wanted, for and reason");
         return Err(Problem::field(other, message));
     }
-    let given = members.get("updateState").map_or("", |value| value.get());
-    let given: String = serde_json::from_str(given).unwrap_or_default();
-    COMMANDS.iter().find(|(name, _)| *name == given).map(|(_, command)| *command).ok_or_else(|| {
+    let given = text(members, "updateState").unwrap_or_default();
+    let command = COMMANDS.iter().find(|(name, _)| *name == given).map(|(_, command)| *command);
+    let command = command.ok_or_else(|| {
         let names = COMMANDS.map(|(name, _)| name).join(", ");
         Problem::field("updateState", format!("updateState must be one of {names}"))
+    })?;
+    let (reason, lasts) = (reason(members)?, lasts(members)?);
+    if lasts.is_some() && matches!(command, Command::Auto | Command::Reset) {
+        let message = "only a forced route has an end: leave `for` out";
+        return Err(Problem::field("for", message));
+    }
+    let at = Timestamp::now();
+    let until = lasts.map(|lasts| at.saturating_add(lasts).unwrap_or(Timestamp::MAX));
+    Ok(Instruction { command, by: peer.to_string(), at, until, reason })
+}
+
+/// How long a forced route lasts; `None` if it has no end.
+fn lasts(members: &Members) -> Result<Option<Duration>, Problem> {
+    if !members.contains_key("for") {
+        return Ok(None);
+    }
+    let given = text(members, "for").and_then(|text| humantime::parse_duration(&text).ok());
+    given.filter(|lasts| (SHORTEST..=LONGEST).contains(lasts)).map(Some).ok_or_else(|| {
+        let message = "for must be a duration with its unit, from 1s to 30days, such as 15m or 2h; \
+                       without it the route stays forced until it is released";
+        Problem::field("for", message)
     })
+}
+
+fn reason(members: &Members) -> Result<Option<String>, Problem> {
+    if !members.contains_key("reason") {
+        return Ok(None);
+    }
+    let given = text(members, "reason").filter(|text| {
+        let one_line =
+            !text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+        (1..=REASON).contains(&text.chars().count()) && one_line
+    });
+    given.map(Some).ok_or_else(|| {
+        let message = format!("reason must be a text of 1 to {REASON} characters on one line");
+        Problem::field("reason", message)
+    })
+}
+
+/// The text of a member; `None` if it is missing or no text.
+fn text(members: &Members, name: &str) -> Option<String> {
+    serde_json::from_str(members.get(name)?.get()).ok()
 }
 
 /// A policy's settings by name, each as the text that the configuration would have: strings and

@@ -8,8 +8,10 @@
 //! - it may send commands without reading answers (CSRF): so `Origin` must be our own, and
 //!   `Sec-Fetch-Site`, if present, must not name another site.
 //!
-//! With a token the `Host` is not checked: no page has the token. Orchestrators need no token for
-//! `/livez` and for `/readyz` without detail, which reveal nothing.
+//! With a token the `Host` is not checked: no page has the token, and a session's cookie is sent to
+//! the host alone that set it, with no request from another site (`SameSite=Strict`). A page on another
+//! port of the same host is of the same site, so commands with a cookie are checked as above.
+//! Orchestrators need no token for `/livez` and for `/readyz` without detail, which reveal nothing.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -20,19 +22,43 @@ use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 
 use super::answers::Problem;
+use super::sessions::Sessions;
 
-/// The access rules of a listener.
-#[derive(Clone)]
+/// The access rules of a listener, and the sessions of those who have shown its token.
 pub struct Guard {
     bound: IpAddr,
     token: Option<Box<[u8]>>,
+    sessions: Sessions,
 }
 
 impl Guard {
     /// For the listener at `bound`. Beyond loopback it needs a token.
     #[must_use]
     pub fn new(bound: SocketAddr, token: Option<&str>) -> Self {
-        Self { bound: bound.ip().to_canonical(), token: token.map(|token| token.as_bytes().into()) }
+        let (bound, token) =
+            (bound.ip().to_canonical(), token.map(|token| token.as_bytes().into()));
+        Self { bound, token, sessions: Sessions::default() }
+    }
+
+    /// Whether there is a token, so that a browser must log in.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Whether this is the token. The comparison takes constant time for a given length.
+    pub(super) fn is_token(&self, given: &[u8]) -> bool {
+        self.token.as_ref().is_some_and(|token| bool::from(given.ct_eq(token)))
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Whether the request has the token, or the cookie of a session; or needs neither.
+    pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
+        !self.has_token()
+            || bearer(headers).is_some_and(|given| self.is_token(given))
+            || self.sessions.has(headers)
     }
 
     /// Checks a request. `open` is a resource that needs no token.
@@ -41,7 +67,7 @@ impl Guard {
     /// 401 without the token, 421 for another host, 403 for a command from another site's page.
     pub(super) fn admit(&self, parts: &Parts, open: bool) -> Result<(), Problem> {
         match &self.token {
-            Some(token) if !open && !has_token(&parts.headers, token) => {
+            Some(_) if !open && !self.knows(&parts.headers) => {
                 let message = "send the admin token: Authorization: Bearer ...";
                 return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
                     .with(header::WWW_AUTHENTICATE, "Bearer"));
@@ -95,21 +121,22 @@ fn authority(parts: &Parts) -> Option<Authority> {
     }
 }
 
-/// Whether the request has the token. The comparison takes constant time for a given length, so that
-/// it reveals nothing else of the token.
-fn has_token(headers: &HeaderMap, token: &[u8]) -> bool {
+/// The token that the request gives in its only `Authorization`.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let Some((scheme, given)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
-        return false;
-    };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(token))
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given)
 }
 
 fn is_cross_site(parts: &Parts) -> bool {
     let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return true;
+    match site {
+        // Said by the browser alone, which has compared the whole origins. Behind a proxy with TLS
+        // the `Origin` has another scheme than this listener.
+        Some(b"same-origin") => return false,
+        Some(site) if site != b"none" => return true,
+        _ => {}
     }
     let Some(origin) = parts.headers.get(header::ORIGIN) else { return false };
     let own = authority(parts).map(|own| format!("http://{own}"));

@@ -10,7 +10,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, empty, json, text};
-use super::{Failover, Guard, Kind, Operated, commands, page, parameter, vehicles};
+use super::login::{self, Login};
+use super::{Failover, Guard, Kind, Operated, Refusal, commands, page, parameter, vehicles};
 use crate::web::accept::wants_html;
 
 /// The default number of events in an answer.
@@ -27,10 +28,15 @@ GET  /metrics
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
-POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK|AUTO|RESET\"}
+POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK\", \"for\": \"2h\", \"reason\": \"...\"}
+POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 GET  /admin/valuations/{vrm}?limit=100
 DELETE /admin/valuations/{vrm}       forgets it: the next PUT asks again
+PUT  /admin/failovers/{name}/policy?preview
+GET  /login
+POST /login                          token=...
+POST /logout
 ";
 
 /// The state that all requests share.
@@ -38,6 +44,7 @@ DELETE /admin/valuations/{vrm}       forgets it: the next PUT asks again
 pub(super) struct Handlers {
     pub(super) operated: Arc<dyn Operated>,
     pub(super) guard: Guard,
+    pub(super) login: Login,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +62,8 @@ enum Resource<'a> {
     Policy(&'a str),
     /// The segment is not decoded.
     Vehicle(&'a str),
+    Login,
+    Logout,
 }
 
 impl<'a> Resource<'a> {
@@ -71,6 +80,8 @@ impl<'a> Resource<'a> {
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
+                "/login" => Some(Self::Login),
+                "/logout" => Some(Self::Logout),
                 path => path.strip_prefix("/assets/").map(Self::Asset),
             };
         };
@@ -87,6 +98,8 @@ impl<'a> Resource<'a> {
             Self::Failover(_) => "GET, HEAD, POST, OPTIONS",
             Self::Policy(_) => "PUT, OPTIONS",
             Self::Vehicle(_) => "GET, HEAD, DELETE, OPTIONS",
+            Self::Login => "GET, HEAD, POST, OPTIONS",
+            Self::Logout => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -119,10 +132,17 @@ impl Handlers {
         let resource = Resource::at(parts.uri.path());
         let verbose = parameter(parts, "verbose").is_some();
         let open = match resource {
-            Some(Resource::Live | Resource::Asset(_)) => true,
+            Some(Resource::Live | Resource::Login | Resource::Logout | Resource::Asset(_)) => true,
             Some(Resource::Ready) => !verbose,
             _ => false,
         };
+        if matches!(resource, Some(Resource::Index))
+            && parts.method == Method::GET
+            && wants_html(&parts.headers)
+            && !self.guard.knows(&parts.headers)
+        {
+            return Ok(login::page(StatusCode::UNAUTHORIZED, None));
+        }
         self.guard.admit(parts, open)?;
         let resource = resource.ok_or_else(|| {
             let message = "there is no such page; GET / lists those there are";
@@ -131,17 +151,18 @@ impl Handlers {
         match (resource, &parts.method) {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
-                let command = commands::command(&commands::members(&parts.headers, body).await?)?;
-                log(&*failover, peer, command.name().to_owned());
-                failover.execute(command);
+                let members = commands::members(&parts.headers, body).await?;
+                failover.execute(&commands::instruction(&members, peer)?);
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
                 let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
-                failover
-                    .reconfigure(&settings)
-                    .map_err(|refusal| Problem::field(refusal.field, refusal.message))?;
+                let refused = |refusal: Refusal| Problem::field(refusal.field, refusal.message);
+                if parameter(parts, "preview").is_some() {
+                    return Ok(json(&failover.preview(&settings).map_err(refused)?));
+                }
+                failover.reconfigure(&settings).map_err(refused)?;
                 let given: Vec<_> =
                     settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
                 log(&*failover, peer, format!("policy: {}", given.join(", ")));
@@ -149,6 +170,16 @@ impl Handlers {
             }
             (Resource::Vehicle(segment), &Method::DELETE) => {
                 vehicles::forget(&*self.operated, segment, peer.to_string()).await
+            }
+            (Resource::Login | Resource::Logout, &Method::POST) if !self.guard.has_token() => {
+                Ok(login::home(None))
+            }
+            (Resource::Login, &Method::POST) => {
+                self.login.log_in(&self.guard, &parts.headers, body, peer).await
+            }
+            (Resource::Logout, &Method::POST) => Ok(login::log_out(&self.guard, &parts.headers)),
+            (Resource::Logout, &Method::GET | &Method::HEAD) => {
+                Err(Problem::wrong_method(resource.allow()))
             }
             (Resource::Policy(_), &Method::GET | &Method::HEAD) => {
                 Err(Problem::wrong_method(resource.allow()))
@@ -172,11 +203,15 @@ impl Handlers {
         verbose: bool,
     ) -> Result<Answer, Problem> {
         match resource {
-            Resource::Index if wants_html(&parts.headers) => Ok(page::page(&*self.operated)),
+            Resource::Index if wants_html(&parts.headers) => {
+                let has_session = self.guard.sessions().has(&parts.headers);
+                Ok(page::page(&*self.operated, has_session))
+            }
             Resource::Index => Ok(text(StatusCode::OK, INDEX)),
             Resource::Asset(name) => page::asset(name, &parts.headers),
             Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
             Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),
+            Resource::Login | Resource::Logout => Ok(login::page(StatusCode::OK, None)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {
@@ -213,6 +248,10 @@ impl Handlers {
             };
             body += &format!("[{sign}] {}: {state}\n", check.name);
         }
+        if verbose {
+            let warnings = self.operated.warnings();
+            body.extend(warnings.iter().map(|warning| format!("[!] {}\n", warning.text)));
+        }
         let (status, summary) = if checks.iter().all(|check| check.trouble.is_none()) {
             (StatusCode::OK, "ready\n")
         } else {
@@ -230,8 +269,8 @@ impl Handlers {
     }
 }
 
-/// Records a command in the log and among the events.
+/// Records a change of the policy in the log and among the events.
 fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
     tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
-    failover.journal().note(Kind::Command { from: peer.to_string() }, command);
+    failover.journal().note(Kind::command(peer.to_string()), command);
 }

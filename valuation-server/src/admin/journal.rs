@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+use super::order::utc;
 
 /// The number of events kept: days of an unstable failover, in about 200 KiB.
 const KEPT: usize = 1_000;
@@ -15,7 +17,7 @@ pub struct Event {
     /// Counted from 1 since the start of the process.
     pub number: u64,
     /// The time, in UTC.
-    #[serde(serialize_with = "utc")]
+    #[serde(serialize_with = "utc::serialize")]
     pub time: Timestamp,
     /// The kind of the event.
     #[serde(flatten)]
@@ -57,7 +59,32 @@ pub enum Kind {
     Command {
         /// The address of the operator.
         from: String,
+        /// When the forced route ends; left out if it has no end.
+        #[serde(
+            serialize_with = "utc::optional::serialize",
+            skip_serializing_if = "Option::is_none"
+        )]
+        until: Option<Timestamp>,
+        /// Why, in the operator's words; left out if there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
+    /// Calls have been on the fallback for longer than is usual, or are no longer.
+    #[serde(rename_all = "camelCase")]
+    LongOnFallback {
+        /// Whether they still are.
+        ongoing: bool,
+        /// For how long, in whole seconds.
+        seconds: u64,
+    },
+}
+
+impl Kind {
+    /// A command that forces no route, from this address.
+    #[must_use]
+    pub fn command(from: String) -> Self {
+        Self::Command { from, until: None, reason: None }
+    }
 }
 
 /// The latest events of a failover. When full, the oldest is dropped.
@@ -95,11 +122,6 @@ impl Journal {
     }
 }
 
-/// RFC 3339 in UTC, to the millisecond.
-fn utc<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&format_args!("{time:.3}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +131,7 @@ mod tests {
         let journal = Journal::default();
         assert_eq!(journal.last(10), []);
         for number in 1..=KEPT + 2 {
-            journal.note(Kind::Command { from: "here".into() }, number.to_string());
+            journal.note(Kind::command("here".into()), number.to_string());
         }
         let numbers = |limit| -> Vec<_> { journal.last(limit).iter().map(|e| e.number).collect() };
         assert_eq!(numbers(2), [1_002, 1_001]);
@@ -119,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_event_is_flat_and_its_time_is_utc() {
-        let kind = Kind::Command { from: "127.0.0.1:5".into() };
+        let kind = Kind::command("127.0.0.1:5".into());
         let time = Timestamp::from_millisecond(1_700_000_000_120).unwrap();
         let event = Event { number: 7, time, kind, message: "RESET".into() };
         assert_eq!(

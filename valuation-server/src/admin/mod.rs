@@ -13,6 +13,8 @@
 //! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
 //! | `GET /admin/valuations/{vrm}?limit=` | a vehicle's valuation, and its log rows, newest first |
 //! | `DELETE /admin/valuations/{vrm}` | forgets the valuation, so that the next PUT asks again |
+//! | `PUT /admin/failovers/{name}/policy?preview` | what these settings would change |
+//! | `GET /login`, `POST /login`, `POST /logout` | a session, for browsers |
 //!
 //! It knows neither the providers nor the crate `failover`, but an [`Operated`], which `app`
 //! implements. `guard` controls access, before anything is looked up.
@@ -23,7 +25,10 @@ mod commands;
 mod guard;
 mod handlers;
 mod journal;
+mod login;
+mod order;
 mod page;
+mod sessions;
 mod vehicles;
 
 use std::collections::BTreeMap;
@@ -58,12 +63,14 @@ use handlers::Handlers;
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
+pub use order::{ForcedRoute, Instruction, Order};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// An answer is not to be taken for another type.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// The page's address is nobody else's business.
-const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+/// The pages' addresses are nobody else's business. Under `no-referrer` a form has `Origin: null`, which
+/// is refused.
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// What a request of `peer` passes through, the outermost layer first.
 ///
@@ -79,7 +86,7 @@ fn stack(
     Future: Send,
 > + Clone {
     ServiceBuilder::new()
-        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetResponseHeaderLayer::overriding(
@@ -87,7 +94,7 @@ fn stack(
             CONTENT_SECURITY_POLICY,
         ))
         .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))
-        .layer(SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, NO_REFERRER))
+        .layer(SetResponseHeaderLayer::overriding(header::REFERRER_POLICY, SAME_ORIGIN))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(answers::panicked))
         .map_response(answers::explain_timeout)
@@ -104,6 +111,9 @@ fn stack(
 pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// The checks of readiness.
     fn readiness(&self) -> Vec<Check>;
+
+    /// What an operator should know although the server works. Does not affect readiness.
+    fn warnings(&self) -> Vec<Warning>;
 
     /// All metrics, as OpenMetrics text.
     ///
@@ -150,14 +160,20 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// Its latest events.
     fn journal(&self) -> &Journal;
 
-    /// Executes a command.
-    fn execute(&self, command: Command);
+    /// Executes a command, and records it in the log and among the events.
+    fn execute(&self, instruction: &Instruction);
 
     /// Changes these settings of the policy: all of them, or none if one is invalid.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
     fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal>;
+
+    /// What [`reconfigure`](Self::reconfigure) would lead to. Changes nothing.
+    ///
+    /// # Errors
+    /// As there.
+    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal>;
 }
 
 /// A check of readiness.
@@ -167,6 +183,27 @@ pub struct Check {
     pub name: &'static str,
     /// What is wrong; `None` if healthy.
     pub trouble: Option<String>,
+}
+
+/// Something that an operator should know although the server works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// `forced`, `onFallback` or `clientErrors`.
+    pub kind: &'static str,
+    /// What it is, since when, and what to do.
+    pub text: String,
+}
+
+/// What other settings of a policy would lead to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// The settings as they would be.
+    pub policy: BTreeMap<&'static str, String>,
+    /// Whether the calls in the window would trip at once.
+    pub would_trip: bool,
+    /// Why, with the counts of the window and the thresholds.
+    pub because: String,
 }
 
 /// A command of an operator.
@@ -206,6 +243,8 @@ pub struct View {
     pub provider: &'static str,
     /// Whether an operator forced the route.
     pub forced: bool,
+    /// The order that forced it; `null` if none did.
+    pub order: Option<Order>,
     /// The primary's window.
     pub window: Window,
     /// Until the end of the state; `null` if it has none.

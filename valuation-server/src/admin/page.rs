@@ -6,11 +6,12 @@ use hyper::header::{self, HeaderMap};
 use super::Operated;
 use super::answers::{Answer, Problem, answer, text};
 use crate::web::assets::{Asset, is_known, tag};
-use crate::web::operator::{self, ASSETS};
+use crate::web::operator::{self, ASSETS, Overview};
 
-/// The page.
-pub(super) fn page(operated: &dyn Operated) -> Answer {
-    let page = operator::page(&operated.overview(), &operated.history());
+/// The page. A session can be ended on it.
+pub(super) fn page(operated: &dyn Operated, has_session: bool) -> Answer {
+    let overview = Overview { has_session, ..operated.overview() };
+    let page = operator::page(&overview, &operated.history());
     answer("text/html; charset=utf-8", page)
 }
 

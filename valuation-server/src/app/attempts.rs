@@ -75,6 +75,12 @@ pub(super) fn classify(result: &Result<Quote, QuoteError>) -> Outcome {
 }
 
 impl<Clk> Attempts<Clk> {
+    /// The provider's reported streak of client errors, in words.
+    pub(super) fn warning(&self, provider: Provider) -> Option<String> {
+        let began = self.client_errors.reported(provider)?;
+        Some(message(provider, began, self.client_errors.as_failures()))
+    }
+
     fn report(&self, provider: Provider, change: Change) {
         let message = message(provider, change, self.client_errors.as_failures());
         let (ongoing, answers) = match change {

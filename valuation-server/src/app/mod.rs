@@ -13,18 +13,23 @@
 //! of unfinished valuations are logged as cancelled.
 
 mod attempts;
+mod coverage;
 mod failed_calls;
 mod history;
 mod last_trip;
 mod memory;
 mod operator;
+mod orders;
 mod overview;
 mod policy;
+mod preview;
 mod recorder;
 mod records;
+mod standing;
 mod switch;
 mod transition;
 mod vehicles;
+mod warnings;
 
 use std::fmt;
 use std::future::Future;
@@ -51,6 +56,7 @@ use history::History;
 use memory::Memory;
 use operator::Backstage;
 use recorder::Recorder;
+use standing::Standing;
 
 pub use failover::State;
 pub use records::Stored;
@@ -185,6 +191,7 @@ impl<Clk: Clock> App<Clk> {
         })?;
         Memory::new(providers.handle(), store.clone()).recall();
         providers.attempts.failed_calls.recall(&store);
+        Standing::new(providers.clone(), store.clone()).recall();
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
@@ -241,9 +248,11 @@ impl<Clk: Clock> App<Clk> {
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
         let recorder = Recorder::new(self.history.clone(), &self.providers);
+        let standing = Standing::new(self.providers.clone(), self.store.clone());
         let mut savers = JoinSet::new();
         savers.spawn(memory.keep(save_last.clone()));
         savers.spawn(recorder.keep(save_last.clone()));
+        savers.spawn(standing.keep(save_last.clone()));
         let Self { listener, valuer, options, store, .. } = self;
         let drain_timeout = options.limits.drain_timeout;
         let mut signalled = None;
@@ -261,7 +270,7 @@ impl<Clk: Clock> App<Clk> {
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
-        // 3. The route, for the next start, and the history's last row.
+        // 3. The route and its order, for the next start, and the history's last row.
         save_last.cancel();
         let saved = async { while savers.join_next().await.is_some() {} };
         if timeout(SAVING, saved).await.is_err() {
@@ -290,6 +299,7 @@ impl<Clk: Clock> App<Clk> {
         Clk: fmt::Debug,
     {
         let Some(Admin { listener, guard, .. }) = self.admin.take() else { return JoinSet::new() };
+        let providers = Arc::new(self.providers.clone());
         let failovers = failover::prometheus::Metrics::new();
         failovers.watch(&self.providers.handle());
         let metrics = Metrics::new(Sources {
@@ -299,8 +309,8 @@ impl<Clk: Clock> App<Clk> {
             traffic: Arc::clone(&self.options.watch.traffic),
             store: self.store.clone(),
             valuer: self.valuer.clone(),
+            lasting: Arc::clone(&providers) as _,
         });
-        let providers = Arc::new(self.providers.clone());
         let backstage = Backstage {
             store: self.store.clone(),
             stopping,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use failover::Route;
 use failover::clock::Clock;
 use failover::policy::PolicyError;
 use tokio::time::Instant;
@@ -16,10 +15,10 @@ use super::switch::Providers;
 use super::transition::provider;
 use super::vehicles;
 use crate::admin::{
-    Check, Command, Failover, Forget, Journal, Operated, Refusal, Vehicle, VehicleError, View,
-    Window,
+    Check, Failover, Forget, Instruction, Journal, Kind, Operated, Preview, Refusal, Vehicle,
+    VehicleError, View, Warning, Window,
 };
-use crate::config::{ConfigError, Setting};
+use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::web::operator;
@@ -44,6 +43,10 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
             Check { name: "database", trouble: database },
             Check { name: "accepting", trouble: stopping.then(|| "the server is stopping".into()) },
         ]
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.providers.warnings()
     }
 
     fn metrics(&self) -> Result<String, fmt::Error> {
@@ -79,14 +82,13 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
 
     fn view(&self) -> View {
         let snapshot = self.status();
-        let config = self.config();
-        let shown = |setting: Setting| Some((setting.key(), config.shown(setting)?));
         View {
             name: Self::NAME.to_owned(),
             state: snapshot.state.as_str(),
             route: snapshot.route.as_str(),
             provider: provider(snapshot.route).name(),
             forced: snapshot.forced,
+            order: self.orders.order(),
             window: Window {
                 calls: snapshot.tally.calls(),
                 failures: snapshot.tally.failures,
@@ -95,7 +97,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
             },
             reverts_in: snapshot.reverts_in,
             epoch: snapshot.epoch,
-            policy: Setting::live().filter_map(shown).collect(),
+            policy: shown(&self.config()),
         }
     }
 
@@ -103,24 +105,37 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         &self.attempts.journal
     }
 
-    fn execute(&self, command: Command) {
-        let handle = self.handle();
-        match command {
-            Command::ForcePrimary => drop(handle.force(Route::Primary)),
-            Command::ForceFallback => drop(handle.force(Route::Fallback)),
-            Command::Auto => drop(handle.release()),
-            Command::Reset => handle.reset(),
-        }
+    fn execute(&self, instruction: &Instruction) {
+        let Instruction { by, until, reason, .. } = instruction;
+        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {instruction}");
+        let kind = Kind::Command { from: by.clone(), until: *until, reason: reason.clone() };
+        self.journal().note(kind, instruction.to_string());
+        self.orders.execute(&self.handle(), instruction);
     }
 
     fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
-        let mut changes = BTreeMap::new();
-        for (name, text) in settings {
-            let setting = Setting::from_key(name).filter(|s| s.is_live());
-            changes.insert(setting.ok_or_else(|| unknown(name))?, text.clone());
-        }
-        self.amend_policy(&changes)
+        self.amend_policy(&changes(settings)?)
     }
+
+    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal> {
+        let (config, would_trip, because) = self.preview_policy(&changes(settings)?)?;
+        Ok(Preview { policy: shown(&config), would_trip, because })
+    }
+}
+
+/// The settings of a policy by their names.
+fn changes(settings: &BTreeMap<String, String>) -> Result<BTreeMap<Setting, String>, Refusal> {
+    let change = |(name, text): (&String, &String)| {
+        let setting = Setting::from_key(name).filter(|s| s.is_live());
+        Ok((setting.ok_or_else(|| unknown(name))?, text.clone()))
+    };
+    settings.iter().map(change).collect()
+}
+
+/// The settings of the policy in a configuration.
+fn shown(config: &Config) -> BTreeMap<&'static str, String> {
+    let shown = |setting: Setting| Some((setting.key(), config.shown(setting)?));
+    Setting::live().filter_map(shown).collect()
 }
 
 fn unknown(name: &str) -> Refusal {

@@ -16,17 +16,18 @@ use crate::config;
 use crate::domain::{Counts, Provider};
 use crate::store::{DiskUse, HistoryRow};
 use crate::web::operator::{
-    Check, Costs, Decision, Event, EventKind, Failover, History, Limits, Machine, Overview, Point,
-    Probing, ProviderCalls, ROWS, Ramp, Setting,
+    Check, Costs, Decision, Event, EventKind, Failover, History, Limits, Machine, Order, Overview,
+    Point, Probing, ProviderCalls, ROWS, Ramp, Setting, Warning,
 };
 
 impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
     pub(super) fn shown(&self) -> Overview {
         let check = |admin::Check { name, trouble }| Check { name, trouble };
+        let warning = |admin::Warning { text, .. }| Warning { text };
         Overview {
             now: SystemTime::now(),
             failovers: vec![failover(&self.providers)],
-            warnings: Vec::new(),
+            warnings: self.providers.warnings().into_iter().map(warning).collect(),
             readiness: self.readiness().into_iter().map(check).collect(),
             machine: self.machine(),
             has_session: false,
@@ -136,7 +137,7 @@ fn decision<Clk: Clock>(providers: &Providers<Clk>, limits: Limits) -> Decision 
         reverts_in: snapshot.reverts_in,
         probing,
         ramp: policy.ramp_up().map(|(first, over)| Ramp { first, over }),
-        order: None,
+        order: providers.orders.order().map(order),
     }
 }
 
@@ -149,13 +150,18 @@ fn limits(config: &config::Config) -> Limits {
     }
 }
 
+fn order(order: admin::Order) -> Order {
+    let admin::Order { by, since, until, reason, .. } = order;
+    Order { by, since: since.into(), until: until.map(SystemTime::from), reason }
+}
+
 fn event(event: admin::Event) -> Event {
     let route =
         |name| if name == Route::Fallback.as_str() { Route::Fallback } else { Route::Primary };
     let kind = match event.kind {
         Kind::Transition { route: name, .. } => EventKind::Transition { route: route(name) },
         Kind::Command { from, .. } => EventKind::Order { by: from },
-        Kind::ClientErrors { .. } => EventKind::Note,
+        Kind::ClientErrors { .. } | Kind::LongOnFallback { .. } => EventKind::Note,
     };
     Event { at: SystemTime::from(event.time), kind, message: event.message }
 }
@@ -194,6 +200,7 @@ mod tests {
             traffic: Arc::default(),
             store: store.clone(),
             valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
+            lasting: Arc::clone(&providers) as _,
         });
         Backstage {
             history: Recorded::new(store.clone(), calls),

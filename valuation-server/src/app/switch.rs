@@ -6,14 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use failover::clock::{Clock, CoarseClock};
 use failover::policy::PolicyError;
 use failover::watched::{FallbackFailing, WatchedFallback};
-use failover::{Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Rescue, Snapshot};
+use failover::{
+    Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Rescue, Route, Snapshot,
+};
 use tower::{Layer, ServiceExt};
 
 use super::attempts::{Attempts, classify};
+use super::coverage::Coverage;
 use super::failed_calls::FailedCalls;
 use super::last_trip::LastTrip;
+use super::orders::Orders;
 use super::policy;
-use super::transition::{Transition, log, note};
+use super::preview;
+use super::transition::{Transition, report};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, Hooks};
 use crate::config::{Config, Setting};
@@ -31,6 +36,8 @@ pub struct Providers<Clk: Clock = CoarseClock> {
     /// The configuration whose policy is in force. Locked when an operator reads or changes it.
     config: Arc<Mutex<Config>>,
     pub(super) attempts: Arc<Attempts<Clk>>,
+    pub(super) orders: Arc<Orders>,
+    pub(super) coverage: Arc<Coverage<Clk>>,
 }
 
 /// Premium, with a window of its own.
@@ -73,6 +80,8 @@ impl<Clk: Clock> Providers<Clk> {
             last_trip: LastTrip::default(),
             clock: clock.clone(),
         });
+        let orders = Arc::new(Orders::default());
+        let coverage = Arc::new(Coverage::new(clock.clone(), config.fallback_warning));
         let hooks = || Arc::clone(&attempts) as Arc<dyn Hooks>;
         let layer = FailoverLayer::with_monitor(
             Audit::new(premium, hooks()),
@@ -81,17 +90,20 @@ impl<Clk: Clock> Providers<Clk> {
         .named(Self::NAME)
         .classify(classify as Classify)
         .watch_fallback_by(on_fallback, FallbackFailing::GoBack, classify as Classify)
-        .observe(log)
         .observe({
-            let attempts = Arc::clone(&attempts);
+            let (attempts, orders) = (Arc::clone(&attempts), Arc::clone(&orders));
+            let coverage = Arc::clone(&coverage);
             move |event: &Event| {
                 attempts.last_trip.note(event);
-                note(&attempts.journal, event);
+                report(&attempts.journal, event, &orders.current());
+                if event.route == Route::Fallback {
+                    coverage.on_fallback();
+                }
             }
         });
         let supercar = Audit::new(supercar, hooks());
         let (rescue, config) = (config.rescue, Arc::new(Mutex::new(config.clone())));
-        Ok(Self { layer, supercar, rescue, config, attempts })
+        Ok(Self { layer, supercar, rescue, config, attempts, orders, coverage })
     }
 
     /// Quotes from the provider that the route names.
@@ -138,6 +150,19 @@ impl<Clk: Clock> Providers<Clk> {
         self.attempts.client_errors.set_as_failures(amended.client_errors_as_failures);
         *config = amended;
         Ok(())
+    }
+
+    /// What [`amend_policy`](Self::amend_policy) would make of the configuration, whether the window
+    /// would trip, and why.
+    pub(super) fn preview_policy(
+        &self,
+        changes: &BTreeMap<Setting, String>,
+    ) -> Result<(Config, bool, String), Refusal> {
+        let amended = self.config().amended(changes)?;
+        let (primary, _) = (policy::primary(&amended)?, policy::fallback(&amended)?);
+        let (would_trip, because) =
+            preview::of(&self.handle(), &primary, self.attempts.clock.clone());
+        Ok((amended, would_trip, because))
     }
 
     /// The operator's side of the failover.

@@ -5,6 +5,7 @@ use failover::monitor::Tally;
 use failover::{Event, Route, State};
 use humantime::format_duration;
 
+use super::orders::Current;
 use crate::admin::{Journal, Kind};
 use crate::domain::Provider;
 
@@ -91,19 +92,16 @@ fn over_now(before: State) -> &'static str {
     }
 }
 
-/// Logs an event: as a warning if it is a trip.
-pub(super) fn log(event: &Event) {
-    let message = message(event);
+/// Logs an event, as a warning if it is a trip, and records it in the journal. `current` is who
+/// decides on the route, for the words about a forced one.
+pub(super) fn report(events: &Journal, event: &Event, current: &Current) {
+    let message = message(event, current);
     let is_worse = event.route == Route::Fallback && event.from != event.to;
     if is_worse || matches!(event.cause, Cause::FallbackFailing { .. }) {
         tracing::warn!("{message}");
     } else {
         tracing::info!("{message}");
     }
-}
-
-/// Records an event in the journal.
-pub(super) fn note(events: &Journal, event: &Event) {
     let kind = Kind::Transition {
         from: event.from.as_str(),
         to: event.to.as_str(),
@@ -111,11 +109,11 @@ pub(super) fn note(events: &Journal, event: &Event) {
         cause: event.cause.as_str(),
         epoch: event.epoch,
     };
-    events.note(kind, message(event));
+    events.note(kind, message);
 }
 
 /// What happened, what it means and what to do.
-fn message(event: &Event) -> String {
+fn message(event: &Event, current: &Current) -> String {
     let Some(Transition { to, state, because }) = Transition::of(event) else {
         return "policy: another one is in force, by an operator's order".to_owned();
     };
@@ -129,19 +127,38 @@ fn message(event: &Event) -> String {
         (State::Ramping, _) => {
             format!("return: a growing share of calls goes to SuperCar: {because}")
         }
-        (State::ForcedFallback, _) => format!(
-            "forced: Premium is asked instead of SuperCar: {because}. It stays so until an \
-             operator orders AUTO"
-        ),
+        (State::ForcedFallback, _) => {
+            format!("forced: Premium is asked instead of SuperCar: {because}. {}", stays(current))
+        }
         (State::ForcedPrimary, _) => format!(
-            "forced: SuperCar is asked first, however often it fails: {because}. It stays so \
-             until an operator orders AUTO"
+            "forced: SuperCar is asked first, however often it fails: {because}. {}",
+            stays(current)
         ),
+        (_, Route::Primary) if event.cause == Cause::Released => {
+            let because = match current {
+                Current::Ending(_) => "the forced route ended as planned; counts start from zero",
+                _ => &because,
+            };
+            format!("revert: SuperCar is asked first: {because}")
+        }
         (_, Route::Primary) => format!("revert: SuperCar is asked first: {because}"),
         (_, Route::Fallback) => format!(
             "failover: Premium is asked instead of SuperCar: {because}. Customers still get \
              valuations, at Premium's price; nothing has to be done here. Why SuperCar failed is \
              in its lines above"
         ),
+    }
+}
+
+/// How long a forced route stays, and why it is forced.
+fn stays(current: &Current) -> String {
+    let order = current.order();
+    let reason = order.and_then(|order| order.reason.as_ref());
+    let reason = reason.map_or(String::new(), |reason| format!(". The reason: {reason}"));
+    match order {
+        Some(order) if order.until.is_some() => {
+            format!("It stays so {}, unless it is released before (AUTO){reason}", order.end())
+        }
+        _ => format!("It stays so until it is released (AUTO){reason}"),
     }
 }

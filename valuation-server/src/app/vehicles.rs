@@ -44,7 +44,7 @@ pub(super) fn forget<Clk: Clock>(
                 peer = operator,
                 "an operator ordered: {command}"
             );
-            attempts.journal.note(Kind::Command { from: operator }, command);
+            attempts.journal.note(Kind::command(operator), command);
         }
         Ok(forgotten)
     });

@@ -189,6 +189,11 @@ settings! {
         "What an operator must send as `Authorization: Bearer …`. Other users of the machine can see \
          a flag; the variable VALUATION_ADMIN_TOKEN or the file is better",
         "16 to 256 characters";
+    fallback_warning: Option<Duration>, FallbackWarning = "fallback-warning", Demo, Text("1h"),
+        optional(time_to(1_000, "to 30days", "1h")),
+        "How long calls may be on the fallback, by a trip or by force, until the log, an event and \
+         `/readyz?verbose` warn of it: a duration, or off",
+        "A return to SuperCar that fails again within two windows does not end the time";
     log_format: LogFormat, LogFormat = "log-format", Demo, Text("text"),
         choice("FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "The form of the log's lines on standard error: text or json";

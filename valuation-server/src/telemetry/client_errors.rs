@@ -35,6 +35,8 @@ pub(super) struct Streak {
     pub(super) length: u64,
     last_valuation: Option<Moment>,
     pub(super) reported: bool,
+    /// Of the last client error.
+    status: u16,
 }
 
 /// What an answer changed.
@@ -75,6 +77,7 @@ impl ClientErrors {
             return reported.then_some(Change::Ended { length });
         };
         streak.length += 1;
+        streak.status = status;
         let credentials = matches!(status, 401..=403);
         if streak.reported || !(credentials || streak.is_long(now)) {
             return None;
@@ -101,6 +104,13 @@ impl ClientErrors {
     pub fn set_as_failures(&self, as_failures: bool) {
         // Ordering: Relaxed, as above.
         self.as_failures.store(as_failures, Ordering::Relaxed);
+    }
+
+    /// A provider's reported streak, as it is now.
+    #[must_use]
+    pub fn reported(&self, provider: Provider) -> Option<Change> {
+        let Streak { length, status, reported, .. } = self.streak(provider);
+        reported.then_some(Change::Began { status, length })
     }
 
     /// A provider's current streak.

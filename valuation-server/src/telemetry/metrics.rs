@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
@@ -37,6 +39,20 @@ pub struct Sources {
     pub store: Store,
     /// Valuations under way.
     pub valuer: Valuer,
+    /// How long the failover has been forced or on the fallback.
+    pub lasting: Arc<dyn Lasting>,
+}
+
+/// For how long a failover has been in a state that should not last.
+pub trait Lasting: fmt::Debug + Send + Sync {
+    /// The failover's name.
+    fn name(&self) -> &str;
+
+    /// How long an operator has forced its route; zero if none has.
+    fn forced(&self) -> Duration;
+
+    /// How long the fallback has stood in for the primary, by a trip or by force; zero if it does not.
+    fn on_fallback(&self) -> Duration;
 }
 
 /// The metrics of a server.
@@ -109,6 +125,24 @@ impl Collector for Sources {
             let help = "What the database's file system has left.";
             show("valuation_store_disk_free", help, BYTES, &gauge(free))?;
         }
+        let lasting = |time: Duration| {
+            let family = Family::<_, Gauge<f64, AtomicU64>>::default();
+            family
+                .get_or_create_owned(&[("name", self.lasting.name().to_owned())])
+                .set(time.as_secs_f64());
+            family
+        };
+        let help = "How long an operator has forced the route; 0 if none has.";
+        show("valuation_failover_forced", help, SECONDS, &lasting(self.lasting.forced()))?;
+        let help = "How long the fallback has stood in for the primary, by a trip or by force, with \
+                    returns that did not hold; 0 if it does not.";
+        show(
+            "valuation_failover_on_fallback",
+            help,
+            SECONDS,
+            &lasting(self.lasting.on_fallback()),
+        )?;
+
         let (stats, (waiting, capacity)) = (self.store.stats(), self.store.queue());
         let help = "1 while the database can store, as far as is known, otherwise 0.";
         show("valuation_store_up", help, None, &gauge(self.store.can_store()))?;

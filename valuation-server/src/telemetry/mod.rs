@@ -14,7 +14,7 @@ use crate::config::LogFormat;
 
 pub use calls::ProviderCalls;
 pub use client_errors::{ANSWERS, Change, ClientErrors, QUIET};
-pub use metrics::{Metrics, Sources};
+pub use metrics::{Lasting, Metrics, Sources};
 
 /// Starts the log: lines on standard error, filtered by `RUST_LOG`, for example `info` (the default),
 /// `debug` or `valuation_server=debug,info`. A second call does nothing.

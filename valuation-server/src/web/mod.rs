@@ -7,4 +7,5 @@
 pub mod accept;
 pub mod assets;
 pub mod customer;
+pub mod login;
 pub mod operator;

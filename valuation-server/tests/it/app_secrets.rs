@@ -152,9 +152,12 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
             server.ask(&request, &mut told).await;
         }
         let failover = "/admin/failovers/valuations";
+        let login = admin_send("POST", "/login", &format!("token={TOKEN}x"));
+        let login = login.replace("application/json", "application/x-www-form-urlencoded");
         for (request, expected) in [
             (admin_get("/readyz?verbose"), 200),
             (admin_get("/admin/failovers"), 200),
+            (login, 401),
             (admin_send("POST", failover, r#"{"updateState":"FORCE_FALLBACK"}"#), 200),
             (admin_send("PUT", &format!("{failover}/policy"), r#"{"min-calls":0}"#), 400),
             (admin_get(&format!("{failover}/events")), 200),
@@ -187,7 +190,8 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
         "key=REDACTED&X-Api-Key=REDACTED&a=b",
         "admin-token = \"REDACTED\"",
         "an operator ordered: FORCE_FALLBACK",
-        r#"\"message\":\"FORCE_FALLBACK\""#,
+        r#"\"message\":\"FORCE_FALLBACK until it is released\""#,
+        "a login failed",
         "TIMEOUT",
         "CONNECT",
         "SQLite format 3",

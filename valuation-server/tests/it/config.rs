@@ -39,6 +39,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.database, Path::new("valuations.sqlite"));
     assert_eq!(config.failure_rate, Ratio::HALF);
     assert_eq!(config.min_calls, 10);
+    assert_eq!(config.fallback_warning, Some(Duration::from_secs(3_600)));
     assert_eq!(config.window, Duration::from_secs(60));
     assert_eq!(config.revert_after, Duration::from_secs(300));
     assert_eq!(config.provider_timeout, Duration::from_secs(5));
@@ -89,6 +90,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::ProviderClientCert, "/etc/client.pem"),
         (Setting::AdminListen, "0.0.0.0:9001"),
         (Setting::AdminToken, "0123456789abcdef"),
+        (Setting::FallbackWarning, "30m"),
         (Setting::LogFormat, "json"),
         (Setting::AllowOrigin, "https://cars.example,http://localhost:5173"),
         (Setting::AccessLog, "on"),

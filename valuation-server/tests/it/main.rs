@@ -7,6 +7,7 @@
 
 mod admin_crowd;
 mod admin_guard;
+mod admin_login;
 mod admin_orders;
 mod admin_page;
 mod admin_pages;
@@ -18,6 +19,7 @@ mod app_hangs;
 mod app_harness;
 mod app_neighbours;
 mod app_options;
+mod app_orders;
 mod app_paused;
 mod app_process;
 mod app_restart;

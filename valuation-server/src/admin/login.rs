@@ -1,0 +1,107 @@
+//! The login of browsers: a form for the token, answered with a session's cookie.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use askama::Template as _;
+use http_body_util::{BodyExt, Limited};
+use hyper::StatusCode;
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::Guard;
+use super::answers::{Answer, Problem, answer, text};
+use super::sessions::{COOKIE, LIFE};
+use crate::web::assets::CONTENT_SECURITY_POLICY;
+use crate::web::login::LoginPage;
+
+/// The largest form that is read, in bytes.
+const LARGEST: usize = 1024;
+/// Between two answers to wrong tokens.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Answers logins. Those with a wrong token wait for each other.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    failures: Mutex<()>,
+}
+
+impl Login {
+    /// Begins a session for the right token.
+    pub(super) async fn log_in(
+        &self,
+        guard: &Guard,
+        headers: &HeaderMap,
+        body: Incoming,
+        peer: SocketAddr,
+    ) -> Result<Answer, Problem> {
+        let form = form(headers, body).await?;
+        let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token");
+        let given = given.map(|(_, token)| token).unwrap_or_default();
+        if guard.is_token(given.as_bytes()) {
+            let id = guard.sessions().begin().map_err(|_| {
+                let message = "the system has given no random bytes for a session";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+            })?;
+            tracing::info!(%peer, "an operator logged in");
+            let seconds = LIFE.as_secs();
+            let cookie =
+                format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+            return Ok(home(Some(cookie)));
+        }
+        tracing::warn!(%peer, "a login failed: not the admin token");
+        let _turn = self.failures.lock().await;
+        sleep(PAUSE).await;
+        Ok(page(StatusCode::UNAUTHORIZED, Some("This is not the admin token")))
+    }
+}
+
+/// Ends the session, if there is one.
+pub(super) fn log_out(guard: &Guard, headers: &HeaderMap) -> Answer {
+    guard.sessions().end(headers);
+    home(Some(format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0")))
+}
+
+/// Sends a browser to the first page.
+pub(super) fn home(cookie: Option<String>) -> Answer {
+    let mut answer = text(StatusCode::SEE_OTHER, "");
+    answer.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/"));
+    let cookie = cookie.map(|cookie| HeaderValue::try_from(cookie).expect("visible ASCII"));
+    answer.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    answer
+}
+
+/// The form, perhaps with what was wrong.
+pub(super) fn page(status: StatusCode, error: Option<&'static str>) -> Answer {
+    let page = LoginPage { error }.render().expect("writing to a String does not fail");
+    let mut answer = answer("text/html; charset=utf-8", page);
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}
+
+async fn form(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
+        .unwrap_or_default();
+    if !essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
+        let message = "the form must be sent as Content-Type: application/x-www-form-urlencoded";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+    }
+    let too_large = || {
+        let message = format!("the form must come whole and not exceed {LARGEST} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    if body.size_hint().lower() > LARGEST as u64 {
+        return Err(too_large());
+    }
+    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| too_large())?;
+    Ok(body.to_bytes())
+}

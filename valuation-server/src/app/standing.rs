@@ -1,0 +1,163 @@
+//! Keeps time of forced routes and of stays on the fallback, and keeps both over a restart.
+//!
+//! The order's note decides at the start whether a route is forced: one write says it, so that no crash
+//! between two writes leaves a forced route without its end.
+
+use std::time::{Duration, SystemTime};
+
+use failover::Route;
+use failover::clock::{Clock, Moment};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::coverage::Change;
+use super::switch::Providers;
+use super::warnings;
+use crate::admin::{ForcedRoute, Kind, Order};
+use crate::store::{Note, Store};
+
+/// The key of the note.
+const NAME: &str = "valuations order";
+/// How often the ends of orders and the length of a stay are looked at. The wall clock is read anew, so
+/// that a step of it delays no end for longer.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What is saved.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Saved {
+    order: Option<Order>,
+    /// How long the stay on the fallback had lasted when this was saved.
+    on_fallback_seconds: Option<u64>,
+}
+
+/// What makes a save necessary.
+type Key = (Option<Order>, Option<(Duration, Moment)>);
+
+/// Saves and restores what an operator ordered, and since when the fallback is the route.
+#[derive(Debug)]
+pub(super) struct Standing<Clk: Clock> {
+    providers: Providers<Clk>,
+    store: Store,
+    last: Option<Key>,
+}
+
+impl<Clk: Clock> Standing<Clk> {
+    pub(super) fn new(providers: Providers<Clk>, store: Store) -> Self {
+        Self { providers, store, last: None }
+    }
+
+    /// Restores what was saved. To be called after the route was restored.
+    pub(super) fn recall(&self) {
+        let note = self.store.noted(NAME).inspect_err(|error| {
+            tracing::warn!(%error, "the order of before the restart cannot be read");
+        });
+        let note = note.ok().flatten();
+        let saved = note.as_ref().and_then(|note| {
+            let read = serde_json::from_str::<Saved>(&note.text);
+            read.inspect_err(|error| {
+                tracing::warn!(%error, "the order of before the restart cannot be understood");
+            })
+            .ok()
+        });
+        let handle = self.providers.handle();
+        let orders = &self.providers.orders;
+        match &saved {
+            Some(Saved { order, .. }) => {
+                orders.resume(&handle, order.clone());
+                orders.release_at_end(&handle);
+            }
+            // Of a server without such notes, or unreadable: the route stays as it was saved.
+            None => orders.resume(&handle, self.unknown_order()),
+        }
+        if handle.snapshot().route == Route::Fallback {
+            self.providers.coverage.resume(covered(saved.as_ref(), note.as_ref()));
+        }
+    }
+
+    /// The order for a forced route of which only the route is known.
+    fn unknown_order(&self) -> Option<Order> {
+        let snapshot = self.providers.handle().snapshot();
+        snapshot.forced.then(|| Order {
+            route: match snapshot.route {
+                Route::Primary => ForcedRoute::Primary,
+                Route::Fallback => ForcedRoute::Fallback,
+            },
+            by: "unknown, before the restart".to_owned(),
+            since: Timestamp::now(),
+            until: None,
+            reason: None,
+        })
+    }
+
+    /// Looks and saves until `stop`, and saves once more then.
+    pub(super) async fn keep(mut self, stop: CancellationToken) {
+        let mut orders = self.providers.orders.changes();
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let stopping = tokio::select! {
+                () = stop.cancelled() => true,
+                Ok(()) = orders.changed() => false,
+                _ = ticks.tick() => false,
+            };
+            self.look();
+            self.save(stopping).await;
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    fn look(&self) {
+        let (handle, providers) = (self.providers.handle(), &self.providers);
+        providers.orders.release_at_end(&handle);
+        let Some(change) = providers.coverage.look(&handle) else { return };
+        let (ongoing, lasted) = match change {
+            Change::Began(lasted) => (true, lasted),
+            Change::Ended(lasted) => (false, lasted),
+        };
+        let message = if ongoing {
+            let message = warnings::on_fallback(lasted);
+            tracing::warn!("{message}");
+            message
+        } else {
+            let message = warnings::back(lasted);
+            tracing::info!("{message}");
+            message
+        };
+        let kind = Kind::LongOnFallback { ongoing, seconds: lasted.as_secs() };
+        providers.attempts.journal.note(kind, message);
+    }
+
+    /// Saves if the order or the stay is another one; at the stop in any case, for the length of the stay
+    /// by the monotonic clock.
+    async fn save(&mut self, always: bool) {
+        let Providers { orders, coverage, .. } = &self.providers;
+        let key = (orders.order(), coverage.id());
+        if !always && self.last.as_ref() == Some(&key) {
+            return;
+        }
+        let lasted = coverage.lasted(&self.providers.handle());
+        let on_fallback_seconds = key.1.map(|_| lasted.as_secs());
+        let saved = Saved { order: key.0.clone(), on_fallback_seconds };
+        let text = serde_json::to_string(&saved).expect("texts and numbers have a JSON form");
+        match self.store.note(NAME, text, SystemTime::now()).await {
+            Ok(()) => self.last = Some(key),
+            // The store has logged its cause. The next tick tries again.
+            Err(error) => tracing::debug!(%error, "the order cannot be saved now"),
+        }
+    }
+}
+
+/// How long the stay on the fallback has lasted, with the restart. After a step back of the wall clock
+/// the time that the restart took is unknown.
+fn covered(saved: Option<&Saved>, note: Option<&Note>) -> Duration {
+    let seconds = saved.and_then(|saved| saved.on_fallback_seconds);
+    let meanwhile = note.and_then(|note| SystemTime::now().duration_since(note.at?).ok());
+    seconds.map_or(Duration::ZERO, |seconds| {
+        Duration::from_secs(seconds).saturating_add(meanwhile.unwrap_or_default())
+    })
+}
