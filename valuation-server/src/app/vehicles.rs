@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use failover::clock::Clock;
 use serde_json::value::RawValue;
+use tracing::Instrument;
 
 use super::attempts::Attempts;
 use super::switch::Providers;
@@ -35,7 +36,7 @@ pub(super) fn forget<Clk: Clock>(
     operator: String,
 ) -> Result<Forget, VehicleError> {
     let vrm = decode(segment)?;
-    let forgetting = tokio::spawn(async move {
+    let forgetting = async move {
         let command = format!("FORGET {vrm}: {}", shown(&store, &vrm));
         let forgotten = store.forget(vrm).await.map_err(|error| unavailable(&error))?;
         if forgotten {
@@ -47,7 +48,8 @@ pub(super) fn forget<Clk: Clock>(
             attempts.journal.note(Kind::command(operator), command);
         }
         Ok(forgotten)
-    });
+    };
+    let forgetting = tokio::spawn(forgetting.in_current_span());
     Ok(Box::pin(async {
         // It ends early only if the runtime does.
         let stopping = |_| VehicleError::Unavailable("the server is stopping".to_owned());
