@@ -11,6 +11,7 @@ use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, json, text};
 use super::{Failover, Guard, Kind, Operated, commands};
+use crate::web::openapi::{self, Side};
 
 /// The default number of events in an answer.
 const EVENTS: usize = 100;
@@ -19,6 +20,7 @@ const EVENTS: usize = 100;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const INDEX: &str = "\
+GET  /openapi, /openapi.json
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
@@ -39,6 +41,7 @@ pub(super) struct Handlers {
 #[derive(Clone, Copy, Debug)]
 enum Resource<'a> {
     Index,
+    Description(openapi::Part),
     Live,
     Ready,
     Metrics,
@@ -57,7 +60,7 @@ impl<'a> Resource<'a> {
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
-                _ => None,
+                _ => openapi::Part::at(path).map(Self::Description),
             };
         };
         match rest.split_once('/') {
@@ -156,6 +159,7 @@ impl Handlers {
     ) -> Result<Answer, Problem> {
         match resource {
             Resource::Index => Ok(text(StatusCode::OK, INDEX)),
+            Resource::Description(part) => Ok(part.answer(Side::Operators, &parts.headers)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {

@@ -2,6 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /openapi.json`, `GET /openapi` | the description of this side |
 //! | `GET /livez` | the process runs |
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
