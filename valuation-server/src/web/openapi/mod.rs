@@ -1,7 +1,7 @@
 //! The descriptions of both listeners: OpenAPI 3.1, with a readable page of each.
 //!
 //! `public.json` and `admin.json` are the sources. They are OpenAPI with four abbreviations, which
-//! [`expanded`] writes out:
+//! `expand` writes out:
 //!
 //! - a text in the place of a response, header or parameter refers to that component;
 //! - the responses of `x-everywhere` belong to every operation that has none of that status;
