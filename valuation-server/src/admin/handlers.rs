@@ -13,6 +13,7 @@ use super::answers::{Answer, Problem, answer, empty, json, text};
 use super::login::{self, Login};
 use super::{Failover, Guard, Kind, Operated, Refusal, commands, page, parameter, vehicles};
 use crate::web::accept::wants_html;
+use crate::web::openapi::{self, Side};
 
 /// The default number of events in an answer.
 const EVENTS: usize = 100;
@@ -22,6 +23,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 const INDEX: &str = "\
 GET  /                               (this; in a browser the operator's page)
+GET  /openapi, /openapi.json
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
@@ -53,6 +55,7 @@ enum Resource<'a> {
     Asset(&'a str),
     PageNow,
     PageHistory,
+    Description(openapi::Part),
     Live,
     Ready,
     Metrics,
@@ -82,7 +85,10 @@ impl<'a> Resource<'a> {
                 "/admin/failovers" => Some(Self::Failovers),
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
-                path => path.strip_prefix("/assets/").map(Self::Asset),
+                path => match path.strip_prefix("/assets/") {
+                    Some(name) => Some(Self::Asset(name)),
+                    None => openapi::Part::at(path).map(Self::Description),
+                },
             };
         };
         match rest.split_once('/') {
@@ -212,6 +218,7 @@ impl Handlers {
             Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
             Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),
             Resource::Login | Resource::Logout => Ok(login::page(StatusCode::OK, None)),
+            Resource::Description(part) => Ok(part.answer(Side::Operators, &parts.headers)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {

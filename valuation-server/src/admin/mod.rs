@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /`, and `/assets/…` for it | in a browser the operator's page, otherwise a list like this |
 //! | `GET /page/now`, `GET /page/history` | the page's updates: each second, every ten seconds |
+//! | `GET /openapi.json`, `GET /openapi` | the description of this side |
 //! | `GET /livez` | the process runs |
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |

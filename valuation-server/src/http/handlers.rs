@@ -22,6 +22,7 @@ use crate::panics;
 use crate::valuer::{Valuer, request_span};
 use crate::web::accept::wants_html;
 use crate::web::assets::is_known;
+use crate::web::openapi::Side;
 
 /// A cache must revalidate the answer before each use.
 const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
@@ -136,6 +137,9 @@ impl Session {
                 let file = pages::asset(name, &headers)
                     .ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
                 Ok(pages::finish(&headers, file).await)
+            }
+            (Resource::Description(part), &Method::GET | &Method::HEAD) => {
+                Ok(pages::finish(&headers, part.answer(Side::Public, &headers)).await)
             }
             (resource, &Method::OPTIONS) => {
                 let allow = [(header::ALLOW, resource.allow())];

@@ -6,6 +6,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::domain::{Vrm, VrmError};
+use crate::web::openapi;
 
 /// A resource of this server, with the raw variable part of its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Resource<'a> {
     Asset(&'a str),
     /// `/valuations/{vrm}`; the segment is not decoded and may be empty.
     Valuation(&'a str),
+    /// A file of the description of this side.
+    Description(openapi::Part),
     /// `*`, the server as a whole. Only `OPTIONS` can name it.
     Server,
 }
@@ -42,12 +45,12 @@ impl<'a> Resource<'a> {
             return (!segment.contains('/')).then_some(Self::Valuation(segment));
         }
         if let Some(name) = path.strip_prefix("/assets/") {
-            return Some(Self::Asset(name));
+            return (!name.contains('/')).then_some(Self::Asset(name));
         }
         match path {
             "/" => Some(Self::Home),
             "*" => Some(Self::Server),
-            _ => None,
+            _ => openapi::Part::at(path).map(Self::Description),
         }
     }
 
@@ -56,7 +59,7 @@ impl<'a> Resource<'a> {
     pub const fn allow(self) -> &'static str {
         match self {
             Self::Home => "GET, HEAD, POST, OPTIONS",
-            Self::Asset(_) => "GET, HEAD, OPTIONS",
+            Self::Asset(_) | Self::Description(_) => "GET, HEAD, OPTIONS",
             Self::Valuation(_) => "GET, HEAD, PUT, OPTIONS",
             Self::Server => "OPTIONS",
         }

@@ -139,6 +139,7 @@ fn template(resource: Option<Resource<'_>>) -> &'static str {
         Some(Resource::Home) => "/",
         Some(Resource::Asset(_)) => "/assets/{name}",
         Some(Resource::Valuation(_)) => "/valuations/{vrm}",
+        Some(Resource::Description(part)) => part.path(),
         Some(Resource::Server) => "*",
         None => "unmatched",
     }

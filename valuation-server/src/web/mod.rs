@@ -8,4 +8,5 @@ pub mod accept;
 pub mod assets;
 pub mod customer;
 pub mod login;
+pub mod openapi;
 pub mod operator;

@@ -14,7 +14,7 @@ async fn clients_that_send_nothing_or_half_a_request_keep_no_operator_out() {
     for opening in ["", "GET /li", order] {
         let mut crowd = Vec::new();
         for _ in 0..200 {
-            let mut client = Client::connect(app.admin).await;
+            let mut client = Client::operator(app.admin).await;
             client.send(opening).await;
             crowd.push(client);
             if crowd.len() % 50 == 0 {
@@ -47,7 +47,7 @@ async fn the_sixty_fifth_connection_ends_the_oldest_and_no_other() {
     let app = TestApp::start().await;
     let mut clients = Vec::new();
     for _ in 0..65 {
-        let mut client = Client::connect(app.admin).await;
+        let mut client = Client::operator(app.admin).await;
         client.send(admin_get("/livez")).await;
         assert_eq!(client.answer().await.status, 200);
         clients.push(client);
@@ -79,7 +79,7 @@ async fn each_of_them_is_gone_after_its_deadline() {
 async fn a_body_that_does_not_come_is_408_and_a_connection_that_is_kept_busy_ends_in_the_end() {
     let app = TestApp::start().await;
     let started = tokio::time::Instant::now();
-    let mut client = Client::connect(app.admin).await;
+    let mut client = Client::operator(app.admin).await;
     let whole = crate::app_harness::admin_send("POST", "/admin/failovers/valuations", "{}");
     client.send(&whole[..whole.len() - 1]).await;
     assert_eq!(client.answer().await.status, 408);

@@ -138,7 +138,7 @@ async fn a_request_that_is_not_let_in_is_logged_with_its_status_and_its_address(
         let mut process = Process::start_with(&database, &supercar, &premium, flags).await;
         let line = process.until_logged("operators: http://").await;
         let mut client =
-            Client::connect(line.split("http://").nth(1).unwrap().parse().unwrap()).await;
+            Client::operator(line.split("http://").nth(1).unwrap().parse().unwrap()).await;
         client.send(request(method, FAILOVER, &headers)).await;
         assert_eq!(client.answer().await.status, status);
         let address = client.stream.local_addr().unwrap();

@@ -106,7 +106,7 @@ async fn a_get_changes_nothing_whatever_it_asks_for() {
     ] {
         for method in ["GET", "HEAD", "DELETE", "PATCH"] {
             let body = r#"{"updateState":"FORCE_FALLBACK","min-calls":1}"#;
-            let mut client = Client::connect(app.admin).await;
+            let mut client = Client::operator(app.admin).await;
             client.send(admin_send(method, path, body)).await;
             let status = client.head().await.status;
             assert!(matches!(status, 200 | 405), "{method} {path}: {status}");

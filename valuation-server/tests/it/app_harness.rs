@@ -49,8 +49,7 @@ pub(crate) fn told(told: &Told) -> Vec<(State, String)> {
     std::mem::take(&mut *told.lock().unwrap())
 }
 
-async fn ask(address: SocketAddr, request: &str) -> Answer {
-    let mut client = Client::connect(address).await;
+async fn ask(mut client: Client, request: &str) -> Answer {
     client.send(request).await;
     client.answer().await
 }
@@ -113,12 +112,12 @@ impl TestApp {
     }
 
     async fn ask(&self, request: &str) -> Answer {
-        ask(self.address, request).await
+        ask(Client::connect(self.address).await, request).await
     }
 
     /// What an operator's request is answered.
     pub(crate) async fn operate(&self, request: &str) -> Answer {
-        ask(self.admin, request).await
+        ask(Client::operator(self.admin).await, request).await
     }
 
     /// What an operator sees at a path.

@@ -131,7 +131,7 @@ async fn while_it_stops_operators_see_that_it_is_alive_and_not_ready() {
     let admin: SocketAddr = line.split("http://").nth(1).unwrap().parse().unwrap();
     let mut client = rig.put_in_flight().await;
     rig.process.signal("TERM");
-    let mut operator = Client::connect(admin).await;
+    let mut operator = Client::operator(admin).await;
     // The signal takes a moment to arrive.
     let verbose = loop {
         operator.send(admin_get("/readyz?verbose")).await;

@@ -88,7 +88,7 @@ impl Server {
 
     async fn operate(&self, request: &str, token: &str, told: &mut Told) -> u16 {
         let bearing = format!("\r\nAuthorization: Bearer {token}\r\n");
-        let mut client = Client::connect(self.admin).await;
+        let mut client = Client::operator(self.admin).await;
         client.send(request.replacen("\r\n", &bearing, 1)).await;
         let answer = client.answer().await;
         told.add(request, format!("{answer:?}"));

@@ -45,11 +45,11 @@ async fn with_few_files_fewer_clients_are_accepted_and_no_open_fails() {
             served += 1;
             crowd.push(client);
         }
-        let operator = Client::connect(admin).await;
+        let operator = Client::operator(admin).await;
         operators.push(operator);
     }
     assert_eq!(served, 154);
-    let mut operator = Client::connect(admin).await;
+    let mut operator = Client::operator(admin).await;
     operator.send(admin_get("/readyz")).await;
     assert_eq!(operator.answer().await.status, 200);
     crowd[0].send(get("/valuations/F0")).await;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use valuation_server::http::Limits;
+use valuation_server::web::openapi::Side;
 
+use crate::conforms::{Seen, conforms, document};
 use crate::http_harness::TestServer;
 use crate::valuer_stubs::{Gate, quote};
 
@@ -41,13 +43,24 @@ impl Answer {
 async fn ask(server: &TestServer, request: Request<Full<Bytes>>) -> Answer {
     let stream = TokioIo::new(TcpStream::connect(server.address).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (method, target) = (request.method().to_string(), request.uri().path().to_owned());
     let (mut client, connection) = handshake.await.unwrap();
     let connection = tokio::spawn(connection);
     let (parts, body) = client.send_request(request).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     connection.abort();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    let status = parts.status.as_u16();
+    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+    let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+    let headers: Vec<_> = headers.collect();
+    let read = (method != "HEAD").then_some(&*body);
+    let seen = Seen { status, headers: &headers, body: read };
+    // hyper answers by itself without a header, and reaches no code of ours.
+    if !headers.is_empty() {
+        conforms(document(Side::Public), Some((&method, &target)), &seen);
+    }
+    Answer { status, headers: parts.headers, body }
 }
 
 fn request(

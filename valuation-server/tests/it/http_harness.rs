@@ -11,7 +11,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use valuation_server::http::{Limits, Options, Stopped, Traffic, serve};
 use valuation_server::valuer::{Quotes, Valuer};
+use valuation_server::web::openapi::Side;
 
+use crate::conforms::{Requests, Seen, conforms, document};
 use crate::valuer_stubs::{Gate, Memory, quote};
 
 /// A running server. Dropping it stops the task.
@@ -153,10 +155,12 @@ impl Answer {
     }
 }
 
-/// A connection that shows what it sends and gets.
+/// A connection that shows what it sends and gets. Each answer must be in the document of its side.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
+    side: Side,
+    requests: Requests,
 }
 
 impl Client {
@@ -164,27 +168,53 @@ impl Client {
         Self::of(TcpStream::connect(address).await.unwrap())
     }
 
+    /// To the operators' side.
+    pub(crate) async fn operator(address: SocketAddr) -> Self {
+        Self { side: Side::Operators, ..Self::connect(address).await }
+    }
+
     pub(crate) fn of(stream: TcpStream) -> Self {
-        Self { stream, received: Vec::new() }
+        Self { stream, received: Vec::new(), side: Side::Public, requests: Requests::default() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.requests.sent(bytes.as_ref());
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// The next answer with its body.
     pub(crate) async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
+        let mut answer = self.read_head().await;
         let length = answer.header("content-length").map_or(0, |l| l.parse().unwrap());
         while self.received.len() < length {
             assert!(self.receive().await, "the connection ended inside a body");
         }
         answer.body = String::from_utf8(self.received.drain(..length).collect()).unwrap();
+        self.check(&answer, Some(&answer.body));
         answer
     }
 
     /// The next answer's head alone: the answer to HEAD has no body after it.
     pub(crate) async fn head(&mut self) -> Answer {
+        let answer = self.read_head().await;
+        self.check(&answer, None);
+        answer
+    }
+
+    fn check(&mut self, answer: &Answer, body: Option<&str>) {
+        // The request is yet to be answered.
+        if answer.status == 100 {
+            return;
+        }
+        let request = self.requests.next();
+        if !answer.is_hypers_own() {
+            let request = request.as_ref().map(|(method, target)| (&**method, &**target));
+            let seen = Seen { status: answer.status, headers: &answer.headers, body };
+            conforms(document(self.side), request, &seen);
+        }
+    }
+
+    async fn read_head(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.received.windows(4).position(|w| w == b"\r\n\r\n") {
                 break at + 4;
