@@ -1,4 +1,4 @@
-//! Why calls go to the fallback, for as long as the process runs.
+//! Why calls go to the fallback. [`Standing`](super::standing::Standing) keeps it over a restart.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,11 @@ impl LastTrip {
 
     pub(super) fn reason(&self) -> Reason {
         *self.lock()
+    }
+
+    /// Takes the reason that was saved before a restart.
+    pub(super) fn resume(&self, reason: Reason) {
+        *self.lock() = reason;
     }
 
     // It is only replaced as a whole, so poisoning is ignored.

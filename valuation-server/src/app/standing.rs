@@ -1,4 +1,5 @@
-//! Keeps time of forced routes and of stays on the fallback, and keeps both over a restart.
+//! Keeps time of forced routes and of stays on the fallback, and keeps both, and the reason of a stay, over
+//! a restart.
 //!
 //! The order's note decides at the start whether a route is forced: one write says it, so that no crash
 //! between two writes leaves a forced route without its end.
@@ -17,6 +18,7 @@ use super::switch::Providers;
 use super::warnings;
 use crate::admin::{ForcedRoute, Kind, Order};
 use crate::store::{Note, Store};
+use crate::web::operator::Reason;
 
 /// The key of the note.
 const NAME: &str = "valuations order";
@@ -31,10 +33,13 @@ struct Saved {
     order: Option<Order>,
     /// How long the stay on the fallback had lasted when this was saved.
     on_fallback_seconds: Option<u64>,
+    /// Why. Notes of earlier versions have none.
+    #[serde(default)]
+    reason: Option<Reason>,
 }
 
 /// What makes a save necessary.
-type Key = (Option<Order>, Option<(Duration, Moment)>);
+type Key = (Option<Order>, Option<(Duration, Moment)>, Reason);
 
 /// Saves and restores what an operator ordered, and since when the fallback is the route.
 #[derive(Debug)]
@@ -74,6 +79,9 @@ impl<Clk: Clock> Standing<Clk> {
         }
         if handle.snapshot().route == Route::Fallback {
             self.providers.coverage.resume(covered(saved.as_ref(), note.as_ref()));
+            if let Some(reason) = saved.and_then(|saved| saved.reason) {
+                self.providers.attempts.last_trip.resume(reason);
+            }
         }
     }
 
@@ -135,14 +143,14 @@ impl<Clk: Clock> Standing<Clk> {
     /// Saves if the order or the stay is another one; at the stop in any case, for the length of the stay
     /// by the monotonic clock.
     async fn save(&mut self, always: bool) {
-        let Providers { orders, coverage, .. } = &self.providers;
-        let key = (orders.order(), coverage.id());
+        let Providers { orders, coverage, attempts, .. } = &self.providers;
+        let key = (orders.order(), coverage.id(), attempts.last_trip.reason());
         if !always && self.last.as_ref() == Some(&key) {
             return;
         }
         let lasted = coverage.lasted(&self.providers.handle());
         let on_fallback_seconds = key.1.map(|_| lasted.as_secs());
-        let saved = Saved { order: key.0.clone(), on_fallback_seconds };
+        let saved = Saved { order: key.0.clone(), on_fallback_seconds, reason: Some(key.2) };
         let text = serde_json::to_string(&saved).expect("texts and numbers have a JSON form");
         match self.store.note(NAME, text, SystemTime::now()).await {
             Ok(()) => self.last = Some(key),

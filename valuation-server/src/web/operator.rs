@@ -83,6 +83,9 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// How many settings are shown at once: the thresholds and the time on the fallback.
+    const FIRST_SETTINGS: usize = 4;
+
     /// A part, as HTML.
     fn part(&self, id: &str) -> String {
         let html = self.parts.get(id).map_or("", String::as_str);

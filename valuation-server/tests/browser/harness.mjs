@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import axe from "axe-core";
@@ -10,7 +11,7 @@ import { chromium } from "playwright-core";
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? `${root}target`;
 const program =
-  process.env.VALUATION_SERVER ??
+  process.env.SERVER ??
   [`${target}/release/valuation-server`, `${target}/debug/valuation-server`].find(existsSync);
 const shots = `${target}/browser`;
 mkdirSync(shots, { recursive: true });
@@ -23,10 +24,15 @@ export async function browser() {
   return chromium.launch({ executablePath, args, chromiumSandbox: false });
 }
 
+// A test that fails leaves its server to this.
+const children = new Set();
+after(() => children.forEach((child) => child.kill("SIGKILL")));
+
 // Runs the program until `stop`, and gives its addresses as it says them.
 export async function run(args, env = {}) {
   assert.ok(program, "build the server first: cargo build -p valuation-server");
   const child = spawn(program, args, { env: { ...process.env, RUST_LOG: "info", ...env } });
+  children.add(child);
   let said = "";
   const heard = new Set();
   for (const stream of [child.stdout, child.stderr]) {

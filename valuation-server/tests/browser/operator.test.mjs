@@ -126,6 +126,12 @@ test("every order is confirmed in words, carried out and recorded, and a wrong o
   await page.getByRole("button", { name: "Preview the change…" }).click();
   await page.getByText(/"2" is not a share/).waitFor();
   await page.getByLabel("failure-rate").fill("1/3");
+  await page.getByText("The other settings").click();
+  await page.getByLabel("slow-call").fill("never");
+  await page.getByText("The other settings").click();
+  await page.getByRole("button", { name: "Preview the change…" }).click();
+  await page.getByText(/"never" is not off, or a duration/).waitFor();
+  await page.getByLabel("slow-call").fill("off");
   await confirmed(page, "Preview the change…", ["failure-rate: from 1/2 to 1/3"], "Change it");
   await sentence(page, /limit: more than 1\/3/);
   assert.equal(await page.getByLabel("failure-rate").inputValue(), "1/3");
@@ -164,9 +170,10 @@ test("a restart keeps the last hour", async () => {
     server = await serve();
     [operators, customer] = await addresses(server);
     const { page, close } = await open(operators);
-    await sentence(page, /Premium is asked/);
-    // The line, and the time on the fallback beside it, are of before the restart.
-    await page.locator("[data-failover] svg path.line, [data-failover] svg .line").first().waitFor({ state: "attached" });
+    await sentence(page, /Premium is asked because \d+ of the last \d+ calls to SuperCar failed/);
+    await page.getByRole("row", { name: /^Premium 15 0/ }).waitFor();
+    // The line has whole ten seconds.
+    await page.getByText(/highest 100.% at .+; on the fallback for .+\(hatched\)/).waitFor();
     await looks(page, "operator-restarted");
     await close();
     assert.equal(await server.stop(), 0);

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use failover::{Ratio, Route, State};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Latencies, Money, Provider};
 
@@ -89,8 +90,9 @@ pub struct Limits {
     pub slow_rate: Option<Ratio>,
 }
 
-/// Why calls go to the fallback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why calls go to the fallback. Serialized to be known after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// Too many of the primary's calls failed.
     FailureRate {

@@ -19,6 +19,7 @@ function fail(form, { field, detail }) {
   const error = element("p", { className: "error", textContent: detail, role: "alert" });
   (input?.closest(".field, fieldset") ?? form).append(error);
   if (input) input.ariaInvalid = "true";
+  input?.closest("details")?.setAttribute("open", "");
   (input ?? form.querySelector("button")).focus();
 }
 

@@ -26,6 +26,8 @@ pub(super) fn of_history(histories: &[History]) -> Vec<Part> {
     parts
 }
 
+const NO_CALLS: &str = "no calls in the last hour; drawn every ten seconds";
+
 #[derive(Template)]
 #[template(path = "operator/chart.html")]
 struct Chart {
@@ -55,7 +57,7 @@ impl Chart {
         let highest =
             known.reduce(|most, other| if exceeds(other.1, most.1) { other } else { most });
         let mut summary = match (newest, highest) {
-            (_, None) => "no calls in the last hour".to_owned(),
+            (_, None) => NO_CALLS.to_owned(),
             (newest, Some((slot, rate))) => {
                 let now = newest.map_or_else(
                     || "no calls now".to_owned(),
@@ -89,7 +91,7 @@ impl Chart {
         let (first, second) = (short(history.primary), short(history.fallback));
         let rate = |calls: &[u64]| per_second(calls.last().copied().unwrap_or(0));
         let summary = if hour.is_empty() {
-            "no calls in the last hour".to_owned()
+            NO_CALLS.to_owned()
         } else {
             format!("now {} to {first}, {} to {second}", rate(&primary), rate(&fallback))
         };
