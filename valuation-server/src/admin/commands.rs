@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{self, HeaderMap};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::answers::Problem;
-use super::{Command, Instruction};
+use super::{Command, Instruction, body};
 
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 16 * 1024;
@@ -45,30 +44,14 @@ type Members = BTreeMap<String, Box<RawValue>>;
 
 /// Reads a body, which must be a JSON object.
 pub(super) async fn members(headers: &HeaderMap, body: Incoming) -> Result<Members, Problem> {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
-        .unwrap_or_default();
     // A browser's page may send other types to any site without a preflight.
-    if !essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
-        let message = "the body must be sent as Content-Type: application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    if body.size_hint().lower() > LARGEST as u64 {
-        return Err(too_large());
-    }
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| too_large())?.to_bytes();
+    let body = body::read(headers, body, "application/json", LARGEST).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message =
             format!("the body must be a JSON object: it is not at line {line} column {column}");
         Problem::new(StatusCode::BAD_REQUEST, message)
     })
-}
-
-fn too_large() -> Problem {
-    let message = format!("the body must come whole and not exceed {LARGEST} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 /// `{"updateState": "…"}`, perhaps with `for` and `reason`, from this address.

@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use askama::Template as _;
-use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
-use super::Guard;
 use super::answers::{Answer, Problem, answer, text};
 use super::sessions::{COOKIE, LIFE};
-use crate::web::assets::CONTENT_SECURITY_POLICY;
+use super::{Guard, body};
 use crate::web::login::LoginPage;
 
+const FORM: &str = "application/x-www-form-urlencoded";
 /// The largest form that is read, in bytes.
 const LARGEST: usize = 1024;
 /// Between two answers to wrong tokens.
@@ -37,7 +36,7 @@ impl Login {
         body: Incoming,
         peer: SocketAddr,
     ) -> Result<Answer, Problem> {
-        let form = form(headers, body).await?;
+        let form = body::read(headers, body, FORM, LARGEST).await?;
         let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token");
         let given = given.map(|(_, token)| token).unwrap_or_default();
         if guard.is_token(given.as_bytes()) {
@@ -79,29 +78,8 @@ pub(super) fn page(status: StatusCode, error: Option<&'static str>) -> Answer {
     let mut answer = answer("text/html; charset=utf-8", page);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     answer
-}
-
-async fn form(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Problem> {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
-        .unwrap_or_default();
-    if !essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-        let message = "the form must be sent as Content-Type: application/x-www-form-urlencoded";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    let too_large = || {
-        let message = format!("the form must come whole and not exceed {LARGEST} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
-    if body.size_hint().lower() > LARGEST as u64 {
-        return Err(too_large());
-    }
-    let body = Limited::new(body, LARGEST).collect().await.map_err(|_| too_large())?;
-    Ok(body.to_bytes())
 }

@@ -22,6 +22,7 @@
 
 mod accept;
 mod answers;
+mod body;
 mod commands;
 mod guard;
 mod handlers;

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::Limits;
 use super::problem::Problem;
 use super::strict::ConnectionState;
+use crate::web::accept::is_of_type;
 
 /// A body above this size needs a permit, in bytes. No valid body is larger.
 const SMALL: usize = 1024;
@@ -24,18 +25,13 @@ const STOPPING: &str = "The server is stopping, and the body has not come; try a
 
 /// Whether the headers describe plain JSON. Parameters don't matter: JSON is UTF-8.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    is_plain(headers, b"application/json")
+    is_plain(headers, "application/json")
 }
 
 /// Whether the headers describe a body of this type, without an encoding.
-pub(super) fn is_plain(headers: &HeaderMap, content_type: &[u8]) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().split(|&b| b == b';').next())
-        .unwrap_or_default();
+pub(super) fn is_plain(headers: &HeaderMap, content_type: &str) -> bool {
     let encoding = headers.get(header::CONTENT_ENCODING).map_or(&b"identity"[..], |v| v.as_bytes());
-    essence.trim_ascii().eq_ignore_ascii_case(content_type)
-        && encoding.eq_ignore_ascii_case(b"identity")
+    is_of_type(headers, content_type) && encoding.eq_ignore_ascii_case(b"identity")
 }
 
 /// Reads the whole body.

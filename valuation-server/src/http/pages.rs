@@ -4,19 +4,18 @@
 
 use std::convert::Infallible;
 
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use askama::Template as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use url::form_urlencoded;
 
-use askama::Template as _;
-use bytes::Bytes;
-use hyper::{Response, StatusCode};
-
 use super::Limits;
+use super::body::is_plain;
 use super::problem::{Answer, Problem};
 use crate::domain::{Mileage, Trace, Vrm};
 use crate::valuer::Valuer;
@@ -25,7 +24,7 @@ use crate::web::customer::{ASSETS, Page, Trouble, normalised_mark, normalised_mi
 
 /// Whether the headers describe the form of the page.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    super::body::is_plain(headers, b"application/x-www-form-urlencoded")
+    is_plain(headers, "application/x-www-form-urlencoded")
 }
 
 /// `GET /`: the form, or the stored valuation that a deep link (`/?vrm=AB12CDE`) names. A mark without
@@ -132,7 +131,6 @@ pub(super) async fn finish(request: &HeaderMap, answer: Answer) -> Answer {
         Err(never) => match never {},
     };
     // In memory already; only the compression could fail.
-    let body =
-        body.collect().await.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
+    let body = body.collect().await.map_or_else(|_| Bytes::new(), Collected::to_bytes);
     Response::from_parts(parts, Full::new(body))
 }

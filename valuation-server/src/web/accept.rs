@@ -1,6 +1,6 @@
-//! Who is a browser.
+//! What a client sends and asks for.
 
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 
 /// Whether a client asks for HTML: `Accept` names it, as all browsers do, and not with a quality of
 /// zero. `*/*` does not: curl and most libraries send it, and get JSON or text.
@@ -16,6 +16,14 @@ pub fn wants_html(headers: &HeaderMap) -> bool {
         };
         is_html && !parts.any(is_excluded)
     })
+}
+
+/// Whether `Content-Type` is this type, with any parameters.
+#[must_use]
+pub fn is_of_type(headers: &HeaderMap, content_type: &str) -> bool {
+    let value =
+        headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().split(|&b| b == b';').next());
+    value.unwrap_or_default().trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
 }
 
 #[cfg(test)]
