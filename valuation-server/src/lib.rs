@@ -1,8 +1,8 @@
 //! The valuation server, for Unix.
 //!
 //! ```text
-//! main ─► run ─► app ─┬─► http ──────► valuer ──► domain
-//!         │           ├─► admin ─────► (its traits Operated and Failover; app implements them)
+//! main ─► run ─► app ─┬─► http ──────► valuer, web ─► domain
+//!         │           ├─► admin ─────► web, and its traits Operated and Failover, which app implements
 //!         │           ├─► valuer ────► (its traits Records and Permit; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
 //!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
@@ -12,10 +12,10 @@
 //!                     └─► failover (the crate)
 //! ```
 //!
-//! `providers`, `audit`, `store`, `http` and `admin` do not know one another. `http` sees the valuer
-//! and the domain, and never learns which provider is primary. The crate `failover` is named in
-//! `app`, `config`, `telemetry` and `web::operator` alone. `tests/it/layering.rs` holds these rules against the
-//! `use` lines.
+//! `providers`, `audit`, `store`, `http` and `admin` do not know one another. `http` sees the valuer,
+//! the domain and the pages in `web`, and never learns which provider is primary. The crate `failover` is
+//! named in `app`, `config`, `telemetry` and `web::operator` alone. `tests/it/layering.rs` holds these rules
+//! against the `use` lines.
 
 pub mod admin;
 pub mod app;
