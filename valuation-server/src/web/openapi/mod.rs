@@ -12,6 +12,7 @@
 //! The integration tests hold every answer that they get against the document.
 
 mod expand;
+mod layout;
 mod page;
 
 use std::sync::LazyLock;
@@ -197,7 +198,10 @@ mod tests {
             assert!(
                 !html.contains("<script") && !html.contains(" style=") && !html.contains("<style")
             );
-            assert!(html.len() < 200_000, "{}", html.len());
+            assert!(html.len() < 100_000, "{}", html.len());
+            // The headers of all answers are shown once.
+            let shown = usize::from(side == Side::Operators);
+            assert_eq!(html.matches("Referrer-Policy").count(), shown);
             let answer = Part::Page.answer(side, &HeaderMap::new());
             assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], CONTENT_SECURITY_POLICY);
             assert_eq!(description.page.name, "openapi");
