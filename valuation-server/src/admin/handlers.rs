@@ -86,7 +86,7 @@ impl<'a> Resource<'a> {
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
                 path => match path.strip_prefix("/assets/") {
-                    Some(name) => Some(Self::Asset(name)),
+                    Some(name) => (!name.contains('/')).then_some(Self::Asset(name)),
                     None => openapi::Part::at(path).map(Self::Description),
                 },
             };
@@ -143,7 +143,7 @@ impl Handlers {
             _ => false,
         };
         if matches!(resource, Some(Resource::Index))
-            && parts.method == Method::GET
+            && matches!(parts.method, Method::GET | Method::HEAD)
             && wants_html(&parts.headers)
             && !self.guard.knows(&parts.headers)
         {

@@ -3,7 +3,7 @@
 use valuation_server::config::Setting;
 
 use crate::app_harness::TestApp;
-use crate::http_harness::Answer;
+use crate::http_harness::{Answer, Client};
 
 /// With characters that a form encodes.
 const TOKEN: &str = "correct+horse&battery=100%";
@@ -62,6 +62,14 @@ async fn a_browser_without_a_session_is_shown_the_form_and_others_a_problem() {
     }
     let answer = app.operate(&request("GET", "/login", &[HOST], "")).await;
     assert_eq!(answer.status, 200);
+    let mut client = Client::operator(app.admin).await;
+    client.send(request("HEAD", "/", &[HOST, accept], "")).await;
+    let head = client.head().await;
+    assert_eq!(
+        (head.status, head.header("content-type")),
+        (401, Some("text/html; charset=utf-8")),
+        "HEAD is answered like GET"
+    );
 }
 
 #[tokio::test]

@@ -85,10 +85,15 @@ async fn an_order_that_makes_no_sense_is_refused_by_what_is_wrong_and_changes_no
     }
     let long = format!(r#"{{"updateState":"RESET","x":"{}"}}"#, "x".repeat(20_000));
     refused(&app.order(&long).await, 413, None);
+    refused(&app.amend(&long).await, 413, None);
     let path = "/admin/failovers/valuations";
-    let plain = admin_send("POST", path, r#"{"updateState":"FORCE_FALLBACK"}"#);
-    let plain = plain.replace("application/json", "text/plain");
-    refused(&app.operate(&plain).await, 415, None);
+    for json in [
+        admin_send("POST", path, r#"{"updateState":"FORCE_FALLBACK"}"#),
+        admin_send("PUT", &format!("{path}/policy"), r#"{"min-calls":1}"#),
+    ] {
+        let plain = json.replace("application/json", "text/plain");
+        refused(&app.operate(&plain).await, 415, None);
+    }
     let other = admin_send("POST", "/admin/failovers/x", r#"{"updateState":"RESET"}"#);
     refused(&app.operate(&other).await, 404, None);
     assert_eq!(app.view().await, before);

@@ -42,6 +42,8 @@ async fn the_page_loads_its_own_files_alone_and_each_has_a_tag() {
         assert_eq!((again.status, again.body.as_str()), (304, ""));
     }
     assert_eq!(app.look("/assets/other.js").await.status, 404);
+    let options = admin_get("/assets/a/b").replace("GET", "OPTIONS");
+    assert_eq!(app.operate(&options).await.status, 404, "a name has no slash");
     for path in ["/", "/assets/operator.js", "/page/now", "/livez", "/nothing"] {
         let answer = look_with(&app, path, BROWSER).await;
         let policy = answer.header("content-security-policy").unwrap();
@@ -105,7 +107,7 @@ async fn a_page_is_compressed_for_a_client_that_can_read_it() {
     let app = TestApp::start().await;
     let request = admin_get("/page/now")
         .replace("\r\n\r\n", "\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n");
-    let mut client = crate::http_harness::Client::connect(app.admin).await;
+    let mut client = crate::http_harness::Client::operator(app.admin).await;
     client.send(request).await;
     assert_eq!(client.head().await.header("content-encoding"), Some("gzip"));
 }

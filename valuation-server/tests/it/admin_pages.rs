@@ -50,7 +50,11 @@ async fn no_page_may_be_kept_or_taken_for_another_type() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     }
     assert_eq!(app.look("/nothing").await.status, 404);
-    assert_eq!(app.look("/admin/failovers/other").await.status, 404);
+    for path in ["/admin/failovers/other", "/admin/failovers/other/events"] {
+        assert_eq!(app.look(path).await.status, 404, "{path}");
+    }
+    let policy = admin_send("PUT", "/admin/failovers/other/policy", r#"{"min-calls": 1}"#);
+    assert_eq!(app.operate(&policy).await.status, 404);
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ mod http_tags;
 mod http_traces;
 mod http_valuations;
 mod layering;
+mod openapi;
 mod ops;
 mod process_harness;
 mod providers_faults;

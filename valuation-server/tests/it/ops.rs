@@ -14,13 +14,6 @@ const ALERTS_TEST: &str = include_str!("../../ops/alerts_test.yml");
 const PROMETHEUS_OWN: [&str; 1] = ["up"];
 /// There while the route has an end alone.
 const SOMETIMES: [&str; 1] = ["failover_revert_in_seconds"];
-/// To be removed once they are measured.
-const MISSING: [&str; 4] = [
-    "valuation_failover_forced_seconds",
-    "valuation_failover_on_fallback_seconds",
-    "valuation_store_database_size_bytes",
-    "valuation_store_disk_free_bytes",
-];
 const KEYWORDS: [&str; 9] =
     ["and", "bool", "by", "group_left", "ignoring", "offset", "on", "or", "without"];
 
@@ -117,12 +110,9 @@ async fn every_metric_that_the_dashboard_and_the_alerts_name_is_there() {
         .collect();
     let described = |name: &&str| page.contains(&format!("# TYPE {name} "));
     assert!(SOMETIMES.iter().all(described));
-    let known = [&PROMETHEUS_OWN[..], &SOMETIMES, &MISSING].concat();
+    let known = [PROMETHEUS_OWN, SOMETIMES].concat();
     for name in named.iter().map(String::as_str).filter(|name| !known.contains(name)) {
         assert!(there.contains(name), "{name} is in no scrape");
-    }
-    for name in MISSING {
-        assert!(!there.contains(name), "{name} is there: it is no longer missing");
     }
 }
 

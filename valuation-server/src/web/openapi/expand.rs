@@ -11,8 +11,8 @@ type Object = Map<String, Value>;
 /// The document of a source. What has another form than a source's is left as it is.
 pub(super) fn expanded(mut document: Value) -> Value {
     document["info"]["version"] = env!("CARGO_PKG_VERSION").into();
-    let everywhere = object(&mut document).and_then(|object| object.remove("x-everywhere"));
-    let everywhere = everywhere.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    let everywhere = taken(&mut document, "x-everywhere");
+    let headers = taken(&mut document, "x-headers");
     // Of the side that allows other origins.
     let has_preflight = document["components"]["responses"].get("Preflight").is_some();
     let parameters = document["components"]["parameters"].clone();
@@ -27,13 +27,32 @@ pub(super) fn expanded(mut document: Value) -> Value {
     }
     let responses = object(&mut document["components"]["responses"]);
     for response in responses.into_iter().flat_map(Map::values_mut) {
-        refer(response.get_mut("headers"), "headers");
+        add_headers(response, &headers);
     }
     document
 }
 
 fn object(value: &mut Value) -> Option<&mut Object> {
     value.as_object_mut()
+}
+
+/// A member, which the document has no more.
+fn taken(document: &mut Value, name: &str) -> Object {
+    match object(document).and_then(|object| object.remove(name)) {
+        Some(Value::Object(member)) => member,
+        _ => Object::new(),
+    }
+}
+
+fn add_headers(response: &mut Value, everywhere: &Object) {
+    let Some(response) = object(response) else { return };
+    let headers = response.entry("headers").or_insert_with(|| json!({}));
+    for (name, header) in everywhere {
+        object(headers).into_iter().for_each(|headers| {
+            headers.entry(name).or_insert_with(|| header.clone());
+        });
+    }
+    refer(Some(headers), "headers");
 }
 
 fn add_head(item: &mut Object) {

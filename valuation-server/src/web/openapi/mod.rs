@@ -1,16 +1,18 @@
 //! The descriptions of both listeners: OpenAPI 3.1, with a readable page of each.
 //!
-//! `public.json` and `admin.json` are the sources. They are OpenAPI with four abbreviations, which
+//! `public.json` and `admin.json` are the sources. They are OpenAPI with five abbreviations, which
 //! `expand` writes out:
 //!
 //! - a text in the place of a response, header or parameter refers to that component;
 //! - the responses of `x-everywhere` belong to every operation that has none of that status;
+//! - the headers of `x-headers` belong to every response that has none of that name;
 //! - each path with GET has HEAD;
 //! - each path has OPTIONS, with the response `Preflight` if there is one.
 //!
 //! The integration tests hold every answer that they get against the document.
 
 mod expand;
+mod layout;
 mod page;
 
 use std::sync::LazyLock;
@@ -178,7 +180,7 @@ mod tests {
         let document = expanded(SOURCES[1]);
         let known: BTreeSet<_> =
             crate::config::Setting::live().map(crate::config::Setting::key).collect();
-        for schema in ["Settings", "Failover/properties/policy"] {
+        for schema in ["Settings", "Policy"] {
             let pointer = format!("/components/schemas/{schema}/properties");
             let documented = document.pointer(&pointer).unwrap().as_object().unwrap();
             let documented: BTreeSet<_> = documented.keys().map(String::as_str).collect();
@@ -196,7 +198,10 @@ mod tests {
             assert!(
                 !html.contains("<script") && !html.contains(" style=") && !html.contains("<style")
             );
-            assert!(html.len() < 200_000, "{}", html.len());
+            assert!(html.len() < 100_000, "{}", html.len());
+            // The headers of all answers are shown once.
+            let shown = usize::from(side == Side::Operators);
+            assert_eq!(html.matches("Referrer-Policy").count(), shown);
             let answer = Part::Page.answer(side, &HeaderMap::new());
             assert_eq!(answer.headers()[header::CONTENT_SECURITY_POLICY], CONTENT_SECURITY_POLICY);
             assert_eq!(description.page.name, "openapi");
