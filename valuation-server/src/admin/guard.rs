@@ -15,14 +15,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 
 use super::answers::Problem;
 use super::sessions::Sessions;
+use crate::web::site::{authority, is_cross_site};
 
 /// The access rules of a listener, and the sessions of those who have shown its token.
 pub struct Guard {
@@ -82,7 +82,7 @@ impl Guard {
             }
         }
         let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if !reads && is_cross_site(parts) {
+        if !reads && is_cross_site(&parts.uri, &parts.headers) {
             let message = "orders are not taken from another site's pages";
             return Err(Problem::new(StatusCode::FORBIDDEN, message));
         }
@@ -90,7 +90,7 @@ impl Guard {
     }
 
     fn is_own_host(&self, parts: &Parts) -> bool {
-        let Some(host) = authority(parts) else { return false };
+        let Some(host) = authority(&parts.uri, &parts.headers) else { return false };
         let host = host.host();
         if host.eq_ignore_ascii_case("localhost") {
             return true;
@@ -109,36 +109,10 @@ impl std::fmt::Debug for Guard {
     }
 }
 
-/// The host of a request: in its target, or in its only `Host` (RFC 9112, section 3.2).
-fn authority(parts: &Parts) -> Option<Authority> {
-    if let Some(authority) = parts.uri.authority() {
-        return Some(authority.clone());
-    }
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
-        _ => None,
-    }
-}
-
 /// The token that the request gives in its only `Authorization`.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, given) = value.as_bytes().split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(given)
-}
-
-fn is_cross_site(parts: &Parts) -> bool {
-    let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    match site {
-        // Said by the browser alone, which has compared the whole origins. Behind a proxy with TLS
-        // the `Origin` has another scheme than this listener.
-        Some(b"same-origin") => return false,
-        Some(site) if site != b"none" => return true,
-        _ => {}
-    }
-    let Some(origin) = parts.headers.get(header::ORIGIN) else { return false };
-    let own = authority(parts).map(|own| format!("http://{own}"));
-    own.is_none_or(|own| !own.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }

@@ -13,7 +13,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::problem::{Answer, Problem};
+use super::problem::{Answer, Problem, announce_close};
 use super::router::{Resource, decode_vrm};
 use super::strict::ConnectionState;
 use super::{Options, body, etag, pages, wire};
@@ -22,13 +22,16 @@ use crate::panics;
 use crate::valuer::{Valuer, request_span};
 use crate::web::accept::wants_html;
 use crate::web::assets::is_known;
+use crate::web::customer::Page;
 use crate::web::openapi::Side;
+use crate::web::site::is_cross_site;
 
 /// A cache must revalidate the answer before each use.
 const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-cache");
 const NOT_JSON: &str =
     "the body must be sent as Content-Type: application/json, without a Content-Encoding";
 
+const CROSS_SITE: &str = "the form is not taken from another site's pages";
 const NO_FORM: &str = "the form must be sent as Content-Type: application/x-www-form-urlencoded, \
                        without a Content-Encoding";
 
@@ -125,12 +128,22 @@ impl Session {
                 Ok(answer)
             }
             (Resource::Home, &Method::POST) => {
-                if !pages::is_form(&headers) {
-                    return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_FORM));
-                }
-                let form = self.read(body).await?;
-                let limits = &self.options.limits;
-                let page = pages::value(&self.valuer, limits, &form, trace(parts)).await;
+                let page = match self.read_form(parts, &headers, body).await {
+                    Ok(form) => {
+                        let limits = &self.options.limits;
+                        pages::value(&self.valuer, limits, &form, trace(parts)).await
+                    }
+                    Err(problem) if wants_html(&headers) => {
+                        let closes = problem.closes(parts.version);
+                        let mut page =
+                            pages::refused(Page::default(), problem, &self.options.limits);
+                        if closes {
+                            announce_close(&mut page);
+                        }
+                        page
+                    }
+                    Err(problem) => return Err(problem),
+                };
                 Ok(pages::finish(&headers, page).await)
             }
             (Resource::Asset(name), &Method::GET | &Method::HEAD) => {
@@ -147,6 +160,22 @@ impl Session {
             }
             (resource, method) => Err(Problem::wrong_method(method.as_str(), resource.allow())),
         }
+    }
+
+    /// The form of the page. Another site's page must not make its visitors ask for valuations.
+    async fn read_form(
+        &self,
+        parts: &Parts,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Vec<u8>, Problem> {
+        if is_cross_site(&parts.uri, headers) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, CROSS_SITE));
+        }
+        if !pages::is_form(headers) {
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, NO_FORM));
+        }
+        self.read(body).await
     }
 
     async fn read(&self, body: Incoming) -> Result<Vec<u8>, Problem> {

@@ -75,7 +75,7 @@ pub(super) fn asset(name: &str, headers: &HeaderMap) -> Option<Answer> {
 }
 
 /// The form, with the API's error in it. "Not found" is about the registration mark.
-fn refused(mut form: Page, problem: Problem, limits: &Limits) -> Answer {
+pub(super) fn refused(mut form: Page, problem: Problem, limits: &Limits) -> Answer {
     let status = problem.status;
     if status == StatusCode::NOT_FOUND {
         form.vrm.error = Some(problem.message.into_owned());

@@ -130,6 +130,12 @@ impl Problem {
         Self { close: true, ..self }
     }
 
+    /// Whether the answer announces its connection's end. HTTP/2 has no header for that, and a stream can
+    /// end alone.
+    pub(super) fn closes(&self, version: Version) -> bool {
+        self.close && version < Version::HTTP_2
+    }
+
     /// The body of the answer to a request for the path `instance`.
     pub(super) fn body(&self, instance: Option<&str>) -> Vec<u8> {
         let phrase = self.status.canonical_reason().unwrap_or("Error");
@@ -168,8 +174,7 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
-        // HTTP/2 has no such header, and a stream can end alone.
-        if self.close && version < Version::HTTP_2 {
+        if self.closes(version) {
             announce_close(&mut response);
         }
         response

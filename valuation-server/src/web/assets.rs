@@ -50,8 +50,8 @@ impl Asset {
         assets.iter().find(|asset| asset.name == name).copied()
     }
 
-    /// The file, or 304 for a client that has it. The tag is weak, since the file may be compressed. A cache must revalidate it before each use, so that
-    /// a page and its files are of one build.
+    /// The file, or 304 for a client that has it. The tag is weak, since the file may be compressed. A
+    /// cache must revalidate it before each use, so that a page and its files are of one build.
     #[must_use]
     pub fn answer(self, request: &HeaderMap) -> Response<Full<Bytes>> {
         let tag = hexadecimal(self.hash);
@@ -63,6 +63,9 @@ impl Asset {
             let content_type = HeaderValue::from_static(self.content_type);
             answer.headers_mut().insert(header::CONTENT_TYPE, content_type);
         }
+        // A 304 as well: the compression says so only of a body.
+        let vary = known.then_some((header::VARY, HeaderValue::from_static("accept-encoding")));
+        answer.headers_mut().extend(vary);
         let fixed: [(HeaderName, _); 2] =
             [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache")), (header::ETAG, tag)];
         answer.headers_mut().extend(fixed);

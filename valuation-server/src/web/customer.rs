@@ -121,10 +121,20 @@ pub fn normalised_mark(text: &str) -> String {
     text.split_whitespace().collect::<String>().to_uppercase()
 }
 
-/// A mileage as people type it ("42,000"), in the form that is asked for.
+/// A mileage as people type it ("42,000"), in the form that is asked for. A comma that separates no
+/// thousands stays, so that the API says what is wrong: "12,5" is not 125.
 #[must_use]
 pub fn normalised_mileage(text: &str) -> String {
-    text.chars().filter(|&c| c != ',' && !c.is_whitespace()).collect()
+    let text: String = text.split_whitespace().collect();
+    let whole = text.split('.').next().unwrap_or_default();
+    let mut groups = whole.split(',');
+    let are_digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let separates_thousands = (1..=3).contains(&first.len())
+        && are_digits(first)
+        && groups.all(|group| group.len() == 3 && are_digits(group))
+        && !text[whole.len()..].contains(',');
+    if separates_thousands { text.replace(',', "") } else { text }
 }
 
 #[cfg(test)]
@@ -173,7 +183,21 @@ mod tests {
     #[test]
     fn marks_and_mileages_are_taken_as_people_type_them() {
         assert_eq!(normalised_mark(" ab12 cde\t"), "AB12CDE");
-        assert_eq!(normalised_mileage("42,000 "), "42000");
-        assert_eq!(normalised_mileage("12.5"), "12.5");
+        for (typed, asked) in [
+            ("42,000 ", "42000"),
+            ("1,042,000.5", "1042000.5"),
+            ("42 000", "42000"),
+            ("12.5", "12.5"),
+            ("1234567", "1234567"),
+            ("12,5", "12,5"),
+            ("1.000,50", "1.000,50"),
+            ("1000,000", "1000,000"),
+            (",000", ",000"),
+            ("1,0000", "1,0000"),
+            ("-1,000", "-1,000"),
+            ("", ""),
+        ] {
+            assert_eq!(normalised_mileage(typed), asked, "{typed}");
+        }
     }
 }

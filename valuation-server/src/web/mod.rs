@@ -10,3 +10,4 @@ pub mod customer;
 pub mod login;
 pub mod openapi;
 pub mod operator;
+pub mod site;

@@ -177,6 +177,19 @@ test("a server that is gone loses nothing that was entered", async () => {
   await close().catch((error) => assert.match(error.message, /ERR_FAILED/));
 });
 
+test("an answer that is not the page loses nothing that was entered", async () => {
+  const { page, close } = await open("/");
+  await fill(page, "odd1", "10");
+  await page.route("**/", (route) => route.fulfill({ status: 503, json: { error: "of a proxy" } }));
+  await press(page);
+  await page.getByText("The server gave no usable answer (status 503).").waitFor();
+  assert.equal(await page.getByLabel("Registration mark").inputValue(), "ODD1");
+  await page.unroute("**/");
+  await press(page);
+  await page.getByText("Valued by").waitFor();
+  await close();
+});
+
 test("back leads from a result to the form", async () => {
   const { page, close } = await open("/");
   await fill(page, "back1", "10");

@@ -54,6 +54,7 @@ async fn a_browser_gets_the_page_and_every_other_client_what_it_got_before() {
         "Accept: application/json\r\n",
         "Accept: text/html;q=0\r\n",
         "Accept: text/html; q=0.000, */*\r\n",
+        "Accept: application/json, text/html;q=0.1\r\n",
         "Accept: text/htmlx\r\n",
     ] {
         let answer = server.ask(&with(&get("/"), accept)).await;
@@ -132,13 +133,19 @@ async fn what_is_wrong_stands_beside_its_field_in_the_words_of_the_api() {
         }
     }
     assert!(server.memory.committed_calls().is_empty());
+    // A browser without JavaScript shows what is answered: the page. Other clients get JSON.
     let json = form("{}").replace("x-www-form-urlencoded", "json");
-    server.ask(&json).await.problem(415, "Unsupported Media Type");
+    let answer = server.ask(&json).await;
+    assert_page(&answer, 415);
+    assert!(answer.body.contains("the form must be sent as"), "{}", answer.body);
+    server.ask(&json.replace(BROWSER, "")).await.problem(415, "Unsupported Media Type");
     let long = server.ask(&form(&format!("vrm={}&mileage=1", "é".repeat(2_000)))).await;
     assert_page(&long, 400);
     assert!(long.body.len() < 6_000, "the page repeats little of what is too long");
     let huge = form("vrm=A").replace("Content-Length: 5", "Content-Length: 20000000");
-    server.ask(&huge).await.problem(413, "Payload Too Large");
+    let answer = server.ask(&huge).await;
+    assert_page(&answer, 413);
+    assert_eq!(answer.header("connection"), Some("close"));
 }
 
 #[tokio::test]
@@ -181,6 +188,25 @@ async fn an_error_of_the_valuer_is_shown_with_its_status_and_when_to_try_again()
     let answer = server.ask(&form("vrm=AB12CDE&mileage=10")).await;
     assert_page(&answer, 500);
     assert!(answer.body.contains("The server failed at this request"));
+}
+
+#[tokio::test]
+async fn another_sites_page_makes_no_visitor_ask_for_a_valuation() {
+    let server = TestServer::ready().await;
+    let post = form("vrm=AB12CDE&mileage=10");
+    for headers in [
+        "Sec-Fetch-Site: cross-site\r\nOrigin: https://evil.example\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+    ] {
+        assert_page(&server.ask(&with(&post, headers)).await, 403);
+    }
+    assert!(server.memory.committed_calls().is_empty());
+    for headers in ["Sec-Fetch-Site: same-origin\r\nOrigin: https://x\r\n", "Origin: http://x\r\n"]
+    {
+        assert_page(&server.ask(&with(&post, headers)).await, 200);
+    }
 }
 
 #[tokio::test]

@@ -20,18 +20,21 @@ async function send(form) {
       body: new URLSearchParams(new FormData(form)),
       headers: { accept: "text/html" },
     });
-    show(await answer.text());
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // A proxy may have answered instead of the server.
+    if (!page.querySelector("main")) throw new Error(`status ${answer.status}`);
+    show(page);
     // The address of the result can be sent to somebody, and "back" leads to the form.
     if (answer.ok) history.pushState(null, "", "/?vrm=" + encodeURIComponent(mark));
-  } catch {
-    status.textContent = "The server can't be reached. What you entered is kept: try again.";
+  } catch (error) {
+    const why =
+      error instanceof TypeError ? "can't be reached" : `gave no usable answer (${error.message})`;
+    status.textContent = `The server ${why}. What you entered is kept: try again.`;
     button.removeAttribute("aria-disabled");
   }
 }
 
-// Throws if the text is not the page: a proxy may have answered instead of the server.
-function show(html) {
-  const page = new DOMParser().parseFromString(html, "text/html");
+function show(page) {
   document.querySelector("main").replaceWith(page.querySelector("main"));
   document.title = page.title;
   const next = document.querySelector("[aria-invalid], #trouble, #result");
