@@ -190,6 +190,17 @@ test("an answer that is not the page loses nothing that was entered", async () =
   await close();
 });
 
+test("the description of the API can be read", async () => {
+  for (const [address, name] of [[server.customer, "public"], [server.operators, "operators"]]) {
+    const context = await chromium.newContext();
+    const page = await context.newPage();
+    await page.goto(`${address}/openapi`);
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await looks(page, `openapi-${name}`);
+    await context.close();
+  }
+});
+
 test("back leads from a result to the form", async () => {
   const { page, close } = await open("/");
   await fill(page, "back1", "10");
