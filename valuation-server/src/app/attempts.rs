@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use failover::Outcome;
 use failover::clock::Clock;
+use jiff::Timestamp;
 
 use super::failed_calls::FailedCalls;
 use super::last_trip::LastTrip;
@@ -59,6 +60,9 @@ impl<Clk: Clock> Hooks for Attempts<Clk> {
     fn ended(&self, call: &ProviderCall) {
         self.calls.note(call);
         self.failed_calls.note(call);
+        if call.error.is_some() && call.response_code.is_some() {
+            self.client_errors.note_error(call.provider, call.requested_at);
+        }
     }
 }
 
@@ -78,7 +82,12 @@ impl<Clk> Attempts<Clk> {
     /// The provider's reported streak of client errors, in words.
     pub(super) fn warning(&self, provider: Provider) -> Option<String> {
         let began = self.client_errors.reported(provider)?;
-        Some(message(provider, began, self.client_errors.as_failures()))
+        let message = message(provider, began, self.client_errors.as_failures());
+        // It stands until the provider gives a valuation, which it may not have been asked for since.
+        let last = self.client_errors.last_error(provider).map(Timestamp::try_from);
+        let Some(Ok(last)) = last else { return Some(message) };
+        let last = last.strftime("%Y-%m-%d %H:%M:%S UTC");
+        Some(format!("{message}. Its last answer was to the call of {last}"))
     }
 
     fn report(&self, provider: Provider, change: Change) {
@@ -130,7 +139,21 @@ fn message(provider: Provider, change: Change, as_failures: bool) -> String {
              last has status {status}: check the path in its URL. {counted}"
         ),
         Change::Ended { length } => format!(
-            "client errors: {provider} gives valuations again, after {length} answers without one"
+            "client errors: {provider} gives valuations again, after {length} answer{} without one",
+            if length == 1 { "" } else { "s" }
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_streak_counts_its_answers() {
+        for (length, answers) in [(1, "after 1 answer without"), (2, "after 2 answers without")] {
+            let text = message(Provider::SuperCar, Change::Ended { length }, false);
+            assert!(text.contains(answers), "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use failover::Route;
 use failover::clock::Clock;
 
 use super::operator::Backstage;
+use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
 use crate::admin::{self, Kind, Operated};
@@ -47,7 +48,7 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
             now: SystemTime::now(),
             primary,
             fallback,
-            limits: limits(&config),
+            limits: policy::limits(&config),
             points: points::<Clk>(&rows),
             providers: [primary, fallback].map(|provider| calls(&rows, provider)).to_vec(),
             costs: config.fallback_price.map(costs),
@@ -112,7 +113,8 @@ fn failover<Clk: Clock>(providers: &Providers<Clk>) -> Failover {
         name: Providers::<Clk>::NAME.to_owned(),
         primary: provider(Route::Primary),
         fallback: provider(Route::Fallback),
-        decision: decision(providers, limits(&config)),
+        decision: decision(providers, policy::limits(&config)),
+        rescue: config.rescue,
         settings: config::Setting::live().filter_map(setting).collect(),
         events: providers.attempts.journal.last(ROWS).into_iter().map(event).collect(),
         failed_calls: providers.attempts.failed_calls.latest(),
@@ -138,15 +140,6 @@ fn decision<Clk: Clock>(providers: &Providers<Clk>, limits: Limits) -> Decision 
         probing,
         ramp: policy.ramp_up().map(|(first, over)| Ramp { first, over }),
         order: providers.orders.order().map(order),
-    }
-}
-
-fn limits(config: &config::Config) -> Limits {
-    Limits {
-        failure_rate: config.failure_rate,
-        minimum_calls: config.min_calls.into(),
-        window: config.window,
-        slow_rate: config.slow_call.map(|_| config.slow_rate),
     }
 }
 

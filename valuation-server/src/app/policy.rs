@@ -6,6 +6,7 @@ use failover::policy::{PolicyBuilder, PolicyError, Probing, RetryAfter, SlowCall
 use failover::{Policy, Ratio};
 
 use crate::config::{Config, Setting};
+use crate::web::operator::Limits;
 
 /// How much longer than a provider's deadline a probe holds its permit: more than the resolution of
 /// the coarse clock.
@@ -57,6 +58,16 @@ pub(super) fn primary(config: &Config) -> Result<Policy, PolicyError> {
         policy = policy.retry_after(RetryAfter::between(shortest, longest));
     }
     policy.build()
+}
+
+/// The thresholds of the policy for SuperCar, as the operator's page shows them.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        failure_rate: config.failure_rate,
+        minimum_calls: config.min_calls.into(),
+        window: config.window,
+        slow_rate: config.slow_call.map(|_| config.slow_rate),
+    }
 }
 
 /// The error text, with the setting to change.

@@ -77,7 +77,7 @@ impl<Clk: Clock> Providers<Clk> {
             client_errors: Arc::new(ClientErrors::new(config.client_errors_as_failures)),
             journal: Journal::default(),
             failed_calls: FailedCalls::default(),
-            last_trip: LastTrip::default(),
+            last_trip: LastTrip::new(policy::limits(config)),
             clock: clock.clone(),
         });
         let orders = Arc::new(Orders::default());
@@ -145,6 +145,7 @@ impl<Clk: Clock> Providers<Clk> {
         let mut config = self.lock();
         let amended = config.amended(changes)?;
         let (primary, fallback) = (policy::primary(&amended)?, policy::fallback(&amended)?);
+        self.attempts.last_trip.amend(policy::limits(&amended));
         self.handle().swap_policy(primary);
         self.layer.fallback_handle().swap_policy(fallback);
         self.attempts.client_errors.set_as_failures(amended.client_errors_as_failures);

@@ -52,7 +52,7 @@ fn forced(order: &Order, lasted: Duration) -> String {
     let (lasted, end, by) = (rounded(lasted), order.end(), &order.by);
     let reason = order.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!(
-        "forced: all calls have gone to {} for {lasted}, {end}, by order of {by}{reason}",
+        "forced: all calls have gone first to {} for {lasted}, {end}, by order of {by}{reason}",
         to.name()
     )
 }

@@ -12,7 +12,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use failover::clock::Moment;
 
@@ -37,6 +37,8 @@ pub(super) struct Streak {
     pub(super) reported: bool,
     /// Of the last client error.
     status: u16,
+    /// When the last call that was answered with an error began, by the wall clock.
+    last_error: Option<SystemTime>,
 }
 
 /// What an answer changed.
@@ -111,6 +113,18 @@ impl ClientErrors {
     pub fn reported(&self, provider: Provider) -> Option<Change> {
         let Streak { length, status, reported, .. } = self.streak(provider);
         reported.then_some(Change::Began { status, length })
+    }
+
+    /// Notes when a call began that was answered with an error, after [`record`](Self::record).
+    pub fn note_error(&self, provider: Provider, began: SystemTime) {
+        self.lock(provider).last_error = Some(began);
+    }
+
+    /// When the provider's last call that was answered with an error began; `None` if it has given a
+    /// valuation since.
+    #[must_use]
+    pub fn last_error(&self, provider: Provider) -> Option<SystemTime> {
+        self.streak(provider).last_error
     }
 
     /// A provider's current streak.

@@ -43,28 +43,40 @@ pub fn page(overview: &Overview, histories: &[History]) -> String {
     render(&Page { title: live::title(overview), overview, parts })
 }
 
-/// The parts that may change each second, as JSON: `{"title": "…", "parts": {"id": "HTML", …}}`.
+/// The parts that may change each second, and the settings in force of each failover, as JSON:
+/// `{"title": "…", "settings": {"name": {"key": "value", …}}, "parts": {"id": "HTML", …}}`.
 #[must_use]
 pub fn now(overview: &Overview) -> String {
-    updates(Some(live::title(overview)), live::of_now(overview))
+    let settings = |failover: &Failover| {
+        let pairs = failover.settings.iter().map(|setting| (setting.key, setting.value.clone()));
+        (failover.name.clone(), pairs.collect())
+    };
+    updates(&Updates {
+        title: Some(live::title(overview)),
+        settings: Some(overview.failovers.iter().map(settings).collect()),
+        parts: live::of_now(overview).into_iter().collect(),
+    })
 }
 
-/// The parts that change every ten seconds, as JSON like [`now`], without a title. `histories` are those
+/// The parts that change every ten seconds, as JSON like [`now`], parts alone. `histories` are those
 /// of the overview's failovers, in the same order.
 #[must_use]
 pub fn history(histories: &[History]) -> String {
-    updates(None, trend::of_history(histories))
+    let parts = trend::of_history(histories).into_iter().collect();
+    updates(&Updates { title: None, settings: None, parts })
 }
 
-fn updates(title: Option<String>, parts: Vec<Part>) -> String {
-    #[derive(Serialize)]
-    struct Updates {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<String>,
-        parts: BTreeMap<String, String>,
-    }
-    let updates = Updates { title, parts: parts.into_iter().collect() };
-    serde_json::to_string(&updates).expect("texts have a JSON form")
+#[derive(Serialize)]
+struct Updates {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<BTreeMap<String, BTreeMap<&'static str, String>>>,
+    parts: BTreeMap<String, String>,
+}
+
+fn updates(updates: &Updates) -> String {
+    serde_json::to_string(updates).expect("texts have a JSON form")
 }
 
 /// A part: the id of its element, and what is in it.
@@ -210,6 +222,51 @@ mod tests {
             let (_, overview, _) = all().into_iter().find(|(known, ..)| *known == name).unwrap();
             assert_eq!(until(&overview), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn an_order_is_shown_with_its_whole_reason_and_a_transition_without_its_advice() {
+        let mut overview = samples::healthy();
+        let at = overview.now;
+        let shown = |kind, message: &str| Event { at, kind, message: message.into() };
+        overview.failovers[0].events = vec![
+            shown(
+                EventKind::Order { by: "192.0.2.7".into() },
+                "FORCE_FALLBACK: a test. Call Ann. Now",
+            ),
+            shown(
+                EventKind::Transition { route: failover::Route::Fallback },
+                "failover: so. Advice",
+            ),
+            shown(EventKind::Note, "client errors: check the key. They count as answers"),
+        ];
+        let html = now(&overview);
+        assert!(html.contains("FORCE_FALLBACK: a test. Call Ann. Now, by 192.0.2.7<"), "{html}");
+        assert!(
+            html.contains("failover: so<") && html.contains("They count as answers<"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn an_hour_in_which_the_fallback_alone_was_asked_has_calls_but_no_failure_rate() {
+        let mut histories = all().remove(2).2;
+        for point in &mut histories[0].points {
+            (point.counted, point.failures, point.primary, point.fallback) = (0, 0, 0, 5);
+        }
+        let update: serde_json::Value = serde_json::from_str(&history(&histories)).unwrap();
+        let part = |id: &str| update["parts"][id].as_str().unwrap().to_owned();
+        assert!(part("f0-rate").contains("no calls to SuperCar in the last hour"));
+        assert!(!part("f0-calls").contains("no calls"));
+    }
+
+    #[test]
+    fn an_update_has_the_settings_in_force_for_the_form() {
+        let mut overview = samples::healthy();
+        overview.failovers[0].settings[0].value = "1/3".into();
+        let update: serde_json::Value = serde_json::from_str(&now(&overview)).unwrap();
+        let key = overview.failovers[0].settings[0].key;
+        assert_eq!(update["settings"]["valuations"][key], "1/3");
     }
 
     #[test]

@@ -22,7 +22,7 @@ async function open(address, options = {}) {
   const wrong = [];
   page.on("console", (message) => {
     // A refused order is an answer; the console calls each one an error.
-    const expected = /status of (400|401)|ERR_CONNECTION_REFUSED/.test(message.text());
+    const expected = /status of (400|401|502)|ERR_CONNECTION_REFUSED/.test(message.text());
     if (message.type() === "error" && !expected) wrong.push(message.text());
   });
   page.on("pageerror", (error) => wrong.push(error.message));
@@ -116,7 +116,7 @@ test("every order is confirmed in words, carried out and recorded, and a wrong o
   await page.getByLabel("SuperCar", { exact: true }).check();
   await page.getByLabel("For how long").selectOption("until I release it");
   await page.getByLabel("Reason").fill("a test");
-  await confirmed(page, "Force the route…", ["It does not end by itself"], "Force SuperCar");
+  await confirmed(page, "Force the route…", ["a failed one is still rescued by Premium", "It does not end by itself"], "Force SuperCar");
   await sentence(page, /SuperCar is asked because .+ forced it .+until it is released/);
   await confirmed(page, "Reset to SuperCar…", ["counts start from zero"], "Reset it");
   await sentence(page, /SuperCar is asked, and there was no call/);
@@ -135,6 +135,41 @@ test("every order is confirmed in words, carried out and recorded, and a wrong o
   await confirmed(page, "Preview the change…", ["failure-rate: from 1/2 to 1/3"], "Change it");
   await sentence(page, /limit: more than 1\/3/);
   assert.equal(await page.getByLabel("failure-rate").inputValue(), "1/3");
+  await close();
+  assert.equal(await server.stop(), 0);
+});
+
+test("a policy that another operator changed is shown, and named before it is changed again", async () => {
+  const server = await demo();
+  const { page, close } = await open(server.operators);
+  const policy = async (settings) => {
+    const answer = await fetch(`${server.operators}/admin/failovers/valuations/policy`, {
+      method: "PUT",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(settings),
+    });
+    assert.equal(answer.status, 200);
+    await answer.arrayBuffer();
+  };
+  const calls = page.getByLabel("min-calls");
+  await calls.fill("12");
+  await policy({ "min-calls": "25", "failure-rate": "1/4" });
+  // An untouched field follows; what is typed stays.
+  await page.waitForFunction(() => document.querySelector("[name=failure-rate]").value === "1/4");
+  assert.equal(await calls.inputValue(), "12");
+  await page.getByRole("button", { name: "Preview the change…" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("min-calls: from 25 to 12").waitFor();
+  assert.equal(await dialog.getByText("failure-rate").count(), 0);
+  await dialog.getByRole("button", { name: "Cancel" }).click();
+
+  // A proxy's error page is no lost connection.
+  await page.route("**/admin/failovers/valuations", (route) =>
+    route.fulfill({ status: 502, contentType: "text/html", body: "<h1>Bad gateway</h1>" }));
+  await page.getByRole("button", { name: "Release the forced route…" }).click();
+  await dialog.getByText("Otherwise nothing changes.").waitFor();
+  await dialog.getByRole("button", { name: "Release it" }).click();
+  await dialog.getByText("The answer could not be understood (status 502)").waitFor();
   await close();
   assert.equal(await server.stop(), 0);
 });
@@ -162,7 +197,7 @@ test("a restart keeps the last hour", async () => {
     for (let car = 0; car < 15; car++) assert.equal(await put(customer, `CAR${car}`), 200);
     const first = await open(operators);
     await sentence(first.page, /Premium is asked/);
-    const failed = first.page.locator("table", { hasText: "Last failed calls" });
+    const failed = first.page.locator("table", { hasText: "Last failed or refused calls" });
     await failed.getByText("STATUS").first().waitFor();
     await first.close();
     assert.equal(await server.stop(), 0);

@@ -2,7 +2,7 @@
 
 use valuation_server::config::Setting;
 
-use crate::app_harness::{TestApp, admin_get, broken};
+use crate::app_harness::{TestApp, admin_get, admin_send, broken};
 use crate::http_harness::Answer;
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
@@ -87,6 +87,13 @@ async fn an_update_is_sent_once_until_something_changes() {
     assert!(part(&after, "f0-failed").contains("<code>STATUS 500</code>"), "{after}");
     assert!(part(&after, "f0-events").contains("failover: Premium is asked instead of SuperCar"));
     assert_eq!(after["title"], "⚠ Premium · valuations · operators");
+
+    let amend = admin_send("PUT", "/admin/failovers/valuations/policy", r#"{"min-calls":"25"}"#);
+    assert_eq!(app.operate(&amend).await.status, 200);
+    let amended = app.look("/page/now").await.json();
+    assert_eq!(amended["settings"]["valuations"]["min-calls"], "25");
+    let sentence = part(&amended, "f0-sentence").replace('\u{a0}', " ");
+    assert!(sentence.contains("(limit: more than 1/2 of at least 2)"), "its limit: {sentence}");
 }
 
 #[tokio::test]

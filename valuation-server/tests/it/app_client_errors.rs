@@ -61,6 +61,9 @@ async fn ten_first_answers_without_a_valuation_are_reported_once_and_so_is_their
     assert_eq!(metrics(&app, Provider::SuperCar).await, ("30".into(), "1".into()));
     assert_eq!(metrics(&app, Provider::Premium).await, ("0".into(), "0".into()));
     assert_eq!(app.route(), (Provider::SuperCar, 30, 0), "by default they are answers");
+    let warnings = app.look("/readyz?verbose").await.body;
+    let last = ". Its last answer was to the call of 20";
+    assert!(warnings.contains(last) && warnings.trim_end().contains(" UTC\n"), "{warnings}");
 
     app.supercar.set_fault(Fault::NONE);
     app.put("C").await;

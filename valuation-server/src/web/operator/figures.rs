@@ -35,6 +35,8 @@ pub struct Failover {
     pub fallback: Provider,
     /// The route, and the numbers that it was decided by.
     pub decision: Decision,
+    /// Whether a call that failed is tried at the other provider.
+    pub rescue: bool,
     /// The settings of the policy in force, in the order in which they are shown.
     pub settings: Vec<Setting>,
     /// The latest events, newest first; the page shows [`ROWS`] of them.
@@ -90,6 +92,31 @@ pub struct Limits {
     pub slow_rate: Option<Ratio>,
 }
 
+/// A limit of the policy that was in force at a trip: a later policy has others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limit {
+    /// The share that must be exceeded.
+    #[serde(with = "ratio")]
+    pub rate: Ratio,
+    /// The number of calls below which it is not evaluated.
+    pub minimum_calls: u64,
+}
+
+/// A share as a text: `"1/2"`.
+mod ratio {
+    use failover::Ratio;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(ratio: &Ratio, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(ratio)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Ratio, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// Why calls go to the fallback. Serialized to be known after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,6 +127,9 @@ pub enum Reason {
         failures: u64,
         /// All calls in the window.
         calls: u64,
+        /// What was exceeded; `None` in notes of earlier versions.
+        #[serde(default)]
+        limit: Option<Limit>,
     },
     /// Too many of the primary's calls were slow.
     SlowCalls {
@@ -107,6 +137,9 @@ pub enum Reason {
         slow: u64,
         /// All calls in the window.
         calls: u64,
+        /// What was exceeded; `None` in notes of earlier versions.
+        #[serde(default)]
+        limit: Option<Limit>,
     },
     /// Too many of the primary's calls are stalled.
     StalledCalls {
@@ -170,7 +203,7 @@ pub struct Event {
     pub at: SystemTime,
     /// The kind.
     pub kind: EventKind,
-    /// What happened, in words. The page shows the first sentence.
+    /// What happened, in words. Of a transition the page shows the first sentence.
     pub message: String,
 }
 

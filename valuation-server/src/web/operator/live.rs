@@ -169,10 +169,15 @@ impl EventRow {
             EventKind::Order { .. } => ("order", "order".to_owned()),
             EventKind::Note => ("note", "note".to_owned()),
         };
-        let mut text = event.message.split(". ").next().unwrap_or_default().to_owned();
-        if let EventKind::Order { by } = &event.kind {
-            text += &format!(", by {by}");
-        }
+        let text = match &event.kind {
+            // What it means and what to do is in the log.
+            EventKind::Transition { .. } => {
+                event.message.split(". ").next().unwrap_or_default().to_owned()
+            }
+            // With the reason, as the operator wrote it.
+            EventKind::Order { by } => format!("{}, by {by}", event.message),
+            EventKind::Note => event.message.clone(),
+        };
         Self { machine: machine(event.at), time: time(event.at, now), class, kind, text }
     }
 }

@@ -5,6 +5,17 @@ const byId = (id) => document.getElementById(id);
 const tags = {};
 let shown = new Date();
 
+// Fields nobody has changed show the settings in force; a changed one keeps what is typed.
+function inForce(form, settings) {
+  for (const [name, value] of Object.entries(settings)) {
+    const input = form.elements[name];
+    if (!input || input.defaultValue === value) continue;
+    const untouched = input.value === input.defaultValue;
+    input.defaultValue = value;
+    if (untouched) input.value = value;
+  }
+}
+
 // One update: true if the server answered. 304: nothing has changed.
 async function update(path) {
   const headers = tags[path] ? { "if-none-match": tags[path] } : {};
@@ -13,7 +24,7 @@ async function update(path) {
   if (answer.status !== 304 && !answer.ok) throw new Error(`status ${answer.status}`);
   shown = new Date(answer.headers.get("date") ?? Date.now());
   if (answer.status === 304) return;
-  const { title, parts } = await answer.json();
+  const { title, settings, parts } = await answer.json();
   let skipped = false;
   for (const [id, html] of Object.entries(parts)) {
     const part = byId(id);
@@ -22,6 +33,8 @@ async function update(path) {
     if (part.contains(document.activeElement)) skipped = true;
     else [part.innerHTML, part.rendered] = [html, html];
   }
+  for (const [failover, values] of Object.entries(settings ?? {}))
+    inForce(document.querySelector(`[data-failover="${CSS.escape(failover)}"] [data-form="policy"]`), values);
   if (title) document.title = title;
   tags[path] = skipped ? undefined : answer.headers.get("etag");
 }

@@ -9,8 +9,11 @@ async function send(method, failover, path, body) {
   const url = `/admin/failovers/${encodeURIComponent(failover)}${path}`;
   const answer = await fetch(url, { method, headers, body: JSON.stringify(body) });
   if (answer.status === 401) location.assign("/");
-  const json = await answer.json();
-  return answer.ok ? json : Promise.reject(json);
+  // A proxy's error page is no JSON.
+  const json = await answer.json().catch(() => null);
+  if (answer.ok && json) return json;
+  const detail = `The answer could not be understood (status ${answer.status}): see above what is in force.`;
+  throw json?.detail ? json : { detail };
 }
 
 // An error stands beside its field, or else at the end of the form.
@@ -55,7 +58,7 @@ function confirm(title, yes, lines, act, form) {
   dialog.showModal();
 }
 
-function force(form, { failover, primary, fallback }) {
+function force(form, { failover, primary, fallback, rescue }) {
   const order = Object.fromEntries(new FormData(form));
   const missing = [
     ["updateState", "Choose the provider that is asked."],
@@ -66,8 +69,9 @@ function force(form, { failover, primary, fallback }) {
   const [to, other] = order.updateState === "FORCE_FALLBACK" ? [fallback, primary] : [primary, fallback];
   const end = form.elements.for.selectedOptions[0].textContent;
   if (order.for === "release") delete order.for;
-  confirm(`Send all calls to ${to}?`, `Force ${to}`, [
-    `All calls go to ${to}, however often it fails, and none to ${other} first.`,
+  const failed = rescue === "on" ? `; a failed one is still rescued by ${other}` : `, and none to ${other}`;
+  confirm(`Send all calls to ${to} first?`, `Force ${to}`, [
+    `All calls go to ${to} first, however often it fails${failed}.`,
     order.for ? `It ends by itself after ${end}.` : "It does not end by itself: somebody must release it.",
     `Reason: ${order.reason}`,
   ], async () => {
@@ -78,10 +82,12 @@ function force(form, { failover, primary, fallback }) {
 }
 
 async function policy(form, { failover }) {
-  const changed = [...form.elements].filter((input) => input.name && input.value !== input.defaultValue);
-  if (changed.length === 0) return fail(form, { detail: "Nothing is changed. Change a setting first." });
-  const settings = Object.fromEntries(changed.map((input) => [input.name, input.value]));
   try {
+    // Another operator may have changed the policy since the page was loaded.
+    inForce(form, (await send("GET", failover, "")).policy);
+    const changed = [...form.elements].filter((input) => input.name && input.value !== input.defaultValue);
+    if (changed.length === 0) return fail(form, { detail: "These values are in force. Change a setting first." });
+    const settings = Object.fromEntries(changed.map((input) => [input.name, input.value]));
     const { wouldTrip, because } = await send("PUT", failover, "/policy?preview", settings);
     const verdict = wouldTrip ? "By it calls would change to the fallback at once" : "By it the route stays as it is";
     confirm("Change the policy?", "Change it", [
@@ -109,10 +115,16 @@ document.addEventListener("click", ({ target }) => {
   const updateState = target.dataset.command;
   if (!updateState) return;
   const { failover, primary } = target.closest("[data-failover]").dataset;
-  const [title, yes, line] = updateState === "AUTO"
-    ? ["Release the forced route?", "Release it", "If a route is forced, that ends: the policy decides again."]
-    : [`Reset to ${primary}?`, "Reset it", "A forced route and the time on the fallback end."];
-  confirm(title, yes, [line, `Calls go to ${primary}, and counts start from zero.`], async () => {
+  const [title, yes, lines] = updateState === "AUTO"
+    ? ["Release the forced route?", "Release it", [
+      `If a route is forced, that ends: calls go to ${primary}, counts start from zero, and the policy decides again.`,
+      "Otherwise nothing changes.",
+    ]]
+    : [`Reset to ${primary}?`, "Reset it", [
+      "A forced route and the time on the fallback end.",
+      `Calls go to ${primary}, and counts start from zero.`,
+    ]];
+  confirm(title, yes, lines, async () => {
     await send("POST", failover, "", { updateState });
     now();
   });

@@ -65,7 +65,7 @@ pub(super) fn healthy() -> Overview {
         slow: 0,
         stalled: 0,
         limits: limits(),
-        reason: Reason::FailureRate { failures: 301, calls: 601 },
+        reason: Reason::FailureRate { failures: 301, calls: 601, limit: Some(limit()) },
         reverts_in: None,
         probing: None,
         ramp: None,
@@ -76,6 +76,7 @@ pub(super) fn healthy() -> Overview {
         primary: Provider::SuperCar,
         fallback: Provider::Premium,
         decision,
+        rescue: true,
         settings: settings(),
         events: Vec::new(),
         failed_calls: vec![
@@ -166,6 +167,10 @@ fn forced() -> Overview {
     overview.readiness[0].trouble = Some("the database is not available: the disk is full".into());
     overview.failovers[0].events = events();
     overview
+}
+
+pub(super) fn limit() -> Limit {
+    Limit { rate: Ratio::HALF, minimum_calls: 10 }
 }
 
 fn limits() -> Limits {

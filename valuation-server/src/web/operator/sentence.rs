@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use failover::{Ratio, Route, State};
 
-use super::figures::{Decision, Failover, Limits, Order, Ramp, Reason};
+use super::figures::{Decision, Failover, Limit, Limits, Order, Ramp, Reason};
 use super::format::{count, counted, duration, percent, roughly, share, short, time};
 
 /// Why the next call goes where it goes.
@@ -56,7 +56,7 @@ impl Names {
     fn primary(&self, decision: &Decision) -> String {
         let Names { primary, fallback } = self;
         let Decision { calls, failures, limits, .. } = decision;
-        let window = duration(limits.window);
+        let window = last(limits.window);
         let dry_run =
             if decision.dry_run { " This is a dry run, which diverts no call." } else { "" };
         if *calls == 0 {
@@ -113,12 +113,17 @@ impl Names {
             Some(ramp) => format!("about {}% of calls", ramp_share(ramp, left)),
             None => "a growing share of calls".to_owned(),
         };
+        let so_far = match decision.calls {
+            0 => "no call has been counted yet".to_owned(),
+            calls => {
+                let calls = counted(calls, "call");
+                format!("{} of its last {calls} failed", count(decision.failures))
+            }
+        };
         format!(
             "{primary} is asked for {share} and {fallback} for the others; all calls go to {primary} \
-             in {} unless it fails again: {} of its last {} failed ({}).",
+             in {} unless it fails again: {so_far} ({}).",
             duration(left),
-            count(decision.failures),
-            counted(decision.calls, "call"),
             limit(&decision.limits),
         )
     }
@@ -152,23 +157,21 @@ impl Names {
     /// Why calls go to the fallback.
     fn reason(&self, decision: &Decision) -> String {
         let Names { primary, .. } = self;
-        let limits = &decision.limits;
+        // The limit of then.
+        let exceeded = |limit: Option<Limit>| {
+            limit.map_or_else(String::new, |Limit { rate, minimum_calls }| {
+                format!(" ({})", limit_of(rate, minimum_calls))
+            })
+        };
         match decision.reason {
-            Reason::FailureRate { failures, calls } => format!(
-                "{} of the last {} to {primary} failed ({})",
+            Reason::FailureRate { failures, calls, limit } => format!(
+                "{} of the last {} to {primary} failed{}",
                 count(failures),
                 counted(calls, "call"),
-                limit(limits)
+                exceeded(limit)
             ),
-            Reason::SlowCalls { slow, calls } => {
-                let limit = limits.slow_rate.map_or_else(String::new, |rate| {
-                    format!(
-                        " (limit: more than {} of at least {})",
-                        share(rate),
-                        count(limits.minimum_calls)
-                    )
-                });
-                let calls = counted(calls, "call");
+            Reason::SlowCalls { slow, calls, limit } => {
+                let (calls, limit) = (counted(calls, "call"), exceeded(limit));
                 format!(
                     "{} of the last {calls} to {primary} {} slow{limit}",
                     count(slow),
@@ -203,8 +206,21 @@ fn were(number: u64) -> &'static str {
 
 /// `limit: more than 1/2 of at least 10`.
 fn limit(limits: &Limits) -> String {
-    let (rate, least) = (share(limits.failure_rate), count(limits.minimum_calls));
-    format!("limit: more than {rate} of at least {least}")
+    limit_of(limits.failure_rate, limits.minimum_calls)
+}
+
+fn limit_of(rate: Ratio, minimum_calls: u64) -> String {
+    format!("limit: more than {} of at least {}", share(rate), count(minimum_calls))
+}
+
+/// `minute`, as in “the last minute”; else `5 min`.
+fn last(window: Duration) -> String {
+    match window.as_nanos() {
+        1_000_000_000 => "second".to_owned(),
+        60_000_000_000 => "minute".to_owned(),
+        3_600_000_000_000 => "hour".to_owned(),
+        _ => duration(window),
+    }
 }
 
 /// Slow and stalled calls, if there are any.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::{Ratio, Route, State};
 use proptest::prelude::*;
 
-use super::figures::{Order, Probing, Ramp, Reason};
+use super::figures::{Limit, Order, Probing, Ramp, Reason};
 use super::samples::{self, now};
 use super::sentence::{meter, meter_text, ramp_share, sentence};
 use crate::web::operator::{Decision, Failover};
@@ -26,7 +26,7 @@ fn the_primary_is_asked_with_its_counts_and_how_far_they_are_from_the_limit() {
     let text = said(|d| (d.calls, d.failures) = (601, 12));
     assert_eq!(
         text,
-        "SuperCar is asked because 12 of 601 calls in the last 1 min failed (limit: more than 1/2 of \
+        "SuperCar is asked because 12 of 601 calls in the last minute failed (limit: more than 1/2 of \
          at least 10); 578 more failures in a row would change to Premium."
     );
     // As the failover counts: 12 + 578 of 601 + 578 exceed one half, 12 + 577 of 601 + 577 do not.
@@ -46,7 +46,7 @@ fn too_few_calls_are_not_evaluated_yet() {
     let text = said(|d| (d.calls, d.failures) = (0, 0));
     assert_eq!(
         text,
-        "SuperCar is asked, and there was no call in the last 1 min (limit: more than 1/2 failed of at \
+        "SuperCar is asked, and there was no call in the last minute (limit: more than 1/2 failed of at \
          least 10)."
     );
 }
@@ -69,7 +69,11 @@ fn the_fallback_is_asked_for_its_reason_until_its_time_is_over() {
         }
     };
     assert_eq!(
-        said(tripped(Reason::FailureRate { failures: 301, calls: 601 })),
+        said(tripped(Reason::FailureRate {
+            failures: 301,
+            calls: 601,
+            limit: Some(samples::limit())
+        })),
         "Premium is asked because 301 of the last 601 calls to SuperCar failed (limit: more than 1/2 of \
          at least 10); back in 3 min 12 s."
     );
@@ -77,7 +81,13 @@ fn the_fallback_is_asked_for_its_reason_until_its_time_is_over() {
         let text = said(tripped(reason));
         assert!(text.starts_with(&format!("Premium is asked because {part}; back in")), "{text}");
     };
-    says(Reason::SlowCalls { slow: 7, calls: 12 }, "7 of the last 12 calls to SuperCar were slow");
+    let slow = |limit| Reason::SlowCalls { slow: 7, calls: 12, limit };
+    says(slow(None), "7 of the last 12 calls to SuperCar were slow");
+    let limited =
+        "7 of the last 12 calls to SuperCar were slow (limit: more than 1/2 of at least 10)";
+    says(slow(Some(samples::limit())), limited);
+    let unknown = Reason::FailureRate { failures: 8, calls: 10, limit: None };
+    says(unknown, "8 of the last 10 calls to SuperCar failed");
     let admitted = Some(9);
     says(Reason::StalledCalls { stalled: 5, admitted }, "5 of 9 calls to SuperCar were stalled");
     says(Reason::StalledCalls { stalled: 5, admitted: None }, "5 calls to SuperCar were stalled");
@@ -111,6 +121,26 @@ fn probes_and_a_ramp_say_how_calls_return() {
          in 30 s unless it fails again: 1 of its last 30 calls failed (limit: more than 1/2 of at least \
          10)."
     );
+    let text = said(|d| (d.state, d.calls, d.failures) = (State::Ramping, 0, 0));
+    assert!(text.contains("unless it fails again: no call has been counted yet (limit:"), "{text}");
+}
+
+#[test]
+fn the_counts_of_a_trip_are_held_against_the_limit_of_then() {
+    let text = said(|d| {
+        (d.state, d.route) = (State::Fallback, Route::Fallback);
+        d.limits.failure_rate = Ratio::new(9, 10).unwrap();
+        d.limits.minimum_calls = 25;
+    });
+    assert!(text.contains("failed (limit: more than 1/2 of at least 10)"), "{text}");
+}
+
+#[test]
+fn a_window_of_one_unit_is_named_without_its_number() {
+    let window = |seconds| said(|d| d.limits.window = Duration::from_secs(seconds));
+    for (seconds, text) in [(1, "second"), (30, "30 s"), (60, "minute"), (90, "1 min 30 s")] {
+        assert!(window(seconds).contains(&format!("in the last {text} failed")), "{text}");
+    }
 }
 
 #[test]
@@ -153,7 +183,7 @@ fn a_forced_route_says_by_whom_since_when_until_when_and_why() {
 fn a_dry_run_says_what_would_be() {
     let text = said(|d| {
         (d.state, d.dry_run) = (State::Fallback, true);
-        d.reason = Reason::FailureRate { failures: 6, calls: 10 };
+        d.reason = Reason::FailureRate { failures: 6, calls: 10, limit: Some(samples::limit()) };
         d.reverts_in = Some(Duration::from_secs(60));
     });
     assert_eq!(
@@ -195,9 +225,10 @@ proptest! {
             (d.limits.minimum_calls, d.limits.window) = (minimum_calls, window);
             (d.reverts_in, d.ramp) = (Some(left), Some(ramp));
             d.probing = Some(Probing { max_in_flight: numerator, successes: denominator });
+            let limit = has_order.then_some(Limit { rate: ratio, minimum_calls });
             d.reason = match reason {
-                0 => Reason::FailureRate { failures, calls },
-                1 => Reason::SlowCalls { slow, calls },
+                0 => Reason::FailureRate { failures, calls, limit },
+                1 => Reason::SlowCalls { slow, calls, limit },
                 2 => Reason::StalledCalls { stalled: slow, admitted: Some(calls) },
                 3 => Reason::ProbeFailed,
                 _ => Reason::Restored,

@@ -26,8 +26,6 @@ pub(super) fn of_history(histories: &[History]) -> Vec<Part> {
     parts
 }
 
-const NO_CALLS: &str = "no calls in the last hour; drawn every ten seconds";
-
 #[derive(Template)]
 #[template(path = "operator/chart.html")]
 struct Chart {
@@ -57,7 +55,7 @@ impl Chart {
         let highest =
             known.reduce(|most, other| if exceeds(other.1, most.1) { other } else { most });
         let mut summary = match (newest, highest) {
-            (_, None) => NO_CALLS.to_owned(),
+            (_, None) => format!("no calls to {} in the last hour", short(history.primary)),
             (newest, Some((slot, rate))) => {
                 let now = newest.map_or_else(
                     || "no calls now".to_owned(),
@@ -91,7 +89,7 @@ impl Chart {
         let (first, second) = (short(history.primary), short(history.fallback));
         let rate = |calls: &[u64]| per_second(calls.last().copied().unwrap_or(0));
         let summary = if hour.is_empty() {
-            NO_CALLS.to_owned()
+            "no calls in the last hour".to_owned()
         } else {
             format!("now {} to {first}, {} to {second}", rate(&primary), rate(&fallback))
         };
