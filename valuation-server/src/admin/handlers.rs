@@ -158,7 +158,7 @@ impl Handlers {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
                 let members = commands::members(&parts.headers, body).await?;
-                failover.execute(&commands::instruction(&members, peer)?);
+                failover.execute(&commands::instruction(&members, peer)?).await;
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {

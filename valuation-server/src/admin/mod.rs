@@ -65,7 +65,7 @@ use handlers::Handlers;
 pub use accept::serve;
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
-pub use order::{ForcedRoute, Instruction, Order};
+pub use order::{Executed, ForcedRoute, Instruction, Order};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// An answer is not to be taken for another type.
@@ -162,8 +162,10 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// Its latest events.
     fn journal(&self) -> &Journal;
 
-    /// Executes a command, and records it in the log and among the events.
-    fn execute(&self, instruction: &Instruction);
+    /// Executes a command, and records it in the log and among the events. The future is ready when the
+    /// command is stored, but after a second at the latest, with a warning. The command is executed even if
+    /// the future is dropped.
+    fn execute(&self, instruction: &Instruction) -> Executed;
 
     /// Changes these settings of the policy: all of them, or none if one is invalid.
     ///
@@ -190,7 +192,7 @@ pub struct Check {
 /// Something that an operator should know although the server works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `forced`, `onFallback` or `clientErrors`.
+    /// `forced`, `notStored`, `onFallback` or `clientErrors`.
     pub kind: &'static str,
     /// What it is, since when, and what to do.
     pub text: String,

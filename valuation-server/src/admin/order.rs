@@ -1,11 +1,15 @@
 //! A command as an operator gave it, and the forced route that it may lead to.
 
 use std::fmt;
+use std::pin::Pin;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Command;
+
+/// The future of [`Failover::execute`](super::Failover::execute).
+pub type Executed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A command as an operator gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -248,6 +248,7 @@ impl<Clk: Clock> App<Clk> {
         let mut operators = self.operators(stopping.clone(), end.clone());
         let memory = Memory::new(self.providers.handle(), self.store.clone());
         let recorder = Recorder::new(self.history.clone(), &self.providers);
+        let orders = Arc::clone(&self.providers.orders);
         let standing = Standing::new(self.providers.clone(), self.store.clone());
         let mut savers = JoinSet::new();
         savers.spawn(memory.keep(save_last.clone()));
@@ -281,11 +282,19 @@ impl<Clk: Clock> App<Clk> {
         if database.is_err() {
             tracing::error!("the database did not close in time");
         }
+        // The notes that were committed at the last moment.
+        let _ = timeout(SAVING, async { while savers.join_next().await.is_some() {} }).await;
         // 5. The operators' side.
         end.cancel();
         while operators.join_next().await.is_some() {}
+        // Also of a command that came during the stop.
+        let ordered = orders.is_stored();
+        if !ordered {
+            tracing::error!("the last order could not be stored: the next start does not know it");
+        }
 
-        let whole = connections == Stopped::Drained && valuations.is_ok() && database.is_ok();
+        let whole =
+            connections == Stopped::Drained && valuations.is_ok() && database.is_ok() && ordered;
         match store.lost_calls() {
             0 if whole => Ended::Whole,
             0 => Ended::CutOff,

@@ -13,10 +13,10 @@ use super::history::History;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use super::vehicles;
+use super::{vehicles, warnings};
 use crate::admin::{
-    Check, Failover, Forget, Instruction, Journal, Kind, Operated, Preview, Refusal, Vehicle,
-    VehicleError, View, Warning, Window,
+    Check, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview, Refusal,
+    Vehicle, VehicleError, View, Warning, Window,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -105,12 +105,23 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         &self.attempts.journal
     }
 
-    fn execute(&self, instruction: &Instruction) {
+    fn execute(&self, instruction: &Instruction) -> Executed {
         let Instruction { by, until, reason, .. } = instruction;
-        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {instruction}");
+        let order = instruction.order();
+        let since = order.as_ref().and_then(|order| self.orders.extended_by(order));
+        let extended = since.map_or(String::new(), |since| {
+            format!(" (extended: forced since {})", since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+        });
+        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {instruction}{extended}");
         let kind = Kind::Command { from: by.clone(), until: *until, reason: reason.clone() };
-        self.journal().note(kind, instruction.to_string());
+        self.journal().note(kind, format!("{instruction}{extended}"));
         self.orders.execute(&self.handle(), instruction);
+        let (orders, command) = (Arc::clone(&self.orders), instruction.command.name());
+        Box::pin(async move {
+            if !orders.is_stored_soon().await {
+                tracing::warn!(failover = Self::NAME, command, "{}", warnings::NOT_STORED);
+            }
+        })
     }
 
     fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {

@@ -10,8 +10,12 @@ use failover::clock::Clock;
 use failover::{FailoverHandle, Route};
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::admin::{Command, ForcedRoute, Instruction, Order};
+
+/// How long an answer waits for its command to be stored. After it the command counts as not stored.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// The order in force.
 #[derive(Debug, Default)]
@@ -19,6 +23,22 @@ pub(super) struct Orders {
     /// Held over a command and its change of the route, so that both are those of the same command.
     commands: Mutex<()>,
     current: watch::Sender<Current>,
+    stored: watch::Sender<Stored>,
+}
+
+/// What a restart would find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stored {
+    /// This.
+    Order(Option<Order>),
+    /// Unknown since then: another order is being stored, or could not be.
+    Unknown(Instant),
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self::Unknown(Instant::now())
+    }
 }
 
 /// Who decides on the route.
@@ -83,6 +103,48 @@ impl Orders {
         }
     }
 
+    /// The order in force, which is stored from now on. Until [`stored`](Self::stored) it is not known
+    /// what is.
+    pub(super) fn to_store(&self) -> Option<Order> {
+        // With the lock: a command sees either this mark, or is part of what is stored.
+        let _commands = self.one_command();
+        let order = self.order();
+        self.stored.send_if_modified(|stored| {
+            let differs = matches!(stored, Stored::Order(known) if *known != order);
+            if differs {
+                *stored = Stored::Unknown(Instant::now());
+            }
+            differs
+        });
+        order
+    }
+
+    /// Notes that this is stored.
+    pub(super) fn stored(&self, order: Option<Order>) {
+        self.stored.send_replace(Stored::Order(order));
+    }
+
+    /// Whether the order in force was stored within a second.
+    pub(super) async fn is_stored_soon(&self) -> bool {
+        let mut stored = self.stored.subscribe();
+        let stored = stored.wait_for(|stored| *stored == Stored::Order(self.order()));
+        timeout(WAIT, stored).await.is_ok_and(|stored| stored.is_ok())
+    }
+
+    /// Whether a restart would find the order in force.
+    pub(super) fn is_stored(&self) -> bool {
+        *self.stored.borrow() == Stored::Order(self.order())
+    }
+
+    /// Whether it is not stored although there was time to.
+    pub(super) fn is_overdue(&self) -> bool {
+        let since = match &*self.stored.borrow() {
+            Stored::Order(_) => None,
+            Stored::Unknown(since) => Some(*since),
+        };
+        !self.is_stored() && since.is_none_or(|since| since.elapsed() >= WAIT)
+    }
+
     /// Continues as before a restart: an order in force is forced, if the route is not; without an
     /// order a forced route is released.
     pub(super) fn resume<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, order: Option<Order>) {
@@ -108,11 +170,19 @@ impl Orders {
         }
     }
 
-    fn force<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, order: Order) {
+    fn force<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, mut order: Order) {
+        if let Some(since) = self.extended_by(&order) {
+            order.since = since;
+        }
         let route = route(order.route);
         // Before the transition, whose observers read it.
         self.current.send_replace(Current::Forced(order));
         handle.force(route);
+    }
+
+    /// Since when the route that this order forces has been forced; `None` if it is not forced.
+    pub(super) fn extended_by(&self, order: &Order) -> Option<Timestamp> {
+        self.order().filter(|current| current.route == order.route).map(|current| current.since)
     }
 
     fn release<Clk: Clock>(&self, handle: &FailoverHandle<Clk>) {
@@ -161,6 +231,44 @@ mod tests {
         orders.release_if_over(&handle, at(60));
         assert_eq!(handle.snapshot().state, State::Primary);
         assert_eq!(orders.current(), Current::Policy);
+    }
+
+    #[test]
+    fn an_order_that_extends_a_forced_route_keeps_its_begin() {
+        let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
+        let (orders, handle) = (Orders::default(), monitor.handle());
+        let force = |command, since| {
+            let instruction =
+                Instruction { at: at(since), ..instruction(command, Some(since + 60)) };
+            orders.execute(&handle, &instruction);
+            let order = orders.order().unwrap();
+            assert_eq!(order.until, Some(at(since + 60)));
+            order.since
+        };
+        assert_eq!(force(Command::ForceFallback, 10), at(10));
+        assert_eq!(force(Command::ForceFallback, 20), at(10));
+        assert_eq!(force(Command::ForcePrimary, 30), at(30), "another route");
+        orders.execute(&handle, &instruction(Command::Auto, None));
+        assert_eq!(force(Command::ForcePrimary, 40), at(40), "released meanwhile");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_is_stored_once_its_own_order_is_and_not_an_earlier_one() {
+        let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
+        let (orders, handle) = (Orders::default(), monitor.handle());
+        orders.stored(orders.to_store());
+        assert!(orders.is_stored_soon().await);
+        orders.execute(&handle, &instruction(Command::ForceFallback, None));
+        let forced = orders.to_store();
+        // The route is released while the order is being stored.
+        orders.execute(&handle, &instruction(Command::Auto, None));
+        assert!(!orders.is_stored() && !orders.is_overdue(), "not yet");
+        assert!(!orders.is_stored_soon().await);
+        assert!(orders.is_overdue());
+        orders.stored(forced);
+        assert!(orders.is_overdue() && !orders.is_stored_soon().await);
+        orders.stored(orders.to_store());
+        assert!(!orders.is_overdue() && orders.is_stored_soon().await);
     }
 
     #[test]

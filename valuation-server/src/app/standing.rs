@@ -10,6 +10,7 @@ use failover::Route;
 use failover::clock::{Clock, Moment};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use super::coverage::Change;
 use super::switch::Providers;
 use super::warnings;
 use crate::admin::{ForcedRoute, Kind, Order};
-use crate::store::{Note, Store};
+use crate::store::{Note, Store, StoreError};
 use crate::web::operator::Reason;
 
 /// The key of the note.
@@ -59,6 +60,9 @@ impl<Clk: Clock> Standing<Clk> {
         let note = self.store.noted(NAME).inspect_err(|error| {
             tracing::warn!(%error, "the order of before the restart cannot be read");
         });
+        if matches!(note, Ok(None)) {
+            self.providers.orders.stored(None);
+        }
         let note = note.ok().flatten();
         let saved = note.as_ref().and_then(|note| {
             let read = serde_json::from_str::<Saved>(&note.text);
@@ -71,6 +75,7 @@ impl<Clk: Clock> Standing<Clk> {
         let orders = &self.providers.orders;
         match &saved {
             Some(Saved { order, .. }) => {
+                orders.stored(order.clone());
                 orders.resume(&handle, order.clone());
                 orders.release_at_end(&handle);
             }
@@ -105,17 +110,33 @@ impl<Clk: Clock> Standing<Clk> {
         let mut orders = self.providers.orders.changes();
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // At most one. A database that does not answer must not delay the end of an order.
+        let mut saving = JoinSet::new();
         loop {
-            let stopping = tokio::select! {
-                () = stop.cancelled() => true,
-                Ok(()) = orders.changed() => false,
-                _ = ticks.tick() => false,
-            };
-            self.look();
-            self.save(stopping).await;
-            if stopping {
-                return;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = orders.changed() => {}
+                _ = ticks.tick() => {}
+                Some(saved) = saving.join_next() => {
+                    if !self.concluded(saved) {
+                        // The next tick tries again.
+                        continue;
+                    }
+                }
             }
+            self.look();
+            if saving.is_empty() && self.last.as_ref() != Some(&self.key()) {
+                saving.spawn(self.save());
+            }
+        }
+        self.look();
+        while let Some(saved) = saving.join_next().await {
+            self.concluded(saved);
+        }
+        // In any case, for the length of the stay by the monotonic clock.
+        saving.spawn(self.save());
+        while let Some(saved) = saving.join_next().await {
+            self.concluded(saved);
         }
     }
 
@@ -140,22 +161,45 @@ impl<Clk: Clock> Standing<Clk> {
         providers.attempts.journal.note(kind, message);
     }
 
-    /// Saves if the order or the stay is another one; at the stop in any case, for the length of the stay
-    /// by the monotonic clock.
-    async fn save(&mut self, always: bool) {
+    fn key(&self) -> Key {
         let Providers { orders, coverage, attempts, .. } = &self.providers;
-        let key = (orders.order(), coverage.id(), attempts.last_trip.reason());
-        if !always && self.last.as_ref() == Some(&key) {
-            return;
-        }
-        let lasted = coverage.lasted(&self.providers.handle());
-        let on_fallback_seconds = key.1.map(|_| lasted.as_secs());
-        let saved = Saved { order: key.0.clone(), on_fallback_seconds, reason: Some(key.2) };
+        (orders.order(), coverage.id(), attempts.last_trip.reason())
+    }
+
+    /// Saves the order and the stay as they are now.
+    fn save(&mut self) -> impl Future<Output = Result<Key, StoreError>> + Send + 'static {
+        // Until it ends, it is not known what is saved.
+        self.last = None;
+        let order = self.providers.orders.to_store();
+        let (_, stay, reason) = self.key();
+        let lasted = self.providers.coverage.lasted(&self.providers.handle());
+        let on_fallback_seconds = stay.map(|_| lasted.as_secs());
+        let saved = Saved { order: order.clone(), on_fallback_seconds, reason: Some(reason) };
         let text = serde_json::to_string(&saved).expect("texts and numbers have a JSON form");
-        match self.store.note(NAME, text, SystemTime::now()).await {
-            Ok(()) => self.last = Some(key),
-            // The store has logged its cause. The next tick tries again.
-            Err(error) => tracing::debug!(%error, "the order cannot be saved now"),
+        let store = self.store.clone();
+        async move {
+            store.note(NAME, text, SystemTime::now()).await?;
+            Ok((order, stay, reason))
+        }
+    }
+
+    /// Notes the end of a save, and says whether it succeeded.
+    fn concluded(&mut self, saved: Result<Result<Key, StoreError>, JoinError>) -> bool {
+        match saved {
+            Ok(Ok(key)) => {
+                self.providers.orders.stored(key.0.clone());
+                self.last = Some(key);
+                true
+            }
+            // The store has logged its cause.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the order cannot be saved now");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "saving the order failed");
+                false
+            }
         }
     }
 }

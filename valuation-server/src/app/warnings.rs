@@ -11,12 +11,15 @@ use crate::domain::Provider;
 use crate::telemetry::Lasting;
 
 impl<Clk: Clock> Providers<Clk> {
-    /// A forced route, a long stay on the fallback, and client errors alone of a provider.
+    /// A forced route, an order that is not stored, a long stay on the fallback, and client errors alone of a provider.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let mut add = |kind, text| warnings.push(Warning { kind, text });
         if let (Some(order), Some(lasted)) = (self.orders.order(), self.orders.forced_for()) {
             add("forced", forced(&order, lasted));
+        }
+        if self.orders.is_overdue() {
+            add("notStored", NOT_STORED.to_owned());
         }
         if let Some(lasted) = self.coverage.too_long(&self.handle()) {
             add("onFallback", on_fallback(lasted));
@@ -43,6 +46,10 @@ impl<Clk: Clock + std::fmt::Debug> Lasting for Providers<Clk> {
         self.coverage.lasted(&self.handle())
     }
 }
+
+/// The last command is in force, and not in the database.
+pub(super) const NOT_STORED: &str = "the order is not stored: it is in force, and a restart loses it. The \
+    database does not store now; it is tried again each second";
 
 fn forced(order: &Order, lasted: Duration) -> String {
     let to = match order.route {

@@ -27,6 +27,7 @@ mod app_secrets;
 mod app_shortage;
 mod app_signals;
 mod app_stop;
+mod app_unstored;
 mod audit;
 mod check;
 mod config;
