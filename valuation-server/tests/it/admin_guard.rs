@@ -107,7 +107,8 @@ async fn with_a_token_all_but_bare_health_needs_it() {
         for given in &wrong {
             let given = ("Authorization", given.as_str());
             let answer = app.operate(&request("GET", page, &[host, given])).await;
-            assert_eq!(answer.status, 401, "{given:?}");
+            // Beyond the budget of wrong tokens it is 429.
+            assert!(matches!(answer.status, 401 | 429), "{given:?} {answer:?}");
         }
         let right = ("Authorization", bearer.as_str());
         let expected = if page == "/nothing" { 404 } else { 200 };
