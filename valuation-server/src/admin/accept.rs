@@ -21,7 +21,6 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::handlers::Handlers;
-use super::login::Login;
 use super::{Guard, Operated};
 use crate::listener::accept;
 use crate::log_throttle::LogThrottle;
@@ -52,7 +51,12 @@ pub async fn serve(
     guard: Guard,
     shutdown: impl Future<Output = ()>,
 ) {
-    let handlers = Arc::new(Handlers { operated, guard, login: Login::default() });
+    let handlers = Arc::new(Handlers {
+        operated,
+        guard,
+        refusals: LogThrottle::new(),
+        logins: LogThrottle::new(),
+    });
     let (stop, stopping) = watch::channel(());
     let (mut connections, mut by_age) = (JoinSet::new(), VecDeque::<AbortHandle>::new());
     let throttle = LogThrottle::new();

@@ -95,14 +95,41 @@ fn reason(members: &Members) -> Result<Option<String>, Problem> {
         return Ok(None);
     }
     let given = text(members, "reason").filter(|text| {
-        let one_line =
-            !text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
-        (1..=REASON).contains(&text.chars().count()) && one_line
+        text.chars().count() <= REASON && text.contains(is_visible) && !text.contains(is_control)
     });
     given.map(Some).ok_or_else(|| {
-        let message = format!("reason must be a text of 1 to {REASON} characters on one line");
+        let message = format!(
+            "reason must be a text of 1 to {REASON} characters on one line: with a visible one, and none \
+             that controls the direction of text"
+        );
         Problem::field("reason", message)
     })
+}
+
+/// Whether it changes how the text around it is shown: line ends, and the direction of text.
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether there is something to see. Not all invisible characters are known here.
+fn is_visible(c: char) -> bool {
+    !c.is_whitespace()
+        && !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+}
+
+/// Whether the query of a change of the policy asks for a preview. All others are refused: a misspelt
+/// one would change the policy.
+pub(super) fn is_preview(query: Option<&str>) -> Result<bool, Problem> {
+    let query = query.unwrap_or_default();
+    if let Some(other) = query.split('&').find(|pair| !matches!(*pair, "" | "preview" | "preview="))
+    {
+        let name = other.split('=').next().unwrap_or_default();
+        let message = "nothing was changed: send ?preview, without a value, for a preview, and no query for \
+                       a change";
+        return Err(Problem::field(name, message));
+    }
+    Ok(query.contains("preview"))
 }
 
 /// The text of a member; `None` if it is missing or no text.
@@ -131,7 +158,14 @@ pub(super) fn settings(members: &Members) -> Result<BTreeMap<String, String>, Pr
             };
             let wrong =
                 || Problem::field(name, format!("{name} must be a text, a number, true or false"));
-            Ok((name.clone(), text.ok_or_else(wrong)?))
+            let text = text.ok_or_else(wrong)?;
+            if text.trim() != text || text.contains(is_control) {
+                let message = format!(
+                    "{name} must neither begin nor end with white space, nor have control characters"
+                );
+                return Err(Problem::field(name, message));
+            }
+            Ok((name.clone(), text))
         })
         .collect()
 }

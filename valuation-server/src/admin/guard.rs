@@ -21,14 +21,19 @@ use hyper::{Method, StatusCode};
 use subtle::ConstantTimeEq;
 
 use super::answers::Problem;
+use super::guesses::Guesses;
 use super::sessions::Sessions;
 use crate::web::site::{authority, is_cross_site};
+
+/// The answer to a wrong token beyond the budget.
+pub(super) const TOO_MANY: &str = "This is not the admin token, and there were too many wrong ones";
 
 /// The access rules of a listener, and the sessions of those who have shown its token.
 pub struct Guard {
     bound: IpAddr,
     token: Option<Box<[u8]>>,
     sessions: Sessions,
+    guesses: Guesses,
 }
 
 impl Guard {
@@ -37,7 +42,7 @@ impl Guard {
     pub fn new(bound: SocketAddr, token: Option<&str>) -> Self {
         let (bound, token) =
             (bound.ip().to_canonical(), token.map(|token| token.as_bytes().into()));
-        Self { bound, token, sessions: Sessions::default() }
+        Self { bound, token, sessions: Sessions::default(), guesses: Guesses::default() }
     }
 
     /// Whether there is a token, so that a browser must log in.
@@ -48,6 +53,11 @@ impl Guard {
     /// Whether this is the token. The comparison takes constant time for a given length.
     pub(super) fn is_token(&self, given: &[u8]) -> bool {
         self.token.as_ref().is_some_and(|token| bool::from(given.ct_eq(token)))
+    }
+
+    /// After a wrong token: whether it is answered 401, and not 429.
+    pub(super) fn admits_guess(&self) -> bool {
+        self.guesses.admit()
     }
 
     pub(super) fn sessions(&self) -> &Sessions {
@@ -64,10 +74,14 @@ impl Guard {
     /// Checks a request. `open` is a resource that needs no token.
     ///
     /// # Errors
-    /// 401 without the token, 421 for another host, 403 for a command from another site's page.
+    /// 401 without the token, 429 for one wrong token of too many, 421 for another host, 403 for a command from another site's page.
     pub(super) fn admit(&self, parts: &Parts, open: bool) -> Result<(), Problem> {
         match &self.token {
             Some(_) if !open && !self.knows(&parts.headers) => {
+                if bearer(&parts.headers).is_some() && !self.admits_guess() {
+                    return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY)
+                        .with(header::RETRY_AFTER, "1"));
+                }
                 let message = "send the admin token: Authorization: Bearer ...";
                 return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
                     .with(header::WWW_AUTHENTICATE, "Bearer"));

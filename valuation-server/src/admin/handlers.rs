@@ -10,8 +10,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, empty, json, text};
-use super::login::{self, Login};
-use super::{Failover, Guard, Kind, Operated, Refusal, commands, page, parameter, vehicles};
+use super::{Failover, Guard, Kind, Operated, Refusal, commands, login, page, parameter, vehicles};
+use crate::log_throttle::LogThrottle;
 use crate::web::accept::wants_html;
 use crate::web::openapi::{self, Side};
 
@@ -46,7 +46,10 @@ POST /logout
 pub(super) struct Handlers {
     pub(super) operated: Arc<dyn Operated>,
     pub(super) guard: Guard,
-    pub(super) login: Login,
+    /// Of the log's lines about requests that were refused.
+    pub(super) refusals: LogThrottle,
+    /// Of those about logins that failed.
+    pub(super) logins: LogThrottle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +102,11 @@ impl<'a> Resource<'a> {
         }
     }
 
+    /// Whether a browser shows it.
+    fn is_page(self) -> bool {
+        matches!(self, Self::Index | Self::Description(openapi::Part::Page))
+    }
+
     fn allow(self) -> &'static str {
         match self {
             Self::Failover(_) => "GET, HEAD, POST, OPTIONS",
@@ -120,9 +128,12 @@ impl Handlers {
     ) -> Result<Answer, Infallible> {
         let (parts, body) = request.into_parts();
         let answer = self.handle(&parts, body, peer).await.unwrap_or_else(|problem| {
-            if matches!(problem.status.as_u16(), 401 | 403 | 421) {
+            if matches!(problem.status.as_u16(), 401 | 403 | 421 | 429)
+                && let Some(withheld) = self.refusals.admit()
+            {
                 tracing::warn!(%peer, method = %parts.method, path = parts.uri.path(),
-                    status = problem.status.as_u16(), "an operator's request was refused");
+                    status = problem.status.as_u16(), withheld,
+                    "an operator's request was refused");
             }
             problem.into_answer()
         });
@@ -142,9 +153,11 @@ impl Handlers {
             Some(Resource::Ready) => !verbose,
             _ => false,
         };
-        if matches!(resource, Some(Resource::Index))
+        // A client that sends a token is no browser, and its token may be a guess.
+        if resource.is_some_and(Resource::is_page)
             && matches!(parts.method, Method::GET | Method::HEAD)
             && wants_html(&parts.headers)
+            && !parts.headers.contains_key(header::AUTHORIZATION)
             && !self.guard.knows(&parts.headers)
         {
             return Ok(login::page(StatusCode::UNAUTHORIZED, None));
@@ -163,9 +176,10 @@ impl Handlers {
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
+                let is_preview = commands::is_preview(parts.uri.query())?;
                 let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
                 let refused = |refusal: Refusal| Problem::field(refusal.field, refusal.message);
-                if parameter(parts, "preview").is_some() {
+                if is_preview {
                     return Ok(json(&failover.preview(&settings).map_err(refused)?));
                 }
                 failover.reconfigure(&settings).map_err(refused)?;
@@ -181,7 +195,7 @@ impl Handlers {
                 Ok(login::home(None))
             }
             (Resource::Login, &Method::POST) => {
-                self.login.log_in(&self.guard, &parts.headers, body, peer).await
+                login::log_in(&self.guard, &parts.headers, body, peer, &self.logins).await
             }
             (Resource::Logout, &Method::POST) => Ok(login::log_out(&self.guard, &parts.headers)),
             (Resource::Logout, &Method::GET | &Method::HEAD) => {

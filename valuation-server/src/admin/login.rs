@@ -1,60 +1,53 @@
 //! The login of browsers: a form for the token, answered with a session's cookie.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use askama::Template as _;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use tokio::sync::Mutex;
-use tokio::time::sleep;
 
 use super::answers::{Answer, Problem, answer, text};
+use super::guard::TOO_MANY;
 use super::sessions::{COOKIE, LIFE};
 use super::{Guard, body};
+use crate::log_throttle::LogThrottle;
 use crate::web::login::LoginPage;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The largest form that is read, in bytes.
 const LARGEST: usize = 1024;
-/// Between two answers to wrong tokens.
-const PAUSE: Duration = Duration::from_millis(250);
 
-/// Answers logins. Those with a wrong token wait for each other.
-#[derive(Debug, Default)]
-pub(super) struct Login {
-    failures: Mutex<()>,
-}
-
-impl Login {
-    /// Begins a session for the right token.
-    pub(super) async fn log_in(
-        &self,
-        guard: &Guard,
-        headers: &HeaderMap,
-        body: Incoming,
-        peer: SocketAddr,
-    ) -> Result<Answer, Problem> {
-        let form = body::read(headers, body, FORM, LARGEST).await?;
-        let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token");
-        let given = given.map(|(_, token)| token).unwrap_or_default();
-        if guard.is_token(given.as_bytes()) {
-            let id = guard.sessions().begin().map_err(|_| {
-                let message = "the system has given no random bytes for a session";
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
-            })?;
-            tracing::info!(%peer, "an operator logged in");
-            let seconds = LIFE.as_secs();
-            let cookie =
-                format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
-            return Ok(home(Some(cookie)));
-        }
-        tracing::warn!(%peer, "a login failed: not the admin token");
-        let _turn = self.failures.lock().await;
-        sleep(PAUSE).await;
-        Ok(page(StatusCode::UNAUTHORIZED, Some("This is not the admin token")))
+/// Begins a session for the right token.
+pub(super) async fn log_in(
+    guard: &Guard,
+    headers: &HeaderMap,
+    body: Incoming,
+    peer: SocketAddr,
+    throttle: &LogThrottle,
+) -> Result<Answer, Problem> {
+    let form = body::read(headers, body, FORM, LARGEST).await?;
+    let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token");
+    let given = given.map(|(_, token)| token).unwrap_or_default();
+    if guard.is_token(given.as_bytes()) {
+        let id = guard.sessions().begin().map_err(|_| {
+            let message = "the system has given no random bytes for a session";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
+        })?;
+        tracing::info!(%peer, "an operator logged in");
+        let seconds = LIFE.as_secs();
+        let cookie = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}");
+        return Ok(home(Some(cookie)));
     }
+    if let Some(withheld) = throttle.admit() {
+        tracing::warn!(%peer, withheld, "a login failed: not the admin token");
+    }
+    if guard.admits_guess() {
+        return Ok(page(StatusCode::UNAUTHORIZED, Some("This is not the admin token")));
+    }
+    let mut answer = page(StatusCode::TOO_MANY_REQUESTS, Some(TOO_MANY));
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    Ok(answer)
 }
 
 /// Ends the session, if there is one.

@@ -25,6 +25,7 @@ mod answers;
 mod body;
 mod commands;
 mod guard;
+mod guesses;
 mod handlers;
 mod journal;
 mod login;

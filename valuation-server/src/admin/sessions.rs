@@ -20,8 +20,9 @@ pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 const SESSIONS: usize = 64;
 /// The length of an id before its encoding, in bytes.
 const ID: usize = 32;
-/// The name of the cookie.
-pub(super) const COOKIE: &str = "session";
+/// The name of the cookie. Browsers send it to every port of the host, so that other servers there need
+/// another name.
+pub(super) const COOKIE: &str = "valuation-operator";
 
 /// The sessions that have not ended.
 #[derive(Default)]
@@ -115,13 +116,13 @@ mod tests {
         assert_eq!(id.len(), 43, "32 bytes");
         let other = sessions.begin().unwrap();
         assert_ne!(id, other);
-        let of = |id: &str| cookies(&format!("a=b; session={id};c=d"));
+        let of = |id: &str| cookies(&format!("a=b; {COOKIE}={id};c=d"));
         assert!(sessions.has(&of(&id)) && sessions.has(&of(&other)));
-        assert!(sessions.has(&cookies(&format!("session=stale; session={id}"))));
+        assert!(sessions.has(&cookies(&format!("{COOKIE}=stale; {COOKIE}={id}"))));
         for wrong in ["", &id[1..], &format!("{id}x"), &id.to_lowercase()] {
             assert!(!sessions.has(&of(wrong)), "{wrong}");
         }
-        assert!(!sessions.has(&cookies(&format!("xsession={id}"))));
+        assert!(!sessions.has(&cookies(&format!("x{COOKIE}={id}"))));
         assert!(!sessions.has(&cookies(&id)) && !sessions.has(&HeaderMap::new()));
 
         sessions.end(&of(&other));
@@ -136,7 +137,7 @@ mod tests {
     async fn one_session_more_than_there_is_room_for_ends_the_oldest() {
         let sessions = Sessions::default();
         let ids: Vec<_> = (0..=SESSIONS).map(|_| sessions.begin().unwrap()).collect();
-        let known = |id: &String| sessions.has(&cookies(&format!("session={id}")));
+        let known = |id: &String| sessions.has(&cookies(&format!("{COOKIE}={id}")));
         assert!(!known(&ids[0]) && ids[1..].iter().all(known));
     }
 }

@@ -107,7 +107,8 @@ async fn with_a_token_all_but_bare_health_needs_it() {
         for given in &wrong {
             let given = ("Authorization", given.as_str());
             let answer = app.operate(&request("GET", page, &[host, given])).await;
-            assert_eq!(answer.status, 401, "{given:?}");
+            // Beyond the budget of wrong tokens it is 429.
+            assert!(matches!(answer.status, 401 | 429), "{given:?} {answer:?}");
         }
         let right = ("Authorization", bearer.as_str());
         let expected = if page == "/nothing" { 404 } else { 200 };
@@ -141,6 +142,10 @@ async fn a_request_that_is_not_let_in_is_logged_with_its_status_and_its_address(
             Client::operator(line.split("http://").nth(1).unwrap().parse().unwrap()).await;
         client.send(request(method, FAILOVER, &headers)).await;
         assert_eq!(client.answer().await.status, status);
+        for _ in 0..20 {
+            client.send(request(method, FAILOVER, &headers)).await;
+            assert_eq!(client.answer().await.status, status);
+        }
         let address = client.stream.local_addr().unwrap();
         drop(client);
         // So that a line that does not come is not waited for.
@@ -148,6 +153,10 @@ async fn a_request_that_is_not_let_in_is_logged_with_its_status_and_its_address(
         let logged = process.until_logged("an operator's request was refused").await;
         assert!(logged.contains(&format!("status={status}")), "{logged}");
         assert!(logged.contains(&format!("peer={address}")), "{logged}");
-        process.until_logged("stopped; everything is stored").await;
+        let mut lines = 1;
+        while let Some(line) = process.next_line().await {
+            lines += usize::from(line.contains("an operator's request was refused"));
+        }
+        assert!(lines < 10, "one a second: {lines}");
     }
 }

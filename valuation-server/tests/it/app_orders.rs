@@ -106,6 +106,21 @@ async fn without_an_end_it_stays_until_it_is_released() {
 }
 
 #[tokio::test]
+async fn a_second_order_of_the_same_route_extends_it() {
+    let app = TestApp::start().await;
+    let first = app.order(r#"{"updateState":"FORCE_FALLBACK"}"#).await.json()["order"].clone();
+    let second = app.order(FORCE).await.json()["order"].clone();
+    assert_eq!(first["since"], second["since"]);
+    assert_eq!(
+        [&first["until"], &second["reason"]],
+        [&Value::Null, &json!("SuperCar's maintenance")]
+    );
+    let messages = messages(&app, "order").await;
+    assert!(messages[0].contains("(extended: forced since "), "{messages:?}");
+    assert!(!messages[1].contains("extended"), "{messages:?}");
+}
+
+#[tokio::test]
 async fn an_end_or_a_reason_that_makes_no_sense_is_refused_and_changes_nothing() {
     let app = TestApp::start().await;
     let long = format!(r#""{}""#, "é".repeat(201));
@@ -121,6 +136,11 @@ async fn an_end_or_a_reason_that_makes_no_sense_is_refused_and_changes_nothing()
         ("FORCE_PRIMARY", "reason", r#""""#, "1 to 200 characters"),
         ("FORCE_PRIMARY", "reason", r#""a\nb""#, "on one line"),
         ("FORCE_PRIMARY", "reason", r#""\u0000""#, "on one line"),
+        ("FORCE_PRIMARY", "reason", r#""  ""#, "a visible one"),
+        ("FORCE_PRIMARY", "reason", r#""\u200b\u00a0""#, "a visible one"),
+        ("FORCE_PRIMARY", "reason", r#""a\u202eb""#, "the direction of text"),
+        ("FORCE_PRIMARY", "reason", r#""a\u2066b""#, "the direction of text"),
+        ("FORCE_PRIMARY", "reason", r#""\u200fa""#, "the direction of text"),
         ("FORCE_PRIMARY", "reason", &long, "1 to 200 characters"),
         ("FORCE_PRIMARY", "reason", "1", "must be a text"),
     ] {
@@ -322,6 +342,22 @@ async fn a_preview_of_a_policy_says_what_the_window_would_do_and_changes_nothing
     }
     assert_eq!(app.view().await, before);
     assert_eq!(events(&app).await, [Value::Null; 0]);
+    for query in ["?Preview", "?preview=false", "?preview=1", "?preview&x", "?dry-run", "?preview2"]
+    {
+        let path = format!("/admin/failovers/valuations/policy{query}");
+        let body = r#"{"failure-rate":"1/3"}"#;
+        let answer = app.operate(&crate::app_harness::admin_send("PUT", &path, body)).await;
+        assert_eq!(answer.status, 400, "{query} {answer:?}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with("nothing was changed: send ?preview,"), "{detail}");
+    }
+    for value in [r#"" 1/3""#, r#""1/3 ""#, r#""\n1/3""#, r#""1/3\u0000""#, r#""1\u202e/3""#] {
+        let answer = app.amend(&format!(r#"{{"failure-rate":{value}}}"#)).await;
+        assert_eq!((answer.status, &answer.json()["field"]), (400, &json!("failure-rate")));
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("white space"), "{detail}");
+    }
+    assert_eq!(app.view().await, before);
     // It is what the change leads to.
     app.amend(r#"{"failure-rate":"1/3"}"#).await;
     assert_eq!(app.view().await["state"], "fallback");

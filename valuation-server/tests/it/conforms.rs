@@ -31,13 +31,14 @@ pub(crate) struct Document {
 const METHODS: [&str; 6] = ["get", "head", "post", "put", "delete", "options"];
 
 /// The components that are errors before a path is looked at, by status.
-const ANYWHERE: [(u16, &str); 9] = [
+const ANYWHERE: [(u16, &str); 10] = [
     (400, "BadRequest"),
     (401, "Unauthorized"),
     (403, "Forbidden"),
     (408, "RequestTimeout"),
     (413, "ContentTooLarge"),
     (421, "Misdirected"),
+    (429, "TooManyGuesses"),
     (431, "HeadTooLarge"),
     (500, "Fault"),
     (503, "Unavailable"),

@@ -96,7 +96,9 @@ fn complete(operation: &mut Value, everywhere: &Object) {
     let is_open = operation.get("security").and_then(Value::as_array).is_some_and(Vec::is_empty);
     operation.get_mut("parameters").into_iter().for_each(refer_parameters);
     if let Some(responses) = object(&mut operation["responses"]) {
-        for (status, name) in everywhere.iter().filter(|(status, _)| !is_open || *status != "401") {
+        // Without the need of a token there is no wrong one.
+        let is_due = |status: &str| !is_open || !matches!(status, "401" | "429");
+        for (status, name) in everywhere.iter().filter(|(status, _)| is_due(status)) {
             responses.entry(status).or_insert_with(|| name.clone());
         }
     }
