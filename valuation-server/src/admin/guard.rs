@@ -74,7 +74,8 @@ impl Guard {
     /// Checks a request. `open` is a resource that needs no token.
     ///
     /// # Errors
-    /// 401 without the token, 429 for one wrong token of too many, 421 for another host, 403 for a command from another site's page.
+    /// 401 without the token, 429 for one wrong token of too many, 421 for another host, 403 for a command
+    /// from another site's page.
     pub(super) fn admit(&self, parts: &Parts, open: bool) -> Result<(), Problem> {
         match &self.token {
             Some(_) if !open && !self.knows(&parts.headers) => {

@@ -12,9 +12,9 @@ use super::guard::TOO_MANY;
 use super::sessions::{COOKIE, LIFE};
 use super::{Guard, body};
 use crate::log_throttle::LogThrottle;
+use crate::web::form;
 use crate::web::login::LoginPage;
 
-const FORM: &str = "application/x-www-form-urlencoded";
 /// The largest form that is read, in bytes.
 const LARGEST: usize = 1024;
 
@@ -26,9 +26,8 @@ pub(super) async fn log_in(
     peer: SocketAddr,
     throttle: &LogThrottle,
 ) -> Result<Answer, Problem> {
-    let form = body::read(headers, body, FORM, LARGEST).await?;
-    let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token");
-    let given = given.map(|(_, token)| token).unwrap_or_default();
+    let sent = body::read(headers, body, form::CONTENT_TYPE, LARGEST).await?;
+    let given = form::field(&sent, "token").unwrap_or_default();
     if guard.is_token(given.as_bytes()) {
         let id = guard.sessions().begin().map_err(|_| {
             let message = "the system has given no random bytes for a session";

@@ -121,7 +121,8 @@ impl Stay {
     }
 }
 
-fn between(earlier: Moment, later: Moment) -> Duration {
+/// The time from one moment to another; zero if it is not later.
+pub(super) fn between(earlier: Moment, later: Moment) -> Duration {
     Duration::from_nanos(later.as_nanos().saturating_sub(earlier.as_nanos()))
 }
 

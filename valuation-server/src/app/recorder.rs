@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::coverage::between;
 use super::history::{History, SOURCES, Totals};
 use super::switch::Providers;
 use crate::domain::Counts;
@@ -130,8 +131,7 @@ impl FallbackTime {
         let is_on = snapshot.route == Route::Fallback;
         if let Some((since, until)) = self.on {
             let end = if is_on { now } else { until.map_or(now, |until| now.min(until)) };
-            let nanos = end.as_nanos().saturating_sub(since.as_nanos());
-            self.total += Duration::from_nanos(nanos);
+            self.total += between(since, end);
         }
         let until = snapshot.reverts_in.map(|left| {
             let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);

@@ -12,7 +12,6 @@ use hyper::{Request, Response, StatusCode};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use url::form_urlencoded;
 
 use super::Limits;
 use super::body::is_plain;
@@ -21,10 +20,11 @@ use crate::domain::{Mileage, Trace, Vrm};
 use crate::valuer::Valuer;
 use crate::web::assets::{Asset, CONTENT_SECURITY_POLICY};
 use crate::web::customer::{ASSETS, Page, Trouble, normalised_mark, normalised_mileage};
+use crate::web::form::{self, field};
 
 /// Whether the headers describe the form of the page.
 pub(super) fn is_form(headers: &HeaderMap) -> bool {
-    is_plain(headers, "application/x-www-form-urlencoded")
+    is_plain(headers, form::CONTENT_TYPE)
 }
 
 /// `GET /`: the form, or the stored valuation that a deep link (`/?vrm=AB12CDE`) names. A mark without
@@ -102,11 +102,6 @@ fn page(status: StatusCode, page: &Page) -> Answer {
     ];
     answer.headers_mut().extend(headers);
     answer
-}
-
-/// The value of a form's field, or of a query's parameter.
-fn field(form: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// Passes a page, or a file of one, through the layers that are for pages alone.

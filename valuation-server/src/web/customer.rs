@@ -6,6 +6,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::assets::{Asset, assets};
+use super::number::count;
 use crate::domain::{Money, Provider, Valuation};
 
 /// The files that the page loads.
@@ -101,17 +102,10 @@ impl Shown {
 
 /// `£10,387.75`; without pence if there are none.
 fn pounds(amount: Money) -> String {
-    let digits = (amount.pence() / 100).to_string();
-    let mut text = String::from("£");
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
+    let pounds = count(amount.pence() / 100);
     match amount.pence() % 100 {
-        0 => text,
-        pence => format!("{text}.{pence:02}"),
+        0 => format!("£{pounds}"),
+        pence => format!("£{pounds}.{pence:02}"),
     }
 }
 

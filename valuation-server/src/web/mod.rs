@@ -7,7 +7,10 @@
 pub mod accept;
 pub mod assets;
 pub mod customer;
+pub mod form;
 pub mod login;
 pub mod openapi;
 pub mod operator;
 pub mod site;
+
+mod number;
