@@ -20,6 +20,8 @@ pub mod monitor;
 
 mod service;
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "prometheus")]

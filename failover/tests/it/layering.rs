@@ -17,7 +17,7 @@ const ROOMS: &[&[&str]] = &[
     &["engine"],
     &["monitor"],
     &["service"],
-    &["http", "manual", "prometheus", "trace"],
+    &["cluster", "http", "manual", "prometheus", "trace"],
 ];
 
 /// The last room of the algorithm.

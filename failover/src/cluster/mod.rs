@@ -1,0 +1,3 @@
+//! A fleet of nodes that fail over as one.
+
+pub mod bus;
