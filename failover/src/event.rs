@@ -24,6 +24,9 @@ pub struct Event {
     pub route: Route,
     /// The reason for the transition.
     pub cause: Cause,
+    /// The label of the nodes that leave the primary together, such as `zone=a`. `None` if all nodes of the
+    /// fleet do, or this one by itself.
+    pub scope: Option<Arc<str>>,
 }
 
 /// The reason for a transition.
@@ -59,6 +62,9 @@ pub enum Cause {
         /// What the fallback's window held.
         tally: Tally,
     },
+    /// The probes of another node of the fleet succeeded: calls return to the primary, with an empty window,
+    /// and ramp up if the policy says so.
+    FleetRecovered,
     /// Calls [ramp up](crate::policy::PolicyBuilder::ramp_up) on the primary, with an empty window.
     Ramping {
         /// How long until all calls go to the primary.
@@ -95,6 +101,9 @@ pub enum Cause {
 pub enum Condition {
     /// The failure rate exceeded the threshold.
     FailureRate,
+    /// The failure rate of the fleet, or of the nodes of a scope, exceeded the threshold. The counts are those
+    /// of all these nodes; they are 0 if this node followed others whose view it does not share.
+    FleetFailureRate,
     /// Too many calls in a row failed.
     ConsecutiveFailures {
         /// The length of the streak.
@@ -114,7 +123,7 @@ pub enum Condition {
 
 impl Cause {
     /// A label for logs and metrics: `tripped`, `reverted`, `probing`, `probes_failed`,
-    /// `fallback_failing`, `ramping`, `would_trip`, `would_revert`, `forced`, `released`,
+    /// `fallback_failing`, `fleet_recovered`, `ramping`, `would_trip`, `would_revert`, `forced`, `released`,
     /// `policy_swapped`, `restored`.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -124,6 +133,7 @@ impl Cause {
             Self::Probing => "probing",
             Self::ProbesFailed { .. } => "probes_failed",
             Self::FallbackFailing { .. } => "fallback_failing",
+            Self::FleetRecovered => "fleet_recovered",
             Self::Ramping { .. } => "ramping",
             Self::WouldTrip { .. } => "would_trip",
             Self::WouldRevert => "would_revert",

@@ -196,6 +196,12 @@ impl Phase {
         Self(self.next(before.kind()).0 | deadline)
     }
 
+    /// The same phase and epoch, on the fallback for `time` from `at` on.
+    pub(crate) fn with_deadline(self, at: Elapsed, time: Duration) -> Self {
+        let deadline = at.plus(time).millis_up().min(Elapsed::LAST_MILLI);
+        Self(self.0 & ((1 << Self::DEADLINE_AT) - 1) | deadline << Self::DEADLINE_AT)
+    }
+
     /// A phase of this kind in the next epoch, until `at`.
     pub(crate) fn due(self, kind: Kind, at: Elapsed) -> Self {
         let deadline = at.millis().min(Elapsed::LAST_MILLI);

@@ -15,8 +15,11 @@
 //! thread wins it, and notifies the waiting tasks and the observers.
 
 mod commands;
+#[cfg(feature = "cluster")]
+mod fleet;
 mod reuse;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -157,6 +160,10 @@ impl Transitions {
 
     /// Wakes the waiting tasks and notifies the observers of a transition.
     pub(super) fn announce(&self, from: Phase, phase: Phase, cause: Cause) {
+        self.announce_in(None, from, phase, cause);
+    }
+
+    fn announce_in(&self, scope: Option<Arc<str>>, from: Phase, phase: Phase, cause: Cause) {
         if cause != Cause::PolicySwapped {
             // No earlier epoch counts in one that a transition began.
             self.carried.forget();
@@ -165,7 +172,7 @@ impl Transitions {
         let (from, to) = (from.kind().state(), phase.kind().state());
         let epoch = phase.epoch().number();
         let (name, route) = (self.observers.name(), self.route(phase));
-        self.observers.notify(&Event { name, epoch, from, to, route, cause });
+        self.observers.notify(&Event { name, epoch, from, to, route, cause, scope });
     }
 
     /// Arms or disarms. The caller evaluates again, whether the exchange succeeded or not.
