@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// The most labels of a node.
-pub const MOST_LABELS: usize = 8;
+pub(crate) const MOST_LABELS: usize = 8;
 /// The longest name of a failover, and the longest key or value of a label, in bytes.
-pub const LONGEST_NAME: usize = 64;
+pub(crate) const LONGEST_NAME: usize = 64;
 
 /// A key and a value, such as `zone=a`: both of 1 to 64 bytes, printable, without `=` and `,`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

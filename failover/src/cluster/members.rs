@@ -88,10 +88,12 @@ impl Members {
         }
         let gone: Vec<_> = self
             .slots
-            .extract_if(.., |_, slot| expired(slot))
-            .map(|(node, slot)| (node, slot.frame.sequence))
+            .iter()
+            .filter(|(_, slot)| expired(slot))
+            .map(|(node, slot)| (*node, slot.frame.sequence))
             .collect();
         for (node, sequence) in gone {
+            self.slots.remove(&node);
             self.forget(node, sequence);
         }
     }

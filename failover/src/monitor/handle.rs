@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "cluster")]
+use crate::clock::Moment;
 use crate::clock::{Clock, CoarseClock};
 use crate::engine::pool::Lease;
 use crate::engine::saved::Saved;
@@ -10,6 +12,8 @@ use crate::event::{Cause, Observe};
 use crate::policy::Policy;
 use crate::route::Route;
 use crate::snapshot::Snapshot;
+#[cfg(feature = "cluster")]
+use crate::tally::Tally;
 
 /// Inspects a failover and changes it by hand. Cheap to clone; outlives the services.
 ///
@@ -205,5 +209,23 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// Adds an observer of transitions for the lifetime of the failover.
     pub fn observe(&self, observer: impl Observe) {
         self.lease.engine().transitions.observers.add(Arc::new(observer));
+    }
+
+    /// The time that a trip would have now.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn next_interval(&self, now: Moment) -> Duration {
+        self.lease.engine().transitions.next_interval(now)
+    }
+
+    /// Sends calls to the fallback for `left`, since the fleet does.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn enter(&self, left: Duration, tally: Tally, scope: Option<Arc<str>>) -> bool {
+        self.lease.engine().transitions.enter(self.clock.now(), left, tally, scope)
+    }
+
+    /// Ends the time on the fallback `left` from now.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn set_deadline(&self, left: Duration) -> bool {
+        self.lease.engine().transitions.set_deadline(self.clock.now(), left)
     }
 }

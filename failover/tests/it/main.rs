@@ -13,6 +13,8 @@ mod dropped;
 mod dry_run;
 mod fallback_failing;
 mod false_trips;
+#[cfg(feature = "cluster")]
+mod fleet;
 mod hard_won;
 #[cfg(feature = "http")]
 mod http;

@@ -104,6 +104,12 @@ impl Port {
         .await
     }
 
+    /// The next message to send, if there is one.
+    #[must_use]
+    pub fn try_next(&self) -> Option<Vec<u8>> {
+        self.outbox().messages.pop_first().map(|(_, message)| message)
+    }
+
     /// Whether no message waits to be sent.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -19,7 +19,7 @@ impl Evidence {
             bucket.age = bucket.age.min(most);
         }
         buckets.sort_unstable_by_key(|bucket| bucket.age);
-        Self { buckets: coalesce(buckets), at }
+        Self { buckets: coalesce(&buckets), at }
     }
 
     /// The buckets with their ages at `now`, as far as they are not older than `longest`.
@@ -41,7 +41,7 @@ pub(crate) fn pool(buckets: &[Bucket], passed: u64, longest: u64) -> Pool {
 
 /// At most [`MOST_BUCKETS`], by adding neighbours. Their age is the older one's, so that no call counts
 /// for longer than it would.
-fn coalesce(buckets: Vec<Bucket>) -> Vec<Bucket> {
+fn coalesce(buckets: &[Bucket]) -> Vec<Bucket> {
     let together = buckets.len().div_ceil(MOST_BUCKETS).max(1);
     let add = |part: &[Bucket]| {
         part.iter().fold(Bucket::default(), |sum, bucket| Bucket {

@@ -83,7 +83,7 @@ pub(crate) struct Node {
 
 impl Own {
     /// Whether its window counts what the primary does.
-    fn counts(&self) -> bool {
+    pub(crate) fn counts(&self) -> bool {
         matches!(self.state, State::Primary | State::Ramping | State::ForcedPrimary)
     }
 
@@ -146,10 +146,10 @@ impl Node {
     }
 
     /// Looks at the own failover and the fleet.
-    pub(crate) fn beat(&mut self, own: Own, now: u64) -> Option<Change> {
+    pub(crate) fn beat(&mut self, own: &Own, now: u64) -> Option<Change> {
         self.members.expire(now, LIVES * self.identity.beat);
-        self.observe(&own, now);
-        self.reconcile(&own, now);
+        self.observe(own, now);
+        self.reconcile(own, now);
         self.learn_ended();
         if own.is_forced() {
             return None;
@@ -228,7 +228,7 @@ impl Node {
     /// The orders to send now to nodes that lag behind.
     pub(crate) fn orders_to_send(&self, now: u64) -> Vec<Order> {
         let others = self.members.live().map(|slot| &slot.frame);
-        self.orders.to_send(self.identity.id, others, now)
+        self.orders.to_send(self.identity.id, &others, now)
     }
 
     /// The oldest evidence that counts.

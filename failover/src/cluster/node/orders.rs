@@ -56,7 +56,7 @@ impl Orders {
     pub(crate) fn to_send<'a>(
         &self,
         me: NodeId,
-        others: impl Iterator<Item = &'a Frame> + Clone,
+        others: &(impl Iterator<Item = &'a Frame> + Clone),
         now: u64,
     ) -> Vec<Order> {
         let is_due = |order: &Order| {
@@ -128,7 +128,7 @@ mod tests {
             let sends = |me: &&u64| {
                 let others: Vec<_> =
                     nodes.iter().filter(|n| n != me).map(|n| frame(*n, newest(*n))).collect();
-                newest(**me) == 9 && !register.to_send(NodeId(**me), others.iter(), 0).is_empty()
+                newest(**me) == 9 && !register.to_send(NodeId(**me), &others.iter(), 0).is_empty()
             };
             nodes.iter().filter(sends).count()
         };

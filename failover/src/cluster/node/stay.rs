@@ -27,6 +27,7 @@ pub(crate) struct Stay {
 }
 
 /// What a frame says that this node may have to follow.
+#[derive(Clone, Copy)]
 pub(super) enum News {
     /// A node is on the fallback in an epoch that this one is not in.
     Trip,

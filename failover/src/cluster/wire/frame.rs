@@ -1,5 +1,6 @@
 //! What a node publishes each beat: its whole state for one failover.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::codec::{Input, Output};
@@ -15,6 +16,12 @@ const MOST: u64 = (1 << 48) - 1;
 /// A node, by a number that is random at each start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NodeId(pub(crate) u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// Calls and failures that began to be counted `age` milliseconds ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

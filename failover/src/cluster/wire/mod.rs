@@ -14,10 +14,11 @@ mod order;
 mod seal;
 
 pub use frame::Suspicion;
+pub use order::Command;
 pub use seal::Secret;
 
 pub(crate) use frame::{Bucket, Frame, MOST_BUCKETS, NodeId};
-pub(crate) use order::{Command, MOST_POLICY, MOST_TEXT, Order, Register};
+pub(crate) use order::{MOST_POLICY, MOST_TEXT, Order};
 
 use crate::cluster::bus::LONGEST_MESSAGE;
 use codec::{Input, Output};

@@ -1,10 +1,12 @@
 //! An operator's command for all nodes. The newest is repeated until every node has it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::codec::{Input, Output};
 use super::frame::NodeId;
 use crate::cluster::label::{LONGEST_NAME, is_name};
+use crate::cluster::time::millis_of;
 use crate::route::Route;
 
 /// The longest `by` and `reason`, in bytes.
@@ -16,12 +18,18 @@ const MOST: u64 = (1 << 48) - 1;
 
 /// What an order asks of each node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Command {
-    /// Forces a route, for so many milliseconds from when the order was given; without an end if `None`.
-    Force { route: Route, lasts: Option<u64> },
+#[non_exhaustive]
+pub enum Command {
+    /// Forces a route.
+    Force {
+        /// Where calls go.
+        route: Route,
+        /// For how long from when the order was given, in milliseconds; `None`: until it is released.
+        lasts: Option<Duration>,
+    },
     /// Ends a forced route.
     Release,
-    /// Replaces the policy. The text is the application's.
+    /// Replaces the policy. The text, of at most 600 bytes, is the application's.
     Policy(String),
 }
 
@@ -71,7 +79,7 @@ impl Order {
             Command::Force { route, lasts } => {
                 output.byte(if *route == Route::Primary { 2 } else { 3 });
                 // 0: no end.
-                output.number(lasts.map_or(0, |lasts| lasts.clamp(1, MOST)));
+                output.number(lasts.map_or(0, |lasts| millis_of(lasts).clamp(1, MOST)));
             }
         }
         output.text(&self.by);
@@ -88,7 +96,7 @@ impl Order {
             kind @ (2 | 3) => {
                 let route = if kind == 2 { Route::Primary } else { Route::Fallback };
                 let lasts = input.up_to(MOST)?;
-                Command::Force { route, lasts: (lasts > 0).then_some(lasts) }
+                Command::Force { route, lasts: (lasts > 0).then(|| Duration::from_millis(lasts)) }
             }
             _ => return None,
         };
@@ -105,7 +113,10 @@ impl Order {
             failover: "valuations".into(),
             version: 5 << 16 | 0xffff,
             age: 12_345,
-            command: Command::Force { route: Route::Fallback, lasts: Some(3_600_000) },
+            command: Command::Force {
+                route: Route::Fallback,
+                lasts: Some(Duration::from_secs(3_600)),
+            },
             by: "127.0.0.1".into(),
             reason: "maintenance".into(),
         };
