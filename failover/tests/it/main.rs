@@ -4,6 +4,8 @@
 
 mod chains;
 mod clocks;
+#[cfg(feature = "cluster-udp")]
+mod cluster;
 mod coming_back;
 mod common;
 mod conditions;
