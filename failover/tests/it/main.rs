@@ -4,7 +4,7 @@
 
 mod chains;
 mod clocks;
-#[cfg(feature = "cluster-udp")]
+#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
 mod cluster;
 mod coming_back;
 mod common;

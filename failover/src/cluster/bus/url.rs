@@ -28,7 +28,7 @@ pub(super) struct Host {
 
 impl Host {
     /// `host:port`, with brackets around an IPv6 address.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "cluster-tls"))]
     pub(super) fn with_port(&self, default: u16) -> String {
         let port = self.port.unwrap_or(default);
         if self.name.contains(':') {

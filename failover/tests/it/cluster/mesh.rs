@@ -7,7 +7,7 @@ use failover::cluster::bus::LONGEST_MESSAGE;
 use failover::cluster::bus::peers::Peer;
 use failover::cluster::bus::udp::Udp;
 
-use super::node::Node;
+use super::node::{Node, until};
 
 const LOOPBACK: &str = "127.0.0.1:0";
 
@@ -75,6 +75,16 @@ async fn a_peer_without_an_address_is_told_once_until_a_peer_can_be_reached() {
     let reason = node.is_down().await;
     assert!(reason.contains("[::1]:7 has no IPv4 address"), "{reason}");
     assert_eq!(node.heard().states.len(), 2);
+}
+
+#[tokio::test]
+async fn dropping_the_mesh_closes_its_socket() {
+    let bus = Udp::bind(LOOPBACK.parse().unwrap()).unwrap();
+    let address = bus.local_addr();
+    let node = Node::start(bus, "a");
+    node.is_up().await;
+    node.stop().await;
+    until(|| Udp::bind(address).is_ok()).await.unwrap();
 }
 
 #[test]
