@@ -4,12 +4,16 @@
 //! and are repeated, so a bus may lose, repeat, delay and reorder them. What it must not do is deliver
 //! old ones late: after a disconnection it sends the newest message of each kind, and no queue.
 
+mod memory;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+
+pub use memory::{Address, Conditions, MemoryBus, Network};
 
 /// The longest message, in bytes: it fits one datagram of any network.
 pub const LONGEST_MESSAGE: usize = 1_024;
