@@ -82,6 +82,7 @@ mod label;
 mod member;
 mod members;
 mod node;
+mod race;
 mod receive;
 mod run;
 mod time;
