@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     say(format!(
         "all {NODES} are on the fallback: the first within {:.0} s, the last less than {} ms later",
         took.as_secs_f64().ceil(),
-        spread.as_millis().next_multiple_of(100),
+        (spread.as_millis() + 1).next_multiple_of(100),
     ));
     HEALTHY_FROM.store(0, Ordering::Relaxed);
     sleep(Duration::from_secs(59)).await;
