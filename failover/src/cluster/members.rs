@@ -49,9 +49,9 @@ impl Members {
     /// The most nodes, and the most that are remembered as gone.
     pub(crate) const MOST: usize = 4_096;
 
-    /// Takes a frame. `longest`: how long a slot lives, in milliseconds.
+    /// Takes a frame. `longest`: how long a slot lives, in milliseconds. In constant time but for a new
+    /// node: each node receives the frames of all others each beat.
     pub(crate) fn receive(&mut self, frame: Frame, now: u64, longest: u64) -> Received {
-        self.expire(now, longest);
         let (node, sequence) = (frame.node, frame.sequence);
         let known = match self.slots.get(&node) {
             Some(slot) => Some(slot.frame.sequence),
@@ -63,11 +63,15 @@ impl Members {
         if frame.leaving {
             self.slots.remove(&node);
             self.forget(node, sequence);
-        } else if self.slots.len() < Self::MOST || self.slots.contains_key(&node) {
-            self.slots.insert(node, Slot { frame, at: now });
-        } else {
-            return Received::Full;
+            return Received::Merged;
         }
+        if self.slots.len() >= Self::MOST && !self.slots.contains_key(&node) {
+            self.expire(now, longest);
+            if self.slots.len() >= Self::MOST {
+                return Received::Full;
+            }
+        }
+        self.slots.insert(node, Slot { frame, at: now });
         Received::Merged
     }
 
@@ -98,9 +102,35 @@ impl Members {
         }
     }
 
+    /// The slot of a node.
+    pub(crate) fn get(&self, node: NodeId) -> Option<&Slot> {
+        self.slots.get(&node)
+    }
+
     /// The other nodes, as of the last [`expire`](Self::expire).
     pub(crate) fn live(&self) -> impl Iterator<Item = &Slot> + Clone {
         self.slots.values()
+    }
+}
+
+/// For the model check, whose time stands still.
+#[cfg(test)]
+impl Members {
+    /// Lets time pass by making all slots older.
+    pub(crate) fn shift(&mut self, by: u64) {
+        self.slots.values_mut().for_each(|slot| slot.at -= by);
+    }
+
+    /// Maps all sequences. 0: as if the node had never been heard.
+    pub(crate) fn renumber(&mut self, number: impl Fn(NodeId, u64) -> u64) {
+        for (node, slot) in &mut self.slots {
+            slot.frame.sequence = number(*node, slot.frame.sequence);
+        }
+        self.gone.retain_mut(|(node, last)| {
+            *last = number(*node, *last);
+            *last > 0
+        });
+        self.gone.make_contiguous().sort_unstable();
     }
 }
 

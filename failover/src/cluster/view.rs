@@ -147,7 +147,7 @@ impl FleetView {
             pool.add(witness.pool);
         }
         let scope = node.stay().map(|stay| stay.scope.clone());
-        let vouchers = scope.as_ref().map_or(0, |scope| node.vouchers(node.epoch(), scope));
+        let vouchers = scope.as_ref().map_or(0, |_| node.vouchers(node.epoch()));
         let newest = node.orders().versions();
         let own = Slot { frame: own, at: now };
         let nodes = [&own].into_iter().chain(node.members().live());

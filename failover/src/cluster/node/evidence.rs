@@ -54,6 +54,15 @@ fn coalesce(buckets: &[Bucket]) -> Vec<Bucket> {
 }
 
 #[cfg(test)]
+impl Evidence {
+    /// The same with ages as of `now`, of `passed` later.
+    pub(super) fn shift(&mut self, passed: u64, now: u64, longest: u64) {
+        let buckets = self.aged(now + passed, longest);
+        *self = Self { buckets, at: now };
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

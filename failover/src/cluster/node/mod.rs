@@ -4,7 +4,10 @@
 mod evidence;
 mod orders;
 mod probers;
+mod probing;
 mod stay;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -180,7 +183,7 @@ impl Node {
         let own = own();
         self.observe(&own, now);
         self.reconcile(&own, now);
-        let change = if own.is_forced() { None } else { self.heed(news, now) };
+        let change = if own.is_forced() { None } else { self.heed(news, own.revert_after, now) };
         (received, change)
     }
 
@@ -260,7 +263,14 @@ impl Node {
             pool: pool(&self.evidence.aged(now, longest), 0, longest),
         };
         let own = (all || self.suspicion.is_none()).then_some(own);
+        // However late a frame comes: its sender had not yet heard of an epoch that is over, or was in it, and
+        // had evidence from before it.
+        let is_over = |frame: &Frame| {
+            let is_older = frame.epoch < self.epoch;
+            self.stay.is_none() && (is_older || frame.epoch == self.epoch && frame.stay.is_some())
+        };
         let others = others.filter(|slot| all || slot.frame.suspicion.is_none());
+        let others = others.filter(|slot| !is_over(&slot.frame));
         let others = others.map(|slot| Witness {
             node: slot.frame.node.0,
             labels: &slot.frame.labels,

@@ -2,19 +2,13 @@
 //!
 //! A higher epoch wins; in the same epoch the earlier deadline does. Nodes verify, they don't obey: a
 //! trip is followed if the own view confirms it, or if more than `spare` live domains vouch for it.
-//!
-//! With probing, one to three nodes probe when the time is over. The others wait: they return when the
-//! probes of one succeed, and stay when those of all failed.
 
-use super::probers::elect;
 use super::{Change, Node, Own};
 use crate::cluster::decision::Pool;
 use crate::cluster::label::Scope;
-use crate::cluster::wire::{Frame, NodeId};
+use crate::cluster::members::Slot;
+use crate::cluster::wire::{Frame, LAST_EPOCH, NodeId};
 use crate::state::State;
-
-/// How many nodes probe for the others.
-const PROBERS: usize = 3;
 
 /// The node is on the fallback in the fleet's epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +38,13 @@ impl Node {
         let is_over = now >= stay.deadline;
         match own.state {
             State::Fallback if is_over && !stay.waits && own.left > self.identity.beat => {
-                // It has begun another time on the fallback.
-                stay.deadline = now + own.left;
-                self.probes = Some(false);
+                // It has begun another time on the fallback: its probes failed, or it tripped again at once.
+                if self.terms.patience.is_some() {
+                    stay.deadline = now.saturating_add(own.left);
+                    self.probes = Some(false);
+                } else {
+                    self.end_stay(now);
+                }
             }
             State::Fallback => {}
             // If the others' time is over without a word of the probers, it probes as well.
@@ -60,7 +58,7 @@ impl Node {
         }
     }
 
-    fn end_stay(&mut self, now: u64) {
+    pub(super) fn end_stay(&mut self, now: u64) {
         if let Some(stay) = self.stay.take() {
             self.returned = Some(stay.deadline.min(now));
         }
@@ -71,7 +69,9 @@ impl Node {
         let frames = || self.members.live().map(|slot| &slot.frame);
         let ended = frames().filter(|frame| frame.stay.is_none()).map(|frame| frame.epoch).max();
         let Some(ended) = ended.filter(|ended| *ended > self.epoch) else { return };
-        let runs = frames().any(|frame| frame.stay.is_some() && frame.epoch >= ended);
+        let concerns = |scope: &Scope| scope.has(&self.identity.labels);
+        let runs =
+            frames().any(|frame| frame.epoch >= ended && frame.stay.as_ref().is_some_and(concerns));
         if self.stay.is_none() && !runs {
             (self.epoch, self.probes) = (ended, None);
         }
@@ -86,24 +86,49 @@ impl Node {
         revert_after: u64,
         now: u64,
     ) -> Change {
-        if let Some((epoch, scope, deadline)) = self.running(now) {
+        if let Some((epoch, scope, deadline)) = self.running(Some(revert_after), now) {
             return self.enter(epoch, scope, deadline, pool, now);
         }
         let epochs = self.members.live().map(|slot| slot.frame.epoch);
-        let epoch = epochs.fold(self.epoch, u64::max) + 1;
-        self.enter(epoch, scope.clone(), now + revert_after, pool, now)
+        let epoch = epochs.fold(self.epoch, u64::max).saturating_add(1).min(LAST_EPOCH);
+        self.enter(epoch, scope.clone(), now.saturating_add(revert_after), pool, now)
     }
 
-    /// The highest epoch that other nodes are in and this one may enter, its scope and its deadline.
-    fn running(&self, now: u64) -> Option<(u64, Scope, u64)> {
-        let running = self.members.live().filter_map(|slot| {
-            let frame = &slot.frame;
-            let scope = frame.stay.as_ref().filter(|scope| scope.has(&self.identity.labels))?;
-            let deadline = deadline_of(frame, slot.at);
-            let may_enter = frame.epoch > self.epoch && deadline > now;
-            may_enter.then(|| (frame.epoch, scope.clone(), deadline))
-        });
-        running.max_by_key(|(epoch, _, deadline)| (*epoch, std::cmp::Reverse(*deadline)))
+    /// The epoch that this node follows, its scope and its deadline: the highest that more than `spare` domains
+    /// vouch for. If there is none and the own view says that this node has to leave, the highest that any
+    /// node is in; but not one that is soon over, which a node may have begun by mistake.
+    fn running(&self, revert_after: Option<u64>, now: u64) -> Option<(u64, Scope, u64)> {
+        let running = self.members.live().filter(|slot| self.may_follow(slot, now));
+        let (mut vouched, mut any) = (None, None);
+        let mut epochs: Vec<_> = running.map(|slot| slot.frame.epoch).collect();
+        epochs.sort_unstable();
+        epochs.dedup();
+        for epoch in epochs {
+            let (scope, deadline) = self.earliest(epoch, now)?;
+            let followed = Some((epoch, scope, deadline));
+            if self.vouchers(epoch) > self.terms.rules.spare {
+                vouched = followed;
+            } else if revert_after.is_some_and(|time| deadline - now >= time / 2) {
+                any = followed;
+            }
+        }
+        vouched.or(any)
+    }
+
+    /// Whether the sender is on the fallback in an epoch that this node may enter.
+    fn may_follow(&self, slot: &Slot, now: u64) -> bool {
+        let frame = &slot.frame;
+        let concerns = frame.stay.as_ref().is_some_and(|scope| scope.has(&self.identity.labels));
+        concerns && frame.epoch > self.epoch && deadline_of(frame, slot.at) > now
+    }
+
+    /// The scope and the deadline of an epoch: of all nodes that are in it, those with the earliest deadline.
+    fn earliest(&self, epoch: u64, now: u64) -> Option<(Scope, u64)> {
+        let slots = self.members.live().filter(|slot| slot.frame.epoch == epoch);
+        let slots = slots.filter(|slot| self.may_follow(slot, now));
+        let stays = slots
+            .filter_map(|slot| Some((slot.frame.stay.clone()?, deadline_of(&slot.frame, slot.at))));
+        stays.min_by_key(|(_, deadline)| *deadline)
     }
 
     fn enter(&mut self, epoch: u64, scope: Scope, deadline: u64, pool: Pool, now: u64) -> Change {
@@ -113,15 +138,15 @@ impl Node {
         Change::Enter { scope, left: deadline.saturating_sub(now), pool }
     }
 
-    /// The domains of the live nodes that are on the fallback in an epoch.
-    pub(crate) fn vouchers(&self, epoch: u64, scope: &Scope) -> usize {
-        let vouch = |frame: &&Frame| {
-            frame.epoch == epoch && frame.stay.as_ref() == Some(scope) && frame.suspicion.is_none()
-        };
-        let frames = self.members.live().map(|slot| &slot.frame).filter(vouch);
-        let rules = &self.terms.rules;
-        let mut domains: Vec<_> =
-            frames.map(|frame| rules.domain_of(scope, frame.node.0, &frame.labels)).collect();
+    /// The number of domains whose nodes are on the fallback in an epoch, in a scope that this node is in.
+    pub(crate) fn vouchers(&self, epoch: u64) -> usize {
+        let frames = self.members.live().map(|slot| &slot.frame);
+        let frames = frames.filter(|frame| frame.epoch == epoch && frame.suspicion.is_none());
+        let domains = frames.filter_map(|frame| {
+            let scope = frame.stay.as_ref().filter(|scope| scope.has(&self.identity.labels))?;
+            Some(self.terms.rules.domain_of(scope, frame.node.0, &frame.labels))
+        });
+        let mut domains: Vec<_> = domains.collect();
         domains.sort_unstable();
         domains.dedup();
         domains.len()
@@ -129,33 +154,29 @@ impl Node {
 
     /// What the newest frame of a node says that may have to be followed.
     pub(super) fn news_of(&self, node: NodeId, now: u64) -> Option<News> {
-        let frame = self.members.live().map(|slot| &slot.frame).find(|frame| frame.node == node)?;
+        let frame = &self.members.get(node)?.frame;
+        let concerns = frame.stay.as_ref().is_some_and(|scope| scope.has(&self.identity.labels));
+        let runs = concerns && frame.left > 0;
         if frame.epoch > self.epoch {
-            let scope = frame.stay.as_ref()?;
-            let concerns = frame.left > 0 && scope.has(&self.identity.labels);
-            return concerns.then_some(News::Trip);
+            return runs.then_some(News::Trip);
         }
         let stay = self.stay.as_ref().filter(|_| frame.epoch == self.epoch)?;
         if frame.probes == Some(true) {
             return Some(News::Recovered);
         }
         let deadline = deadline_of(frame, now);
-        let sooner = frame.stay.as_ref() == Some(&stay.scope) && frame.left > 0;
-        (sooner && deadline < stay.deadline).then_some(News::Sooner { deadline })
+        (runs && deadline < stay.deadline).then_some(News::Sooner { deadline })
     }
 
-    /// Follows another node, if it is right.
-    pub(super) fn heed(&mut self, news: News, now: u64) -> Option<Change> {
+    /// Follows another node, if it is right. `revert_after`: the time that a trip would have now.
+    pub(super) fn heed(&mut self, news: News, revert_after: u64, now: u64) -> Option<Change> {
         match news {
             News::Trip => {
-                let (epoch, scope, deadline) = self.running(now)?;
-                let (is_confirmed, pool) = match self.decide(now) {
-                    Some((_, pool)) => (true, pool),
-                    None => (false, Pool::default()),
-                };
-                let is_vouched = || self.vouchers(epoch, &scope) > self.terms.rules.spare;
-                (is_confirmed || is_vouched())
-                    .then(|| self.enter(epoch, scope, deadline, pool, now))
+                let decided = self.decide(now);
+                let confirmed = decided.is_some().then_some(revert_after);
+                let (epoch, scope, deadline) = self.running(confirmed, now)?;
+                let pool = decided.map_or(Pool::default(), |(_, pool)| pool);
+                Some(self.enter(epoch, scope, deadline, pool, now))
             }
             News::Sooner { deadline } => {
                 let stay = self.stay.as_mut()?;
@@ -163,91 +184,14 @@ impl Node {
                 // Whoever waits for the probers has a deadline of its own.
                 (!stay.waits).then_some(Change::Deadline { left: deadline - now })
             }
-            News::Recovered if self.probes == Some(false) => {
-                // Its own probes failed: it stays by itself, until its own deadline.
-                self.stay = None;
-                None
-            }
-            News::Recovered => {
-                self.end_stay(now);
-                Some(Change::Return)
-            }
+            News::Recovered => self.recover(now),
         }
-    }
-
-    /// What to do during a stay.
-    pub(super) fn go_on(&mut self, now: u64) -> Option<Change> {
-        let patience = self.terms.patience?;
-        let stay = self.stay.as_ref()?;
-        let left = stay.deadline.saturating_sub(now);
-        if self.probes == Some(false) {
-            return self.follow_probers(now);
-        }
-        if !stay.waits {
-            let is_near = left > 0 && left <= 2 * self.identity.beat;
-            if !is_near || self.probers().contains(&self.identity.id) {
-                return None;
-            }
-            self.stay.as_mut()?.waits = true;
-            return Some(Change::Deadline { left: left + patience });
-        }
-        if left > 0 {
-            return None;
-        }
-        self.follow_probers(now)
-    }
-
-    /// The time of the epoch is over, and others probe, or this node's probes failed.
-    fn follow_probers(&mut self, now: u64) -> Option<Change> {
-        let recovered = |frame: &Frame| frame.epoch == self.epoch && frame.probes == Some(true);
-        if self.members.live().any(|slot| recovered(&slot.frame)) {
-            return self.heed(News::Recovered, now);
-        }
-        let probers = self.probers();
-        let stay = self.stay.as_mut()?;
-        if stay.waits && probers.contains(&self.identity.id) {
-            // The one that should have probed is gone.
-            stay.waits = false;
-            return Some(Change::Deadline { left: 0 });
-        }
-        // The probes of all failed: a new epoch, as long as the shortest of their times.
-        let deadlines = probers.iter().map(|prober| self.failed_until(*prober));
-        let deadline = deadlines.collect::<Option<Vec<_>>>()?.into_iter().min()?;
-        (self.epoch, self.probes) = (self.epoch + 1, None);
-        let stay = self.stay.as_mut()?;
-        (stay.deadline, stay.waits) = (deadline, false);
-        Some(Change::Deadline { left: deadline.saturating_sub(now) })
-    }
-
-    /// Until when a prober stays, if its probes failed.
-    fn failed_until(&self, prober: NodeId) -> Option<u64> {
-        let stay = self.stay.as_ref()?;
-        if prober == self.identity.id {
-            return (self.probes == Some(false)).then_some(stay.deadline);
-        }
-        let slot = self.members.live().find(|slot| slot.frame.node == prober)?;
-        let Frame { epoch, probes, .. } = slot.frame;
-        let is_next = epoch > self.epoch && slot.frame.stay.as_ref() == Some(&stay.scope);
-        let failed = is_next || epoch == self.epoch && probes == Some(false);
-        failed.then(|| deadline_of(&slot.frame, slot.at))
-    }
-
-    /// The nodes that probe when the time of the own epoch is over: of those that were in it, in its scope.
-    pub(crate) fn probers(&self) -> Vec<NodeId> {
-        let Some(Stay { scope, .. }) = &self.stay else { return Vec::new() };
-        let can = |frame: &&Frame| {
-            frame.epoch >= self.epoch && scope.has(&frame.labels) && frame.suspicion.is_none()
-        };
-        let others =
-            self.members.live().map(|slot| &slot.frame).filter(can).map(|frame| frame.node);
-        let own = self.suspicion.is_none().then_some(self.identity.id);
-        elect(self.epoch, others.chain(own), PROBERS)
     }
 }
 
 /// When the time of a frame's sender is over, on the clock of a node that received it at `at`. Never earlier
 /// than on the sender's: both clocks are rounded down, and deadlines that become earlier by rounding would
 /// do so again with each frame.
-fn deadline_of(frame: &Frame, at: u64) -> u64 {
+pub(super) fn deadline_of(frame: &Frame, at: u64) -> u64 {
     at + frame.left + 1
 }

@@ -12,6 +12,8 @@ pub(crate) const MOST_BUCKETS: usize = 20;
 
 /// The largest time, epoch and sequence: 2^48 − 1, some 8,900 years in milliseconds. No sum overflows.
 const MOST: u64 = (1 << 48) - 1;
+/// The epoch after which none begins.
+pub(crate) const LAST_EPOCH: u64 = MOST;
 
 /// A node, by a number that is random at each start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -17,7 +17,7 @@ pub use frame::Suspicion;
 pub use order::Command;
 pub use seal::Secret;
 
-pub(crate) use frame::{Bucket, Frame, MOST_BUCKETS, NodeId};
+pub(crate) use frame::{Bucket, Frame, LAST_EPOCH, MOST_BUCKETS, NodeId};
 pub(crate) use order::{MOST_POLICY, MOST_TEXT, Order};
 
 use crate::cluster::bus::LONGEST_MESSAGE;
