@@ -118,6 +118,7 @@ fn failover<Clk: Clock>(providers: &Providers<Clk>) -> Failover {
         settings: config::Setting::live().filter_map(setting).collect(),
         events: providers.attempts.journal.last(ROWS).into_iter().map(event).collect(),
         failed_calls: providers.attempts.failed_calls.latest(),
+        fleet: None,
     }
 }
 
