@@ -4,6 +4,8 @@
 
 mod chains;
 mod clocks;
+#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
+mod cluster;
 mod coming_back;
 mod common;
 mod conditions;

@@ -4,6 +4,23 @@
 //! and are repeated, so a bus may lose, repeat, delay and reorder them. What it must not do is deliver
 //! old ones late: after a disconnection it sends the newest message of each kind, and no queue.
 
+#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
+pub mod error;
+#[cfg(feature = "cluster-udp")]
+pub mod peers;
+#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
+mod race;
+#[cfg(feature = "cluster-tls")]
+mod reconnect;
+#[cfg(feature = "cluster-redis")]
+pub mod redis;
+#[cfg(feature = "cluster-tls")]
+pub mod trust;
+#[cfg(feature = "cluster-udp")]
+pub mod udp;
+#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
+mod url;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;

@@ -1,0 +1,36 @@
+//! An authority, and a server certificate of it for `localhost`, made for one test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+pub(crate) struct Certificates {
+    pub(crate) authority: String,
+    certificate: String,
+    key: String,
+}
+
+impl Certificates {
+    /// The name keeps one authority from being taken for another one with another key.
+    pub(crate) fn of(name: &str) -> Self {
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        let certificate = server.signed_by(&key, &issuer).unwrap().pem();
+        Self { authority, certificate, key: key.serialize_pem() }
+    }
+
+    /// Writes the server's certificate and its key.
+    pub(crate) fn write(&self, folder: &Path) -> (PathBuf, PathBuf) {
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        fs::write(&certificate, &self.certificate).unwrap();
+        fs::write(&key, &self.key).unwrap();
+        (certificate, key)
+    }
+}

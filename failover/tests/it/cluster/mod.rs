@@ -1,0 +1,16 @@
+//! A fleet's parts that touch the network.
+
+#[cfg(feature = "cluster-tls")]
+mod brokers;
+mod bus_contract;
+#[cfg(feature = "cluster-tls")]
+mod certificates;
+#[cfg(feature = "cluster-udp")]
+mod mesh;
+mod node;
+#[cfg(feature = "cluster-tls")]
+mod program;
+#[cfg(feature = "cluster-tls")]
+mod proxy;
+#[cfg(feature = "cluster-redis")]
+mod redis_modes;
