@@ -7,8 +7,9 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The examples, and whether this build includes them.
-const EXAMPLES: [(&str, bool); 9] = [
+const EXAMPLES: [(&str, bool); 10] = [
     ("quickstart", true),
+    ("fleet", true),
     ("three_tiers", true),
     ("rescue", true),
     ("shared_handle", true),

@@ -42,6 +42,7 @@ macro_rules! emit {
             to = $event.to.as_str(),
             cause = $event.cause.as_str(),
             epoch = $event.epoch,
+            scope = $event.scope.as_deref(),
             failures = $tally.map(|tally| tally.failures),
             calls = $tally.map(|tally| tally.calls()),
             revert_after_ms = $revert_after.map(millis),

@@ -15,7 +15,7 @@ use crate::cluster::member::{Member, Obey, Trip, apply, terms};
 use crate::cluster::members::LIVES;
 use crate::cluster::node::{Identity, Node};
 use crate::cluster::time::millis;
-use crate::cluster::view::{BusView, FleetView, GivenOrder, View};
+use crate::cluster::view::{BusView, FleetView, GivenOrder, View, no_messages};
 use crate::cluster::wake::Wake;
 use crate::cluster::wire::{Command, Frame, MOST_POLICY, MOST_TEXT, Message, NodeId, Suspicion};
 use crate::event::Event;
@@ -87,7 +87,7 @@ impl<Clk: Clock> Cluster<Clk> {
             port: None,
             bus: BusView::default(),
             bus_since: millis(clock.now()),
-            messages: BTreeMap::new(),
+            messages: no_messages(),
             last_beat: None,
             late_until: 0,
             is_suspect: false,

@@ -1,13 +1,13 @@
 //! A node's life on a bus.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::cluster::bus::{Bus, Port};
 use crate::cluster::hub::Cluster;
+use crate::cluster::race::race;
 
 /// How many beats a stopping node waits until the others can have heard so.
 const LAST_BEATS: u32 = 2;
@@ -32,15 +32,23 @@ impl<Clk: Clock> Cluster<Clk> {
             let mut stop = pin!(stop);
             loop {
                 self.beat();
-                let wait = first(sleep(self.0.settings.beat), self.0.wake.woken());
-                if let Either::Second = first_of(wait, stop.as_mut()).await {
+                let wait = race(sleep(self.0.settings.beat), self.0.wake.woken());
+                let goes_on = async {
+                    wait.await;
+                    true
+                };
+                let stops = async {
+                    stop.as_mut().await;
+                    false
+                };
+                if !race(goes_on, stops).await {
                     break;
                 }
             }
             self.leave();
             self.drain(&port, sleep).await;
         };
-        first(async { match carries.await {} }, beats).await;
+        race(async { match carries.await {} }, beats).await;
     }
 
     async fn drain<S, A>(&self, port: &Port, mut sleep: S)
@@ -57,25 +65,4 @@ impl<Clk: Clock> Cluster<Clk> {
             }
         }
     }
-}
-
-enum Either {
-    First,
-    Second,
-}
-
-async fn first(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
-    first_of(one, other).await;
-}
-
-/// Waits for one of two futures.
-async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) -> Either {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Either::First);
-        }
-        other.as_mut().poll(cx).map(|()| Either::Second)
-    })
-    .await
 }

@@ -32,6 +32,25 @@ pub struct View {
     pub failovers: Vec<FleetView>,
 }
 
+/// What becomes of a message: see [`View::messages`].
+const RESULTS: [&str; 10] = [
+    "full",
+    "malformed",
+    "merged",
+    "order",
+    "other_failover",
+    "own",
+    "stale",
+    "tag",
+    "too_long",
+    "version",
+];
+
+/// No message of any kind, so that each has its series from the start.
+pub(super) fn no_messages() -> BTreeMap<&'static str, u64> {
+    RESULTS.into_iter().map(|result| (result, 0)).collect()
+}
+
 /// The connection to the other nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -125,7 +125,7 @@ impl Seen {
     }
 }
 
-fn gauge<const N: usize>(
+pub(super) fn gauge<const N: usize>(
     family: &mut MetricEncoder,
     labels: &[(&str, &str); N],
     value: &impl EncodeGaugeValue,
@@ -133,7 +133,7 @@ fn gauge<const N: usize>(
     family.encode_family(labels)?.encode_gauge(value)
 }
 
-fn counter<const N: usize>(
+pub(super) fn counter<const N: usize>(
     family: &mut MetricEncoder,
     labels: &[(&str, &str); N],
     value: u64,

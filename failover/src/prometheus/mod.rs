@@ -15,6 +15,21 @@
 //! `increase()` sees the first one. A state that begins and ends between two scrapes is in no gauge,
 //! only in its counters. Transitions by other causes have a series once they have happened.
 //!
+//! A node of a cluster, with feature `cluster`, is a collector of its own: register a clone.
+//!
+//! | metric | labels | value |
+//! |---|---|---|
+//! | `failover_cluster_up` | `cluster` | 1 while the bus is connected |
+//! | `failover_cluster_bus_losses_total` | `cluster` | how often it was lost |
+//! | `failover_cluster_lagged_messages_total` | `cluster` | messages that the bus dropped |
+//! | `failover_cluster_messages_total` | `cluster`, `result` | messages received: `merged`, `order`, `own`, `stale`, `other_failover`; refused ones are `too_long`, `version`, `tag`, `malformed`, `full` |
+//! | `failover_cluster_nodes` | `name`, `route` | live nodes by their route |
+//! | `failover_cluster_suspect_nodes` | `name` | nodes that doubt their own evidence |
+//! | `failover_cluster_epoch` | `name` | the fleet's epoch |
+//! | `failover_cluster_vouchers` | `name` | other failure domains on the fallback in this epoch |
+//! | `failover_cluster_window_calls` | `name`, `outcome` | all nodes' calls that count |
+//! | `failover_cluster_oldest_news_seconds` | `name` | age of the oldest news of a live node |
+//!
 //! # Why a collector
 //! State, ratio and window are read at each scrape from one snapshot. So calls pay nothing for
 //! them, and no scrape sees two states, or a state with another's window. Gauges set at transitions
@@ -32,6 +47,8 @@
 //! ever freed, since a time series lasts as long as the process.
 
 mod cells;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod collect;
 mod metered;
 mod registry;

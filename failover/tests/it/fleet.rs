@@ -326,3 +326,34 @@ fn a_bus_that_is_lost_is_seen() {
     );
     assert_eq!(bus.since, BEAT);
 }
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn a_node_exports_what_it_knows_of_the_fleet() {
+    use prometheus_client::{encoding::text::encode, registry::Registry};
+
+    let fleet = Fleet::new(3, &Policy::default());
+    fleet.nodes[0].port.up();
+    fleet.beats(2);
+    fleet.nodes[1].monitor.handle().force(Route::Fallback);
+    fleet.call(0, Outcome::Failure);
+    fleet.nodes[0].port.deliver(b"x");
+    fleet.beats(1);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(fleet.nodes[0].cluster.clone()));
+    let mut page = String::new();
+    encode(&mut page, &registry).unwrap();
+    for line in [
+        r#"failover_cluster_up{cluster="test"} 1"#,
+        r#"failover_cluster_bus_losses_total{cluster="test"} 0"#,
+        r#"failover_cluster_messages_total{cluster="test",result="version"} 1"#,
+        r#"failover_cluster_messages_total{cluster="test",result="tag"} 0"#,
+        r#"failover_cluster_nodes{name="valuations",route="primary"} 2"#,
+        r#"failover_cluster_nodes{name="valuations",route="fallback"} 1"#,
+        r#"failover_cluster_epoch{name="valuations"} 0"#,
+        r#"failover_cluster_window_calls{name="valuations",outcome="failure"} 1"#,
+        r#"failover_cluster_oldest_news_seconds{name="valuations"} 0.2"#,
+    ] {
+        assert!(page.contains(&format!("\n{line}\n")), "{line}\n{page}");
+    }
+}

@@ -30,6 +30,7 @@ mod app_stop;
 mod app_unstored;
 mod audit;
 mod check;
+mod cluster;
 mod config;
 mod config_printed;
 mod conforms;

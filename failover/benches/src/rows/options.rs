@@ -4,6 +4,7 @@ use failover::policy::{Backoff, RetryAfter, SlowCalls};
 use std::time::Duration;
 
 use failover::clock::{CoarseClock, FineClock, TokioClock};
+use failover::cluster::Cluster;
 use failover::monitor::KeyedMonitors;
 use failover::policy::{PolicyBuilder, Probing, StallLimit};
 use failover::prometheus::Metrics;
@@ -100,6 +101,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             let metrics = Metrics::with(CoarseClock, [SECOND]);
             layer(fallback()).named("cost").metered(&metrics).layer(primary())
         }),
+        row("feature `cluster`: a node of three", way, || in_a_cluster().layer(primary())),
         row("`KeyedMonitors` of one key", way, || {
             KeyedMonitors::new(built(policy()), std::num::NonZeroUsize::MIN)
                 .layer(fallback(), |_: &bool| ())
@@ -110,6 +112,25 @@ pub(super) fn on_the_primary() -> Vec<Row> {
 
 fn watched() -> FailoverLayer<failover::watched::WatchedFallback<impl crate::services::Plain>> {
     layer(fallback()).watch_fallback(Policy::default(), FallbackFailing::GoBack)
+}
+
+/// A failover that has joined two others. What a beat costs is no cost of a call.
+fn in_a_cluster() -> FailoverLayer<impl crate::services::Plain> {
+    let layers = [(); 3].map(|()| layer(fallback()).named("cost"));
+    let nodes = layers.each_ref().map(|layer| {
+        let node = Cluster::builder("cost").build().expect("a sound name");
+        node.join(&layer.handle()).expect("a name of its own");
+        let port = node.port();
+        (node, port)
+    });
+    for (node, port) in nodes.iter().cycle().take(9) {
+        node.beat();
+        while let Some(message) = port.try_next() {
+            nodes.iter().for_each(|(_, port)| port.deliver(&message));
+        }
+    }
+    let [layer, ..] = layers;
+    layer
 }
 
 pub(super) fn where_calls_fail() -> Vec<Row> {

@@ -6,10 +6,9 @@
 
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
 pub mod error;
+mod memory;
 #[cfg(feature = "cluster-udp")]
 pub mod peers;
-#[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
-mod race;
 #[cfg(feature = "cluster-tls")]
 mod reconnect;
 #[cfg(feature = "cluster-redis")]
@@ -27,6 +26,8 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+
+pub use memory::{Address, Conditions, MemoryBus, Network};
 
 /// The longest message, in bytes: it fits one datagram of any network.
 pub const LONGEST_MESSAGE: usize = 1_024;

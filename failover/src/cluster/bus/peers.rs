@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::cluster::bus::error::BusError;
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::url::{EngineUrl, parse_host};
+use crate::cluster::race::race;
 
 const EXPECTED: &str = "`host:port` (its first address) or `dns:name:port` (all its addresses)";
 

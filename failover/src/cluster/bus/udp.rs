@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use crate::cluster::bus::error::BusError;
 use crate::cluster::bus::peers::{Addresses, Peer};
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::url::EngineUrl;
 use crate::cluster::bus::{Bus, LONGEST_MESSAGE, Port};
+use crate::cluster::race::race;
 
 const EXPECTED: &str =
     "`udp://IP:port?peers=host:port,dns:name:port`, with an address of this machine";

@@ -18,8 +18,8 @@ impl Transitions {
         self.recovery.intervals.next(&rules.interval, when, phase.kind() != Kind::Probing)
     }
 
-    /// Sends calls to the fallback for `left`, or lets them stay there until then. False if a route is
-    /// forced.
+    /// Sends calls to the fallback for `left`; where they are already, only the deadline changes. False if a
+    /// route is forced.
     pub(crate) fn enter(
         &self,
         now: Moment,
@@ -29,9 +29,11 @@ impl Transitions {
     ) -> bool {
         loop {
             let (phase, at) = (self.settled(), self.at(now));
-            let kind = phase.kind();
-            if matches!(kind, Kind::ForcedPrimary | Kind::ForcedFallback | Kind::Retired) {
-                return false;
+            match phase.kind() {
+                Kind::ForcedPrimary | Kind::ForcedFallback | Kind::Retired => return false,
+                Kind::Fallback if self.set_deadline(now, left) => return true,
+                Kind::Fallback => continue,
+                Kind::Primary | Kind::Probing | Kind::Ramping | Kind::Frozen => {}
             }
             let (condition, revert_after) = (Condition::FleetFailureRate, left);
             let cause = if self.options().dry_run() {
@@ -41,10 +43,8 @@ impl Transitions {
             };
             let entered = phase.until(Kind::Fallback, at, left);
             if self.swap(phase, entered) {
-                if kind != Kind::Fallback {
-                    let rules = self.recovery.rules().interval;
-                    self.recovery.intervals.tripped(&rules, at, kind != Kind::Probing);
-                }
+                let rules = self.recovery.rules().interval;
+                self.recovery.intervals.tripped(&rules, at, phase.kind() != Kind::Probing);
                 self.announce_in(scope, phase, entered, cause);
                 return true;
             }
@@ -91,9 +91,10 @@ mod tests {
         let policy = Policy::builder().probing(Probing::new(1)).build().unwrap();
         let engine = Engine::new(&policy, Moment::default(), 1);
         assert!(enter(&engine, at(0), 10));
-        // Again, with another deadline.
+        let epoch = engine.snapshot(at(0)).epoch;
         assert!(enter(&engine, at(1), 4));
-        assert_eq!(engine.snapshot(at(1)).reverts_in, Some(SECOND * 4));
+        let again = engine.snapshot(at(1));
+        assert_eq!((again.reverts_in, again.epoch), (Some(SECOND * 4), epoch));
         assert_eq!(engine.snapshot(at(5)).state, State::Probing);
         assert!(engine.admit(|| at(5)).is_ok());
         assert!(enter(&engine, at(5), 10));

@@ -16,10 +16,10 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 
 use crate::cluster::bus::Port;
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::reconnect::TIMEOUT;
 use crate::cluster::bus::trust::Trust;
 use crate::cluster::bus::url::{Host, parse_host};
+use crate::cluster::race::race;
 
 /// A connection. It lives as long as this does: no task of its own.
 pub(super) struct Link {

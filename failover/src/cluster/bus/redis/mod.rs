@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::cluster::bus::error::BusError;
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::reconnect::{Engine, TIMEOUT, in_time, keep_connected};
 use crate::cluster::bus::trust::Trust;
 use crate::cluster::bus::url::{EngineUrl, Host};
 use crate::cluster::bus::{Bus, Port};
+use crate::cluster::race::race;
 use link::{Failure, Link};
 
 const EXPECTED: &str = "`redis://[[user]:password@]host[:6379]`, with `rediss` for TLS; \
