@@ -1,6 +1,7 @@
 //! The part of the page that shows a fleet: the bus, what is pooled, its nodes, and the orders for all of
 //! them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use askama::Template;
@@ -224,7 +225,7 @@ impl Shown<'_> {
                 }
             }
             Command::Release => "forced route released".to_owned(),
-            Command::Policy(text) => format!("policy: {text}"),
+            Command::Policy(text) => format!("policy: {}", policy(text)),
             // Of a later version of the library.
             other => format!("{other:?}"),
         };
@@ -237,6 +238,15 @@ impl Shown<'_> {
             reason: order.reason.clone(),
         }
     }
+}
+
+/// The settings that an order changes: `key = value, …`. The text as it is, if that is something else.
+fn policy(text: &str) -> String {
+    let Ok(settings) = serde_json::from_str::<BTreeMap<String, String>>(text) else {
+        return text.to_owned();
+    };
+    let settings = settings.iter().map(|(key, value)| format!("{key} = {value}"));
+    settings.collect::<Vec<_>>().join(", ")
 }
 
 /// Whole seconds, so that the same moment is shown each time.
@@ -339,13 +349,15 @@ mod tests {
         fleet.orders = vec![
             order(Command::Force { route: Route::Fallback, lasts }),
             order(Command::Force { route: Route::Primary, lasts: None }),
-            order(Command::Policy("failure-rate=1/3".to_owned())),
+            order(Command::Policy(r#"{"failure-rate":"1/3","min-calls":"20"}"#.to_owned())),
+            order(Command::Policy("of a later version".to_owned())),
         ];
         let html = shown(&overview);
         for text in [
             "Premium first, for 2 h",
             "SuperCar first, until it is released",
-            "policy: failure-rate=1/3",
+            "policy: failure-rate = 1/3, min-calls = 20",
+            "policy: of a later version",
             "12:02:07",
             "192.0.2.7",
         ] {
