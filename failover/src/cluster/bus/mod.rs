@@ -6,6 +6,10 @@
 
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
 pub mod error;
+#[cfg(feature = "cluster-kafka")]
+pub mod kafka;
+#[cfg(feature = "cluster-nats")]
+pub mod nats;
 #[cfg(feature = "cluster-udp")]
 pub mod peers;
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
