@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::{fs, io};
 
 use failover::cluster::bus::error::BusError;
+use failover::cluster::bus::kafka::Kafka;
+use failover::cluster::bus::nats::Nats;
 use failover::cluster::bus::peers::Peer;
 use failover::cluster::bus::redis::Redis;
 use failover::cluster::bus::trust::Trust;
@@ -18,6 +20,8 @@ use crate::config::{Config, Engine};
 pub(super) enum Carrier {
     Udp(Udp),
     Redis(Redis),
+    Nats(Nats),
+    Kafka(Box<Kafka>),
 }
 
 impl Carrier {
@@ -27,6 +31,11 @@ impl Carrier {
         let carrier = match url.engine {
             Engine::Udp(address) => Self::Udp(Udp::bind(address)?.peers(config.peers.clone())),
             Engine::Redis => Self::Redis(Redis::from_url(url.expose())?.trust(trust(config)?)),
+            Engine::Nats => Self::Nats(Nats::from_url(url.expose())?.trust(trust(config)?)),
+            Engine::Kafka => {
+                let kafka = Kafka::from_url(url.expose())?;
+                Self::Kafka(Box::new(kafka.trust(trust(config)?)))
+            }
         };
         Ok(Some(carrier))
     }
@@ -35,7 +44,7 @@ impl Carrier {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Udp(udp) => Some(udp.local_addr()),
-            Self::Redis(_) => None,
+            Self::Redis(_) | Self::Nats(_) | Self::Kafka(_) => None,
         }
     }
 
@@ -62,6 +71,8 @@ impl Bus for Carrier {
         match self {
             Self::Udp(udp) => udp.run(port).await,
             Self::Redis(redis) => redis.run(port).await,
+            Self::Nats(nats) => nats.run(port).await,
+            Self::Kafka(kafka) => kafka.run(port).await,
         }
     }
 }
@@ -71,6 +82,8 @@ impl std::fmt::Debug for Carrier {
         f.write_str(match self {
             Self::Udp(_) => "Udp",
             Self::Redis(_) => "Redis",
+            Self::Nats(_) => "Nats",
+            Self::Kafka(_) => "Kafka",
         })
     }
 }

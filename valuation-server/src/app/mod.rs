@@ -367,6 +367,7 @@ impl<Clk: Clock> App<Clk> {
             store: self.store.clone(),
             valuer: self.valuer.clone(),
             lasting: Arc::clone(&providers) as _,
+            cluster: self.providers.fleet.as_ref().map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
         let backstage = Backstage {
             store: self.store.clone(),

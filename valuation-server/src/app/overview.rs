@@ -195,6 +195,7 @@ mod tests {
             store: store.clone(),
             valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
             lasting: Arc::clone(&providers) as _,
+            cluster: None,
         });
         Backstage {
             history: Recorded::new(store.clone(), calls),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use failover::cluster::bus::kafka::Kafka;
+use failover::cluster::bus::nats::Nats;
 use failover::cluster::bus::peers::Peer;
 use failover::cluster::bus::redis::Redis;
 use failover::cluster::{Cluster, ClusterBuilder, ClusterError, Secret};
@@ -25,6 +27,10 @@ pub enum Engine {
     Udp(SocketAddr),
     /// Redis or Valkey.
     Redis,
+    /// NATS.
+    Nats,
+    /// A log of the Kafka protocol.
+    Kafka,
 }
 
 /// The schemes, for errors.
@@ -50,6 +56,14 @@ impl ClusterUrl {
             redis if redis.starts_with("redis") => {
                 Redis::from_url(text).map_err(|error| wrong(&error))?;
                 Engine::Redis
+            }
+            "nats" | "tls" => {
+                Nats::from_url(text).map_err(|error| wrong(&error))?;
+                Engine::Nats
+            }
+            "kafka" | "kafkas" => {
+                Kafka::from_url(text).map_err(|error| wrong(&error))?;
+                Engine::Kafka
             }
             "" => return Err(Invalid::Form),
             other => {

@@ -321,10 +321,10 @@ async fn a_bus_that_cannot_be_reached_is_a_warning_and_no_unreadiness() {
     let node = Node::run(app, folder);
     until("a warning", async || {
         let answer = node.operate(&admin_get("/readyz?verbose")).await;
-        assert!(answer.status == 200 && !answer.text().contains("c4n4ry"), "{answer:?}");
-        let page = node.operate(&admin_get("/page/now")).await.text();
+        assert!(answer.status == 200 && !answer.body.contains("c4n4ry"), "{answer:?}");
+        let page = node.operate(&admin_get("/page/now")).await.body;
         assert!(!page.contains("c4n4ry"), "{page}");
-        answer.text().contains("[!] cluster: the bus redis://REDACTED@127.0.0.1:1 has not been connected")
+        answer.body.contains("[!] cluster: the bus redis://REDACTED@127.0.0.1:1 has not been connected")
             && page.contains("redis://REDACTED@127.0.0.1:1 has not been connected")
     })
     .await;
