@@ -12,19 +12,35 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 /// How many cars are valued per second.
 pub(super) const RATE: u32 = 100;
 
-/// The clients' answers.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
+/// The clients' answers, and how many cars they value.
+#[derive(Debug)]
+pub(super) struct Traffic {
     answers: AtomicU64,
     errors: AtomicU64,
+    /// The time between two cars, in milliseconds.
+    pause: AtomicU64,
 }
 
-impl Seen {
+impl Default for Traffic {
+    /// [`RATE`].
+    fn default() -> Self {
+        let pause = 1_000 / u64::from(RATE);
+        Self { answers: AtomicU64::new(0), errors: AtomicU64::new(0), pause: pause.into() }
+    }
+}
+
+impl Traffic {
+    /// Values a car this often from now on, to the millisecond.
+    pub(super) fn set_pause(&self, pause: Duration) {
+        let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.pause.store(millis.max(1), Ordering::Relaxed);
+    }
+
     pub(super) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
@@ -36,21 +52,23 @@ impl Seen {
 
 /// Values cars at an even rate, at each server in turn, until it is aborted. If a server can't be
 /// reached, the next one is asked, as a load balancer would.
-pub(super) fn start(servers: Vec<SocketAddr>, seen: Arc<Seen>) -> JoinHandle<()> {
+pub(super) fn start(servers: Vec<SocketAddr>, traffic: Arc<Traffic>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let mut beat = interval(Duration::from_secs(1) / RATE);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = Instant::now();
         for car in 0_usize.. {
-            beat.tick().await;
+            sleep_until(next).await;
+            let pause = Duration::from_millis(traffic.pause.load(Ordering::Relaxed));
+            // After a delay the cars that were missed are not valued in a burst.
+            next = (next + pause).max(Instant::now());
             let mut servers = servers.clone();
             let turns = car % servers.len().max(1);
             servers.rotate_left(turns);
-            let (client, seen) = (client.clone(), Arc::clone(&seen));
+            let (client, traffic) = (client.clone(), Arc::clone(&traffic));
             tokio::spawn(async move {
                 let counter = match is_answered(&client, &servers, car).await {
-                    true => &seen.answers,
-                    false => &seen.errors,
+                    true => &traffic.answers,
+                    false => &traffic.errors,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
             });
@@ -88,12 +106,12 @@ mod tests {
         let address = listener.local_addr().unwrap();
         // Each connection is closed at once, so that each request is an error.
         let server = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        let seen = Arc::new(Seen::default());
-        let clients = start(vec![address], Arc::clone(&seen));
+        let traffic = Arc::new(Traffic::default());
+        let clients = start(vec![address], Arc::clone(&traffic));
         let mut before = 0;
         for second in 1..=3 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let asked = seen.errors() - before;
+            let asked = traffic.errors() - before;
             before += asked;
             assert!((98..=102).contains(&asked), "{asked} in second {second}");
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval, timeout};
 
-use super::clients::{self, RATE, Seen};
+use super::clients::{self, RATE, Traffic};
 use super::fleet::{Node, Stage};
 use super::simulator::{Fault, Mode};
 use super::{DemoError, say};
@@ -35,13 +35,13 @@ pub(super) async fn play(stage: &mut Stage, revert_after: Duration) -> Result<()
             let _ = tell.send(Change { node, at, transition: transition.clone() });
         });
     }
-    let seen = Arc::new(Seen::default());
+    let traffic = Arc::new(Traffic::default());
     let servers = stage.nodes.iter().map(|node| node.address).collect();
-    let clients = clients::start(servers, Arc::clone(&seen));
+    let clients = clients::start(servers, Arc::clone(&traffic));
     let (rows, looks) = (interval(Duration::from_secs(1)), interval(LOOKS));
     let start = Instant::now();
     let counts = Counts::default();
-    let mut story = Story { stage, changes, log: Vec::new(), seen, start, counts, rows, looks };
+    let mut story = Story { stage, changes, log: Vec::new(), traffic, start, counts, rows, looks };
     let told = story.tell(revert_after).await;
     clients.abort();
     // An aborted task's result says nothing.
@@ -61,6 +61,8 @@ struct Move {
     node: usize,
     at: Instant,
     kind: Kind,
+    /// Whether the calls of all nodes decided it.
+    by_fleet: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +83,7 @@ struct Story<'a> {
     changes: mpsc::UnboundedReceiver<Change>,
     /// All changes so far.
     log: Vec<Move>,
-    seen: Arc<Seen>,
+    traffic: Arc<Traffic>,
     start: Instant,
     /// Those of the last row.
     counts: Counts,
@@ -103,20 +105,25 @@ impl Story<'_> {
         self.pause(WELL).await?;
         let (alone, others) = self.one_alone().await?;
         let together = self.all_together(revert_after).await?;
+        // Of two quiet nodes, none may decide for the other.
+        let (quiet, quietly) =
+            if nodes > 2 { self.quiet_together().await? } else { (0, Duration::ZERO) };
         let local = self.without_the_bus().await?;
         let forgotten = self.one_killed().await?;
         let [answers, errors, supercar, premium] = self.counts();
         let Together { over, back } = together;
         say(&format!(
             "{answers} answers, {errors} errors; {alone} node alone over, {others} others with it; {nodes} of \
-             {nodes} nodes over within {} ms and back within {} ms of one another; {local} over by their own \
-             calls without the bus; 1 killed and forgotten after {} ms; {supercar} calls to SuperCar, \
+             {nodes} nodes over within {} ms and back within {} ms of one another; {quiet} quiet ones over by \
+             the fleet's calls within {} ms; {local} over by their own calls without the bus; 1 killed and forgotten after {} ms; {supercar} calls to SuperCar, \
              {premium} to Premium.",
             over.as_millis(),
             back.as_millis(),
+            quietly.as_millis(),
             forgotten.as_millis(),
         ));
-        match (alone, others, local == nodes, answers) {
+        let all = local == nodes && (quiet == nodes || nodes == 2);
+        match (alone, others, all, answers) {
             (1, 0, true, 1..) => Ok(()),
             _ => Err(DemoError::Story("the last line is not as it should be".into())),
         }
@@ -152,6 +159,41 @@ impl Story<'_> {
         self.act(&format!("all nodes are back, within {} ms of one another", back.as_millis()));
         self.pause(WELL).await?;
         Ok(Together { over, back })
+    }
+
+    /// SuperCar breaks when each node has too few calls to decide alone. Returns how many went over by the
+    /// calls of all of them, and the time between the first and the last.
+    async fn quiet_together(&mut self) -> Result<(usize, Duration), DemoError> {
+        let from = self.log.len();
+        let pause = self.quiet_pause();
+        self.traffic.set_pause(pause);
+        let nodes = self.stage.nodes.len();
+        self.act(&format!(
+            "a car each {} ms alone: no node has enough calls to decide",
+            pause.as_millis()
+        ));
+        self.pause(WELL).await?;
+        self.break_supercar();
+        let over = self.all(from, Kind::Trip).await?;
+        self.act(&format!(
+            "all nodes are over by what they know together, within {} ms",
+            over.as_millis()
+        ));
+        self.fix_supercar();
+        self.all(from, Kind::Revert).await?;
+        self.traffic.set_pause(Duration::from_secs(1) / RATE);
+        self.pause(WELL).await?;
+        let trips = self.log[from..].iter().filter(|moved| moved.kind == Kind::Trip);
+        Ok((trips.filter(|moved| moved.by_fleet).count().min(nodes), over))
+    }
+
+    /// The time between two cars at which a node has less than the minimum of calls in its window: with a
+    /// sixth to spare.
+    fn quiet_pause(&self) -> Duration {
+        let config = self.stage.nodes[0].providers.config();
+        let calls = config.min_calls.max(2) - 1;
+        let nodes = u32::try_from(self.stage.nodes.len()).unwrap_or(u32::MAX);
+        config.window / calls / nodes * 6 / 5
     }
 
     /// The bus is killed during an outage. Returns how many nodes went over again without it.
@@ -240,7 +282,8 @@ impl Story<'_> {
         };
         let (seconds, number) = ((at - self.start).as_secs_f64(), node + 1);
         say(&format!("--- {seconds:.3} s: node {number}: {text}: {because}"));
-        self.log.push(Move { node, at, kind });
+        let by_fleet = because.contains("of the fleet");
+        self.log.push(Move { node, at, kind, by_fleet });
     }
 
     /// Prints what has changed since the last row.
@@ -265,7 +308,7 @@ impl Story<'_> {
 
     fn counts(&self) -> Counts {
         let Stage { supercar, premium, .. } = &*self.stage;
-        [self.seen.answers(), self.seen.errors(), supercar.calls(), premium.calls()]
+        [self.traffic.answers(), self.traffic.errors(), supercar.calls(), premium.calls()]
     }
 
     /// How many nodes a node hears, itself included.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use super::clients::{self, RATE, Seen};
+use super::clients::{self, RATE, Traffic};
 use super::simulator::{Fault, Mode, Simulator};
 use super::{DemoError, Stage, say};
 use crate::app::{Ended, Providers, State, Transition, provider};
@@ -36,11 +36,11 @@ pub(super) async fn play(
         // A dropped sender means the same.
         let _ = stopped.await;
     }));
-    let seen = Arc::new(Seen::default());
-    let clients = clients::start(vec![address], Arc::clone(&seen));
+    let traffic = Arc::new(Traffic::default());
+    let clients = clients::start(vec![address], Arc::clone(&traffic));
 
     let table =
-        Table { supercar: &supercar, premium: &premium, providers: &providers, seen: &seen };
+        Table { supercar: &supercar, premium: &premium, providers: &providers, traffic: &traffic };
     let story = tokio::select! {
         story = tell_story(&table, &mut transitions, revert_after) => story,
         () = shutdown => Ok(()),
@@ -61,7 +61,7 @@ struct Table<'a> {
     supercar: &'a Simulator,
     premium: &'a Simulator,
     providers: &'a Providers,
-    seen: &'a Seen,
+    traffic: &'a Traffic,
 }
 
 /// Answers, errors, calls to SuperCar and calls to Premium.
@@ -69,7 +69,7 @@ type Counts = [u64; 4];
 
 impl Table<'_> {
     fn counts(&self) -> Counts {
-        let (answers, errors) = (self.seen.answers(), self.seen.errors());
+        let (answers, errors) = (self.traffic.answers(), self.traffic.errors());
         [answers, errors, self.supercar.calls(), self.premium.calls()]
     }
 

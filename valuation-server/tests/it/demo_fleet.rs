@@ -23,6 +23,7 @@ async fn a_fleet_goes_over_and_comes_back_as_one_alone_only_its_own_and_without_
     let numbers = said.lines().last().unwrap();
     for text in [
         " 0 errors; 1 node alone over, 0 others with it; 3 of 3 nodes over within ",
+        "; 3 quiet ones over by the fleet's calls within ",
         "; 3 over by their own calls without the bus; 1 killed and forgotten after ",
     ] {
         assert!(numbers.contains(text), "{said}\n{log}");
