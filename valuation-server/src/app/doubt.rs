@@ -31,7 +31,7 @@ impl fmt::Display for Doubt {
                 write!(f, "{failures} of the last {calls} calls to Premium failed as well")?;
             }
             Self::NoConnection => {
-                f.write_str("neither SuperCar nor Premium can be connected to")?
+                f.write_str("neither SuperCar nor Premium can be connected to")?;
             }
         }
         f.write_str(

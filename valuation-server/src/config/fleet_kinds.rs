@@ -14,7 +14,7 @@ pub(super) fn cluster() -> Kind<ClusterUrl> {
                     redis-sentinel://, redis-cluster://, nats://, tls:// (NATS), kafka:// or kafkas://";
     let show =
         |url: &ClusterUrl| Some(Shown { text: url.to_string(), redacted: url.has_secrets() });
-    let mut kind = shown_by("URL", expected, |text| Ok(ClusterUrl::parse(text)?), show);
+    let mut kind = shown_by("URL", expected, ClusterUrl::parse, show);
     kind.form.redact = ClusterUrl::redacted;
     kind
 }

@@ -176,6 +176,55 @@ async fn quiet_nodes_trip_together_and_come_back_together() {
     }
     supercar.set_fault(valuation_server::demo::simulator::Fault::NONE);
     all_are(&nodes, State::Primary).await;
+    let view = nodes[0].look("/admin/cluster").await;
+    assert_eq!((&view["cluster"], &view["bus"]["up"]), (&json!("valuations"), &json!(true)));
+    let fleet = &view["failovers"][0];
+    assert_eq!(
+        (&fleet["failover"], fleet["nodes"].as_array().unwrap().len()),
+        (&json!("valuations"), 3)
+    );
+    assert_eq!(fleet["nodes"][1]["labels"], json!({"version": "1.4", "zone": "a"}));
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_a_cluster_says_so_and_takes_orders_for_itself_alone() {
+    let app = crate::app_harness::TestApp::start().await;
+    let answer = app.look("/admin/cluster").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("this server is in no cluster: --cluster names"), "{answer:?}");
+    for (scope, status) in [("fleet", 400), ("all", 400), ("node", 200)] {
+        let body = json!({"updateState": "AUTO", "scope": scope}).to_string();
+        assert_eq!(app.order(&body).await.status, status, "{scope}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_can_connect_to_neither_provider_doubts_itself_and_says_so() {
+    let premium = simulator(Provider::Premium).await;
+    let (gone, supercar) =
+        (simulator(Provider::SuperCar).await, simulator(Provider::SuperCar).await);
+    let (nodes, _) = fleet(&[&gone, &supercar], &premium, &[]).await;
+    // Both are gone for a moment, as far as it can tell.
+    gone.stop().await;
+    premium.stop().await;
+    let client = Client::connect(nodes[0].public).await;
+    let answer = Node::ask(client, &put("/valuations/A", "{\"mileage\": 1}")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    until("a warning", async || {
+        let ready = nodes[0].operate(&admin_get("/readyz?verbose")).await;
+        ready.status == 200
+            && ready.body.contains("[!] cluster: neither SuperCar nor Premium can be connected to")
+    })
+    .await;
+    until("the other node knows", async || {
+        let view = nodes[1].look("/admin/cluster").await;
+        view["failovers"][0]["nodes"][1]["suspicion"] == "reported"
+    })
+    .await;
     for node in nodes {
         node.stop().await;
     }
