@@ -64,8 +64,12 @@ pub(super) fn scope(members: &Members, has_fleet: bool) -> Result<Scope, Problem
         (false, _, false) | (_, Some("node"), _) => Ok(Scope::Node),
         (_, Some("fleet"), true) => Ok(Scope::Fleet),
         (_, Some("fleet"), false) => wrong("this server is in no cluster: leave scope out"),
-        (_, _, true) => wrong("scope must be node (this server alone) or fleet (all nodes of its cluster)"),
-        (true, _, false) => wrong("scope must be node, or be left out: this server is in no cluster"),
+        (_, _, true) => {
+            wrong("scope must be node (this server alone) or fleet (all nodes of its cluster)")
+        }
+        (true, _, false) => {
+            wrong("scope must be node, or be left out: this server is in no cluster")
+        }
     }
 }
 
@@ -76,8 +80,9 @@ pub(super) fn instruction(
     has_fleet: bool,
 ) -> Result<Instruction, Problem> {
     if let Some(other) = members.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
-        let message =
-            format!("there is no {other:?}; send updateState and, if wanted, for, reason and scope");
+        let message = format!(
+            "there is no {other:?}; send updateState and, if wanted, for, reason and scope"
+        );
         return Err(Problem::field(other, message));
     }
     let given = text(members, "updateState").unwrap_or_default();

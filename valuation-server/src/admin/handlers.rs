@@ -27,10 +27,12 @@ GET  /openapi, /openapi.json
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
+GET  /admin/cluster
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
 POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK\", \"for\": \"2h\", \"reason\": \"...\"}
+                                        in a cluster also \"scope\": \"node|fleet\", as in all that follow
 POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 GET  /admin/valuations/{vrm}?limit=100
@@ -66,6 +68,7 @@ enum Resource<'a> {
     Failover(&'a str),
     Events(&'a str),
     Policy(&'a str),
+    Cluster,
     /// The segment is not decoded.
     Vehicle(&'a str),
     Login,
@@ -86,6 +89,7 @@ impl<'a> Resource<'a> {
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
+                "/admin/cluster" => Some(Self::Cluster),
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
                 path => match path.strip_prefix("/assets/") {
@@ -240,6 +244,12 @@ impl Handlers {
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
                 })?;
                 Ok(answer(OPEN_METRICS, page))
+            }
+            Resource::Cluster => {
+                self.operated.cluster().map(|cluster| json(&cluster)).ok_or_else(|| {
+                    let message = "this server is in no cluster: --cluster names the bus of one";
+                    Problem::new(StatusCode::NOT_FOUND, message)
+                })
             }
             Resource::Failovers => {
                 let views: Vec<_> = self.operated.failovers().iter().map(|f| f.view()).collect();

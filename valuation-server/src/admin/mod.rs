@@ -8,6 +8,7 @@
 //! | `GET /livez` | the process runs |
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
+//! | `GET /admin/cluster` | the nodes that fail over as one, and the bus between them |
 //! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | the state, the window and the policy |
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
@@ -23,6 +24,7 @@
 mod accept;
 mod answers;
 mod body;
+mod cluster;
 mod commands;
 mod guard;
 mod guesses;
@@ -64,6 +66,7 @@ use crate::web::operator::{History, Overview};
 use handlers::Handlers;
 
 pub use accept::serve;
+pub use cluster::{Bus, Cluster, Fleet, GivenOrder, Node};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
 pub use order::{Executed, ForcedRoute, Instruction, Order, Scope};
@@ -126,6 +129,9 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
 
     /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
+
+    /// What this server knows of its cluster; `None` without one.
+    fn cluster(&self) -> Option<Cluster>;
 
     /// What the operator's page shows, and may change each second.
     fn overview(&self) -> Overview;

@@ -30,7 +30,9 @@ impl fmt::Display for Doubt {
             Self::FallbackFailing { failures, calls } => {
                 write!(f, "{failures} of the last {calls} calls to Premium failed as well")?;
             }
-            Self::NoConnection => f.write_str("neither SuperCar nor Premium can be connected to")?,
+            Self::NoConnection => {
+                f.write_str("neither SuperCar nor Premium can be connected to")?;
+            }
         }
         f.write_str(
             ": the fault may be this node's, so its calls do not count in the fleet's decisions. Check its \

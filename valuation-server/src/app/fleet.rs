@@ -29,6 +29,11 @@ impl<Clk: Clock> Fleet<Clk> {
         self.cluster.view()
     }
 
+    /// The bus, shown without credentials.
+    pub(super) fn url(&self) -> &ClusterUrl {
+        &self.url
+    }
+
     /// How many live nodes there are in a scope: all, or those with a label.
     pub(super) fn nodes(&self, scope: Option<&str>) -> usize {
         let view = self.view();
@@ -111,4 +116,3 @@ impl<Clk: fmt::Debug> fmt::Debug for Fleet<Clk> {
         f.debug_struct("Fleet").field("url", &self.url).finish_non_exhaustive()
     }
 }
-

@@ -19,9 +19,7 @@ use crate::config::Setting;
 type Settings = BTreeMap<String, String>;
 
 /// Joins the cluster, if there is one.
-pub(super) fn join<Clk: Clock>(
-    providers: &Providers<Clk>,
-) -> Result<(), ClusterError> {
+pub(super) fn join<Clk: Clock>(providers: &Providers<Clk>) -> Result<(), ClusterError> {
     let Some(fleet) = &providers.fleet else { return Ok(()) };
     // Without the fleet, so that no order from it is sent again, and the cluster does not keep itself.
     let own = providers.alone();
@@ -36,28 +34,31 @@ impl<Clk: Clock> Providers<Clk> {
         let at = now.saturating_sub(age).unwrap_or(now);
         let by = given.by.clone();
         let (command, lasts) = match &given.command {
-            Command::Force { route: Route::Primary, lasts } => (admin::Command::ForcePrimary, *lasts),
-            Command::Force { route: Route::Fallback, lasts } => (admin::Command::ForceFallback, *lasts),
+            Command::Force { route: Route::Primary, lasts } => {
+                (admin::Command::ForcePrimary, *lasts)
+            }
+            Command::Force { route: Route::Fallback, lasts } => {
+                (admin::Command::ForceFallback, *lasts)
+            }
             Command::Release => (admin::Command::Auto, None),
             Command::Policy(text) => return self.obey_policy(text, &by),
             other => return tracing::warn!(?other, "cluster: an order of a later version"),
         };
-        if self.orders.is_known(at) {
-            tracing::debug!(%by, "cluster: an order of before the restart");
-            return;
-        }
         let until = lasts.map(|lasts| at.saturating_add(lasts).unwrap_or(Timestamp::MAX));
         let reason = Some(given.reason.clone()).filter(|reason| !reason.is_empty());
         let (scope, is_over) = (Scope::Fleet, until.is_some_and(|until| until <= now));
-        let instruction = if is_over {
+        let mut instruction = Instruction { command, by, at, until, reason, scope };
+        if self.orders.is_known(&instruction) {
+            return tracing::debug!(%instruction, "cluster: an order of before the restart");
+        }
+        if is_over {
             // What it replaced has ended as well.
             if self.orders.order().is_none_or(|order| order.since > at) {
                 return;
             }
-            Instruction { command: admin::Command::Auto, by, at, until: None, reason, scope }
-        } else {
-            Instruction { command, by, at, until, reason, scope }
-        };
+            instruction.command = admin::Command::Auto;
+            instruction.until = None;
+        }
         // Nothing of it is for a fleet, so nothing is refused. That it is not stored is a warning as well.
         drop(self.carry_out(&instruction));
     }
@@ -100,7 +101,8 @@ impl<Clk: Clock> Providers<Clk> {
             admin::Command::ForceFallback => force(Route::Fallback),
             admin::Command::Auto => Command::Release,
             admin::Command::Reset => {
-                let message = "RESET is for one node: send it with scope node, or AUTO to the fleet";
+                let message =
+                    "RESET is for one node: send it with scope node, or AUTO to the fleet";
                 return Err(Refusal { field: "updateState".into(), message: message.into() });
             }
         };
@@ -129,7 +131,10 @@ impl<Clk: Clock> Providers<Clk> {
                 ClusterError::TooLong { text, .. } => text,
                 _ => "scope",
             };
-            Refusal { field: field.to_owned(), message: format!("{error}; with scope node it can be") }
+            Refusal {
+                field: field.to_owned(),
+                message: format!("{error}; with scope node it can be"),
+            }
         })
     }
 }

@@ -14,6 +14,7 @@
 
 mod attempts;
 mod carrier;
+mod cluster_view;
 mod coverage;
 mod doubt;
 mod failed_calls;
@@ -367,7 +368,11 @@ impl<Clk: Clock> App<Clk> {
             store: self.store.clone(),
             valuer: self.valuer.clone(),
             lasting: Arc::clone(&providers) as _,
-            cluster: self.providers.fleet.as_ref().map(|fleet| Box::new(fleet.cluster.clone()) as _),
+            cluster: self
+                .providers
+                .fleet
+                .as_ref()
+                .map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
         let backstage = Backstage {
             store: self.store.clone(),

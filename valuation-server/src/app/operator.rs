@@ -13,10 +13,10 @@ use super::history::History;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use super::{vehicles, warnings};
+use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
-    Check, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview, Refusal,
-    Scope, Vehicle, VehicleError, View, Warning, Window,
+    Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
+    Refusal, Scope, Vehicle, VehicleError, View, Warning, Window,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -55,6 +55,10 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
 
     fn failovers(&self) -> Vec<Arc<dyn Failover>> {
         vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
+    }
+
+    fn cluster(&self) -> Option<Cluster> {
+        self.providers.fleet.as_ref().map(|fleet| cluster_view::of(fleet))
     }
 
     fn overview(&self) -> operator::Overview {

@@ -119,10 +119,16 @@ impl Orders {
         *self.given() = [last; 2];
     }
 
-    /// Whether a command of the fleet that was given at this time was known before the restart, or was
-    /// replaced by a later one for this node.
-    pub(super) fn is_known(&self, at: Timestamp) -> bool {
-        self.given()[1].is_some_and(|last| at <= last.saturating_add(UNSURE).unwrap_or(last))
+    /// Whether a command of the fleet was known before the restart, or replaced by a later one for this
+    /// node.
+    pub(super) fn is_known(&self, instruction: &Instruction) -> bool {
+        let Some(last) = self.given()[1] else { return false };
+        let apart = last.duration_since(instruction.at);
+        if apart.unsigned_abs() > UNSURE {
+            return apart.is_positive();
+        }
+        let order = |order: Order| (order.route, order.by, order.reason);
+        instruction.order().map(order) == self.order().map(order)
     }
 
     /// The order in force, which is stored from now on. Until [`stored`](Self::stored) it is not known

@@ -114,7 +114,7 @@ fn of_the_fleet(tally: Tally, scope: Option<&str>, nodes: Option<usize>) -> Stri
     };
     match tally.calls() {
         // This node did not see them: it started, or was cut off.
-        0 => format!("other nodes of {whose} are with Premium, and this node follows"),
+        0 => format!("others of {whose} are with Premium, and this one follows"),
         calls => format!("{} of the last {calls} calls of {whose} failed", tally.failures),
     }
 }

@@ -48,6 +48,11 @@ impl ClusterUrl {
         }
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
         let wrong = |error: &dyn fmt::Display| Invalid::Cluster(error.to_string());
+        // Where one part ends would be a guess, and an error could show a piece of a password.
+        if text.split_once('?').is_some_and(|(_, options)| options.contains('@')) {
+            let message = "a ? and an @ of credentials must be escaped, as %3F and %40";
+            return Err(Invalid::Cluster(message.to_owned()));
+        }
         let engine = match scheme {
             "udp" => {
                 let address = text.trim_start_matches("udp://").trim_end_matches('/');
@@ -90,10 +95,12 @@ impl ClusterUrl {
     /// `?`. A password may contain any character, so the last `@` counts.
     pub(super) fn redacted(text: &str) -> String {
         let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-        let (credentials, rest) =
-            rest.rsplit_once('@').map_or((String::new(), rest), |(_, rest)| (format!("{REDACTED}@"), rest));
-        let (rest, query) =
-            rest.split_once('?').map_or((rest, String::new()), |(rest, _)| (rest, format!("?{REDACTED}")));
+        let (credentials, rest) = rest
+            .rsplit_once('@')
+            .map_or((String::new(), rest), |(_, rest)| (format!("{REDACTED}@"), rest));
+        let (rest, query) = rest
+            .split_once('?')
+            .map_or((rest, String::new()), |(rest, _)| (rest, format!("?{REDACTED}")));
         let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
         format!("{scheme}{credentials}{rest}{query}")
     }
@@ -122,7 +129,11 @@ impl Config {
         if let Some(key) = &self.cluster_domain {
             builder = builder.domain(key);
         }
-        match self.cluster_secret.as_ref().and_then(|secret| Secret::new(secret.expose().as_bytes())) {
+        match self
+            .cluster_secret
+            .as_ref()
+            .and_then(|secret| Secret::new(secret.expose().as_bytes()))
+        {
             Some(secret) => builder.secret(secret),
             None => builder,
         }
@@ -147,7 +158,9 @@ impl Config {
         let bound = match self.cluster.as_ref().map(|url| url.engine) {
             Some(Engine::Udp(address)) => address,
             _ if self.peers.is_empty() => return None,
-            _ => return trouble(Setting::Peers, "only --cluster udp://… has peers: leave them out"),
+            _ => {
+                return trouble(Setting::Peers, "only --cluster udp://… has peers: leave them out");
+            }
         };
         // With port 0 no other node knows the port: it is for programs that set the peers later.
         if self.peers.is_empty() && bound.port() != 0 {

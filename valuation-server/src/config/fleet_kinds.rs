@@ -12,10 +12,9 @@ pub(super) fn cluster() -> Kind<ClusterUrl> {
     let expected = "udp:// with an IP address of this machine and a port, such as \
                     udp://127.0.0.1:7946, or the URL of a bus that begins with redis://, rediss://, \
                     redis-sentinel://, redis-cluster://, nats://, tls:// (NATS), kafka:// or kafkas://";
-    let show = |url: &ClusterUrl| {
-        Some(Shown { text: url.to_string(), redacted: url.has_secrets() })
-    };
-    let mut kind = shown_by("URL", expected, |text| Ok(ClusterUrl::parse(text)?), show);
+    let show =
+        |url: &ClusterUrl| Some(Shown { text: url.to_string(), redacted: url.has_secrets() });
+    let mut kind = shown_by("URL", expected, ClusterUrl::parse, show);
     kind.form.redact = ClusterUrl::redacted;
     kind
 }

@@ -79,7 +79,7 @@ impl Node {
     /// Values this many new cars.
     async fn put_many(&self, cars: u32) {
         for car in 0..cars {
-            let path = format!("/valuations/{}C{car}", self.public.port());
+            let path = format!("/valuations/C{car}");
             let answer = Client::connect(self.public).await;
             let answer = Self::ask(answer, &put(&path, "{\"mileage\": 1}")).await;
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -172,10 +172,59 @@ async fn quiet_nodes_trip_together_and_come_back_together() {
         assert!(message.contains("calls of the fleet's 3 nodes failed; back in"), "{message}");
         assert_eq!((&event["cause"], &event["scope"]), (&json!("tripped"), &json!("fleet")));
         let page = node.operate(&admin_get("/page/now")).await;
-        assert!(page.json().to_string().contains("of the fleet's 3 nodes to SuperCar failed"));
+        assert!(page.json().to_string().contains("s 3 nodes to SuperCar failed"));
     }
     supercar.set_fault(valuation_server::demo::simulator::Fault::NONE);
     all_are(&nodes, State::Primary).await;
+    let view = nodes[0].look("/admin/cluster").await;
+    assert_eq!((&view["cluster"], &view["bus"]["up"]), (&json!("valuations"), &json!(true)));
+    let fleet = &view["failovers"][0];
+    assert_eq!(
+        (&fleet["failover"], fleet["nodes"].as_array().unwrap().len()),
+        (&json!("valuations"), 3)
+    );
+    assert_eq!(fleet["nodes"][1]["labels"], json!({"version": "1.4", "zone": "a"}));
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_a_cluster_says_so_and_takes_orders_for_itself_alone() {
+    let app = crate::app_harness::TestApp::start().await;
+    let answer = app.look("/admin/cluster").await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.body.contains("this server is in no cluster: --cluster names"), "{answer:?}");
+    for (scope, status) in [("fleet", 400), ("all", 400), ("node", 200)] {
+        let body = json!({"updateState": "AUTO", "scope": scope}).to_string();
+        assert_eq!(app.order(&body).await.status, status, "{scope}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_can_connect_to_neither_provider_doubts_itself_and_says_so() {
+    let premium = simulator(Provider::Premium).await;
+    let (gone, supercar) =
+        (simulator(Provider::SuperCar).await, simulator(Provider::SuperCar).await);
+    let (nodes, _) = fleet(&[&gone, &supercar], &premium, &[]).await;
+    // Both are gone for a moment, as far as it can tell.
+    gone.stop().await;
+    premium.stop().await;
+    let client = Client::connect(nodes[0].public).await;
+    let answer = Node::ask(client, &put("/valuations/A", "{\"mileage\": 1}")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    until("a warning", async || {
+        let ready = nodes[0].operate(&admin_get("/readyz?verbose")).await;
+        ready.status == 200
+            && ready.body.contains("[!] cluster: neither SuperCar nor Premium can be connected to")
+    })
+    .await;
+    until("the other node knows", async || {
+        let view = nodes[1].look("/admin/cluster").await;
+        view["failovers"][0]["nodes"][1]["suspicion"] == "reported"
+    })
+    .await;
     for node in nodes {
         node.stop().await;
     }
@@ -213,7 +262,8 @@ async fn an_order_for_the_fleet_reaches_all_nodes_and_a_restart_changes_nothing(
     let (mut nodes, addresses) = fleet(&[&supercar; 3], &premium, &[]).await;
     let unsaid = nodes[0].order(r#"{"updateState": "FORCE_FALLBACK"}"#).await;
     assert_eq!((unsaid.status, &unsaid.json()["field"]), (400, &json!("scope")), "{unsaid:?}");
-    let force = r#"{"updateState": "FORCE_FALLBACK", "for": "10m", "reason": "a test", "scope": "fleet"}"#;
+    let force =
+        r#"{"updateState": "FORCE_FALLBACK", "for": "10m", "reason": "a test", "scope": "fleet"}"#;
     let answer = nodes[0].order(force).await;
     assert_eq!((answer.status, &answer.json()["state"]), (200, &json!("forced_fallback")));
     all_are(&nodes, State::ForcedFallback).await;
@@ -324,12 +374,14 @@ async fn a_bus_that_cannot_be_reached_is_a_warning_and_no_unreadiness() {
         assert!(answer.status == 200 && !answer.body.contains("c4n4ry"), "{answer:?}");
         let page = node.operate(&admin_get("/page/now")).await.body;
         assert!(!page.contains("c4n4ry"), "{page}");
-        answer.body.contains("[!] cluster: the bus redis://REDACTED@127.0.0.1:1 has not been connected")
+        answer
+            .body
+            .contains("[!] cluster: the bus redis://REDACTED@127.0.0.1:1 has not been connected")
             && page.contains("redis://REDACTED@127.0.0.1:1 has not been connected")
     })
     .await;
     node.put_many(2).await;
-    let path = format!("/valuations/{}C1", node.public.port());
+    let path = "/valuations/C1".to_owned();
     let answer = Node::ask(Client::connect(node.public).await, &get(&path)).await;
     assert_eq!(answer.status, 200);
     // Its own decisions go on.

@@ -180,10 +180,13 @@ impl Names {
                     }
                 };
                 if *calls == 0 {
-                    return format!("other nodes of {nodes} go there, which this node followed");
+                    return format!("others of {nodes} went there, and this one followed");
                 }
                 let (failures, calls) = (count(*failures), counted(*calls, "call"));
-                format!("{failures} of the last {calls} of {nodes} to {primary} failed{}", exceeded(*limit))
+                format!(
+                    "{failures} of the last {calls} of {nodes} to {primary} failed{}",
+                    exceeded(*limit)
+                )
             }
             &Reason::SlowCalls { slow, calls, limit } => {
                 let (calls, limit) = (counted(calls, "call"), exceeded(limit));
