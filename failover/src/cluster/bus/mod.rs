@@ -6,7 +6,11 @@
 
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
 pub mod error;
+#[cfg(feature = "cluster-kafka")]
+pub mod kafka;
 mod memory;
+#[cfg(feature = "cluster-nats")]
+pub mod nats;
 #[cfg(feature = "cluster-udp")]
 pub mod peers;
 #[cfg(feature = "cluster-tls")]
