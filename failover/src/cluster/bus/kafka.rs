@@ -14,11 +14,11 @@ use rskafka::{BackoffConfig, BackoffError, ConnectionError};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::bus::error::BusError;
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::reconnect::{Engine, TIMEOUT, in_time, keep_connected};
 use crate::cluster::bus::trust::Trust;
 use crate::cluster::bus::url::EngineUrl;
 use crate::cluster::bus::{Bus, Port};
+use crate::cluster::race::race;
 
 const EXPECTED: &str = "`kafka://[user:password@]host[:9092],…[?mechanism=plain]`, with `kafkas` for TLS; \
                         mechanisms are `plain`, `scram-sha-256` and `scram-sha-512`";

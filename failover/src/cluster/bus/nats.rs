@@ -11,11 +11,11 @@ use futures_core::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::cluster::bus::error::BusError;
-use crate::cluster::bus::race::race;
 use crate::cluster::bus::reconnect::{Engine, TIMEOUT, in_time, keep_connected};
 use crate::cluster::bus::trust::Trust;
 use crate::cluster::bus::url::{EngineUrl, Host};
 use crate::cluster::bus::{Bus, Port};
+use crate::cluster::race::race;
 
 const EXPECTED: &str =
     "`nats://[user:password@|token@]host[:4222],…`, with the scheme `tls` to insist on TLS";
