@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, empty, json, text};
-use super::{Failover, Guard, Kind, Operated, Refusal, commands, login, page, parameter, vehicles};
+use super::{Failover, Guard, Operated, Refusal, commands, login, page, parameter, vehicles};
 use crate::log_throttle::LogThrottle;
 use crate::web::accept::wants_html;
 use crate::web::openapi::{self, Side};
@@ -171,21 +171,20 @@ impl Handlers {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
                 let members = commands::members(&parts.headers, body).await?;
-                failover.execute(&commands::instruction(&members, peer)?).await;
+                let instruction = commands::instruction(&members, peer, failover.has_fleet())?;
+                failover.execute(&instruction).map_err(refused)?.await;
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
                 let is_preview = commands::is_preview(parts.uri.query())?;
-                let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
-                let refused = |refusal: Refusal| Problem::field(refusal.field, refusal.message);
+                let members = commands::members(&parts.headers, body).await?;
+                let settings = commands::settings(&members)?;
                 if is_preview {
                     return Ok(json(&failover.preview(&settings).map_err(refused)?));
                 }
-                failover.reconfigure(&settings).map_err(refused)?;
-                let given: Vec<_> =
-                    settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                log(&*failover, peer, format!("policy: {}", given.join(", ")));
+                let scope = commands::scope(&members, failover.has_fleet())?;
+                failover.reconfigure(&settings, &peer.to_string(), scope).map_err(refused)?;
                 Ok(json(&failover.view()))
             }
             (Resource::Vehicle(segment), &Method::DELETE) => {
@@ -290,8 +289,6 @@ impl Handlers {
     }
 }
 
-/// Records a change of the policy in the log and among the events.
-fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
-    tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
-    failover.journal().note(Kind::command(peer.to_string()), command);
+fn refused(refusal: Refusal) -> Problem {
+    Problem::field(refusal.field, refusal.message)
 }
