@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use valuation_server::cli::{Cli, Command, Scenario};
+use valuation_server::cli::{Cli, Command, DemoBus, Scenario};
 use valuation_server::config::{
     Config, ConfigError, Durability, Engine, Label, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
@@ -521,4 +521,12 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
         assert_eq!(demo(flags).1.unwrap().revert_after, Duration::from_secs(7), "{flags:?}");
     }
     assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
+
+    let (args, config) = demo(&["--nodes", "3", "--scenario", "outage"]);
+    assert_eq!((args.nodes, args.bus()), (Some(3), DemoBus::Udp));
+    assert_eq!(config.unwrap().window, Duration::from_secs(3), "a story has several outages");
+    assert_eq!(demo(&["--nodes", "2"]).1.unwrap().window, Duration::from_secs(60));
+    for flags in [&["--nodes", "1"][..], &["--nodes", "10"], &["--cluster", "redis"]] {
+        assert!(Cli::try_parse_from([&["valuation-server", "demo"], flags].concat()).is_err());
+    }
 }

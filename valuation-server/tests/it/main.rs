@@ -34,6 +34,7 @@ mod cluster;
 mod config;
 mod config_printed;
 mod conforms;
+mod demo_fleet;
 mod http2;
 mod http2_answers;
 mod http_connections;

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::{Ratio, Route, State};
 use serde::{Deserialize, Serialize};
 
+use super::fleet::Fleet;
 use crate::domain::{Latencies, Money, Provider};
 
 /// What changes from one second to the next.
@@ -43,6 +44,8 @@ pub struct Failover {
     pub events: Vec<Event>,
     /// The latest calls that a provider failed or refused, newest first; the page shows [`ROWS`].
     pub failed_calls: Vec<FailedCall>,
+    /// The nodes that decide together; `None` without a cluster.
+    pub fleet: Option<Fleet>,
 }
 
 /// The longest table of events and of calls, in rows.
