@@ -127,8 +127,7 @@ fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo()
 /// So a wall clock that is stepped, by a day or by a second, moves no deadline, no window and no time
 /// until the revert: of what our own code does only the times that a log row, an operator's list of
 /// events and the history show, and the end of a forced route, which an operator orders as a time of
-/// day. A record in a log of the Kafka protocol has a time as well, by which its broker deletes it. Over a
-/// restart nothing but a wall clock can say how long it took.
+/// day. Over a restart nothing but a wall clock can say how long it took.
 #[test]
 fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_and_over_a_restart_alone() {
     let mut readers = Vec::new();
@@ -152,7 +151,6 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_and_over_a_rest
         "app/recorder.rs",
         "app/standing.rs",
         "audit/entry.rs",
-        "cluster/bus/kafka.rs",
     ];
     assert_eq!(readers, known.map(Path::new));
 }

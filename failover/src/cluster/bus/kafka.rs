@@ -1,11 +1,12 @@
 //! A log of the Kafka protocol, read at its end.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rskafka::chrono::{DateTime, Utc};
+use rskafka::chrono::DateTime;
 use rskafka::client::error::{Error, ProtocolError};
 use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder, Credentials, SaslConfig};
@@ -38,9 +39,11 @@ const RETRY: Duration = Duration::from_millis(50);
 /// partition if it is missing.
 ///
 /// Nodes read from the end of the log, and skip what they can't follow. Nothing older than some seconds
-/// is of use, so give the topic a short retention (`retention.ms=60000`, `segment.ms=60000`): the client
-/// can't, and a topic that it creates has the broker's defaults. One connection writes and one reads,
-/// since a fetch that waits blocks its connection.
+/// is of use. Records have the timestamp 0, so a broker that retains by it may delete them at its next
+/// check; where timestamps are the broker's (`LogAppendTime`), give the topic a short `retention.ms` and
+/// `segment.ms`, since the client can't: a topic that it creates has the broker's defaults.
+///
+/// One connection writes and one reads, since a fetch that waits blocks its connection.
 #[derive(Clone)]
 pub struct Kafka {
     url: EngineUrl,
@@ -204,17 +207,10 @@ async fn write(writer: &PartitionClient, port: &Port) -> Error {
     }
 }
 
-/// With the time, by which brokers retain records. Receivers don't look at it.
+/// With the timestamp 0, and so without the wall clock.
 fn record(message: Vec<u8>) -> Record {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-    let timestamp = now.unwrap_or_default();
-    Record {
-        key: None,
-        value: Some(message),
-        headers: std::collections::BTreeMap::new(),
-        timestamp,
-    }
+    let (headers, timestamp) = (BTreeMap::new(), DateTime::default());
+    Record { key: None, value: Some(message), headers, timestamp }
 }
 
 /// Reads from an offset on, which is the end of the log.
