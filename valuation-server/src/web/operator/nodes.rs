@@ -170,7 +170,12 @@ impl Shown<'_> {
         };
         let mut notes = Vec::new();
         if let Some(why) = &node.suspicion {
-            notes.push(("suspect", format!("⚠ suspect: {why}; its calls don't count")));
+            let counts = if self.most_are_suspect() {
+                "its calls count all the same, as most nodes are suspect"
+            } else {
+                "its calls don't count"
+            };
+            notes.push(("suspect", format!("⚠ suspect: {why}; {counts}")));
         }
         if !node.is_informed {
             notes.push(("note", "does not know the newest order yet".to_owned()));
@@ -189,6 +194,12 @@ impl Shown<'_> {
             age,
             notes,
         }
+    }
+
+    /// Then the fault is no single node's, and the library counts their calls.
+    fn most_are_suspect(&self) -> bool {
+        let suspects = self.fleet.nodes.iter().filter(|node| node.suspicion.is_some());
+        suspects.count() * 2 > self.fleet.nodes.len()
     }
 
     fn state(&self, node: &Node) -> (&'static str, String) {
@@ -285,7 +296,7 @@ mod tests {
             "The fleet has not sent this node to Premium.",
             "<code>3f9a0c51</code> <strong>this node</strong>",
             "⇢ Premium</span> alone, back in 22 s",
-            "⚠ suspect: its application reports a fault of its own",
+            "⚠ suspect: its application reports a fault of its own; its calls don&#39;t count",
             "under 400 ms",
             "910 ms",
             "does not know the newest order yet",
@@ -294,6 +305,14 @@ mod tests {
             assert!(html.contains(text), "{text}: {html}");
         }
         assert_eq!(html.matches("this node</strong>").count(), 1);
+
+        let mut overview = samples::fleet();
+        for node in &mut overview.failovers[0].fleet.as_mut().unwrap().nodes {
+            node.suspicion = Some("its beats come late".to_owned());
+        }
+        assert!(
+            shown(&overview).contains("its calls count all the same, as most nodes are suspect")
+        );
     }
 
     #[test]
