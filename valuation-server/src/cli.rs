@@ -127,8 +127,30 @@ pub struct DemoArgs {
     #[arg(long, requires = "scenario")]
     pub quick: bool,
 
+    /// Start this many servers, from 2 to 9, which fail over as one, instead of one server alone
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(2..=9))]
+    pub nodes: Option<u8>,
+
+    /// The bus of the servers: udp needs nothing; the others start a private redis-server, nats-server
+    /// or tansu from the PATH [default: udp]
+    #[arg(long, value_name = "BUS", requires = "nodes")]
+    pub cluster: Option<DemoBus>,
+
     #[command(flatten)]
     flags: Flags<true>,
+}
+
+/// The bus of the demo's servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoBus {
+    /// Datagrams on loopback
+    Udp,
+    /// A private redis-server
+    Redis,
+    /// A private nats-server
+    Nats,
+    /// A private tansu, which speaks Kafka's protocol
+    Kafka,
 }
 
 /// A story that the demo plays.
@@ -140,6 +162,8 @@ pub enum Scenario {
 
 /// The time until the revert in a quick story.
 const QUICK_REVERT_AFTER: &str = "5s";
+/// The window in a fleet's story, which has several outages: each is noticed within seconds.
+const STORY_WINDOW: &str = "3s";
 
 impl SettingArgs {
     /// The configuration from these flags, the environment and the file.
@@ -171,15 +195,41 @@ impl DemoArgs {
         supercar_url: BaseUrl,
         premium_url: BaseUrl,
     ) -> Result<Config, ConfigError> {
-        let mut flags = self.flags.0.clone();
+        self.node_config(BTreeMap::new(), database, supercar_url, premium_url)
+    }
+
+    /// As [`config`](Self::config), with settings that are no flags of the demo.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first flag that is wrong.
+    pub fn node_config(
+        &self,
+        mut more: BTreeMap<Setting, String>,
+        database: &Path,
+        supercar_url: BaseUrl,
+        premium_url: BaseUrl,
+    ) -> Result<Config, ConfigError> {
+        more.extend(self.flags.0.clone());
+        let mut default = |setting, text: &str| {
+            more.entry(setting).or_insert_with(|| text.to_owned());
+        };
         if self.quick {
-            flags.entry(Setting::RevertAfter).or_insert_with(|| QUICK_REVERT_AFTER.to_owned());
+            default(Setting::RevertAfter, QUICK_REVERT_AFTER);
+        }
+        if self.scenario.is_some() && self.nodes.is_some() {
+            default(Setting::Window, STORY_WINDOW);
         }
         for setting in Setting::ALL {
             if let Some(text) = setting.row().default.in_demo() {
-                flags.entry(setting).or_insert_with(|| text.to_owned());
+                default(setting, text);
             }
         }
-        Config::with_providers(&flags, database, supercar_url, premium_url)
+        Config::with_providers(&more, database, supercar_url, premium_url)
+    }
+
+    /// The bus of the servers.
+    #[must_use]
+    pub fn bus(&self) -> DemoBus {
+        self.cluster.unwrap_or(DemoBus::Udp)
     }
 }

@@ -1,6 +1,6 @@
 //! What a node knows of its cluster, for operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub struct FleetView {
     pub vouchers: usize,
     /// The calls of all live nodes that count: those of nodes that doubt their own evidence don't.
     pub tally: Tally,
+    /// How many failure domains these calls are of.
+    pub domains: usize,
     /// The live nodes, this one first.
     pub nodes: Vec<NodeView>,
     /// The newest orders for all nodes: for the route, and for the policy.
@@ -142,10 +144,13 @@ impl From<Order> for GivenOrder {
 impl FleetView {
     /// `own`: the frame that this node would publish now.
     pub(super) fn new(node: &Node, own: Frame, now: u64) -> Self {
-        let mut pool = Pool::default();
+        let (mut pool, mut domains) = (Pool::default(), BTreeSet::new());
+        let rules = &node.terms().rules;
         for witness in node.witnesses(now) {
             pool.add(witness.pool);
+            domains.insert(rules.domain_of(&Scope::Fleet, witness.node, witness.labels));
         }
+        let domains = domains.len();
         let scope = node.stay().map(|stay| stay.scope.clone());
         let vouchers = scope.as_ref().map_or(0, |_| node.vouchers(node.epoch()));
         let newest = node.orders().versions();
@@ -157,6 +162,7 @@ impl FleetView {
             scope,
             vouchers,
             tally: tally(pool),
+            domains,
             nodes: nodes.map(|slot| NodeView::new(slot, newest, now)).collect(),
             orders: node.orders().newest(now).map(GivenOrder::from).collect(),
         }

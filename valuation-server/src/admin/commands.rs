@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::answers::Problem;
-use super::{Command, Instruction, body};
+use super::{Command, Instruction, Scope, body};
 
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 16 * 1024;
@@ -25,7 +25,9 @@ const COMMANDS: [(&str, Command); 4] = [
 ];
 
 /// What a command consists of.
-const MEMBERS: [&str; 3] = ["updateState", "for", "reason"];
+const MEMBERS: [&str; 4] = ["updateState", "for", "reason", SCOPE];
+/// Which nodes an order is for.
+const SCOPE: &str = "scope";
 /// The bounds of the time for which a route is forced.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -54,11 +56,33 @@ pub(super) async fn members(headers: &HeaderMap, body: Incoming) -> Result<Membe
     })
 }
 
-/// `{"updateState": "…"}`, perhaps with `for` and `reason`, from this address.
-pub(super) fn instruction(members: &Members, peer: SocketAddr) -> Result<Instruction, Problem> {
+/// Which nodes an order is for. In a fleet it must be said: an order for one node that was meant for all,
+/// or the reverse, is a mistake that is seen late.
+pub(super) fn scope(members: &Members, has_fleet: bool) -> Result<Scope, Problem> {
+    let wrong = |message: &'static str| Err(Problem::field(SCOPE, message));
+    match (members.contains_key(SCOPE), text(members, SCOPE).as_deref(), has_fleet) {
+        (false, _, false) | (_, Some("node"), _) => Ok(Scope::Node),
+        (_, Some("fleet"), true) => Ok(Scope::Fleet),
+        (_, Some("fleet"), false) => wrong("this server is in no cluster: leave scope out"),
+        (_, _, true) => {
+            wrong("scope must be node (this server alone) or fleet (all nodes of its cluster)")
+        }
+        (true, _, false) => {
+            wrong("scope must be node, or be left out: this server is in no cluster")
+        }
+    }
+}
+
+/// `{"updateState": "…"}`, perhaps with `for`, `reason` and `scope`, from this address.
+pub(super) fn instruction(
+    members: &Members,
+    peer: SocketAddr,
+    has_fleet: bool,
+) -> Result<Instruction, Problem> {
     if let Some(other) = members.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
-        let message =
-            format!("there is no {other:?}; send updateState and, if wanted, for and reason");
+        let message = format!(
+            "there is no {other:?}; send updateState and, if wanted, for, reason and scope"
+        );
         return Err(Problem::field(other, message));
     }
     let given = text(members, "updateState").unwrap_or_default();
@@ -72,9 +96,10 @@ pub(super) fn instruction(members: &Members, peer: SocketAddr) -> Result<Instruc
         let message = "only a forced route has an end: leave `for` out";
         return Err(Problem::field("for", message));
     }
+    let scope = scope(members, has_fleet)?;
     let at = Timestamp::now();
     let until = lasts.map(|lasts| at.saturating_add(lasts).unwrap_or(Timestamp::MAX));
-    Ok(Instruction { command, by: peer.to_string(), at, until, reason })
+    Ok(Instruction { command, by: peer.to_string(), at, until, reason, scope })
 }
 
 /// How long a forced route lasts; `None` if it has no end.
@@ -138,14 +163,14 @@ fn text(members: &Members, name: &str) -> Option<String> {
 }
 
 /// A policy's settings by name, each as the text that the configuration would have: strings and
-/// numbers as they are, `on` for true and `off` for false.
+/// numbers as they are, `on` for true and `off` for false. `scope` is none of them.
 pub(super) fn settings(members: &Members) -> Result<BTreeMap<String, String>, Problem> {
-    if members.is_empty() {
+    let settings = || members.iter().filter(|(name, _)| *name != SCOPE);
+    if settings().next().is_none() {
         let message = "name at least one setting, such as {\"failure-rate\": \"1/3\"}";
         return Err(Problem::new(StatusCode::BAD_REQUEST, message));
     }
-    members
-        .iter()
+    settings()
         .map(|(name, value)| {
             let text = match value.get() {
                 "true" => Some("on".to_owned()),

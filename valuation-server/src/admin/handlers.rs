@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, empty, json, text};
-use super::{Failover, Guard, Kind, Operated, Refusal, commands, login, page, parameter, vehicles};
+use super::{Failover, Guard, Operated, Refusal, commands, login, page, parameter, vehicles};
 use crate::log_throttle::LogThrottle;
 use crate::web::accept::wants_html;
 use crate::web::openapi::{self, Side};
@@ -27,10 +27,12 @@ GET  /openapi, /openapi.json
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
+GET  /admin/cluster
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
 POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FALLBACK\", \"for\": \"2h\", \"reason\": \"...\"}
+                                        in a cluster also \"scope\": \"node|fleet\", as in all that follow
 POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
 GET  /admin/valuations/{vrm}?limit=100
@@ -66,6 +68,7 @@ enum Resource<'a> {
     Failover(&'a str),
     Events(&'a str),
     Policy(&'a str),
+    Cluster,
     /// The segment is not decoded.
     Vehicle(&'a str),
     Login,
@@ -86,6 +89,7 @@ impl<'a> Resource<'a> {
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
+                "/admin/cluster" => Some(Self::Cluster),
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
                 path => match path.strip_prefix("/assets/") {
@@ -171,21 +175,20 @@ impl Handlers {
             (Resource::Failover(name), &Method::POST) => {
                 let failover = self.failover(name)?;
                 let members = commands::members(&parts.headers, body).await?;
-                failover.execute(&commands::instruction(&members, peer)?).await;
+                let instruction = commands::instruction(&members, peer, failover.has_fleet())?;
+                failover.execute(&instruction).map_err(refused)?.await;
                 Ok(json(&failover.view()))
             }
             (Resource::Policy(name), &Method::PUT) => {
                 let failover = self.failover(name)?;
                 let is_preview = commands::is_preview(parts.uri.query())?;
-                let settings = commands::settings(&commands::members(&parts.headers, body).await?)?;
-                let refused = |refusal: Refusal| Problem::field(refusal.field, refusal.message);
+                let members = commands::members(&parts.headers, body).await?;
+                let settings = commands::settings(&members)?;
                 if is_preview {
                     return Ok(json(&failover.preview(&settings).map_err(refused)?));
                 }
-                failover.reconfigure(&settings).map_err(refused)?;
-                let given: Vec<_> =
-                    settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-                log(&*failover, peer, format!("policy: {}", given.join(", ")));
+                let scope = commands::scope(&members, failover.has_fleet())?;
+                failover.reconfigure(&settings, &peer.to_string(), scope).map_err(refused)?;
                 Ok(json(&failover.view()))
             }
             (Resource::Vehicle(segment), &Method::DELETE) => {
@@ -242,6 +245,12 @@ impl Handlers {
                 })?;
                 Ok(answer(OPEN_METRICS, page))
             }
+            Resource::Cluster => {
+                self.operated.cluster().map(|cluster| json(&cluster)).ok_or_else(|| {
+                    let message = "this server is in no cluster: --cluster names the bus of one";
+                    Problem::new(StatusCode::NOT_FOUND, message)
+                })
+            }
             Resource::Failovers => {
                 let views: Vec<_> = self.operated.failovers().iter().map(|f| f.view()).collect();
                 Ok(json(&views))
@@ -290,8 +299,6 @@ impl Handlers {
     }
 }
 
-/// Records a change of the policy in the log and among the events.
-fn log(failover: &dyn Failover, peer: SocketAddr, command: String) {
-    tracing::warn!(failover = failover.name(), %peer, "an operator ordered: {command}");
-    failover.journal().note(Kind::command(peer.to_string()), command);
+fn refused(refusal: Refusal) -> Problem {
+    Problem::field(refusal.field, refusal.message)
 }

@@ -43,6 +43,9 @@ pub enum Kind {
         cause: &'static str,
         /// The epoch that it began: it orders transitions that were reported at the same time.
         epoch: u32,
+        /// The nodes that decided together, if the fleet did: `fleet`, or a label; else left out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<String>,
     },
     /// A streak of client errors of a provider began or ended.
     #[serde(rename_all = "camelCase")]

@@ -8,6 +8,7 @@
 //! | `GET /livez` | the process runs |
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
+//! | `GET /admin/cluster` | the nodes that fail over as one, and the bus between them |
 //! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | the state, the window and the policy |
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
@@ -23,6 +24,7 @@
 mod accept;
 mod answers;
 mod body;
+mod cluster;
 mod commands;
 mod guard;
 mod guesses;
@@ -64,9 +66,10 @@ use crate::web::operator::{History, Overview};
 use handlers::Handlers;
 
 pub use accept::serve;
+pub use cluster::{Bus, Cluster, Fleet, GivenOrder, Node};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
-pub use order::{Executed, ForcedRoute, Instruction, Order};
+pub use order::{Executed, ForcedRoute, Instruction, Order, Scope};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// An answer is not to be taken for another type.
@@ -127,6 +130,9 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
 
+    /// What this server knows of its cluster; `None` without one.
+    fn cluster(&self) -> Option<Cluster>;
+
     /// What the operator's page shows, and may change each second.
     fn overview(&self) -> Overview;
 
@@ -163,16 +169,28 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// Its latest events.
     fn journal(&self) -> &Journal;
 
+    /// Whether it is part of a fleet, whose other nodes an order can be for.
+    fn has_fleet(&self) -> bool;
+
     /// Executes a command, and records it in the log and among the events. The future is ready when the
     /// command is stored, but after a second at the latest, with a warning. The command is executed even if
-    /// the future is dropped.
-    fn execute(&self, instruction: &Instruction) -> Executed;
+    /// the future is dropped. One for the fleet is executed here, and sent to the other nodes.
+    ///
+    /// # Errors
+    /// [`Refusal`] names what can't be sent to a fleet. Nothing is executed.
+    fn execute(&self, instruction: &Instruction) -> Result<Executed, Refusal>;
 
-    /// Changes these settings of the policy: all of them, or none if one is invalid.
+    /// Changes these settings of the policy by order of an operator's address: all of them, or none if one
+    /// is invalid. Records it in the log and among the events.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
-    fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal>;
+    fn reconfigure(
+        &self,
+        settings: &BTreeMap<String, String>,
+        by: &str,
+        scope: Scope,
+    ) -> Result<(), Refusal>;
 
     /// What [`reconfigure`](Self::reconfigure) would lead to. Changes nothing.
     ///
@@ -193,7 +211,7 @@ pub struct Check {
 /// Something that an operator should know although the server works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `forced`, `notStored`, `onFallback` or `clientErrors`.
+    /// `forced`, `notStored`, `onFallback`, `clusterBus`, `clusterDoubt` or `clientErrors`.
     pub kind: &'static str,
     /// What it is, since when, and what to do.
     pub text: String,

@@ -8,6 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Command;
 
+/// Which nodes an operator's order is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The node that it was sent to.
+    #[default]
+    Node,
+    /// All nodes of its cluster.
+    Fleet,
+}
+
 /// The future of [`Failover::execute`](super::Failover::execute).
 pub type Executed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -24,6 +34,8 @@ pub struct Instruction {
     pub until: Option<Timestamp>,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+    /// Which nodes it is for.
+    pub scope: Scope,
 }
 
 /// A forced route. Its JSON is the same in answers and in the database.
@@ -73,6 +85,9 @@ impl fmt::Display for Instruction {
         f.write_str(self.command.name())?;
         if let Some(order) = self.order() {
             write!(f, " {}", order.end())?;
+        }
+        if self.scope == Scope::Fleet {
+            f.write_str(" for the whole fleet")?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),

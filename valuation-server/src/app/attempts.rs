@@ -8,6 +8,7 @@ use failover::Outcome;
 use failover::clock::Clock;
 use jiff::Timestamp;
 
+use super::doubt::Doubts;
 use super::failed_calls::FailedCalls;
 use super::last_trip::LastTrip;
 use crate::admin::{Journal, Kind};
@@ -25,6 +26,7 @@ pub(super) struct Attempts<Clk> {
     pub(super) journal: Journal,
     pub(super) failed_calls: FailedCalls,
     pub(super) last_trip: LastTrip,
+    pub(super) doubts: Doubts,
     pub(super) clock: Clk,
 }
 
@@ -60,6 +62,7 @@ impl<Clk: Clock> Hooks for Attempts<Clk> {
     fn ended(&self, call: &ProviderCall) {
         self.calls.note(call);
         self.failed_calls.note(call);
+        self.doubts.note(call, self.clock.now());
         if call.error.is_some() && call.response_code.is_some() {
             self.client_errors.note_error(call.provider, call.requested_at);
         }

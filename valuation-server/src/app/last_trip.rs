@@ -13,7 +13,7 @@ use crate::web::operator::{Limit, Limits, Reason};
 #[derive(Debug)]
 pub(super) struct LastTrip(Mutex<Known>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Known {
     reason: Reason,
     /// Of the policy in force.
@@ -31,12 +31,12 @@ impl LastTrip {
         self.lock().limits = limits;
     }
 
-    /// Takes the reason from an event that has one.
-    pub(super) fn note(&self, event: &Event) {
+    /// Takes the reason from an event that has one. `nodes`: how many decided, if that was the fleet.
+    pub(super) fn note(&self, event: &Event, nodes: Option<usize>) {
         let mut known = self.lock();
         known.reason = match event.cause {
             Cause::Tripped { condition, tally, .. } | Cause::WouldTrip { condition, tally, .. } => {
-                reason(condition, tally, &known.limits)
+                reason(condition, tally, &known.limits, (event.scope.as_deref(), nodes))
             }
             Cause::ProbesFailed { .. } => Reason::ProbeFailed,
             Cause::Restored => Reason::Restored,
@@ -45,7 +45,7 @@ impl LastTrip {
     }
 
     pub(super) fn reason(&self) -> Reason {
-        self.lock().reason
+        self.lock().reason.clone()
     }
 
     /// Takes the reason that was saved before a restart.
@@ -59,7 +59,12 @@ impl LastTrip {
     }
 }
 
-fn reason(condition: Condition, tally: Tally, limits: &Limits) -> Reason {
+fn reason(
+    condition: Condition,
+    tally: Tally,
+    limits: &Limits,
+    (scope, nodes): (Option<&str>, Option<usize>),
+) -> Reason {
     let (calls, minimum_calls) = (tally.calls(), limits.minimum_calls);
     let limit = |rate| Limit { rate, minimum_calls };
     match condition {
@@ -67,6 +72,13 @@ fn reason(condition: Condition, tally: Tally, limits: &Limits) -> Reason {
             Reason::SlowCalls { slow: tally.slow, calls, limit: limits.slow_rate.map(limit) }
         }
         Condition::StalledCalls { stalled, admitted } => Reason::StalledCalls { stalled, admitted },
+        Condition::FleetFailureRate => Reason::FleetFailureRate {
+            failures: tally.failures,
+            calls,
+            nodes: nodes.unwrap_or(0) as u64,
+            scope: scope.map(str::to_owned),
+            limit: Some(limit(limits.failure_rate)),
+        },
         // The failure rate. No setting leads to another condition.
         _ => {
             let limit = Some(limit(limits.failure_rate));
@@ -95,7 +107,7 @@ mod tests {
         let monitor = Monitor::with_clock(Policy::default(), ManualClock::new());
         monitor.handle().observe({
             let last = std::sync::Arc::clone(&last);
-            move |event: &Event| last.note(event)
+            move |event: &Event| last.note(event, None)
         });
         assert_eq!(last.reason(), Reason::Restored);
         for _ in 0..10 {

@@ -6,15 +6,21 @@
 //!                 quote + log of the calls → Store, one transaction → answer
 //! ```
 //!
-//! [`App::run`] stops from the outside in: connections, running valuations, the route, the database,
-//! the operators' side. Connections and valuations share one deadline, counted from the signal: the
+//! [`App::run`] stops from the outside in: connections, running valuations, the cluster, the route, the
+//! database, the operators' side. Connections and valuations share one deadline, counted from the signal: the
 //! longest valuation plus a grace period. Request bodies are read for a short time after the signal
 //! only, so that no valuation starts too late. After the deadline connections are closed, and the calls
 //! of unfinished valuations are logged as cancelled.
 
 mod attempts;
+mod carrier;
+mod cluster_view;
 mod coverage;
+mod doubt;
 mod failed_calls;
+mod fleet;
+mod fleet_orders;
+mod fleet_task;
 mod history;
 mod last_trip;
 mod memory;
@@ -39,6 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use failover::clock::{Clock, CoarseClock};
+use failover::cluster::bus::error::BusError;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -52,6 +59,7 @@ use crate::store::{Store, StoreConfig, StoreError};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
+use carrier::Carrier;
 use history::History;
 use memory::Memory;
 use operator::Backstage;
@@ -70,6 +78,8 @@ const GRACE: Duration = Duration::from_secs(7);
 const OTHER_STREAMS: usize = 1_000;
 /// How long saving the route and the history may take: a database that does not answer must not delay the stop.
 const SAVING: Duration = Duration::from_secs(1);
+/// How long leaving the cluster may take.
+const LEAVING: Duration = Duration::from_secs(1);
 /// How long the database may take to commit what waits and to close: more than
 /// [`StoreConfig::lock_wait`] and [`StoreConfig::last_tries`] together.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -85,6 +95,7 @@ pub struct App<Clk: Clock = CoarseClock> {
     options: Options,
     admin: Option<Admin>,
     history: History,
+    carrier: Option<Carrier>,
     started: Instant,
 }
 
@@ -106,6 +117,9 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The bus of the cluster.
+    #[error("cannot join the cluster (--cluster): {0}")]
+    Cluster(#[from] BusError),
     /// The address to listen on.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
@@ -176,6 +190,7 @@ impl<Clk: Clock> App<Clk> {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let admin = Admin::listen(config).await?;
+        let carrier = Carrier::open(config)?;
 
         // A reader for each worker thread: a request reads where it runs.
         let workers = Handle::current().metrics().num_workers();
@@ -192,6 +207,7 @@ impl<Clk: Clock> App<Clk> {
         Memory::new(providers.handle(), store.clone()).recall();
         providers.attempts.failed_calls.recall(&store);
         Standing::new(providers.clone(), store.clone()).recall();
+        fleet_orders::join(&providers).map_err(ProvidersError::from)?;
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
         let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
@@ -206,7 +222,18 @@ impl<Clk: Clock> App<Clk> {
         let options = Options { limits, watch, allow_origins };
         let history = History::new(store.clone(), providers.attempts.calls.clone());
         let started = Instant::now();
-        Ok(Self { listener, address, providers, store, valuer, options, admin, history, started })
+        Ok(Self {
+            listener,
+            address,
+            providers,
+            store,
+            valuer,
+            options,
+            admin,
+            history,
+            carrier,
+            started,
+        })
     }
 
     /// Where it listens.
@@ -219,6 +246,20 @@ impl<Clk: Clock> App<Clk> {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// The address for the other nodes of the cluster, over UDP.
+    #[must_use]
+    pub fn cluster_address(&self) -> Option<SocketAddr> {
+        self.carrier.as_ref().and_then(Carrier::address)
+    }
+
+    /// Replaces the other nodes of the configuration, over UDP: for nodes on port 0, whose ports are known
+    /// only when all are bound.
+    #[must_use]
+    pub fn with_cluster_peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.carrier = self.carrier.map(|carrier| carrier.with_peers(peers));
+        self
     }
 
     /// The providers and the switch between them.
@@ -254,6 +295,9 @@ impl<Clk: Clock> App<Clk> {
         savers.spawn(memory.keep(save_last.clone()));
         savers.spawn(recorder.keep(save_last.clone()));
         savers.spawn(standing.keep(save_last.clone()));
+        let mut node = JoinSet::new();
+        let leave = CancellationToken::new();
+        node.spawn(fleet_task::run(self.providers.clone(), self.carrier.take(), leave.clone()));
         let Self { listener, valuer, options, store, .. } = self;
         let drain_timeout = options.limits.drain_timeout;
         let mut signalled = None;
@@ -271,20 +315,25 @@ impl<Clk: Clock> App<Clk> {
         if valuations.is_err() {
             tracing::error!(left = valuer.in_flight(), "valuations were cut off");
         }
-        // 3. The route and its order, for the next start, and the history's last row.
+        // 3. The cluster, which this node leaves.
+        leave.cancel();
+        if timeout(LEAVING, node.join_next()).await.is_err() {
+            tracing::warn!("the other nodes of the cluster could not be told of the stop in time");
+        }
+        // 4. The route and its order, for the next start, and the history's last row.
         save_last.cancel();
         let saved = async { while savers.join_next().await.is_some() {} };
         if timeout(SAVING, saved).await.is_err() {
             tracing::warn!("the route and the history could not be saved in time");
         }
-        // 4. The database: commits what waits.
+        // 5. The database: commits what waits.
         let database = timeout(CLOSING, store.shutdown()).await;
         if database.is_err() {
             tracing::error!("the database did not close in time");
         }
         // The notes that were committed at the last moment.
         let _ = timeout(SAVING, async { while savers.join_next().await.is_some() {} }).await;
-        // 5. The operators' side.
+        // 6. The operators' side.
         end.cancel();
         while operators.join_next().await.is_some() {}
         // Also of a command that came during the stop.
@@ -319,6 +368,11 @@ impl<Clk: Clock> App<Clk> {
             store: self.store.clone(),
             valuer: self.valuer.clone(),
             lasting: Arc::clone(&providers) as _,
+            cluster: self
+                .providers
+                .fleet
+                .as_ref()
+                .map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
         let backstage = Backstage {
             store: self.store.clone(),

@@ -13,10 +13,10 @@ use super::history::History;
 use super::policy;
 use super::switch::Providers;
 use super::transition::provider;
-use super::{vehicles, warnings};
+use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
-    Check, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview, Refusal,
-    Vehicle, VehicleError, View, Warning, Window,
+    Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
+    Refusal, Scope, Vehicle, VehicleError, View, Warning, Window,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -55,6 +55,10 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
 
     fn failovers(&self) -> Vec<Arc<dyn Failover>> {
         vec![Arc::clone(&self.providers) as Arc<dyn Failover>]
+    }
+
+    fn cluster(&self) -> Option<Cluster> {
+        self.providers.fleet.as_ref().map(|fleet| cluster_view::of(fleet))
     }
 
     fn overview(&self) -> operator::Overview {
@@ -105,7 +109,41 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         &self.attempts.journal
     }
 
-    fn execute(&self, instruction: &Instruction) -> Executed {
+    fn has_fleet(&self) -> bool {
+        self.fleet.is_some()
+    }
+
+    fn execute(&self, instruction: &Instruction) -> Result<Executed, Refusal> {
+        if instruction.scope == Scope::Fleet && self.fleet.is_some() {
+            // Comes back, to be executed here as on the other nodes.
+            self.send(instruction)?;
+            return Ok(self.stored(instruction));
+        }
+        Ok(self.carry_out(instruction))
+    }
+
+    fn reconfigure(
+        &self,
+        settings: &BTreeMap<String, String>,
+        by: &str,
+        scope: Scope,
+    ) -> Result<(), Refusal> {
+        if scope == Scope::Fleet && self.fleet.is_some() {
+            self.preview(settings)?;
+            return self.send_policy(settings, by);
+        }
+        self.change_policy(settings, by, scope)
+    }
+
+    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal> {
+        let (config, would_trip, because) = self.preview_policy(&changes(settings)?)?;
+        Ok(Preview { policy: shown(&config), would_trip, because })
+    }
+}
+
+impl<Clk: Clock> Providers<Clk> {
+    /// Executes a command on this node, and records it.
+    pub(super) fn carry_out(&self, instruction: &Instruction) -> Executed {
         let Instruction { by, until, reason, .. } = instruction;
         let order = instruction.order();
         let since = order.as_ref().and_then(|order| self.orders.extended_by(order));
@@ -114,23 +152,36 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         });
         tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {instruction}{extended}");
         let kind = Kind::Command { from: by.clone(), until: *until, reason: reason.clone() };
-        self.journal().note(kind, format!("{instruction}{extended}"));
+        self.attempts.journal.note(kind, format!("{instruction}{extended}"));
         self.orders.execute(&self.handle(), instruction);
+        self.stored(instruction)
+    }
+
+    /// Changes the policy of this node, and records it.
+    pub(super) fn change_policy(
+        &self,
+        settings: &BTreeMap<String, String>,
+        by: &str,
+        scope: Scope,
+    ) -> Result<(), Refusal> {
+        self.amend_policy(&changes(settings)?)?;
+        let given: Vec<_> =
+            settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let whose = if scope == Scope::Fleet { " for the whole fleet" } else { "" };
+        let command = format!("policy{whose}: {}", given.join(", "));
+        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {command}");
+        self.attempts.journal.note(Kind::command(by.to_owned()), command);
+        Ok(())
+    }
+
+    /// Ready when the order in force is stored, or after a second with a warning.
+    fn stored(&self, instruction: &Instruction) -> Executed {
         let (orders, command) = (Arc::clone(&self.orders), instruction.command.name());
         Box::pin(async move {
             if !orders.is_stored_soon().await {
                 tracing::warn!(failover = Self::NAME, command, "{}", warnings::NOT_STORED);
             }
         })
-    }
-
-    fn reconfigure(&self, settings: &BTreeMap<String, String>) -> Result<(), Refusal> {
-        self.amend_policy(&changes(settings)?)
-    }
-
-    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal> {
-        let (config, would_trip, because) = self.preview_policy(&changes(settings)?)?;
-        Ok(Preview { policy: shown(&config), would_trip, because })
     }
 }
 

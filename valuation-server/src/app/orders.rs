@@ -17,12 +17,17 @@ use crate::admin::{Command, ForcedRoute, Instruction, Order};
 /// How long an answer waits for its command to be stored. After it the command counts as not stored.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// How uncertain the time of another node's command is: it is known by its age, which is passed on.
+const UNSURE: Duration = Duration::from_secs(1);
+
 /// The order in force.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     /// Held over a command and its change of the route, so that both are those of the same command.
     commands: Mutex<()>,
     current: watch::Sender<Current>,
+    /// When the last command was given, and the last one before the restart.
+    given: Mutex<[Option<Timestamp>; 2]>,
     stored: watch::Sender<Stored>,
 }
 
@@ -93,6 +98,7 @@ impl Orders {
         instruction: &Instruction,
     ) {
         let _commands = self.one_command();
+        self.given()[0] = Some(instruction.at);
         match (instruction.order(), instruction.command) {
             (Some(order), _) => self.force(handle, order),
             (None, Command::Reset) => {
@@ -101,6 +107,28 @@ impl Orders {
             }
             (None, _) => self.release(handle),
         }
+    }
+
+    /// When the last command was given.
+    pub(super) fn last_given(&self) -> Option<Timestamp> {
+        self.given()[0]
+    }
+
+    /// Takes when the last command before the restart was given.
+    pub(super) fn recall_given(&self, last: Option<Timestamp>) {
+        *self.given() = [last; 2];
+    }
+
+    /// Whether a command of the fleet was known before the restart, or replaced by a later one for this
+    /// node.
+    pub(super) fn is_known(&self, instruction: &Instruction) -> bool {
+        let Some(last) = self.given()[1] else { return false };
+        let apart = last.duration_since(instruction.at);
+        if apart.unsigned_abs() > UNSURE {
+            return apart.is_positive();
+        }
+        let order = |order: Order| (order.route, order.by, order.reason);
+        instruction.order().map(order) == self.order().map(order)
     }
 
     /// The order in force, which is stored from now on. Until [`stored`](Self::stored) it is not known
@@ -191,6 +219,11 @@ impl Orders {
         self.current.send_replace(Current::Policy);
     }
 
+    // Only replaced as a whole, so poison is ignored.
+    fn given(&self) -> MutexGuard<'_, [Option<Timestamp>; 2]> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     // It guards no data, so poison is ignored.
     fn one_command(&self) -> MutexGuard<'_, ()> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
@@ -208,6 +241,7 @@ fn route(forced: ForcedRoute) -> Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Scope;
     use failover::clock::ManualClock;
     use failover::{Monitor, Policy, State};
 
@@ -217,7 +251,7 @@ mod tests {
 
     fn instruction(command: Command, until: Option<i64>) -> Instruction {
         let (by, until) = ("127.0.0.1:5".into(), until.map(at));
-        Instruction { command, by, at: at(0), until, reason: None }
+        Instruction { command, by, at: at(0), until, reason: None, scope: Scope::Node }
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::config;
 use crate::domain::{Counts, Provider};
 use crate::store::{DiskUse, HistoryRow};
 use crate::web::operator::{
-    Check, Costs, Decision, Event, EventKind, Failover, History, Limits, Machine, Order, Overview,
-    Point, Probing, ProviderCalls, ROWS, Ramp, Setting, Warning,
+    Check, Costs, Decision, Event, EventKind, Failover, Fleet, History, Limits, Machine, Order,
+    Overview, Point, Probing, ProviderCalls, ROWS, Ramp, Setting, Warning,
 };
 
 impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
@@ -118,6 +118,7 @@ fn failover<Clk: Clock>(providers: &Providers<Clk>) -> Failover {
         settings: config::Setting::live().filter_map(setting).collect(),
         events: providers.attempts.journal.last(ROWS).into_iter().map(event).collect(),
         failed_calls: providers.attempts.failed_calls.latest(),
+        fleet: providers.cluster().and_then(|view| Fleet::of(&view, Providers::<Clk>::NAME)),
     }
 }
 
@@ -194,6 +195,7 @@ mod tests {
             store: store.clone(),
             valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
             lasting: Arc::clone(&providers) as _,
+            cluster: None,
         });
         Backstage {
             history: Recorded::new(store.clone(), calls),

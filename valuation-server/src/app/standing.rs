@@ -37,6 +37,10 @@ struct Saved {
     /// Why. Notes of earlier versions have none.
     #[serde(default)]
     reason: Option<Reason>,
+    /// When the last command was given, also one that released the route: in milliseconds since 1970. Notes
+    /// of earlier versions have none.
+    #[serde(default)]
+    last_command_ms: Option<i64>,
 }
 
 /// What makes a save necessary.
@@ -74,7 +78,9 @@ impl<Clk: Clock> Standing<Clk> {
         let handle = self.providers.handle();
         let orders = &self.providers.orders;
         match &saved {
-            Some(Saved { order, .. }) => {
+            Some(Saved { order, last_command_ms, .. }) => {
+                let last = last_command_ms.and_then(|at| Timestamp::from_millisecond(at).ok());
+                orders.recall_given(last);
                 orders.stored(order.clone());
                 orders.resume(&handle, order.clone());
                 orders.release_at_end(&handle);
@@ -174,7 +180,13 @@ impl<Clk: Clock> Standing<Clk> {
         let (_, stay, reason) = self.key();
         let lasted = self.providers.coverage.lasted(&self.providers.handle());
         let on_fallback_seconds = stay.map(|_| lasted.as_secs());
-        let saved = Saved { order: order.clone(), on_fallback_seconds, reason: Some(reason) };
+        let last_given = self.providers.orders.last_given();
+        let saved = Saved {
+            order: order.clone(),
+            on_fallback_seconds,
+            reason: Some(reason.clone()),
+            last_command_ms: last_given.map(Timestamp::as_millisecond),
+        };
         let text = serde_json::to_string(&saved).expect("texts and numbers have a JSON form");
         let store = self.store.clone();
         async move {

@@ -1,9 +1,11 @@
 //! The two providers and the failover between them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use failover::clock::{Clock, CoarseClock};
+use failover::cluster::{ClusterError, View};
+use failover::event::Cause;
 use failover::policy::PolicyError;
 use failover::watched::{FallbackFailing, WatchedFallback};
 use failover::{
@@ -13,12 +15,14 @@ use tower::{Layer, ServiceExt};
 
 use super::attempts::{Attempts, classify};
 use super::coverage::Coverage;
+use super::doubt::Doubts;
 use super::failed_calls::FailedCalls;
+use super::fleet::Fleet;
 use super::last_trip::LastTrip;
 use super::orders::Orders;
 use super::policy;
 use super::preview;
-use super::transition::{Transition, report};
+use super::transition::{Transition, by_fleet, report};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, Hooks};
 use crate::config::{Config, Setting};
@@ -38,6 +42,8 @@ pub struct Providers<Clk: Clock = CoarseClock> {
     pub(super) attempts: Arc<Attempts<Clk>>,
     pub(super) orders: Arc<Orders>,
     pub(super) coverage: Arc<Coverage<Clk>>,
+    /// This node of the cluster, if there is one.
+    pub(super) fleet: Option<Arc<Fleet<Clk>>>,
 }
 
 /// Premium, with a window of its own.
@@ -53,6 +59,9 @@ pub enum ProvidersError {
     /// The policy makes no sense.
     #[error("{}", policy::message(.0))]
     Policy(#[from] PolicyError),
+    /// This node can't join the cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// The HTTP client can't be made.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -78,10 +87,12 @@ impl<Clk: Clock> Providers<Clk> {
             journal: Journal::default(),
             failed_calls: FailedCalls::default(),
             last_trip: LastTrip::new(policy::limits(config)),
+            doubts: Doubts::default(),
             clock: clock.clone(),
         });
         let orders = Arc::new(Orders::default());
         let coverage = Arc::new(Coverage::new(clock.clone(), config.fallback_warning));
+        let fleet = Fleet::new(config, clock.clone())?;
         let hooks = || Arc::clone(&attempts) as Arc<dyn Hooks>;
         let layer = FailoverLayer::with_monitor(
             Audit::new(premium, hooks()),
@@ -93,17 +104,27 @@ impl<Clk: Clock> Providers<Clk> {
         .observe({
             let (attempts, orders) = (Arc::clone(&attempts), Arc::clone(&orders));
             let coverage = Arc::clone(&coverage);
+            // The cluster keeps the failover, and so its observers.
+            let fleet = fleet.as_ref().map(Arc::downgrade);
             move |event: &Event| {
-                attempts.last_trip.note(event);
-                report(&attempts.journal, event, &orders.current());
+                let fleet = fleet.as_ref().filter(|_| by_fleet(event)).and_then(Weak::upgrade);
+                let nodes = fleet.map(|fleet| fleet.nodes(event.scope.as_deref()));
+                attempts.last_trip.note(event, nodes);
+                report(&attempts.journal, event, &orders.current(), nodes);
                 if event.route == Route::Fallback {
                     coverage.on_fallback();
                 }
             }
         });
+        let seen = Arc::clone(&attempts);
+        layer.fallback_handle().observe(move |event: &Event| {
+            if let Cause::Tripped { tally, .. } | Cause::WouldTrip { tally, .. } = event.cause {
+                seen.doubts.note_fallback(tally, seen.clock.now());
+            }
+        });
         let supercar = Audit::new(supercar, hooks());
         let (rescue, config) = (config.rescue, Arc::new(Mutex::new(config.clone())));
-        Ok(Self { layer, supercar, rescue, config, attempts, orders, coverage })
+        Ok(Self { layer, supercar, rescue, config, attempts, orders, coverage, fleet })
     }
 
     /// Quotes from the provider that the route names.
@@ -122,6 +143,17 @@ impl<Clk: Clock> Providers<Clk> {
     #[must_use]
     pub fn status(&self) -> Snapshot {
         self.handle().snapshot()
+    }
+
+    /// The same providers, as if there was no cluster.
+    pub(super) fn alone(&self) -> Self {
+        Self { fleet: None, ..self.clone() }
+    }
+
+    /// What this node knows of its cluster; `None` without one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<View> {
+        self.fleet.as_ref().map(|fleet| fleet.view())
     }
 
     /// Calls `tell` with every later change of the route, in the request that causes it.
@@ -164,6 +196,11 @@ impl<Clk: Clock> Providers<Clk> {
         let (would_trip, because) =
             preview::of(&self.handle(), &primary, self.attempts.clock.clone());
         Ok((amended, would_trip, because))
+    }
+
+    /// The fallback's own failover, which counts its calls.
+    pub(super) fn fallback(&self) -> FailoverHandle<Clk> {
+        self.layer.fallback_handle()
     }
 
     /// The operator's side of the failover.

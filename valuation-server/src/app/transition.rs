@@ -24,6 +24,15 @@ impl Transition {
     /// The change that an event reports; `None` for a new policy that leaves the state as it was.
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
+        Self::among(event, None)
+    }
+
+    /// The same, with the number of nodes if the fleet decided.
+    pub(super) fn among(event: &Event, nodes: Option<usize>) -> Option<Self> {
+        let held = |condition, tally| match condition {
+            Condition::FleetFailureRate => of_the_fleet(tally, event.scope.as_deref(), nodes),
+            condition => held(condition, tally),
+        };
         let because = match &event.cause {
             Cause::PolicySwapped if event.from == event.to => return None,
             Cause::Tripped { condition, tally, revert_after } => {
@@ -42,6 +51,9 @@ impl Transition {
                     "Premium is failing too ({held}), before its time is over; counts start from zero"
                 )
             }
+            Cause::FleetRecovered => {
+                "probes of another node of the fleet succeeded; counts start from zero".into()
+            }
             Cause::Ramping { over } => {
                 let (over, until) = (format_duration(*over), over_now(event.from));
                 format!("{until}; all calls in {over}; counts start from zero")
@@ -55,6 +67,13 @@ impl Transition {
         };
         Some(Self { to: provider(event.route), state: event.to, because })
     }
+}
+
+/// Whether the fleet made a trip.
+pub(super) fn by_fleet(event: &Event) -> bool {
+    let condition = Condition::FleetFailureRate;
+    matches!(event.cause, Cause::Tripped { condition: c, .. } | Cause::WouldTrip { condition: c, .. }
+        if c == condition)
 }
 
 /// The provider that a route names.
@@ -83,6 +102,23 @@ fn held(condition: Condition, tally: Tally) -> String {
     }
 }
 
+/// The calls of the fleet, or of those of its nodes that have a label.
+fn of_the_fleet(tally: Tally, scope: Option<&str>, nodes: Option<usize>) -> String {
+    let whose = match (nodes, scope) {
+        (None, None) => "the fleet".to_owned(),
+        (Some(1), None) => "the fleet's 1 node".to_owned(),
+        (Some(nodes), None) => format!("the fleet's {nodes} nodes"),
+        (None, Some(label)) => format!("the nodes with {label}"),
+        (Some(1), Some(label)) => format!("the 1 node with {label}"),
+        (Some(nodes), Some(label)) => format!("the {nodes} nodes with {label}"),
+    };
+    match tally.calls() {
+        // This node did not see them: it started, or was cut off.
+        0 => format!("others of {whose} are with Premium, and this one follows"),
+        calls => format!("{} of the last {calls} calls of {whose} failed", tally.failures),
+    }
+}
+
 /// What has ended when calls go to SuperCar, by the previous state.
 fn over_now(before: State) -> &'static str {
     match before {
@@ -93,9 +129,9 @@ fn over_now(before: State) -> &'static str {
 }
 
 /// Logs an event, as a warning if it is a trip, and records it in the journal. `current` is who
-/// decides on the route, for the words about a forced one.
-pub(super) fn report(events: &Journal, event: &Event, current: &Current) {
-    let message = message(event, current);
+/// decides on the route, for the words about a forced one; `nodes` how many did, if the fleet decided.
+pub(super) fn report(events: &Journal, event: &Event, current: &Current, nodes: Option<usize>) {
+    let message = message(event, current, nodes);
     let is_worse = event.route == Route::Fallback && event.from != event.to;
     if is_worse || matches!(event.cause, Cause::FallbackFailing { .. }) {
         tracing::warn!("{message}");
@@ -108,13 +144,14 @@ pub(super) fn report(events: &Journal, event: &Event, current: &Current) {
         route: event.route.as_str(),
         cause: event.cause.as_str(),
         epoch: event.epoch,
+        scope: by_fleet(event).then(|| event.scope.as_deref().unwrap_or("fleet").to_owned()),
     };
     events.note(kind, message);
 }
 
 /// What happened, what it means and what to do.
-fn message(event: &Event, current: &Current) -> String {
-    let Some(Transition { to, state, because }) = Transition::of(event) else {
+fn message(event: &Event, current: &Current, nodes: Option<usize>) -> String {
+    let Some(Transition { to, state, because }) = Transition::among(event, nodes) else {
         return "policy: another one is in force, by an operator's order".to_owned();
     };
     if event.cause == Cause::Restored {
@@ -145,7 +182,8 @@ fn message(event: &Event, current: &Current) -> String {
         (_, Route::Fallback) => format!(
             "failover: Premium is asked instead of SuperCar: {because}. Customers still get \
              valuations, at Premium's price; nothing has to be done here. Why SuperCar failed is \
-             in its lines above"
+             in its lines {}",
+            if by_fleet(event) { "above, or in the logs of the other nodes" } else { "above" }
         ),
     }
 }

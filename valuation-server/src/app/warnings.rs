@@ -11,7 +11,8 @@ use crate::domain::Provider;
 use crate::telemetry::Lasting;
 
 impl<Clk: Clock> Providers<Clk> {
-    /// A forced route, an order that is not stored, a long stay on the fallback, and client errors alone of a provider.
+    /// A forced route, an order that is not stored, a long stay on the fallback, a lost bus of the cluster,
+    /// doubt of this node's own evidence, and client errors alone of a provider.
     pub(super) fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let mut add = |kind, text| warnings.push(Warning { kind, text });
@@ -23,6 +24,14 @@ impl<Clk: Clock> Providers<Clk> {
         }
         if let Some(lasted) = self.coverage.too_long(&self.handle()) {
             add("onFallback", on_fallback(lasted));
+        }
+        if let Some(fleet) = &self.fleet {
+            if let Some(text) = fleet.lost() {
+                add("clusterBus", text);
+            }
+            if let Some(doubt) = fleet.doubt() {
+                add("clusterDoubt", format!("cluster: {doubt}"));
+            }
         }
         for provider in Provider::ALL {
             if let Some(text) = self.attempts.warning(provider) {

@@ -104,6 +104,9 @@ pub enum Invalid {
          admin-token (VALUATION_ADMIN_TOKEN)"
     )]
     Unguarded,
+    /// This node can't join a cluster so.
+    #[error(": {0}")]
+    Cluster(String),
 }
 
 fn missing_urls(settings: &[Setting]) -> String {

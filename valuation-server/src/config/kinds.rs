@@ -74,12 +74,12 @@ pub(super) struct Shown {
     pub(super) redacted: bool,
 }
 
-fn shown(value: &(impl ToString + ?Sized)) -> Option<Shown> {
+pub(super) fn shown(value: &(impl ToString + ?Sized)) -> Option<Shown> {
     Some(Shown { text: value.to_string(), redacted: false })
 }
 
 /// A kind whose values are shown by their `Display`.
-fn plain<T: Display + 'static>(
+pub(super) fn plain<T: Display + 'static>(
     name: &'static str,
     expected: impl Into<String>,
     read: impl Fn(&str) -> Result<T, Invalid> + 'static,
@@ -87,7 +87,7 @@ fn plain<T: Display + 'static>(
     shown_by(name, expected, read, shown)
 }
 
-fn shown_by<T>(
+pub(super) fn shown_by<T>(
     name: &'static str,
     expected: impl Into<String>,
     read: impl Fn(&str) -> Result<T, Invalid> + 'static,
@@ -147,6 +147,12 @@ pub(super) fn file(expected: &'static str) -> Kind<PathBuf> {
     shown_by("FILE", expected, read, |path: &PathBuf| shown(&path.display()))
 }
 
+/// A text that is not empty.
+pub(super) fn text(name: &'static str, expected: &'static str) -> Kind<String> {
+    let read = |text: &str| Some(text.into()).filter(|_| !text.is_empty()).ok_or(Invalid::Form);
+    plain(name, expected, read)
+}
+
 /// A URL, perhaps with credentials and keys.
 pub(super) fn url(such_as: &str) -> Kind<BaseUrl> {
     let expected = format!("a URL that begins with http:// or https://, such as {such_as}");
@@ -172,7 +178,27 @@ pub(super) fn token() -> Kind<Option<Secret>> {
     kind
 }
 
-/// A list of origins, separated by commas; `off` for none.
+/// A list, separated by commas; `off` for none.
+pub(super) fn list<T: 'static>(
+    name: &'static str,
+    expected: impl Into<String>,
+    read: impl Fn(&str) -> Result<T, Invalid> + 'static,
+    text: impl Fn(&T) -> Option<String> + 'static,
+) -> Kind<Vec<T>> {
+    let read = move |given: &str| match given {
+        "off" => Ok(Vec::new()),
+        list => list.split(',').map(|part| read(part.trim())).collect(),
+    };
+    let show = move |values: &Vec<T>| {
+        let texts: Vec<_> = values.iter().filter_map(&text).collect();
+        shown(&if texts.is_empty() { "off".to_owned() } else { texts.join(",") })
+    };
+    let mut kind = shown_by(name, expected, read, show);
+    kind.form.list = true;
+    kind
+}
+
+/// A list of origins.
 pub(super) fn origins() -> Kind<Vec<HeaderValue>> {
     let expected = "off, or origins without a path and a default port, such as \
                     https://cars.example or http://localhost:5173";
@@ -182,17 +208,7 @@ pub(super) fn origins() -> Kind<Vec<HeaderValue>> {
         });
         HeaderValue::from_str(text).ok().filter(|_| is_exact).ok_or(Invalid::Form)
     };
-    let read = move |text: &str| match text {
-        "off" => Ok(Vec::new()),
-        list => list.split(',').map(|part| origin(part.trim())).collect(),
-    };
-    let show = |origins: &Vec<HeaderValue>| {
-        let texts: Vec<_> = origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
-        shown(&if texts.is_empty() { "off".to_owned() } else { texts.join(",") })
-    };
-    let mut kind = shown_by("ORIGIN", expected, read, show);
-    kind.form.list = true;
-    kind
+    list("ORIGIN", expected, origin, |origin| origin.to_str().ok().map(str::to_owned))
 }
 
 /// A whole number in a range.

@@ -7,9 +7,11 @@
 //! To add a setting: add its row, use the field of [`Config`] that the row makes, test it, and run
 //! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings.
 
+mod cluster;
 mod environment;
 mod error;
 mod file;
+mod fleet_kinds;
 mod kinds;
 mod printed;
 mod secret;
@@ -26,8 +28,11 @@ use kinds::Kind;
 use setting::Default;
 
 pub use crate::store::Durability;
+pub use cluster::{ClusterUrl, Engine};
 pub use error::{ConfigError, Invalid};
 pub use failover::Ratio;
+pub use failover::cluster::Label;
+pub use failover::cluster::bus::peers::Peer;
 pub use failover::policy::StallLimit;
 pub use failover::ratio::RatioError;
 pub use secret::Secret;
@@ -165,12 +170,15 @@ impl Config {
         let stalled_is_late = self.stalled_calls.is_some_and(is_late);
         // Any client of the operators' side controls the server.
         let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
+        let cluster = self.cluster_trouble();
         let (setting, because) = if slow_is_late {
             (Setting::SlowCall, Invalid::AfterDeadline(deadline))
         } else if stalled_is_late {
             (Setting::StalledCalls, Invalid::AfterDeadline(deadline))
         } else if is_remote && self.admin_token.is_none() {
             (Setting::AdminListen, Invalid::Unguarded)
+        } else if let Some(trouble) = cluster {
+            trouble
         } else {
             return Ok(self);
         };

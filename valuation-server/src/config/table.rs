@@ -12,12 +12,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use failover::Ratio;
+use failover::cluster::Label;
+use failover::cluster::bus::peers::Peer;
 use failover::policy::StallLimit;
 use http::HeaderValue;
 
+use super::cluster::ClusterUrl;
+use super::fleet_kinds::{cluster, cluster_name, labels, peers};
 use super::kinds::{
     Shown, address, choice, file, on_off, optional, origins, price, probes, share, size,
-    stall_limit, time, time_to, token, url, whole,
+    stall_limit, text, time, time_to, token, url, whole,
 };
 use super::setting::{
     Default::{Differs, None as Unset, Required, Text},
@@ -228,4 +232,31 @@ settings! {
         choice("DURABILITY", &[("full", Durability::Full), ("normal", Durability::Normal)]),
         "What an answered valuation survives: full (a power loss) or normal (the end of the process, \
          and perhaps not a power loss)";
+
+    cluster: Option<ClusterUrl>, Cluster = "cluster", Serve, Text("off"), optional(cluster()),
+        "The bus over which the nodes of a fleet fail over as one: the address to bind for UDP, or the URL of \
+         a Redis, NATS or Kafka that exists already. Without it this node decides alone",
+        "The URL may have credentials. A bus that can't be reached is a warning, and no unreadiness";
+    peers: Vec<Peer>, Peers = "peers", Serve, Text("off"), peers(),
+        "The other nodes, with --cluster udp://…; may be given more than once",
+        "This node may be among them. In the file an array, in the variable separated by commas. `dns:` stands \
+         for all addresses of a name";
+    cluster_name: String, ClusterName = "cluster-name", Serve, Text("valuations"), cluster_name(),
+        "The cluster's name: nodes of another one on the same bus are not heard";
+    cluster_secret: Option<Secret>, ClusterSecret = "cluster-secret", Serve, Unset, token(),
+        "What the cluster's messages are authenticated with, the same on all nodes. UDP beyond loopback needs \
+         it. Other users of the machine can see a flag; the variable VALUATION_CLUSTER_SECRET or the file is \
+         better",
+        "Messages are not encrypted by it";
+    labels: Vec<Label>, Label = "label", Serve, Text("off"), labels(),
+        "What this node has in common with others, such as zone=a: if the nodes with a label fail and the \
+         others don't, only those go to Premium; may be given more than once",
+        "At most 8. In the file an array, in the variable separated by commas";
+    cluster_domain: Option<String>, ClusterDomain = "cluster-domain", Serve, Text("off"),
+        optional(text("KEY", "the key of one of this node's labels, such as zone")),
+        "The label whose nodes fail together: they count as one that may be wrong, as each node does \
+         otherwise";
+    cluster_ca: Option<PathBuf>, ClusterCa = "cluster-ca", Serve, Text("off"),
+        optional(file("the path of a PEM file")),
+        "A PEM file of certificate authorities to trust in place of the system's, for a bus over TLS";
 }

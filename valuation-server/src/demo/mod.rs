@@ -1,6 +1,11 @@
 //! The demo: the server with two simulated providers on loopback, and a database in a temporary
 //! folder, which is removed at the end.
 
+mod bus;
+mod clients;
+mod fleet;
+mod fleet_outage;
+mod gate;
 mod outage;
 pub mod simulator;
 
@@ -13,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::app::{App, Ended, StartError};
 use crate::cli::{DemoArgs, Scenario};
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::domain::Provider;
 use simulator::{Pace, Simulator};
 
@@ -34,6 +39,27 @@ pub enum DemoError {
     /// No temporary folder, or no port on loopback.
     #[error("the demo's surroundings cannot be made: {0}")]
     Surroundings(#[from] io::Error),
+    /// The program that the demo needs is not there.
+    #[error(
+        "{name} is needed and not on the PATH: {install}; or leave --cluster out: UDP needs no program"
+    )]
+    Missing {
+        /// The program.
+        name: &'static str,
+        /// How to install it.
+        install: &'static str,
+    },
+    /// A program does not work.
+    #[error("{name} was started and does not accept connections on {address}")]
+    Silent {
+        /// The program.
+        name: &'static str,
+        /// Where it should listen.
+        address: SocketAddr,
+    },
+    /// The system has given no random bytes for the cluster's secret.
+    #[error("the system gives no random bytes for the cluster's secret")]
+    NoRandomness,
     /// The story did not go as it should.
     #[error("the story went wrong: {0}")]
     Story(String),
@@ -56,22 +82,16 @@ pub async fn run(
     args: &DemoArgs,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ended, DemoError> {
+    if let Some(nodes) = args.nodes {
+        return fleet::run(args, nodes, shutdown).await;
+    }
     let folder = tempfile::Builder::new().prefix("valuation-demo-").tempdir()?;
     let supercar = simulator(Provider::SuperCar, SUPERCAR_PORT).await?;
     let premium = simulator(Provider::Premium, PREMIUM_PORT).await?;
     let database = folder.path().join("valuations.sqlite");
-    let mut config = args.config(&database, supercar.base_url(), premium.base_url())?;
-    let app = match App::start(&config).await {
-        Err(StartError::AdminListen { source, mut address })
-            if source.kind() == io::ErrorKind::AddrInUse && !args.has_admin_listen() =>
-        {
-            address.set_port(0);
-            config.admin_listen = Some(address);
-            App::start(&config).await?
-        }
-        started => started?,
-    };
-    say(&pages(&app));
+    let config = args.config(&database, supercar.base_url(), premium.base_url())?;
+    let app = start(args, config.clone()).await?;
+    say(&pages(&app, "Open in a browser"));
     let stage = Stage { app, supercar, premium, folder };
     match args.scenario {
         None => {
@@ -85,6 +105,20 @@ pub async fn run(
             Ok(ended)
         }
         Some(Scenario::Outage) => outage::play(stage, config.revert_after, shutdown).await,
+    }
+}
+
+/// Starts a server; on another port for operators if the default one is taken.
+async fn start(args: &DemoArgs, mut config: Config) -> Result<App, DemoError> {
+    match App::start(&config).await {
+        Err(StartError::AdminListen { source, mut address })
+            if source.kind() == io::ErrorKind::AddrInUse && !args.has_admin_listen() =>
+        {
+            address.set_port(0);
+            config.admin_listen = Some(address);
+            Ok(App::start(&config).await?)
+        }
+        started => Ok(started?),
     }
 }
 
@@ -105,9 +139,9 @@ async fn simulator(provider: Provider, port: u16) -> io::Result<Simulator> {
 }
 
 /// The pages, which show more than any command.
-fn pages(app: &App) -> String {
+fn pages(app: &App, title: &str) -> String {
     let mut text = format!(
-        "Open in a browser:\n  http://{}/    what a car is worth: the customer's page\n",
+        "{title}:\n  http://{}/    what a car is worth: the customer's page\n",
         app.address()
     );
     if let Some(admin) = app.admin_address() {
@@ -117,7 +151,7 @@ fn pages(app: &App) -> String {
     text
 }
 
-fn what_to_try(stage: &Stage, database: &Path, config: &crate::config::Config) -> String {
+fn what_to_try(stage: &Stage, database: &Path, config: &Config) -> String {
     let server = stage.app.address();
     let (supercar, premium) = (stage.supercar.address(), stage.premium.address());
     let database = database.display();

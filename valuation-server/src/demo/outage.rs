@@ -1,37 +1,21 @@
 //! The story of an outage, as the clients of a running server see it.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
+use super::clients::{self, RATE, Traffic};
 use super::simulator::{Fault, Mode, Simulator};
 use super::{DemoError, Stage, say};
 use crate::app::{Ended, Providers, State, Transition, provider};
 use crate::domain::Provider;
 
-/// How many cars are valued per second.
-const RATE: u32 = 100;
 /// How long SuperCar is healthy before the outage, and how long the story goes on after the revert.
 const WELL: Duration = Duration::from_secs(3);
-
-/// The clients' answers.
-#[derive(Debug, Default)]
-struct Seen {
-    answers: AtomicU64,
-    errors: AtomicU64,
-}
 
 /// Plays the outage and prints it as it happens. Ends early when `shutdown` is ready.
 pub(super) async fn play(
@@ -52,11 +36,11 @@ pub(super) async fn play(
         // A dropped sender means the same.
         let _ = stopped.await;
     }));
-    let seen = Arc::new(Seen::default());
-    let clients = clients(address, Arc::clone(&seen));
+    let traffic = Arc::new(Traffic::default());
+    let clients = clients::start(vec![address], Arc::clone(&traffic));
 
     let table =
-        Table { supercar: &supercar, premium: &premium, providers: &providers, seen: &seen };
+        Table { supercar: &supercar, premium: &premium, providers: &providers, traffic: &traffic };
     let story = tokio::select! {
         story = tell_story(&table, &mut transitions, revert_after) => story,
         () = shutdown => Ok(()),
@@ -72,34 +56,12 @@ pub(super) async fn play(
     story.map(|()| ended)
 }
 
-/// Values cars at an even rate, until it is aborted.
-fn clients(address: SocketAddr, seen: Arc<Seen>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let mut beat = interval(Duration::from_secs(1) / RATE);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for car in 0_u64.. {
-            beat.tick().await;
-            let put = Request::put(format!("http://{address}/valuations/{car:07}"))
-                .header("content-type", "application/json")
-                .body(Full::from("{\"mileage\": 10000}"))
-                .expect("an address and digits make a URL");
-            let (answer, seen) = (client.request(put), Arc::clone(&seen));
-            tokio::spawn(async move {
-                let ok = answer.await.is_ok_and(|answer| answer.status() == StatusCode::OK);
-                let counter = if ok { &seen.answers } else { &seen.errors };
-                counter.fetch_add(1, Ordering::Relaxed);
-            });
-        }
-    })
-}
-
 /// What is printed once a second.
 struct Table<'a> {
     supercar: &'a Simulator,
     premium: &'a Simulator,
     providers: &'a Providers,
-    seen: &'a Seen,
+    traffic: &'a Traffic,
 }
 
 /// Answers, errors, calls to SuperCar and calls to Premium.
@@ -107,8 +69,7 @@ type Counts = [u64; 4];
 
 impl Table<'_> {
     fn counts(&self) -> Counts {
-        let Seen { answers, errors } = self.seen;
-        let (answers, errors) = (answers.load(Ordering::Relaxed), errors.load(Ordering::Relaxed));
+        let (answers, errors) = (self.traffic.answers(), self.traffic.errors());
         [answers, errors, self.supercar.calls(), self.premium.calls()]
     }
 
@@ -197,32 +158,5 @@ async fn tell_story(
     match (trips, reverts, answers) {
         (1, 1, 1..) => Ok(()),
         _ => Err(DemoError::Story("one trip and one revert were to be seen".into())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    // The runtime's paused clock advances while all tasks wait.
-    #[tokio::test(start_paused = true)]
-    async fn a_hundred_new_cars_a_second_are_asked_for_at_an_even_rate() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        // Each connection is closed at once, so that each request is an error.
-        let server = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        let seen = Arc::new(Seen::default());
-        let clients = clients(address, Arc::clone(&seen));
-        let mut before = 0;
-        for second in 1..=3 {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let asked = seen.errors.load(Ordering::Relaxed) - before;
-            before += asked;
-            assert!((98..=102).contains(&asked), "{asked} in second {second}");
-        }
-        clients.abort();
-        server.abort();
     }
 }

@@ -41,6 +41,8 @@ pub struct Sources {
     pub valuer: Valuer,
     /// How long the failover has been forced or on the fallback.
     pub lasting: Arc<dyn Lasting>,
+    /// The library's metrics of the cluster, if there is one.
+    pub cluster: Option<Box<dyn Collector>>,
 }
 
 /// For how long a failover has been in a state that should not last.
@@ -62,8 +64,11 @@ pub struct Metrics(Registry);
 impl Metrics {
     /// The metrics of `sources` and of the process.
     #[must_use]
-    pub fn new(sources: Sources) -> Self {
+    pub fn new(mut sources: Sources) -> Self {
         let mut registry = Registry::default();
+        if let Some(cluster) = sources.cluster.take() {
+            registry.register_collector(cluster);
+        }
         registry.register_collector(Box::new(sources.failovers.clone()));
         registry.register_collector(Box::new(sources));
         registry.register_collector(Box::new(Process));

@@ -6,9 +6,11 @@
 
 mod chart;
 mod figures;
+mod fleet;
 mod format;
 mod latency;
 mod live;
+mod nodes;
 mod sentence;
 mod trend;
 
@@ -26,6 +28,7 @@ use super::assets::{Asset, assets};
 use crate::domain::Provider;
 
 pub use figures::*;
+pub use fleet::{Bus, Fleet, FleetOrder, Node};
 
 /// The files that the page loads.
 pub const ASSETS: &[Asset] = assets![

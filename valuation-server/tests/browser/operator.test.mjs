@@ -267,6 +267,60 @@ test("a hidden tab asks for nothing, and asks at once when it is seen again", as
   assert.equal(await server.stop(), 0);
 });
 
+test("each node's page shows the fleet, and an order for all of them is confirmed as such", async () => {
+  const fleet = await run(["demo", "--nodes", "3", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+  const supercar = await fleet.hears(/SuperCar \(primary\) is simulated on (http:\S+),/);
+  const every = (pattern) => [...fleet.said().matchAll(pattern)].map(([, address]) => address);
+  const operators = every(/(http:\S+)\/ +what the failover does/g);
+  const customers = every(/(http:\S+)\/ +what a car is worth/g);
+  assert.equal(operators.length, 3);
+
+  const { page, close } = await open(operators[0]);
+  const nodes = page.locator("table.nodes");
+  const rows = nodes.locator("tbody tr");
+  await rows.nth(2).waitFor();
+  assert.equal(await nodes.getByText("this node").count(), 1);
+  for (const zone of ["zone=a", "zone=b", "zone=c"]) await nodes.getByText(zone).waitFor();
+  await page.getByText(/✓ The bus is connected/).waitFor();
+  await looks(page, "operator-fleet");
+
+  // Its scope has to be chosen, and is said.
+  await page.getByLabel("Premium", { exact: true }).check();
+  await page.getByLabel("For how long").selectOption("15 minutes");
+  await page.getByLabel("Reason").fill("a test");
+  const force = page.getByRole("button", { name: "Force the route…" });
+  await force.click();
+  await page.getByText("Choose this node alone or the whole fleet.").waitFor();
+  await looks(page, "operator-fleet-order");
+  await page.getByLabel("the whole fleet").first().check();
+  await confirmed(page, "Force the route…", ["On all nodes of the fleet."], "Force Premium");
+  for (const address of operators) {
+    const other = await open(address);
+    await sentence(other.page, /Premium is asked because .+ forced it/);
+    await other.page.locator("table", { hasText: "Orders for the whole fleet" }).getByText("a test").waitFor();
+    await other.page.locator("table.nodes").getByText("⇢ Premium").nth(2).waitFor();
+    await other.close();
+  }
+  await page.getByLabel("the whole fleet").first().check();
+  await confirmed(page, "Release the forced route…", ["On all nodes of the fleet."], "Release it");
+  await nodes.getByText("→ SuperCar").nth(2).waitFor();
+  await page.getByLabel("failure-rate").fill("1/3");
+  await page.getByLabel("the whole fleet").nth(1).check();
+  await confirmed(page, "Preview the change…", ["failure-rate: from 1/2 to 1/3", "On all nodes of the fleet."], "Change it");
+  await page.getByText("policy: failure-rate = 1/3").waitFor();
+
+  // All of them go over, and the page without JavaScript shows it as well.
+  await breakProvider(supercar, "500");
+  await Promise.all(Array.from({ length: 60 }, (_, car) => put(customers[car % 3], `CAR${car}`)));
+  await nodes.getByText("⇢ Premium").nth(2).waitFor();
+  await looks(page, "operator-fleet-outage");
+  const plain = await open(operators[2], { javaScriptEnabled: false });
+  await plain.page.locator("table.nodes").getByText("⇢ Premium").nth(2).waitFor();
+  await plain.close();
+  await close();
+  assert.equal(await fleet.stop(), 0);
+});
+
 test("without JavaScript the page shows the same", async () => {
   const server = await demo();
   const { page, close } = await open(server.operators, { javaScriptEnabled: false });

@@ -55,7 +55,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(database: &Path, urls: [&str; 2], format: &str, told: &mut Told) -> Self {
+    async fn start(database: &Path, urls: [&str; 3], format: &str, told: &mut Told) -> Self {
         let mut child = configured(database, urls)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--provider-timeout", "500ms", "--log-format", format, "--access-log", "on"])
@@ -105,12 +105,14 @@ impl Server {
     }
 }
 
-fn configured(database: &Path, [supercar, premium]: [&str; 2]) -> tokio::process::Command {
+fn configured(database: &Path, [supercar, premium, bus]: [&str; 3]) -> tokio::process::Command {
     let mut command = binary();
     command
         .stdout(Stdio::piped())
         .env("VALUATION_SUPERCAR_URL", supercar)
         .env("VALUATION_PREMIUM_URL", premium)
+        .env("VALUATION_CLUSTER", bus)
+        .env("VALUATION_CLUSTER_SECRET", "c4n4ry-of-the-cluster")
         .env("VALUATION_ADMIN_TOKEN", TOKEN)
         .env("VALUATION_DATABASE", database);
     command
@@ -139,7 +141,9 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
         let supercar = with_secrets(stub.address);
         let database = folder.path().join(format!("v{round}.sqlite"));
         let format = if round % 2 == 0 { "text" } else { "json" };
-        let urls = [supercar.as_str(), refused.as_str()];
+        let scheme = ["redis", "rediss", "nats", "tls", "kafka", "kafkas"][round % 6];
+        let bus = format!("{scheme}://{CANARY}:{CANARY}@{}", nobody.address());
+        let urls = [supercar.as_str(), refused.as_str(), bus.as_str()];
         let server = Server::start(&database, urls, format, &mut told).await;
         let status = server.ask(&put("/valuations/A", r#"{"mileage":1}"#), &mut told).await;
         assert_eq!(status == 200, round == 0, "{status}");
@@ -157,9 +161,20 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
         for (request, expected) in [
             (admin_get("/readyz?verbose"), 200),
             (admin_get("/admin/failovers"), 200),
+            (admin_get("/admin/cluster"), 200),
             (login, 401),
-            (admin_send("POST", failover, r#"{"updateState":"FORCE_FALLBACK"}"#), 200),
-            (admin_send("PUT", &format!("{failover}/policy"), r#"{"min-calls":0}"#), 400),
+            (
+                admin_send("POST", failover, r#"{"updateState":"FORCE_FALLBACK","scope":"node"}"#),
+                200,
+            ),
+            (
+                admin_send(
+                    "PUT",
+                    &format!("{failover}/policy"),
+                    r#"{"min-calls":0,"scope":"node"}"#,
+                ),
+                400,
+            ),
             (admin_get(&format!("{failover}/events")), 200),
             (admin_get("/metrics"), 200),
         ] {
@@ -189,6 +204,8 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
         "http://REDACTED@127.0.0.1",
         "key=REDACTED&X-Api-Key=REDACTED&a=b",
         "admin-token = \"REDACTED\"",
+        "cluster-secret = \"REDACTED\"",
+        "cluster = \"kafkas://REDACTED@127.0.0.1",
         "an operator ordered: FORCE_FALLBACK",
         r#"\"message\":\"FORCE_FALLBACK until it is released\""#,
         "a login failed",

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use valuation_server::cli::{Cli, Command, Scenario};
+use valuation_server::cli::{Cli, Command, DemoBus, Scenario};
 use valuation_server::config::{
-    Config, ConfigError, Durability, LogFormat, Origin, Ratio, Setting, StallLimit,
+    Config, ConfigError, Durability, Engine, Label, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
 use valuation_server::domain::Money;
 use valuation_server::providers::{BaseUrl, HttpVersion, PremiumRange, Transport};
@@ -57,6 +57,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.fallback_price, None);
     assert_eq!((config.max_connections, config.max_puts), (8_000, 1_000));
     assert_eq!((config.cache, config.durability), (Some(16 << 20), Durability::Full));
+    assert_eq!((config.cluster.as_ref(), config.peers.len(), config.labels.len()), (None, 0, 0));
+    assert_eq!((config.cluster_name.as_str(), &config.cluster_secret), ("valuations", &None));
+    assert_eq!((config.cluster_domain.as_ref(), config.cluster_ca.as_ref()), (None, None));
     assert_eq!(config.origin(Setting::Window), &Origin::Default);
     assert_eq!(config.origin(Setting::PremiumUrl), &Origin::Flag);
 }
@@ -99,6 +102,13 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::MaxPuts, "34"),
         (Setting::Cache, "64MiB"),
         (Setting::Durability, "normal"),
+        (Setting::Cluster, "udp://0.0.0.0:7946"),
+        (Setting::Peers, "10.0.0.2:7946,dns:nodes.example:7946"),
+        (Setting::ClusterName, "cars"),
+        (Setting::ClusterSecret, "a-secret-of-16-b"),
+        (Setting::Label, "version=1.4,zone=a"),
+        (Setting::ClusterDomain, "zone"),
+        (Setting::ClusterCa, "/etc/bus-ca.pem"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
     let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
@@ -142,6 +152,15 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.fallback_price.map(Money::pence), Some(20));
         assert_eq!((config.max_connections, config.max_puts), (12, 34));
         assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
+        let bound = Engine::Udp("0.0.0.0:7946".parse().unwrap());
+        assert_eq!(config.cluster.as_ref().map(|url| url.engine), Some(bound));
+        assert_eq!(config.peers.len(), 2);
+        assert_eq!(config.cluster_name, "cars");
+        assert_eq!(config.cluster_secret.as_ref().unwrap().expose(), "a-secret-of-16-b");
+        let labels = ["version=1.4", "zone=a"].map(|label| label.parse::<Label>().unwrap());
+        assert_eq!(config.labels, labels);
+        assert_eq!(config.cluster_domain.as_deref(), Some("zone"));
+        assert_eq!(config.cluster_ca.as_deref(), Some(Path::new("/etc/bus-ca.pem")));
     }
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
@@ -262,6 +281,18 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--provider-http", "3", "1.1 or 2"),
         ("--provider-proxy", "socks5://h", "http:// or https://"),
         ("--provider-ca", "", "the path of a PEM file"),
+        ("--cluster", "127.0.0.1:7946", "such as udp://127.0.0.1:7946, or the URL of a bus"),
+        ("--cluster", "udp://localhost:7946", "udp:// with an IP address"),
+        ("--cluster", "udp://127.0.0.1:7946", "UDP needs the other nodes: set --peers"),
+        ("--cluster", "amqp://host", "there is no scheme \"amqp\"; there are udp, redis, rediss,"),
+        ("--cluster", "redis://a,b", "the URL has several hosts"),
+        ("--peers", "node-2", "hosts with their ports, such as"),
+        ("--peers", "10.0.0.2:7946", "only --cluster udp://… has peers: leave them out"),
+        ("--cluster-name", "My Cars", "1 to 64 of a to z, 0 to 9 and -"),
+        ("--label", "zone", "such as zone=a"),
+        ("--label", "zone=a,zone=b", "there are two labels zone: a key can be used once"),
+        ("--cluster-domain", "zone", "this node has no label with that key: set --label"),
+        ("--cluster-ca", "", "the path of a PEM file"),
         ("--supercar-url", "provider.example", "http:// or https://"),
         ("--premium-url", "ftp://x/", "neither http nor https"),
     ] {
@@ -304,6 +335,30 @@ fn origins_are_given_in_one_text_in_several_flags_or_in_an_array() {
     assert!(twice.contains("cannot be used multiple times"), "{twice}");
     let empty = error(serve_with_file("allow-origin = []", &URLS));
     assert!(empty.contains("\"array\" is not off, or origins"), "{empty}");
+}
+
+#[test]
+fn udp_beyond_loopback_needs_a_secret() {
+    let given = |bus: &str, peers: &str, secret: &[(&str, &str)]| {
+        serve(&[&URLS[..], &["--cluster", bus, "--peers", peers]].concat(), secret)
+    };
+    let (loopback, all) = ("udp://127.0.0.1:7946", "udp://0.0.0.0:7946");
+    given(loopback, "127.0.0.1:7947,[::1]:7946,localhost:7948", &[]).unwrap();
+    for (bus, peers, setting) in [
+        (all, "127.0.0.1:7947", "--cluster"),
+        ("udp://[::]:7946", "127.0.0.1:7947", "--cluster"),
+        (loopback, "127.0.0.1:7947,10.0.0.2:7946", "--peers"),
+        (loopback, "dns:nodes.example:7946", "--peers"),
+    ] {
+        let shown = error(given(bus, peers, &[]));
+        assert!(shown.starts_with(&format!("{setting}: ")), "{shown}");
+        assert!(shown.contains("set cluster-secret (VALUATION_CLUSTER_SECRET)"), "{shown}");
+        given(bus, peers, &[("VALUATION_CLUSTER_SECRET", "0123456789abcdef")]).unwrap();
+        let short = error(given(bus, peers, &[("VALUATION_CLUSTER_SECRET", "0123456789")]));
+        assert!(short.contains("\"REDACTED\" is not a text of 16 to 256"), "{short}");
+    }
+    let both = ["--cluster", "redis://h", "--peers", "127.0.0.1:1"];
+    assert!(error(serve(&[&URLS[..], &both].concat(), &[])).starts_with("--peers: "));
 }
 
 #[test]
@@ -402,6 +457,20 @@ fn neither_an_error_nor_a_debug_text_shows_a_secret() {
         let shown = serve_with_file(&format!("supercar-url = '{url}"), &[]).unwrap_err();
         assert!(!format!("{shown} {shown:?}").contains(secret), "{shown}");
     }
+    for url in [
+        format!("redis://u:{secret}@a,b"),
+        format!("redis://{secret}@h"),
+        format!("amqp://u:{secret}@h"),
+        format!("u:{secret}@h"),
+        format!("redis://u:{secret}@h/{secret}?{secret}@h"),
+        format!("redis://h?password={secret}"),
+    ] {
+        let shown = serve(&[&URLS[..], &["--cluster", &url]].concat(), &[]).unwrap_err();
+        assert!(!format!("{shown} {shown:?}").contains(secret), "{url}: {shown}");
+    }
+    let url = format!("redis://u:{secret}@h");
+    let config = serve(&[&URLS[..], &["--cluster", &url]].concat(), &[]).unwrap();
+    assert!(!format!("{config:?} {}", config.to_toml()).contains(secret));
     let url = format!("http://u:{secret}@h/?key={secret}");
     let token = format!("{secret}{secret}{secret}");
     let flags = ["--supercar-url", &url, "--premium-url", &url, "--admin-token", &token];
@@ -452,4 +521,12 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
         assert_eq!(demo(flags).1.unwrap().revert_after, Duration::from_secs(7), "{flags:?}");
     }
     assert!(error(demo(&["--window", "x"]).1).starts_with("--window: \"x\" is not "));
+
+    let (args, config) = demo(&["--nodes", "3", "--scenario", "outage"]);
+    assert_eq!((args.nodes, args.bus()), (Some(3), DemoBus::Udp));
+    assert_eq!(config.unwrap().window, Duration::from_secs(3), "a story has several outages");
+    assert_eq!(demo(&["--nodes", "2"]).1.unwrap().window, Duration::from_secs(60));
+    for flags in [&["--nodes", "1"][..], &["--nodes", "10"], &["--cluster", "redis"]] {
+        assert!(Cli::try_parse_from([&["valuation-server", "demo"], flags].concat()).is_err());
+    }
 }

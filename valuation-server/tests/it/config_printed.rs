@@ -41,6 +41,8 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
         ("VALUATION_PREMIUM_URL", "http://p/?key=c4n4ry"),
         ("VALUATION_PROVIDER_PROXY", "http://u:c4n4ry@proxy:3128/p"),
         ("VALUATION_ADMIN_TOKEN", "c4n4ryc4n4ryc4n4ry"),
+        ("VALUATION_CLUSTER", "rediss://u:c4n4ry@bus:6380"),
+        ("VALUATION_CLUSTER_SECRET", "c4n4ryc4n4ryc4n4ry"),
     ];
     let config = serve(&["--admin-listen", "0.0.0.0:9000"], &secrets).unwrap();
     let printed = config.to_toml();
@@ -50,6 +52,8 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
         ("premium-url", "http://p/?key=REDACTED"),
         ("provider-proxy", "http://REDACTED@proxy:3128/p"),
         ("admin-token", "REDACTED"),
+        ("cluster", "rediss://REDACTED@bus:6380"),
+        ("cluster-secret", "REDACTED"),
     ] {
         let line = format!("# {key} = \"{value}\"");
         let line = printed.lines().find(|found| found.starts_with(&line)).unwrap();

@@ -143,6 +143,7 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_and_over_a_rest
     let known = [
         "admin/commands.rs",
         "admin/journal.rs",
+        "app/fleet_orders.rs",
         "app/history.rs",
         "app/memory.rs",
         "app/orders.rs",

@@ -1,8 +1,11 @@
 //! The files in `ops`: every metric that they name is there.
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use valuation_server::config::Setting;
 
 use crate::app_harness::TestApp;
 
@@ -100,9 +103,20 @@ async fn every_metric_that_the_dashboard_and_the_alerts_name_is_there() {
     let named: BTreeSet<_> = named.iter().flat_map(|expression| metrics(expression)).collect();
     assert!(named.len() > 30, "{named:?}");
 
-    let app = TestApp::start().await;
+    // Its own peer, so that a message arrives. Free a moment ago.
+    let own = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let bus = format!("udp://{own}");
+    let app = TestApp::with(&[(Setting::Cluster, &bus), (Setting::Peers, &own)]).await;
     assert_eq!(app.put("AB1").await.status, 200);
-    let page = app.look("/metrics").await.body;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let page = loop {
+        let page = app.look("/metrics").await.body;
+        if page.contains("failover_cluster_messages_total{") {
+            break page;
+        }
+        assert!(Instant::now() < deadline, "no message arrived");
+        tokio::task::yield_now().await;
+    };
     let there: BTreeSet<_> = page
         .lines()
         .filter(|line| !line.starts_with('#'))

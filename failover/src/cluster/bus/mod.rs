@@ -3,10 +3,17 @@
 //! A [`Bus`] joins an engine that exists already to a [`Port`], the cluster's side. Messages are small
 //! and are repeated, so a bus may lose, repeat, delay and reorder them. What it must not do is deliver
 //! old ones late: after a disconnection it sends the newest message of each kind, and no queue.
+//!
+//! Each engine is a feature of the crate: `cluster-udp`, `cluster-redis`, `cluster-nats` and
+//! `cluster-kafka`. They run on tokio.
 
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
 pub mod error;
+#[cfg(feature = "cluster-kafka")]
+pub mod kafka;
 mod memory;
+#[cfg(feature = "cluster-nats")]
+pub mod nats;
 #[cfg(feature = "cluster-udp")]
 pub mod peers;
 #[cfg(feature = "cluster-tls")]

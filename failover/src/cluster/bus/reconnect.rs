@@ -6,8 +6,9 @@ use std::future::Future;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use crate::clock::{Clock, CoarseClock, nanos};
 use crate::cluster::bus::Port;
 
 /// For a connection, and for an answer on one.
@@ -41,10 +42,10 @@ pub(super) async fn keep_connected(mut engine: impl Engine, port: Port) -> Infal
             Ok(connection) => {
                 port.up();
                 reported = None;
-                let start = Instant::now();
+                let start = CoarseClock.now();
                 let reason = carry_on(&engine, connection, &port).await;
                 // An engine that accepts connections and closes them is not asked at a high rate.
-                if start.elapsed() > LONGEST_PAUSE {
+                if CoarseClock.now().nanos_since(start) > nanos(LONGEST_PAUSE) {
                     pause = FIRST_PAUSE;
                 }
                 reason

@@ -4,6 +4,10 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use failover::cluster::bus::Bus;
+#[cfg(feature = "cluster-kafka")]
+use failover::cluster::bus::kafka::Kafka;
+#[cfg(feature = "cluster-nats")]
+use failover::cluster::bus::nats::Nats;
 #[cfg(feature = "cluster-redis")]
 use failover::cluster::bus::redis::Redis;
 use failover::cluster::bus::trust::Trust;
@@ -19,6 +23,8 @@ pub(crate) trait Broker {
     const PROGRAM: &'static str;
     /// What `down` says about a wrong password.
     const REFUSAL: &'static str;
+    /// Whether the program here can do TLS; a proxy does it otherwise.
+    const TLS: bool;
     fn arguments(setup: &Setup<'_>, folder: &Path) -> Vec<String>;
     /// The bus for a broker on a port of this machine.
     fn bus(port: u16, password: Option<&str>) -> Self::Bus;
@@ -89,6 +95,7 @@ impl Broker for RedisServer {
     type Bus = Redis;
     const PROGRAM: &'static str = "redis-server";
     const REFUSAL: &'static str = "WRONGPASS";
+    const TLS: bool = true;
 
     fn arguments(setup: &Setup<'_>, folder: &Path) -> Vec<String> {
         let port = setup.port;
@@ -119,5 +126,75 @@ impl Broker for RedisServer {
     fn tls_bus(port: u16, authorities: &str) -> Redis {
         let trust = Trust::authorities(authorities.as_bytes()).unwrap();
         Redis::from_url(&format!("rediss://localhost:{port}")).unwrap().trust(trust)
+    }
+}
+
+/// NATS, which turns to TLS after its greeting.
+#[cfg(feature = "cluster-nats")]
+pub(crate) struct NatsServer;
+
+#[cfg(feature = "cluster-nats")]
+impl Broker for NatsServer {
+    type Bus = Nats;
+    const PROGRAM: &'static str = "nats-server";
+    const REFUSAL: &'static str = "authorization violation";
+    const TLS: bool = true;
+
+    fn arguments(setup: &Setup<'_>, folder: &Path) -> Vec<String> {
+        let mut arguments = words(&format!("--addr 127.0.0.1 --port {}", setup.port));
+        if setup.password {
+            arguments.extend(words(&format!("--user fleet --pass {PASSWORD}")));
+        }
+        if let Some(certificates) = setup.tls {
+            let (certificate, key) = certificates.write(folder);
+            let (certificate, key) = (certificate.display(), key.display());
+            arguments.extend(words(&format!("--tls --tlscert {certificate} --tlskey {key}")));
+        }
+        arguments
+    }
+
+    fn bus(port: u16, password: Option<&str>) -> Nats {
+        let credentials = password.map(|password| format!("fleet:{password}@")).unwrap_or_default();
+        Nats::from_url(&format!("nats://{credentials}127.0.0.1:{port}")).unwrap()
+    }
+
+    fn tls_bus(port: u16, authorities: &str) -> Nats {
+        let trust = Trust::authorities(authorities.as_bytes()).unwrap();
+        Nats::from_url(&format!("tls://localhost:{port}")).unwrap().trust(trust)
+    }
+}
+
+/// A broker of the Kafka protocol, in memory. It can't be given a user before it asks for one.
+#[cfg(feature = "cluster-kafka")]
+pub(crate) struct Tansu;
+
+#[cfg(feature = "cluster-kafka")]
+impl Broker for Tansu {
+    type Bus = Kafka;
+    const PROGRAM: &'static str = "tansu";
+    const REFUSAL: &'static str = "Sasl handshake failed";
+    const TLS: bool = false;
+
+    fn arguments(setup: &Setup<'_>, _: &Path) -> Vec<String> {
+        let mut arguments = words(&format!(
+            "broker --listener-url tcp://127.0.0.1:{} --advertised-listener-url \
+             tcp://localhost:{} --storage-engine memory://tansu/",
+            setup.port, setup.reached_by
+        ));
+        if setup.password {
+            arguments.push("--authentication".to_owned());
+        }
+        arguments
+    }
+
+    fn bus(port: u16, password: Option<&str>) -> Kafka {
+        let credentials = password.map(|password| format!("fleet:{password}@")).unwrap_or_default();
+        // Not SCRAM: its 16,384 rounds of hashing take seconds without optimisation.
+        Kafka::from_url(&format!("kafka://{credentials}127.0.0.1:{port}")).unwrap()
+    }
+
+    fn tls_bus(port: u16, authorities: &str) -> Kafka {
+        let trust = Trust::authorities(authorities.as_bytes()).unwrap();
+        Kafka::from_url(&format!("kafkas://localhost:{port}")).unwrap().trust(trust)
     }
 }

@@ -72,6 +72,7 @@ macro_rules! contract {
     };
 }
 
+// Without a broker. Another such bus is one line here.
 #[cfg(feature = "cluster-udp")]
 mod udp {
     contract!(|nodes| Some(((), super::super::mesh::mesh(nodes))));

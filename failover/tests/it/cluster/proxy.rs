@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a broker: it counts connections, and can stall them.
+//! A TCP proxy in front of a broker: it counts connections, can stall them, and can end TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 pub(crate) struct Proxy {
     pub(crate) port: u16,
@@ -22,8 +23,8 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Passes connections on to a port of this machine.
-    pub(crate) async fn start(target: u16) -> Self {
+    /// Passes connections on to a port of this machine, without TLS.
+    pub(crate) async fn start(target: u16, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
@@ -32,10 +33,10 @@ impl Proxy {
         accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let shared = Arc::clone(&of_connections);
+                let (shared, tls) = (Arc::clone(&of_connections), tls.clone());
                 connections.spawn(async move {
                     shared.open.fetch_add(1, Ordering::Relaxed);
-                    let _ended = serve(client, target, &shared).await;
+                    let _ended = serve(client, target, tls, &shared).await;
                     shared.open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -53,10 +54,26 @@ impl Proxy {
     }
 }
 
-async fn serve(client: TcpStream, target: u16, shared: &Shared) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    target: u16,
+    tls: Option<TlsAcceptor>,
+    shared: &Shared,
+) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", target)).await?;
-    let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
+    match tls {
+        Some(tls) => both(tls.accept(client).await?, server, shared).await,
+        None => both(client, server, shared).await,
+    }
+}
+
+async fn both(
+    client: impl AsyncRead + AsyncWrite,
+    server: TcpStream,
+    shared: &Shared,
+) -> io::Result<()> {
+    let (client_read, client_write) = tokio::io::split(client);
+    let (server_read, server_write) = tokio::io::split(server);
     tokio::select! {
         ended = pass(client_read, server_write, shared) => ended,
         ended = pass(server_read, client_write, shared) => ended,

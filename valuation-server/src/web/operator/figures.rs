@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::{Ratio, Route, State};
 use serde::{Deserialize, Serialize};
 
+use super::fleet::Fleet;
 use crate::domain::{Latencies, Money, Provider};
 
 /// What changes from one second to the next.
@@ -43,6 +44,8 @@ pub struct Failover {
     pub events: Vec<Event>,
     /// The latest calls that a provider failed or refused, newest first; the page shows [`ROWS`].
     pub failed_calls: Vec<FailedCall>,
+    /// The nodes that decide together; `None` without a cluster.
+    pub fleet: Option<Fleet>,
 }
 
 /// The longest table of events and of calls, in rows.
@@ -118,7 +121,7 @@ mod ratio {
 }
 
 /// Why calls go to the fallback. Serialized to be known after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reason {
     /// Too many of the primary's calls failed.
@@ -147,6 +150,19 @@ pub enum Reason {
         stalled: u64,
         /// Of this many that were made in as long a time; `None` if the limit is no share.
         admitted: Option<u64>,
+    },
+    /// Too many of the calls of all nodes of the fleet failed.
+    FleetFailureRate {
+        /// Failed calls.
+        failures: u64,
+        /// All calls in the windows; 0 if this node followed the others, and did not see them.
+        calls: u64,
+        /// How many nodes.
+        nodes: u64,
+        /// The label that the nodes have; `None`: all nodes of the fleet.
+        scope: Option<String>,
+        /// What was exceeded.
+        limit: Option<Limit>,
     },
     /// A probe of the primary failed.
     ProbeFailed,

@@ -8,6 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::figures::{Event, EventKind, FailedCall, Failover, Overview, ROWS, Warning};
 use super::format::{bytes, count, counted, duration, latency, machine, roughly, short, time};
+use super::nodes;
 use super::sentence::{meter, meter_text, sentence};
 use super::{Part, render};
 
@@ -33,6 +34,9 @@ pub(super) fn of_now(overview: &Overview) -> Vec<Part> {
             (rows("events"), render(&Events { rows: events.collect() })),
             (rows("failed"), render(&Failed { rows: failed.collect() })),
         ]);
+        if let Some(fleet) = &failover.fleet {
+            parts.push((rows("fleet"), nodes::fleet(failover, fleet, now)));
+        }
     }
     parts
 }

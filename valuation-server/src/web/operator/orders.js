@@ -31,6 +31,21 @@ function clear(form) {
   form.querySelectorAll("[aria-invalid]").forEach((input) => { input.ariaInvalid = null; });
 }
 
+// For which nodes, in a fleet: nothing without one. An error if nobody has chosen.
+function scope(card) {
+  const choice = card.querySelector("[data-scope]");
+  if (!choice) return {};
+  clear(choice);
+  const chosen = choice.querySelector(":checked")?.value;
+  if (chosen) return { scope: chosen };
+  const [first] = choice.querySelectorAll("input");
+  choice.append(element("p", { className: "error", textContent: "Choose this node alone or the whole fleet.", role: "alert" }));
+  first.ariaInvalid = "true";
+  first.focus();
+}
+
+const nodes = ({ scope }) => ({ node: ["On this node alone."], fleet: ["On all nodes of the fleet."] })[scope] ?? [];
+
 // Says in words what will happen, and does it if the operator confirms.
 function confirm(title, yes, lines, act, form) {
   const dialog = byId("confirm");
@@ -66,6 +81,9 @@ function force(form, { failover, primary, fallback, rescue }) {
     ["reason", "Say why: the page and the log show it."],
   ].find(([field]) => !order[field]?.trim());
   if (missing) return fail(form, { field: missing[0], detail: missing[1] });
+  const meant = scope(form.closest(".card"));
+  if (!meant) return;
+  Object.assign(order, meant);
   const [to, other] = order.updateState === "FORCE_FALLBACK" ? [fallback, primary] : [primary, fallback];
   const end = form.elements.for.selectedOptions[0].textContent;
   if (order.for === "release") delete order.for;
@@ -73,6 +91,7 @@ function force(form, { failover, primary, fallback, rescue }) {
   confirm(`Send all calls to ${to} first?`, `Force ${to}`, [
     `All calls go to ${to} first, however often it fails${failed}.`,
     order.for ? `It ends by itself after ${end}.` : "It does not end by itself: somebody must release it.",
+    ...nodes(meant),
     `Reason: ${order.reason}`,
   ], async () => {
     await send("POST", failover, "", order);
@@ -85,16 +104,19 @@ async function policy(form, { failover }) {
   try {
     // Another operator may have changed the policy since the page was loaded.
     inForce(form, (await send("GET", failover, "")).policy);
-    const changed = [...form.elements].filter((input) => input.name && input.value !== input.defaultValue);
+    const changed = [...form.querySelectorAll(".settings input")].filter((input) => input.value !== input.defaultValue);
     if (changed.length === 0) return fail(form, { detail: "These values are in force. Change a setting first." });
+    const meant = scope(form);
+    if (!meant) return;
     const settings = Object.fromEntries(changed.map((input) => [input.name, input.value]));
     const { wouldTrip, because } = await send("PUT", failover, "/policy?preview", settings);
     const verdict = wouldTrip ? "By it calls would change to the fallback at once" : "By it the route stays as it is";
     confirm("Change the policy?", "Change it", [
       ...changed.map((input) => `${input.name}: from ${input.defaultValue} to ${input.value}`),
       `${verdict}: ${because}`,
+      ...nodes(meant),
     ], async () => {
-      await send("PUT", failover, "/policy", settings);
+      await send("PUT", failover, "/policy", { ...settings, ...meant });
       location.reload();
     }, form);
   } catch (error) {
@@ -114,6 +136,8 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("click", ({ target }) => {
   const updateState = target.dataset.command;
   if (!updateState) return;
+  const meant = scope(target.closest(".card"));
+  if (!meant) return;
   const { failover, primary } = target.closest("[data-failover]").dataset;
   const [title, yes, lines] = updateState === "AUTO"
     ? ["Release the forced route?", "Release it", [
@@ -124,8 +148,8 @@ document.addEventListener("click", ({ target }) => {
       "A forced route and the time on the fallback end.",
       `Calls go to ${primary}, and counts start from zero.`,
     ]];
-  confirm(title, yes, lines, async () => {
-    await send("POST", failover, "", { updateState });
+  confirm(title, yes, [...lines, ...nodes(meant)], async () => {
+    await send("POST", failover, "", { updateState, ...meant });
     now();
   });
 });

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use failover::cluster::Command;
 use failover::{Ratio, Route, State};
 
 use super::figures::*;
+use super::fleet::{Bus, Fleet, FleetOrder, Node};
 use crate::domain::{Latencies, Money, Provider};
 
 /// 2026-11-30, 12:03:07 UTC.
@@ -27,6 +29,8 @@ pub(super) fn all() -> Vec<(&'static str, Overview, Vec<History>)> {
         ("outage", fallback(), outage.clone()),
         ("after", after(), over),
         ("forced", forced(), outage),
+        ("fleet", fleet(), calm.clone()),
+        ("fleet-outage", fleet_outage(), calm.clone()),
         (
             "probing",
             decided(|d| {
@@ -83,6 +87,7 @@ pub(super) fn healthy() -> Overview {
             failed(95, "AB12CDE", "TIMEOUT", None),
             failed(188, "XY70 ZZZ", "STATUS", Some(503)),
         ],
+        fleet: None,
     };
     let check = |name| Check { name, trouble: None };
     Overview {
@@ -166,6 +171,87 @@ fn forced() -> Overview {
         vec![Warning { text: "The route has been forced for 1 h 6 min, until 12:56 UTC".into() }];
     overview.readiness[0].trouble = Some("the database is not available: the disk is full".into());
     overview.failovers[0].events = events();
+    overview
+}
+
+/// Three nodes: this one is well, one is suspect, and one is on the fallback alone.
+pub(super) fn fleet() -> Overview {
+    let mut overview = healthy();
+    let node = |id: &str, zone: &str| Node {
+        id: id.into(),
+        labels: vec![format!("version={}", env!("CARGO_PKG_VERSION")), format!("zone={zone}")],
+        state: State::Primary,
+        reverts_in: None,
+        epoch: 3,
+        scope: None,
+        suspicion: None,
+        age: Duration::ZERO,
+        calls: 100,
+        failures: 8,
+        is_informed: true,
+    };
+    let suspect = Node {
+        suspicion: Some("its application reports a fault of its own".into()),
+        age: Duration::from_millis(130),
+        ..node("a07715be00d1c2f3", "b")
+    };
+    let alone = Node {
+        state: State::Fallback,
+        reverts_in: Some(Duration::from_millis(21_500)),
+        age: Duration::from_millis(910),
+        is_informed: false,
+        failures: 93,
+        ..node("c4d2e9907f61a8b3", "c")
+    };
+    let order = FleetOrder {
+        command: Command::Release,
+        by: "192.0.2.7:50112".into(),
+        reason: "the maintenance is over".into(),
+        age: Duration::from_secs(600),
+    };
+    overview.failovers[0].fleet = Some(Fleet {
+        cluster: "valuations".into(),
+        node: "3f9a0c5177e2b1d4".into(),
+        beat: Duration::from_millis(200),
+        bus: Bus {
+            is_up: true,
+            reason: String::new(),
+            since: Duration::from_secs(7_215),
+            losses: 1,
+            lagged: 0,
+        },
+        epoch: 3,
+        scope: None,
+        vouchers: 0,
+        calls: 300,
+        failures: 24,
+        domains: 3,
+        refused: 0,
+        nodes: vec![node("3f9a0c5177e2b1d4", "a"), suspect, alone],
+        orders: vec![order],
+    });
+    overview
+}
+
+/// The whole fleet is on the fallback, and the bus has just been lost.
+fn fleet_outage() -> Overview {
+    let mut overview = fallback();
+    let mut fleet = fleet().failovers.remove(0).fleet.expect("the sample has a fleet");
+    for node in &mut fleet.nodes {
+        node.state = State::Fallback;
+        node.reverts_in = Some(Duration::from_millis(191_500));
+        node.scope = Some("fleet".into());
+        (node.suspicion, node.is_informed) = (None, true);
+    }
+    (fleet.scope, fleet.vouchers, fleet.refused) = (Some("fleet".into()), 2, 4);
+    fleet.bus = Bus {
+        is_up: false,
+        reason: "127.0.0.1:6379: connection refused".into(),
+        since: Duration::from_secs(2),
+        losses: 2,
+        lagged: 17,
+    };
+    overview.failovers[0].fleet = Some(fleet);
     overview
 }
 

@@ -163,14 +163,32 @@ impl Names {
                 format!(" ({})", limit_of(rate, minimum_calls))
             })
         };
-        match decision.reason {
-            Reason::FailureRate { failures, calls, limit } => format!(
+        match &decision.reason {
+            &Reason::FailureRate { failures, calls, limit } => format!(
                 "{} of the last {} to {primary} failed{}",
                 count(failures),
                 counted(calls, "call"),
                 exceeded(limit)
             ),
-            Reason::SlowCalls { slow, calls, limit } => {
+            Reason::FleetFailureRate { failures, calls, nodes, scope, limit } => {
+                let nodes = match (nodes, scope) {
+                    (0, None) => "the fleet".to_owned(),
+                    (0, Some(label)) => format!("the nodes with {label}"),
+                    (nodes, None) => format!("the fleet's {}", counted(*nodes, "node")),
+                    (nodes, Some(label)) => {
+                        format!("the {} with {label}", counted(*nodes, "node"))
+                    }
+                };
+                if *calls == 0 {
+                    return format!("others of {nodes} went there, and this one followed");
+                }
+                let (failures, calls) = (count(*failures), counted(*calls, "call"));
+                format!(
+                    "{failures} of the last {calls} of {nodes} to {primary} failed{}",
+                    exceeded(*limit)
+                )
+            }
+            &Reason::SlowCalls { slow, calls, limit } => {
                 let (calls, limit) = (counted(calls, "call"), exceeded(limit));
                 format!(
                     "{} of the last {calls} to {primary} {} slow{limit}",
@@ -178,11 +196,11 @@ impl Names {
                     were(slow)
                 )
             }
-            Reason::StalledCalls { stalled, admitted: Some(admitted) } => {
+            &Reason::StalledCalls { stalled, admitted: Some(admitted) } => {
                 let admitted = counted(admitted, "call");
                 format!("{} of {admitted} to {primary} {} stalled", count(stalled), were(stalled))
             }
-            Reason::StalledCalls { stalled, admitted: None } => {
+            &Reason::StalledCalls { stalled, admitted: None } => {
                 format!("{} to {primary} {} stalled", counted(stalled, "call"), were(stalled))
             }
             Reason::ProbeFailed => format!("a probe of {primary} failed"),

@@ -91,6 +91,17 @@ fn the_fallback_is_asked_for_its_reason_until_its_time_is_over() {
     let admitted = Some(9);
     says(Reason::StalledCalls { stalled: 5, admitted }, "5 of 9 calls to SuperCar were stalled");
     says(Reason::StalledCalls { stalled: 5, admitted: None }, "5 calls to SuperCar were stalled");
+    let fleet = |calls, nodes, scope: Option<&str>| Reason::FleetFailureRate {
+        failures: calls / 2,
+        calls,
+        nodes,
+        scope: scope.map(str::to_owned),
+        limit: None,
+    };
+    says(fleet(18, 3, None), "9 of the last 18 calls of the fleet's 3 nodes to SuperCar failed");
+    let zone = "9 of the last 18 calls of the 2 nodes with zone=a to SuperCar failed";
+    says(fleet(18, 2, Some("zone=a")), zone);
+    says(fleet(0, 3, None), "others of the fleet's 3 nodes went there, and this one followed");
     says(Reason::ProbeFailed, "a probe of SuperCar failed");
     says(Reason::Restored, "it was so before the restart");
     let now = said(|d| {
@@ -211,7 +222,7 @@ proptest! {
         (numerator, denominator) in (any::<u32>(), 1..=u32::MAX),
         (left, over, window) in any::<(Duration, Duration, Duration)>(),
         (dry_run, fallback, has_order) in any::<(bool, bool, bool)>(),
-        reason in 0..5_u8,
+        reason in 0..6_u8,
     ) {
         let ratio = Ratio::new(numerator, denominator).unwrap();
         let ramp = Ramp { first: ratio, over };
@@ -231,6 +242,9 @@ proptest! {
                 1 => Reason::SlowCalls { slow, calls, limit },
                 2 => Reason::StalledCalls { stalled: slow, admitted: Some(calls) },
                 3 => Reason::ProbeFailed,
+                4 => Reason::FleetFailureRate {
+                    failures, calls, nodes: slow, scope: None, limit,
+                },
                 _ => Reason::Restored,
             };
             d.order = has_order.then(|| Order {

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, cmd};
 use tokio::sync::Notify;
@@ -23,7 +24,7 @@ const EXPECTED: &str = "`redis://[[user]:password@]host[:6379]`, with `rediss` f
                         `redis-sentinel://host[:26379],…/master`; or `redis-cluster://host[:6379],…`";
 
 /// Longer than this without a message to send, and the connection is checked.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(1);
 /// A slot of Redis Cluster is found after one redirection; more while slots move.
 const REDIRECTIONS: usize = 5;
 
@@ -105,22 +106,19 @@ impl Redis {
         self
     }
 
+    /// Subscribes by one host of the URL.
     async fn subscribed(&mut self, host: &Host, port: &Port) -> Result<Connection, String> {
-        match self.mode {
-            Mode::One => self.subscribe(host.clone(), port).await,
-            Mode::Sentinel => {
-                let master = in_time("the sentinel", self.master(host)).await?;
-                self.subscribe(master, port).await
-            }
-            Mode::Cluster => self.subscribe(host.clone(), port).await,
+        if self.mode == Mode::Sentinel {
+            let master = in_time("the sentinel", self.master(host)).await?;
+            return self.subscribe(master, port).await;
         }
+        self.subscribe(host.clone(), port).await
     }
 
     /// Connects to a node that carries the channel, and subscribes to it there.
-    async fn subscribe(&mut self, host: Host, port: &Port) -> Result<Connection, String> {
+    async fn subscribe(&mut self, mut host: Host, port: &Port) -> Result<Connection, String> {
         let channel = format!("failover.{}", port.cluster());
         let sharded = self.mode == Mode::Cluster;
-        let mut host = host;
         for _ in 0..REDIRECTIONS {
             let address = host.with_port(6379);
             let told = |failure: &dyn fmt::Display| format!("Redis at {address}: {failure}");
