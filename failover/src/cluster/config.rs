@@ -95,8 +95,9 @@ impl ClusterBuilder {
     /// Authenticates all messages by a secret that all nodes share. Without one, any sender on the bus is
     /// believed.
     ///
-    /// Replayed messages of nodes that this one has heard are refused. A node that has just started can't
-    /// tell a replayed node that is long gone from a live one, for five beats.
+    /// Replayed messages of nodes that this one has heard are refused. A node that has just started can't tell
+    /// the recorded messages of others that are gone from live ones: a network on which messages can be
+    /// recorded and sent needs a bus with TLS.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secret = Some(secret);
         self

@@ -78,24 +78,26 @@ impl Rules {
         self.exceeds(Pool::sum(domains.into_iter().skip(self.spare)))
     }
 
-    /// The domain of a node in a decision about a scope: within a label each node is its own.
+    /// The domain of a node in a decision about a scope. Within one domain each node is its own.
     pub(crate) fn domain_of<'a>(
         &self,
         scope: &Scope,
         node: u64,
         labels: &'a [Label],
     ) -> (Option<&'a str>, u64) {
-        let key = self.domain.as_deref().filter(|_| *scope == Scope::Fleet);
+        let key = self
+            .domain
+            .as_deref()
+            .filter(|key| !matches!(scope, Scope::Label(label) if label.key() == *key));
         let label = key.and_then(|key| labels.iter().find(|label| label.key() == key));
         label.map_or((None, node), |label| (Some(label.value()), 0))
     }
 
-    /// The evidence by domain.
-    fn domains(&self, witnesses: &[Witness<'_>]) -> Vec<Pool> {
-        let mut named: Vec<_> = witnesses
-            .iter()
-            .map(|w| (self.domain_of(&Scope::Fleet, w.node, w.labels), w.pool))
-            .collect();
+    /// The evidence about a scope by domain.
+    fn domains(&self, scope: &Scope, witnesses: &[Witness<'_>]) -> Vec<Pool> {
+        let inside = witnesses.iter().filter(|w| scope.has(w.labels));
+        let mut named: Vec<_> =
+            inside.map(|w| (self.domain_of(scope, w.node, w.labels), w.pool)).collect();
         named.sort_unstable_by_key(|(name, _)| *name);
         named
             .chunk_by(|(one, _), (other, _)| one == other)
@@ -107,14 +109,15 @@ impl Rules {
     /// are failing and the others are not; otherwise the fleet, if no label explains its excess.
     pub(crate) fn decide(&self, witnesses: &[Witness<'_>], labels: &[Label]) -> Option<Scope> {
         self.failure_rate?;
-        let own = labels.iter().find(|label| {
-            let inside = witnesses.iter().filter(|w| w.labels.contains(label));
-            self.trips(inside.map(|w| w.pool).collect()) && self.explains(label, witnesses)
+        let own = labels.iter().find_map(|label| {
+            let scope = Scope::Label(label.clone());
+            let trips = self.trips(self.domains(&scope, witnesses));
+            (trips && self.explains(label, witnesses)).then_some(scope)
         });
-        if let Some(label) = own {
-            return Some(Scope::Label(label.clone()));
+        if own.is_some() {
+            return own;
         }
-        if !self.trips(self.domains(witnesses)) {
+        if !self.trips(self.domains(&Scope::Fleet, witnesses)) {
             return None;
         }
         let mut others: Vec<&Label> = witnesses.iter().flat_map(|w| w.labels).collect();
@@ -202,6 +205,21 @@ mod tests {
         assert_eq!(decide(&rules(), &[v[3], v[0], v[1], v[2]]), None, "it is not of that version");
         // One node of a zone is no zone.
         assert_eq!(decide(&rules(), &[a[0], bad("zone=a", 0), a[2], a[3]]), None);
+    }
+
+    #[test]
+    fn a_bad_zone_does_not_take_the_other_zones_nodes_of_its_version_along() {
+        let by_zone = Rules { domain: Some("zone".into()), ..rules() };
+        let nodes = [
+            ("version=2 zone=b", 10, 0),
+            ("version=2 zone=a", 100, 100),
+            ("version=2 zone=a", 100, 100),
+            ("version=2 zone=a", 100, 100),
+            ("version=1 zone=b", 100, 0),
+        ];
+        assert_eq!(decide(&by_zone, &nodes), None);
+        let of_the_zone = [nodes[1], nodes[0], nodes[2], nodes[3], nodes[4]];
+        assert_eq!(decide(&by_zone, &of_the_zone).as_deref(), Some("zone=a"));
     }
 
     #[test]

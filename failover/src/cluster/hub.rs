@@ -271,7 +271,7 @@ impl<Clk: Clock> Cluster<Clk> {
         let mut state = self.lock();
         let member = &mut state.members[index];
         let own = member.own(suspicion, moment);
-        let frame = Message::Frame(member.node.frame(&own, now));
+        let frame = Message::Frame(member.frame(&own, now));
         let orders = member.node.orders_to_send(now);
         self.publish(&state, index, &frame);
         for order in orders {
@@ -286,7 +286,7 @@ impl<Clk: Clock> Cluster<Clk> {
         for index in 0..state.members.len() {
             let member = &mut state.members[index];
             let own = member.own(None, moment);
-            let frame = Frame { leaving: true, ..member.node.frame(&own, millis(moment)) };
+            let frame = Frame { leaving: true, ..member.frame(&own, millis(moment)) };
             self.publish(&state, index, &Message::Frame(frame));
         }
     }

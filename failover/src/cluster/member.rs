@@ -11,7 +11,7 @@ use crate::cluster::members::LIVES;
 use crate::cluster::node::{Change, Node, Own, Terms};
 use crate::cluster::time::{millis, millis_of};
 use crate::cluster::view::GivenOrder;
-use crate::cluster::wire::{Bucket, Command, Suspicion};
+use crate::cluster::wire::{Bucket, Frame, Suspicion};
 use crate::engine::saved::SavedWindow;
 use crate::event::{Cause, Condition, Event};
 use crate::monitor::handle::FailoverHandle;
@@ -32,8 +32,8 @@ pub(super) struct Member<Clk> {
     trip: Arc<Trip>,
     pub(super) obey: Option<Obey>,
     policy: Policy,
-    /// When the cluster releases the route that it forced.
-    forced_until: Option<u64>,
+    /// When the cluster releases the route that it forced, and the failover's epoch since then.
+    pub(super) forced_until: Option<(u64, u32)>,
 }
 
 impl Trip {
@@ -127,22 +127,19 @@ impl<Clk: Clock> Member<Clk> {
         self.node.beat(&own, millis(now))
     }
 
-    /// Whether a route that the cluster forced has to be released now.
+    /// Whether a route that the cluster forced has to be released now. Not if anything has changed it since.
     pub(super) fn is_forced_too_long(&mut self, now: u64) -> bool {
-        self.forced_until.take_if(|until| now >= *until).is_some()
+        let ended = self.forced_until.take_if(|(until, _)| now >= *until);
+        ended.is_some_and(|(_, epoch)| self.handle.snapshot().epoch == epoch)
     }
 
-    /// Notes until when the route that an order forces lasts. False if that is over.
-    pub(super) fn lasts(&mut self, order: &GivenOrder, now: u64) -> bool {
-        let Command::Force { lasts, .. } = order.command else {
-            if order.command == Command::Release {
-                self.forced_until = None;
-            }
-            return true;
-        };
-        let left = lasts.map(|lasts| lasts.saturating_sub(order.age));
-        self.forced_until = left.map(|left| now + millis_of(left));
-        left != Some(Duration::ZERO)
+    /// The frame to publish. A dry run diverts no call, so it vouches for nothing and does not probe.
+    pub(super) fn frame(&mut self, own: &Own, now: u64) -> Frame {
+        let frame = self.node.frame(own, now);
+        if self.policy.is_dry_run() {
+            return Frame { stay: None, probes: None, ..frame };
+        }
+        frame
     }
 }
 

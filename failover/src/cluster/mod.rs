@@ -95,3 +95,10 @@ pub use hub::Cluster;
 pub use label::{Label, LabelError, Scope};
 pub use view::{BusView, FleetView, GivenOrder, NodeView, View};
 pub use wire::{Command, Secret, Suspicion};
+
+/// Decodes a message and encodes it again; `None` if it is no message. For the fuzz target alone.
+#[cfg(fuzzing)]
+#[must_use]
+pub fn encoded_again(message: &[u8]) -> Option<Vec<u8>> {
+    wire::Message::decode(message, None, "fuzz").ok().map(|message| message.encode(None, "fuzz"))
+}

@@ -1,11 +1,13 @@
 //! What a node does with what comes from the others.
 
+use std::time::Duration;
+
 use crate::clock::{Clock, Moment};
 use crate::cluster::bus::Delivery;
 use crate::cluster::hub::Cluster;
 use crate::cluster::member::{Member, apply};
 use crate::cluster::members::Received;
-use crate::cluster::time::millis;
+use crate::cluster::time::{millis, millis_of};
 use crate::cluster::view::GivenOrder;
 use crate::cluster::wire::{Command, Frame, Invalid, Message, Order};
 
@@ -68,7 +70,28 @@ impl<Clk: Clock> Cluster<Clk> {
         }
     }
 
-    pub(super) fn obey(&self, index: usize, order: Order) {
+    /// Carries out an order, and what has replaced it meanwhile: two threads may be here at once, and the one
+    /// that ends last must have carried out the newest.
+    pub(super) fn obey(&self, index: usize, mut order: Order) {
+        loop {
+            let register = order.command.register();
+            self.obey_once(index, order.clone());
+            let state = self.lock();
+            let node = &state.members[index].node;
+            if node.is_newest(&order) {
+                return;
+            }
+            let mut newest = node.orders().newest(millis(self.0.clock.now()));
+            let Some(newer) = newest.find(|newer| newer.command.register() == register) else {
+                return;
+            };
+            drop(newest);
+            drop(state);
+            order = newer;
+        }
+    }
+
+    fn obey_once(&self, index: usize, order: Order) {
         let (order, now) = (GivenOrder::from(order), millis(self.0.clock.now()));
         let mut state = self.lock();
         let member = &mut state.members[index];
@@ -76,16 +99,23 @@ impl<Clk: Clock> Cluster<Clk> {
             drop(state);
             return obey(&order);
         }
-        let (lasts, handle) = (member.lasts(&order, now), member.handle.clone());
+        let handle = member.handle.clone();
         drop(state);
         match order.command {
-            Command::Force { route, .. } if lasts => {
+            Command::Force { route, lasts } => {
+                let left = lasts.map(|lasts| lasts.saturating_sub(order.age));
+                if left == Some(Duration::ZERO) {
+                    return;
+                }
                 handle.force(route);
+                let epoch = handle.snapshot().epoch;
+                let until = left.map(|left| (now.saturating_add(millis_of(left)), epoch));
+                self.lock().members[index].forced_until = until;
             }
             Command::Release => {
                 handle.release();
             }
-            Command::Force { .. } | Command::Policy(_) => {}
+            Command::Policy(_) => {}
         }
     }
 }

@@ -122,7 +122,12 @@ impl Orders {
     /// Whether a command of the fleet was known before the restart, or replaced by a later one for this
     /// node.
     pub(super) fn is_known(&self, instruction: &Instruction) -> bool {
-        let Some(last) = self.given()[1] else { return false };
+        let [last, before_restart] = *self.given();
+        // A later command for this node stands, whether it has heard of this one by then or not.
+        if last.is_some_and(|last| last.duration_since(instruction.at) > UNSURE) {
+            return true;
+        }
+        let Some(last) = before_restart else { return false };
         let apart = last.duration_since(instruction.at);
         if apart.unsigned_abs() > UNSURE {
             return apart.is_positive();

@@ -75,7 +75,11 @@ impl Kafka {
                 ("mechanism", "plain") => SaslConfig::Plain,
                 ("mechanism", "scram-sha-256") => SaslConfig::ScramSha256,
                 ("mechanism", "scram-sha-512") => SaslConfig::ScramSha512,
-                _ => return Err(wrong(format!("the URL has the option `{name}={value}`"))),
+                _ => {
+                    return Err(wrong(format!(
+                        "the URL has the option `{name}`, or another value of it"
+                    )));
+                }
             };
         }
         let sasl = credentials.map(mechanism);

@@ -75,7 +75,8 @@ impl EngineUrl {
             }
         };
         let host = |text: &str| {
-            parse_host(text).ok_or_else(|| wrong(format!("the URL has the host `{text}`")))
+            // Not the text itself: without an `@` it may be a password.
+            parse_host(text).ok_or_else(|| wrong("the URL has a host that can't be one".into()))
         };
         let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
         let option = |pair: &str| {

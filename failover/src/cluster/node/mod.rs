@@ -219,13 +219,18 @@ impl Node {
         let version = self.orders.next_version(&command, node);
         let failover = Arc::clone(&self.identity.failover);
         let order = Order { node, failover, version, age: 0, command, by, reason };
-        self.orders.take(order.clone(), now);
+        self.orders.take(order.clone(), node, now);
         order
     }
 
     /// Takes an order of another node. False if a newer one, or this one, is known.
     pub(crate) fn take(&mut self, order: Order, now: u64) -> bool {
-        self.orders.take(order, now)
+        self.orders.take(order, self.identity.id, now)
+    }
+
+    /// Whether an order is still the newest of its register.
+    pub(crate) fn is_newest(&self, order: &Order) -> bool {
+        self.orders.versions()[order.command.register() as usize] == order.version
     }
 
     /// The orders to send now to nodes that lag behind.
@@ -246,6 +251,23 @@ impl Node {
         }
     }
 
+    /// Whether most live nodes doubt their own evidence: then the reason is no node's own.
+    fn most_are_suspect(&self) -> bool {
+        let others = self.members.live();
+        let suspects = others.clone().filter(|slot| slot.frame.suspicion.is_some()).count()
+            + usize::from(self.suspicion.is_some());
+        suspects * 2 > others.count() + 1
+    }
+
+    /// Whether a node counts where nodes vouch and probe.
+    fn trusts(&self, frame: &Frame) -> bool {
+        frame.suspicion.is_none() || self.most_are_suspect()
+    }
+
+    fn trusts_itself(&self) -> bool {
+        self.suspicion.is_none() || self.most_are_suspect()
+    }
+
     /// The evidence of all live nodes. That of nodes that doubt their own does not count, unless most do:
     /// then the reason is no node's own.
     pub(crate) fn witnesses(&self, now: u64) -> Vec<Witness<'_>> {
@@ -254,9 +276,7 @@ impl Node {
         let since = self.returned.map_or(u64::MAX, |at| now.saturating_sub(at) + slack);
         let longest = self.longest().min(since);
         let others = self.members.live();
-        let suspects = others.clone().filter(|slot| slot.frame.suspicion.is_some()).count()
-            + usize::from(self.suspicion.is_some());
-        let all = suspects * 2 > others.clone().count() + 1;
+        let all = self.most_are_suspect();
         let own = Witness {
             node: self.identity.id.0,
             labels: &self.identity.labels,

@@ -32,6 +32,15 @@ impl Node {
         self.follow_probers(now)
     }
 
+    /// Whether the probes of a node of the own epoch and scope succeeded.
+    pub(super) fn has_recovered(&self, frame: &Frame, now: u64) -> bool {
+        let Some(stay) = &self.stay else { return false };
+        // Its clock may be a little ahead.
+        let is_over = now + 2 * self.identity.beat >= stay.deadline;
+        let succeeded = frame.epoch == self.epoch && frame.probes == Some(true);
+        succeeded && is_over && stay.scope.has(&frame.labels) && self.trusts(frame)
+    }
+
     /// The probes of another node succeeded.
     pub(super) fn recover(&mut self, now: u64) -> Option<Change> {
         if self.probes == Some(false) {
@@ -45,8 +54,7 @@ impl Node {
 
     /// The time of the epoch is over, and others probe, or this node's probes failed.
     fn follow_probers(&mut self, now: u64) -> Option<Change> {
-        let recovered = |frame: &Frame| frame.epoch == self.epoch && frame.probes == Some(true);
-        if self.members.live().any(|slot| recovered(&slot.frame)) {
+        if self.members.live().any(|slot| self.has_recovered(&slot.frame, now)) {
             return self.recover(now);
         }
         let probers = self.probers();
@@ -85,11 +93,11 @@ impl Node {
         let can = |frame: &&Frame| {
             let was_in = frame.stay.is_some() || frame.probes.is_some();
             let concerns = frame.epoch >= self.epoch && was_in && scope.has(&frame.labels);
-            concerns && frame.suspicion.is_none()
+            concerns && self.trusts(frame)
         };
         let others =
             self.members.live().map(|slot| &slot.frame).filter(can).map(|frame| frame.node);
-        let own = self.suspicion.is_none().then_some(self.identity.id);
+        let own = self.trusts_itself().then_some(self.identity.id);
         elect(self.epoch, others.chain(own), PROBERS)
     }
 }

@@ -10,6 +10,10 @@ use crate::cluster::members::Slot;
 use crate::cluster::wire::{Frame, LAST_EPOCH, NodeId};
 use crate::state::State;
 
+/// By how many milliseconds a deadline has to be earlier to be followed: twice a tick of the coarse clock. A
+/// smaller difference may come from the ticks of two clocks, and would come again with each frame.
+const TICKS: u64 = 20;
+
 /// The node is on the fallback in the fleet's epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Stay {
@@ -141,7 +145,7 @@ impl Node {
     /// The number of domains whose nodes are on the fallback in an epoch, in a scope that this node is in.
     pub(crate) fn vouchers(&self, epoch: u64) -> usize {
         let frames = self.members.live().map(|slot| &slot.frame);
-        let frames = frames.filter(|frame| frame.epoch == epoch && frame.suspicion.is_none());
+        let frames = frames.filter(|frame| frame.epoch == epoch && self.trusts(frame));
         let domains = frames.filter_map(|frame| {
             let scope = frame.stay.as_ref().filter(|scope| scope.has(&self.identity.labels))?;
             Some(self.terms.rules.domain_of(scope, frame.node.0, &frame.labels))
@@ -161,11 +165,12 @@ impl Node {
             return runs.then_some(News::Trip);
         }
         let stay = self.stay.as_ref().filter(|_| frame.epoch == self.epoch)?;
-        if frame.probes == Some(true) {
+        if self.has_recovered(frame, now) {
             return Some(News::Recovered);
         }
         let deadline = deadline_of(frame, now);
-        (runs && deadline < stay.deadline).then_some(News::Sooner { deadline })
+        let is_sooner = deadline + TICKS < stay.deadline;
+        (runs && is_sooner).then_some(News::Sooner { deadline })
     }
 
     /// Follows another node, if it is right. `revert_after`: the time that a trip would have now.
@@ -189,9 +194,8 @@ impl Node {
     }
 }
 
-/// When the time of a frame's sender is over, on the clock of a node that received it at `at`. Never earlier
-/// than on the sender's: both clocks are rounded down, and deadlines that become earlier by rounding would
-/// do so again with each frame.
+/// When the time of a frame's sender is over, on the clock of a node that received it at `at`. Both clocks are
+/// rounded down to the millisecond.
 pub(super) fn deadline_of(frame: &Frame, at: u64) -> u64 {
     at + frame.left + 1
 }

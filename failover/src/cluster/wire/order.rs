@@ -16,6 +16,9 @@ pub(crate) const MOST_POLICY: usize = 600;
 /// The longest time of a forced route, and the largest age: 2^48 − 1 milliseconds.
 const MOST: u64 = (1 << 48) - 1;
 
+/// The highest version of an order: no next one overflows.
+const LAST_VERSION: u64 = 1 << 62;
+
 /// What an order asks of each node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -89,7 +92,7 @@ impl Order {
     pub(super) fn decode(input: &mut Input<'_>) -> Option<Self> {
         let node = NodeId(input.word()?);
         let failover = input.text(LONGEST_NAME).filter(|name| is_name(name))?.into();
-        let (version, age) = (input.number()?, input.up_to(MOST)?);
+        let (version, age) = (input.up_to(LAST_VERSION)?, input.up_to(MOST)?);
         let command = match input.byte()? {
             0 => Command::Release,
             1 => Command::Policy(input.text(MOST_POLICY)?.to_owned()),
@@ -128,7 +131,7 @@ impl Order {
         let [order, _] = Self::samples();
         Self {
             failover: "n".repeat(LONGEST_NAME).into(),
-            version: u64::MAX,
+            version: LAST_VERSION,
             age: MOST,
             command: Command::Policy("p".repeat(MOST_POLICY)),
             by: "b".repeat(MOST_TEXT),

@@ -72,7 +72,16 @@ macro_rules! contract {
     };
 }
 
-// Without a broker. Another such bus is one line here.
+// Without a broker.
+mod memory {
+    use failover::cluster::bus::MemoryBus;
+
+    contract!(|nodes| {
+        let network = MemoryBus::new();
+        Some(((), vec![network; nodes]))
+    });
+}
+
 #[cfg(feature = "cluster-udp")]
 mod udp {
     contract!(|nodes| Some(((), super::super::mesh::mesh(nodes))));

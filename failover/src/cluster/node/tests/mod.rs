@@ -21,6 +21,8 @@ use local::{Local, WINDOW};
 
 const BEAT: u64 = 200;
 const STAY: u64 = 20_000;
+/// How far apart nodes return, in milliseconds: the ticks that clocks may have, and the delay of a message.
+const TOGETHER: u64 = 35;
 
 /// What a node is like.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ struct Setup {
     revert_after: u64,
     /// How much faster its clock is, in parts per million.
     ppm: i64,
+    /// The ticks of its clock, in microseconds.
+    tick: u64,
 }
 
 impl Default for Setup {
@@ -45,6 +49,7 @@ impl Default for Setup {
             patience: None,
             revert_after: STAY,
             ppm: 0,
+            tick: 1,
         }
     }
 }
@@ -109,8 +114,9 @@ impl Member {
     /// The time by the node's own clock, in microseconds.
     fn clock(&self, now: u64) -> u64 {
         let drift = i128::from(now) * i128::from(self.setup.ppm) / 1_000_000;
-        let phase = i128::from(self.node.identity.id.0 % 1_000);
-        u64::try_from(i128::from(now) + drift + phase).unwrap()
+        let phase = i128::from(self.node.identity.id.0 % self.setup.tick.max(1_000));
+        let time = u64::try_from(i128::from(now) + drift + phase).unwrap();
+        time - time % self.setup.tick
     }
 
     fn apply(&mut self, change: Option<Change>, now: u64) {
