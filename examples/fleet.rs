@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         loss: Some(Ratio::percent(10)),
         ..Conditions::default()
     };
-    let bus = MemoryBus::with_network(Network::new(42, conditions), clock.clone());
+    let bus = MemoryBus::with_network(Network::new(42, conditions), clock);
     // More than half of at least ten calls within ten seconds, of which a node makes five.
     let policy = Policy::builder()
         .window(Duration::from_secs(10), 10)
@@ -48,8 +48,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut nodes = Vec::new();
     for number in 0..NODES {
-        let monitor = Monitor::with_clock(policy.clone(), clock.clone()).named("quotes");
-        let cluster = Cluster::builder("demo").build_on(clock.clone())?;
+        let monitor = Monitor::with_clock(policy.clone(), clock).named("quotes");
+        let cluster = Cluster::builder("demo").build_on(clock)?;
         cluster.join(&monitor.handle())?;
         let (node, bus) = (cluster.clone(), bus.clone());
         tokio::spawn(async move { node.run(bus, sleep, std::future::pending()).await });
@@ -122,7 +122,7 @@ fn on_fallback(nodes: &[Node]) -> usize {
 
 /// The calls of one node.
 async fn calls(number: usize, monitor: Monitor<TokioClock>) {
-    sleep(EVERY * u32::try_from(number).unwrap_or(0) / NODES as u32).await;
+    sleep(EVERY.mul_f64(number as f64 / NODES as f64)).await;
     loop {
         if let Some(ticket) = monitor.admit().ticket() {
             let fails = number < HEALTHY_FROM.load(Ordering::Relaxed);

@@ -124,7 +124,11 @@ impl Orders {
     pub(super) fn is_known(&self, instruction: &Instruction) -> bool {
         let [last, before_restart] = *self.given();
         // A later command for this node stands, whether it has heard of this one by then or not.
-        if last.is_some_and(|last| last.duration_since(instruction.at) > UNSURE) {
+        let later = |last: Timestamp| {
+            let apart = last.duration_since(instruction.at);
+            apart.is_positive() && apart.unsigned_abs() > UNSURE
+        };
+        if last.is_some_and(later) {
             return true;
         }
         let Some(last) = before_restart else { return false };
