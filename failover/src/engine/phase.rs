@@ -197,6 +197,7 @@ impl Phase {
     }
 
     /// The same phase and epoch, on the fallback for `time` from `at` on.
+    #[cfg(feature = "cluster")]
     pub(crate) fn with_deadline(self, at: Elapsed, time: Duration) -> Self {
         let deadline = at.plus(time).millis_up().min(Elapsed::LAST_MILLI);
         Self(self.0 & ((1 << Self::DEADLINE_AT) - 1) | deadline << Self::DEADLINE_AT)
