@@ -66,12 +66,16 @@
 //!
 //! # What it does not do
 //! Nodes with the [`Secret`] are trusted to tell the truth about who they are: `spare_domains` covers wrong
-//! evidence, not lies about labels or the epoch. Messages are authenticated and not encrypted. Every node hears every
-//! other: see [the size of a fleet](crate::cluster#the-size-of-a-fleet).
+//! evidence, not lies about labels or the epoch. Messages are authenticated and not encrypted, and recorded ones
+//! can deceive a node that has just started: see [`ClusterBuilder::secret`].
+//!
+//! The node that begins an epoch says how long it lasts, by its own policy, backoff or `Retry-After`. A message counts from
+//! when it arrives, however long it was under way. An operator who reverts a node while it probes has, for the
+//! others, seen its probes succeed.
 //!
 //! # The size of a fleet
-//! With `n` nodes the bus carries `5 n` messages a second and delivers `5 n²`. Some hundred nodes are a fleet;
-//! beyond that, make cells: clusters of their own, by a name that carries a label (`shop-eu-1`). A cell has
+//! Every node hears every other: with `n` nodes the bus carries `5 n` messages a second and delivers `5 n²`. Beyond
+//! some hundred nodes make cells: clusters of their own, by a name that carries a label (`shop-eu-1`). A cell has
 //! evidence enough to decide.
 
 pub mod bus;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, interval, timeout};
 
 use super::clients::{self, RATE, Traffic};
-use super::fleet::{Node, Stage};
+use super::fleet_stage::{Node, Stage};
 use super::simulator::{Fault, Mode};
 use super::{DemoError, say};
 use crate::app::{Transition, provider};

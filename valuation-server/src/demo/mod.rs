@@ -5,6 +5,7 @@ mod bus;
 mod clients;
 mod fleet;
 mod fleet_outage;
+mod fleet_stage;
 mod gate;
 mod outage;
 pub mod simulator;
