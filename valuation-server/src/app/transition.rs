@@ -1,5 +1,7 @@
 //! Changes of the route, as log lines and journal entries.
 
+use std::time::Duration;
+
 use failover::event::{Cause, Condition};
 use failover::monitor::Tally;
 use failover::{Event, Route, State};
@@ -36,14 +38,14 @@ impl Transition {
         let because = match &event.cause {
             Cause::PolicySwapped if event.from == event.to => return None,
             Cause::Tripped { condition, tally, revert_after } => {
-                let back = format_duration(*revert_after);
+                let back = format_duration(rounded(*revert_after));
                 format!("{}; back in {back}", held(*condition, *tally))
             }
             Cause::Probing => {
                 "the time on the fallback is over; the others stay with Premium".into()
             }
             Cause::ProbesFailed { revert_after } => {
-                format!("a probe failed; back in {}", format_duration(*revert_after))
+                format!("a probe failed; back in {}", format_duration(rounded(*revert_after)))
             }
             Cause::FallbackFailing { condition, tally } => {
                 let held = held(*condition, *tally);
@@ -199,4 +201,9 @@ fn stays(current: &Current) -> String {
         }
         _ => format!("It stays so until it is released (AUTO){reason}"),
     }
+}
+
+/// Of a long time only the seconds: those of a fleet differ by the milliseconds that a message takes.
+fn rounded(time: Duration) -> Duration {
+    if time < Duration::from_secs(10) { time } else { Duration::from_secs(time.as_secs()) }
 }
