@@ -75,11 +75,10 @@ impl Kafka {
                 ("mechanism", "plain") => SaslConfig::Plain,
                 ("mechanism", "scram-sha-256") => SaslConfig::ScramSha256,
                 ("mechanism", "scram-sha-512") => SaslConfig::ScramSha512,
-                _ => {
-                    return Err(wrong(format!(
-                        "the URL has the option `{name}`, or another value of it"
-                    )));
+                ("mechanism", other) => {
+                    return Err(wrong(format!("the URL has the option `mechanism={other}`")));
                 }
+                _ => return Err(wrong(format!("the URL has the option `{name}`"))),
             };
         }
         let sasl = credentials.map(mechanism);

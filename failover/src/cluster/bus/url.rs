@@ -64,6 +64,7 @@ impl EngineUrl {
             text.map(String::from)
                 .map_err(|_| wrong("the URL has an escape that is no UTF-8".into()))
         };
+        let has_credentials = credentials.is_some();
         let (user, password) = match credentials {
             None => (None, None),
             Some(both) => {
@@ -75,8 +76,10 @@ impl EngineUrl {
             }
         };
         let host = |text: &str| {
-            // Not the text itself: without an `@` it may be a password.
-            parse_host(text).ok_or_else(|| wrong("the URL has a host that can't be one".into()))
+            // Without credentials in the right place the text may be a password.
+            let shown =
+                if has_credentials { format!("host `{text}`") } else { "wrong host".into() };
+            parse_host(text).ok_or_else(|| wrong(format!("the URL has the {shown}")))
         };
         let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
         let option = |pair: &str| {
