@@ -6,13 +6,7 @@
 
 use crate::cluster::label::{Label, Scope};
 use crate::ratio::Ratio;
-
-/// Calls and failures of several nodes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Pool {
-    pub(crate) calls: u64,
-    pub(crate) failures: u64,
-}
+use crate::tally::Tally;
 
 /// What a policy says of the decision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,51 +25,43 @@ pub(crate) struct Rules {
 pub(crate) struct Witness<'a> {
     pub(crate) node: u64,
     pub(crate) labels: &'a [Label],
-    pub(crate) pool: Pool,
+    pub(crate) tally: Tally,
 }
 
-impl Pool {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.calls = self.calls.saturating_add(other.calls);
-        self.failures = self.failures.saturating_add(other.failures);
-    }
-
-    fn sum(pools: impl IntoIterator<Item = Self>) -> Self {
-        pools.into_iter().fold(Self::default(), |mut sum, pool| {
-            sum.add(pool);
-            sum
-        })
-    }
+/// The calls of several nodes.
+pub(crate) fn sum(tallies: impl IntoIterator<Item = Tally>) -> Tally {
+    let mut sum = Tally::default();
+    tallies.into_iter().for_each(|tally| sum.add(&tally));
+    sum
 }
 
 impl Rules {
     /// Whether calls with this rate would trip.
-    fn exceeds(&self, pool: Pool) -> bool {
-        self.failure_rate.is_some_and(|rate| {
-            pool.calls >= self.minimum_calls && rate.is_exceeded_by(pool.failures, pool.calls)
-        })
+    fn exceeds(&self, tally: Tally) -> bool {
+        let exceeds = self.failure_rate.is_some_and(|rate| tally.exceeds(rate));
+        exceeds && tally.calls() >= self.minimum_calls
     }
 
     /// Whether there are enough calls to say that they would not.
-    fn is_sound(&self, pool: Pool) -> bool {
-        pool.calls >= self.minimum_calls && !self.exceeds(pool)
+    fn is_sound(&self, tally: Tally) -> bool {
+        tally.calls() >= self.minimum_calls && !self.exceeds(tally)
     }
 
     /// The failures above the threshold, times its denominator.
-    fn excess(&self, pool: Pool) -> i128 {
+    fn excess(&self, tally: Tally) -> i128 {
         self.failure_rate.map_or(0, |rate| {
-            i128::from(pool.failures) * i128::from(rate.denominator())
-                - i128::from(pool.calls) * i128::from(rate.numerator())
+            i128::from(tally.failures) * i128::from(rate.denominator())
+                - i128::from(tally.calls()) * i128::from(rate.numerator())
         })
     }
 
     /// Whether these domains trip: never on the word of `spare` of them.
-    fn trips(&self, mut domains: Vec<Pool>) -> bool {
-        if domains.len() <= self.spare || !self.exceeds(Pool::sum(domains.iter().copied())) {
+    fn trips(&self, mut domains: Vec<Tally>) -> bool {
+        if domains.len() <= self.spare || !self.exceeds(sum(domains.iter().copied())) {
             return false;
         }
-        domains.sort_unstable_by_key(|pool| std::cmp::Reverse(self.excess(*pool)));
-        self.exceeds(Pool::sum(domains.into_iter().skip(self.spare)))
+        domains.sort_unstable_by_key(|tally| std::cmp::Reverse(self.excess(*tally)));
+        self.exceeds(sum(domains.into_iter().skip(self.spare)))
     }
 
     /// The domain of a node in a decision about a scope. Within one domain each node is its own.
@@ -94,14 +80,14 @@ impl Rules {
     }
 
     /// The evidence about a scope by domain.
-    fn domains(&self, scope: &Scope, witnesses: &[Witness<'_>]) -> Vec<Pool> {
+    fn domains(&self, scope: &Scope, witnesses: &[Witness<'_>]) -> Vec<Tally> {
         let inside = witnesses.iter().filter(|w| scope.has(w.labels));
         let mut named: Vec<_> =
-            inside.map(|w| (self.domain_of(scope, w.node, w.labels), w.pool)).collect();
+            inside.map(|w| (self.domain_of(scope, w.node, w.labels), w.tally)).collect();
         named.sort_unstable_by_key(|(name, _)| *name);
         named
             .chunk_by(|(one, _), (other, _)| one == other)
-            .map(|domain| Pool::sum(domain.iter().map(|(_, pool)| *pool)))
+            .map(|domain| sum(domain.iter().map(|(_, tally)| *tally)))
             .collect()
     }
 
@@ -129,10 +115,10 @@ impl Rules {
 
     /// Whether the nodes with a label exceed the threshold, and enough calls of the others do not.
     fn explains(&self, label: &Label, witnesses: &[Witness<'_>]) -> bool {
-        let (mut inside, mut outside) = (Pool::default(), Pool::default());
+        let (mut inside, mut outside) = (Tally::default(), Tally::default());
         for witness in witnesses {
             let is_inside = witness.labels.contains(label);
-            (if is_inside { &mut inside } else { &mut outside }).add(witness.pool);
+            (if is_inside { &mut inside } else { &mut outside }).add(&witness.tally);
         }
         self.exceeds(inside) && self.is_sound(outside)
     }
@@ -156,7 +142,7 @@ mod tests {
         let witness = |(at, (_, calls, failures)): (usize, &(&str, u64, u64))| Witness {
             node: at as u64,
             labels: &labels[at],
-            pool: Pool { calls: *calls, failures: *failures },
+            tally: Tally { successes: calls - failures, failures: *failures, slow: 0 },
         };
         let witnesses: Vec<_> = nodes.iter().enumerate().map(witness).collect();
         rules.decide(&witnesses, &labels[0]).map(|scope| scope.to_string())

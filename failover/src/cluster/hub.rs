@@ -200,23 +200,37 @@ impl<Clk: Clock> Cluster<Clk> {
     pub fn view(&self) -> View {
         let moment = self.0.clock.now();
         let now = millis(moment);
-        let state = self.lock();
+        let mut state = self.lock();
+        let mut failovers = Vec::new();
+        for index in 0..state.members.len() {
+            let suspicion = state.suspicion(index, now);
+            let member = &mut state.members[index];
+            let own = member.own(suspicion, moment);
+            let own = member.node.look(&own, now);
+            failovers.push(FleetView::new(&member.node, own, now));
+        }
         let settings = &self.0.settings;
-        let since = Duration::from_millis(now.saturating_sub(state.bus_since));
-        let failovers = (0..state.members.len()).map(|index| {
-            let member = &state.members[index];
-            let own = member.own(state.suspicion(index, now), moment);
-            // Of a copy, since a frame raises the sequence.
-            FleetView::new(&member.node, member.node.clone().frame(&own, now), now)
-        });
         View {
             cluster: settings.name.as_str().into(),
-            node: self.0.id.to_string(),
+            node: self.node(),
             beat: settings.beat,
-            bus: BusView { since, ..state.bus.clone() },
+            bus: state.bus_view(now),
             messages: state.messages.clone(),
-            failovers: failovers.collect(),
+            failovers,
         }
+    }
+
+    /// The connection to the other nodes: [`View::bus`] by itself.
+    #[must_use]
+    pub fn bus(&self) -> BusView {
+        let now = millis(self.0.clock.now());
+        self.lock().bus_view(now)
+    }
+
+    /// This node's id: [`View::node`] by itself.
+    #[must_use]
+    pub fn node(&self) -> String {
+        self.0.id.to_string()
     }
 
     /// The port for a bus. The cluster publishes to the last one that was asked for.
@@ -240,7 +254,7 @@ impl<Clk: Clock> Cluster<Clk> {
         let (moment, length) = (self.0.clock.now(), self.0.settings.beat_millis());
         let now = millis(moment);
         let mut state = self.lock();
-        // A beat that is late by more than another one.
+        // Later than the beat that it should have been, and the one after it.
         let is_late =
             state.last_beat.replace(now).is_some_and(|last| now > last + 2 * length + length / 2);
         if is_late {
@@ -317,6 +331,11 @@ impl<Clk: Clock> HubState<Clk> {
 
     pub(super) fn note(&mut self, what: &'static str) {
         *self.messages.entry(what).or_default() += 1;
+    }
+
+    fn bus_view(&self, now: u64) -> BusView {
+        let since = Duration::from_millis(now.saturating_sub(self.bus_since));
+        BusView { since, ..self.bus.clone() }
     }
 
     /// Returns whether the bus has changed.

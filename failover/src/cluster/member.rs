@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
-use crate::cluster::decision::{Pool, Rules};
+use crate::cluster::decision::Rules;
 use crate::cluster::label::Scope;
 use crate::cluster::members::LIVES;
 use crate::cluster::node::{Change, Node, Own, Terms};
@@ -24,7 +24,7 @@ pub(super) type Obey = Arc<dyn Fn(&GivenOrder) + Send + Sync>;
 
 /// The counts of the last trip that no beat has seen yet.
 #[derive(Debug, Default)]
-pub(super) struct Trip(Mutex<Option<(Pool, Moment)>>);
+pub(super) struct Trip(Mutex<Option<(Tally, Moment)>>);
 
 pub(super) struct Member<Clk> {
     pub(super) handle: FailoverHandle<Clk>,
@@ -45,12 +45,11 @@ impl Trip {
             return;
         };
         if condition != Condition::FleetFailureRate {
-            let pool = Pool { calls: tally.calls(), failures: tally.failures };
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((pool, now));
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((tally, now));
         }
     }
 
-    fn take(&self) -> Option<(Pool, Moment)> {
+    fn take(&self) -> Option<(Tally, Moment)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -120,8 +119,8 @@ impl<Clk: Clock> Member<Clk> {
             self.node.adopt(terms);
             self.policy = policy;
         }
-        if let Some((pool, at)) = self.trip.take() {
-            self.node.tripped(pool, millis(at));
+        if let Some((tally, at)) = self.trip.take() {
+            self.node.tripped(tally, millis(at));
         }
         let own = self.own(suspicion, now);
         self.node.beat(&own, millis(now))
@@ -169,13 +168,11 @@ fn buckets(window: &SavedWindow) -> Vec<Bucket> {
 /// Makes a change. Calls the failover's observers.
 pub(super) fn apply<Clk: Clock>(handle: &FailoverHandle<Clk>, change: Change) {
     match change {
-        Change::Enter { scope, left, pool } => {
+        Change::Enter { scope, left, tally } => {
             let scope = match scope {
                 Scope::Fleet => None,
                 Scope::Label(label) => Some(label.to_string().into()),
             };
-            let Pool { calls, failures } = pool;
-            let tally = Tally { successes: calls - failures, failures, slow: 0 };
             handle.enter(Duration::from_millis(left), tally, scope);
         }
         Change::Deadline { left } => {

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::decision::Pool;
+use crate::cluster::decision::sum;
 use crate::cluster::label::{Label, Scope};
 use crate::cluster::members::Slot;
-use crate::cluster::node::Node;
-use crate::cluster::wire::{Bucket, Command, Frame, Order, Suspicion};
+use crate::cluster::node::{Node, tally};
+use crate::cluster::wire::{Command, Frame, Order, Suspicion};
 use crate::state::State;
 use crate::tally::Tally;
 
@@ -144,13 +144,9 @@ impl From<Order> for GivenOrder {
 impl FleetView {
     /// `own`: the frame that this node would publish now.
     pub(super) fn new(node: &Node, own: Frame, now: u64) -> Self {
-        let (mut pool, mut domains) = (Pool::default(), BTreeSet::new());
-        let rules = &node.terms().rules;
-        for witness in node.witnesses(now) {
-            pool.add(witness.pool);
-            domains.insert(rules.domain_of(&Scope::Fleet, witness.node, witness.labels));
-        }
-        let domains = domains.len();
+        let (rules, witnesses) = (&node.terms().rules, node.witnesses(now));
+        let domains: BTreeSet<_> =
+            witnesses.iter().map(|w| rules.domain_of(&Scope::Fleet, w.node, w.labels)).collect();
         let scope = node.stay().map(|stay| stay.scope.clone());
         let vouchers = scope.as_ref().map_or(0, |_| node.vouchers(node.epoch()));
         let newest = node.orders().versions();
@@ -161,8 +157,8 @@ impl FleetView {
             epoch: node.epoch(),
             scope,
             vouchers,
-            tally: tally(pool),
-            domains,
+            tally: sum(witnesses.iter().map(|witness| witness.tally)),
+            domains: domains.len(),
             nodes: nodes.map(|slot| NodeView::new(slot, newest, now)).collect(),
             orders: node.orders().newest(now).map(GivenOrder::from).collect(),
         }
@@ -173,10 +169,6 @@ impl NodeView {
     fn new(slot: &Slot, newest: [u64; 2], now: u64) -> Self {
         let (frame, age) = (&slot.frame, slot.age(now));
         let left = frame.left.saturating_sub(age);
-        let mut pool = Pool::default();
-        for Bucket { calls, failures, .. } in &frame.buckets {
-            pool.add(Pool { calls: *calls, failures: *failures });
-        }
         Self {
             id: frame.node.to_string(),
             labels: Arc::clone(&frame.labels),
@@ -186,14 +178,10 @@ impl NodeView {
             scope: frame.stay.clone(),
             suspicion: frame.suspicion,
             age: Duration::from_millis(age),
-            tally: tally(pool),
+            tally: tally(&frame.buckets, 0, u64::MAX),
             is_informed: frame.orders == newest,
         }
     }
-}
-
-fn tally(Pool { calls, failures }: Pool) -> Tally {
-    Tally { successes: calls.saturating_sub(failures), failures, slow: 0 }
 }
 
 impl Suspicion {

@@ -74,7 +74,8 @@ fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn window(tally: Tally) -> Window {
+/// What a window held.
+pub(super) fn window(tally: Tally) -> Window {
     Window {
         calls: tally.calls(),
         failures: tally.failures,

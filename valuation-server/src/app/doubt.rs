@@ -83,9 +83,7 @@ impl Doubts {
         let is_recent = |at: Moment| between(at, now) <= policy.window();
         let mut seen = self.lock();
         let is_enough = tally.calls() >= policy.minimum_calls().div_ceil(2);
-        let exceeded = policy
-            .failure_rate()
-            .is_some_and(|rate| rate.is_exceeded_by(tally.failures, tally.calls()));
+        let exceeded = policy.failure_rate().is_some_and(|rate| tally.exceeds(rate));
         if is_enough {
             seen.failing = exceeded.then_some((now, tally));
         }

@@ -64,7 +64,7 @@ impl<Clk: Clock> Fleet<Clk> {
 
     /// That the bus is not connected, in words.
     pub(super) fn lost(&self) -> Option<String> {
-        let BusView { is_up, reason, since, .. } = self.view().bus;
+        let BusView { is_up, reason, since, .. } = self.cluster.bus();
         // Not yet tried.
         (!is_up && !reason.is_empty()).then(|| {
             let since = humantime::format_duration(Duration::from_secs(since.as_secs()));
@@ -93,7 +93,7 @@ pub(super) struct BusLog {
 impl BusLog {
     /// Logs a loss and a return, each once.
     pub(super) fn look<Clk: Clock>(&mut self, fleet: &Fleet<Clk>) {
-        let View { bus, node, .. } = fleet.view();
+        let bus = fleet.cluster.bus();
         let is_down = !bus.is_up && !bus.reason.is_empty();
         // It may have been down and up again between two looks.
         if (is_down && !self.is_down) || (bus.losses > self.losses && !is_down) {
@@ -105,6 +105,7 @@ impl BusLog {
             );
         }
         if bus.is_up && (!self.is_up || bus.losses > self.losses) {
+            let node = fleet.cluster.node();
             tracing::info!("cluster: the bus {} is connected; this is node {node}", fleet.url);
         }
         *self = Self { is_up: bus.is_up, is_down, losses: bus.losses };

@@ -125,7 +125,7 @@ impl<Clk: Clock> Providers<Clk> {
 
     fn order(&self, command: Command, by: &str, reason: &str) -> Result<(), Refusal> {
         let Some(fleet) = &self.fleet else { return Ok(()) };
-        let by = format!("{by} at node {}", fleet.view().node);
+        let by = format!("{by} at node {}", fleet.cluster.node());
         fleet.cluster.order(Self::NAME, command, &by, reason).map_err(|error| {
             let field = match &error {
                 ClusterError::TooLong { text, .. } => text,

@@ -16,7 +16,7 @@ use super::transition::provider;
 use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
     Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
-    Refusal, Scope, Vehicle, VehicleError, View, Warning, Window,
+    Refusal, Scope, Vehicle, VehicleError, View, Warning,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -93,12 +93,7 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
             provider: provider(snapshot.route).name(),
             forced: snapshot.forced,
             order: self.orders.order(),
-            window: Window {
-                calls: snapshot.tally.calls(),
-                failures: snapshot.tally.failures,
-                slow: snapshot.tally.slow,
-                failure_rate: snapshot.tally.failure_rate(),
-            },
+            window: cluster_view::window(snapshot.tally),
             reverts_in: snapshot.reverts_in,
             epoch: snapshot.epoch,
             policy: shown(&self.config()),

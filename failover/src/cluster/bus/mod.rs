@@ -30,9 +30,10 @@ mod url;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+
+use crate::cluster::wake::Wake;
 
 pub use memory::{Address, Conditions, MemoryBus, Network};
 
@@ -70,16 +71,11 @@ pub struct Port(Arc<Shared>);
 
 struct Shared {
     cluster: Arc<str>,
-    outbox: Mutex<Outbox>,
-    receive: Box<dyn Fn(Delivery<'_>) + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Outbox {
     /// The newest message of each key: a slow bus skips older ones.
-    messages: BTreeMap<u64, Vec<u8>>,
-    /// The bus that waits for one.
-    waker: Option<Waker>,
+    outbox: Mutex<BTreeMap<u64, Vec<u8>>>,
+    /// For the bus that waits for one.
+    published: Wake,
+    receive: Box<dyn Fn(Delivery<'_>) + Send + Sync>,
 }
 
 impl Port {
@@ -90,7 +86,8 @@ impl Port {
         receive: impl Fn(Delivery<'_>) + Send + Sync + 'static,
     ) -> Self {
         let (cluster, receive) = (cluster.into(), Box::new(receive));
-        Self(Arc::new(Shared { cluster, outbox: Mutex::default(), receive }))
+        let (outbox, published) = (Mutex::default(), Wake::default());
+        Self(Arc::new(Shared { cluster, outbox, published, receive }))
     }
 
     /// The name of the cluster, for a topic or a channel: 1 to 64 of `a` to `z`, `0` to `9` and `-`.
@@ -102,13 +99,8 @@ impl Port {
     /// Hands a message to the bus, and replaces an earlier one of the same key that was not yet sent.
     /// Never waits.
     pub fn publish(&self, key: u64, message: Vec<u8>) {
-        let mut outbox = self.outbox();
-        outbox.messages.insert(key, message);
-        let waker = outbox.waker.take();
-        drop(outbox);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.outbox().insert(key, message);
+        self.0.published.wake();
     }
 
     /// The next message to send. For one waiting task.
@@ -116,29 +108,24 @@ impl Port {
     /// # Cancel safety
     /// A dropped future has taken no message.
     pub async fn next(&self) -> Vec<u8> {
-        poll_fn(|cx| {
-            let mut outbox = self.outbox();
-            match outbox.messages.pop_first() {
-                Some((_, message)) => Poll::Ready(message),
-                None => {
-                    outbox.waker = Some(cx.waker().clone());
-                    Poll::Pending
-                }
+        loop {
+            if let Some(message) = self.try_next() {
+                return message;
             }
-        })
-        .await
+            self.0.published.woken().await;
+        }
     }
 
     /// The next message to send, if there is one.
     #[must_use]
     pub fn try_next(&self) -> Option<Vec<u8>> {
-        self.outbox().messages.pop_first().map(|(_, message)| message)
+        self.outbox().pop_first().map(|(_, message)| message)
     }
 
     /// Whether no message waits to be sent.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.outbox().messages.is_empty()
+        self.outbox().is_empty()
     }
 
     /// Delivers a message that arrived.
@@ -162,7 +149,7 @@ impl Port {
     }
 
     // No panic can leave it half-changed, so poisoning is ignored.
-    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    fn outbox(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {
         self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,8 @@
 //! What a node knows of its own primary, and how old it is.
 
-use crate::cluster::decision::Pool;
+use crate::cluster::decision::sum;
 use crate::cluster::wire::{Bucket, MOST_BUCKETS};
+use crate::tally::Tally;
 
 /// A node's buckets, newest first, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,12 +32,9 @@ impl Evidence {
 }
 
 /// The calls that are not older than `longest`, `passed` after the buckets were published.
-pub(crate) fn pool(buckets: &[Bucket], passed: u64, longest: u64) -> Pool {
-    let mut pool = Pool::default();
-    for bucket in buckets.iter().take_while(|b| b.age.saturating_add(passed) <= longest) {
-        pool.add(Pool { calls: bucket.calls, failures: bucket.failures });
-    }
-    pool
+pub(crate) fn tally(buckets: &[Bucket], passed: u64, longest: u64) -> Tally {
+    let counts = |bucket: &&Bucket| bucket.age.saturating_add(passed) <= longest;
+    sum(buckets.iter().take_while(counts).map(Bucket::tally))
 }
 
 /// At most [`MOST_BUCKETS`], by adding neighbours. Their age is the older one's, so that no call counts
@@ -76,8 +74,8 @@ mod tests {
         assert_eq!(evidence.aged(1_000, 1_000), [bucket(100, 2), bucket(900, 3)]);
         assert_eq!(evidence.aged(1_500, 1_000), [bucket(600, 2)]);
         let buckets = evidence.aged(1_000, 1_000);
-        assert_eq!(pool(&buckets, 0, 1_000), Pool { calls: 5, failures: 2 });
-        assert_eq!(pool(&buckets, 101, 1_000), Pool { calls: 2, failures: 1 });
+        assert_eq!(tally(&buckets, 0, 1_000), Tally { successes: 3, failures: 2, slow: 0 });
+        assert_eq!(tally(&buckets, 101, 1_000), Tally { successes: 1, failures: 1, slow: 0 });
     }
 
     #[test]

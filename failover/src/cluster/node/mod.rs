@@ -11,14 +11,16 @@ mod tests;
 
 use std::sync::Arc;
 
-use crate::cluster::decision::{Pool, Rules, Witness};
+use crate::cluster::decision::{Rules, Witness, sum};
 use crate::cluster::label::{Label, Scope};
 use crate::cluster::members::{LIVES, Members, Received};
 use crate::cluster::wire::{Bucket, Command, Frame, NodeId, Order, Suspicion};
 use crate::state::State;
-use evidence::{Evidence, pool};
+use crate::tally::Tally;
+use evidence::Evidence;
 use orders::Orders;
 
+pub(crate) use evidence::tally;
 pub(crate) use stay::Stay;
 
 /// Who a node is.
@@ -59,7 +61,7 @@ pub(crate) struct Own {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// To go to the fallback for so long, or to stay there until then.
-    Enter { scope: Scope, left: u64, pool: Pool },
+    Enter { scope: Scope, left: u64, tally: Tally },
     /// To end the time on the fallback so much later than now, without a transition.
     Deadline { left: u64 },
     /// To return to the primary: another node's probes succeeded.
@@ -143,9 +145,9 @@ impl Node {
 
     /// The own failover tripped by itself, on these counts. A trip empties the window, and the fleet is to
     /// know what was in it.
-    pub(crate) fn tripped(&mut self, pool: Pool, now: u64) {
-        let Pool { calls, failures } = pool;
-        self.evidence = Evidence::new(vec![Bucket { age: 0, calls, failures }], now, None);
+    pub(crate) fn tripped(&mut self, tally: Tally, now: u64) {
+        let bucket = Bucket { age: 0, calls: tally.calls(), failures: tally.failures };
+        self.evidence = Evidence::new(vec![bucket], now, None);
     }
 
     /// Looks at the own failover and the fleet.
@@ -160,8 +162,8 @@ impl Node {
         if self.stay.is_some() {
             return self.go_on(now);
         }
-        let (scope, pool) = self.decide(now)?;
-        Some(self.enter_or_follow(&scope, pool, own.revert_after, now))
+        let (scope, tally) = self.decide(now)?;
+        Some(self.enter_or_follow(&scope, tally, own.revert_after, now))
     }
 
     /// Takes a frame of another node. `own` is read only if the frame is of a trip.
@@ -190,6 +192,11 @@ impl Node {
     /// The frame to publish.
     pub(crate) fn frame(&mut self, own: &Own, now: u64) -> Frame {
         self.sequence += 1;
+        self.look(own, now)
+    }
+
+    /// What the frame would say now.
+    pub(crate) fn look(&mut self, own: &Own, now: u64) -> Frame {
         self.observe(own, now);
         let Identity { id, failover, labels, .. } = self.identity.clone();
         let stay = self.stay.as_ref();
@@ -251,62 +258,52 @@ impl Node {
         }
     }
 
-    /// Whether most live nodes doubt their own evidence: then the reason is no node's own.
-    fn most_are_suspect(&self) -> bool {
+    /// Whether a node with this suspicion of itself is trusted: if it has none, or if most live nodes have
+    /// one, since then the reason is no node's own.
+    fn trust(&self) -> impl Fn(Option<Suspicion>) -> bool + use<> {
         let others = self.members.live();
         let suspects = others.clone().filter(|slot| slot.frame.suspicion.is_some()).count()
             + usize::from(self.suspicion.is_some());
-        suspects * 2 > others.count() + 1
+        let most_are = suspects * 2 > others.count() + 1;
+        move |suspicion| most_are || suspicion.is_none()
     }
 
-    /// Whether a node counts where nodes vouch and probe.
-    fn trusts(&self, frame: &Frame) -> bool {
-        frame.suspicion.is_none() || self.most_are_suspect()
-    }
-
-    fn trusts_itself(&self) -> bool {
-        self.suspicion.is_none() || self.most_are_suspect()
-    }
-
-    /// The evidence of all live nodes. That of nodes that doubt their own does not count, unless most do:
-    /// then the reason is no node's own.
+    /// The evidence of all live nodes that are trusted.
     pub(crate) fn witnesses(&self, now: u64) -> Vec<Witness<'_>> {
         // Frames from before the return may come a little later.
         let slack = 2 * self.identity.beat;
         let since = self.returned.map_or(u64::MAX, |at| now.saturating_sub(at) + slack);
         let longest = self.longest().min(since);
         let others = self.members.live();
-        let all = self.most_are_suspect();
+        let is_trusted = self.trust();
         let own = Witness {
             node: self.identity.id.0,
             labels: &self.identity.labels,
-            pool: pool(&self.evidence.aged(now, longest), 0, longest),
+            tally: tally(&self.evidence.aged(now, longest), 0, longest),
         };
-        let own = (all || self.suspicion.is_none()).then_some(own);
+        let own = is_trusted(self.suspicion).then_some(own);
         // However late a frame comes: its sender had not yet heard of an epoch that is over, or was in it, and
         // had evidence from before it.
         let is_over = |frame: &Frame| {
             let is_older = frame.epoch < self.epoch;
             self.stay.is_none() && (is_older || frame.epoch == self.epoch && frame.stay.is_some())
         };
-        let others = others.filter(|slot| all || slot.frame.suspicion.is_none());
+        let others = others.filter(|slot| is_trusted(slot.frame.suspicion));
         let others = others.filter(|slot| !is_over(&slot.frame));
         let others = others.map(|slot| Witness {
             node: slot.frame.node.0,
             labels: &slot.frame.labels,
-            pool: pool(&slot.frame.buckets, slot.age(now), longest),
+            tally: tally(&slot.frame.buckets, slot.age(now), longest),
         });
         others.chain(own).collect()
     }
 
     /// Whether this node has to leave the primary, by all that it knows, and on which counts.
-    fn decide(&self, now: u64) -> Option<(Scope, Pool)> {
+    fn decide(&self, now: u64) -> Option<(Scope, Tally)> {
         let witnesses = self.witnesses(now);
         let scope = self.terms.rules.decide(&witnesses, &self.identity.labels)?;
-        let mut pool = Pool::default();
-        for witness in witnesses.iter().filter(|witness| scope.has(witness.labels)) {
-            pool.add(witness.pool);
-        }
-        Some((scope, pool))
+        let inside = witnesses.iter().filter(|witness| scope.has(witness.labels));
+        let tally = sum(inside.map(|witness| witness.tally));
+        Some((scope, tally))
     }
 }

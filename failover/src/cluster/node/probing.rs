@@ -38,7 +38,7 @@ impl Node {
         // Its clock may be a little ahead.
         let is_over = now + 2 * self.identity.beat >= stay.deadline;
         let succeeded = frame.epoch == self.epoch && frame.probes == Some(true);
-        succeeded && is_over && stay.scope.has(&frame.labels) && self.trusts(frame)
+        succeeded && is_over && stay.scope.has(&frame.labels) && self.trust()(frame.suspicion)
     }
 
     /// The probes of another node succeeded.
@@ -89,15 +89,16 @@ impl Node {
     /// The nodes that probe when the time of the own epoch is over: of those that were in it, in its scope.
     pub(crate) fn probers(&self) -> Vec<NodeId> {
         let Some(Stay { scope, .. }) = &self.stay else { return Vec::new() };
+        let is_trusted = self.trust();
         // One that returned without probing, by an operator's command, never will.
         let can = |frame: &&Frame| {
             let was_in = frame.stay.is_some() || frame.probes.is_some();
             let concerns = frame.epoch >= self.epoch && was_in && scope.has(&frame.labels);
-            concerns && self.trusts(frame)
+            concerns && is_trusted(frame.suspicion)
         };
         let others =
             self.members.live().map(|slot| &slot.frame).filter(can).map(|frame| frame.node);
-        let own = self.trusts_itself().then_some(self.identity.id);
+        let own = is_trusted(self.suspicion).then_some(self.identity.id);
         elect(self.epoch, others.chain(own), PROBERS)
     }
 }

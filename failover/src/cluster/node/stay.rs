@@ -4,11 +4,11 @@
 //! trip is followed if the own view confirms it, or if more than `spare` live domains vouch for it.
 
 use super::{Change, Node, Own};
-use crate::cluster::decision::Pool;
 use crate::cluster::label::Scope;
 use crate::cluster::members::Slot;
 use crate::cluster::wire::{Frame, LAST_EPOCH, NodeId};
 use crate::state::State;
+use crate::tally::Tally;
 
 /// By how many milliseconds a deadline has to be earlier to be followed: twice a tick of the coarse clock. A
 /// smaller difference may come from the ticks of two clocks, and would come again with each frame.
@@ -86,16 +86,16 @@ impl Node {
     pub(super) fn enter_or_follow(
         &mut self,
         scope: &Scope,
-        pool: Pool,
+        tally: Tally,
         revert_after: u64,
         now: u64,
     ) -> Change {
         if let Some((epoch, scope, deadline)) = self.running(Some(revert_after), now) {
-            return self.enter(epoch, scope, deadline, pool, now);
+            return self.enter(epoch, scope, deadline, tally, now);
         }
         let epochs = self.members.live().map(|slot| slot.frame.epoch);
         let epoch = epochs.fold(self.epoch, u64::max).saturating_add(1).min(LAST_EPOCH);
-        self.enter(epoch, scope.clone(), now.saturating_add(revert_after), pool, now)
+        self.enter(epoch, scope.clone(), now.saturating_add(revert_after), tally, now)
     }
 
     /// The epoch that this node follows, its scope and its deadline: the highest that more than `spare` domains
@@ -135,17 +135,18 @@ impl Node {
         stays.min_by_key(|(_, deadline)| *deadline)
     }
 
-    fn enter(&mut self, epoch: u64, scope: Scope, deadline: u64, pool: Pool, now: u64) -> Change {
+    fn enter(&mut self, epoch: u64, scope: Scope, deadline: u64, tally: Tally, now: u64) -> Change {
         self.epoch = epoch;
         self.probes = None;
         self.stay = Some(Stay { scope: scope.clone(), deadline, waits: false });
-        Change::Enter { scope, left: deadline.saturating_sub(now), pool }
+        Change::Enter { scope, left: deadline.saturating_sub(now), tally }
     }
 
     /// The number of domains whose nodes are on the fallback in an epoch, in a scope that this node is in.
     pub(crate) fn vouchers(&self, epoch: u64) -> usize {
         let frames = self.members.live().map(|slot| &slot.frame);
-        let frames = frames.filter(|frame| frame.epoch == epoch && self.trusts(frame));
+        let is_trusted = self.trust();
+        let frames = frames.filter(|frame| frame.epoch == epoch && is_trusted(frame.suspicion));
         let domains = frames.filter_map(|frame| {
             let scope = frame.stay.as_ref().filter(|scope| scope.has(&self.identity.labels))?;
             Some(self.terms.rules.domain_of(scope, frame.node.0, &frame.labels))
@@ -180,8 +181,8 @@ impl Node {
                 let decided = self.decide(now);
                 let confirmed = decided.is_some().then_some(revert_after);
                 let (epoch, scope, deadline) = self.running(confirmed, now)?;
-                let pool = decided.map_or(Pool::default(), |(_, pool)| pool);
-                Some(self.enter(epoch, scope, deadline, pool, now))
+                let tally = decided.map_or(Tally::default(), |(_, tally)| tally);
+                Some(self.enter(epoch, scope, deadline, tally, now))
             }
             News::Sooner { deadline } => {
                 let stay = self.stay.as_mut()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::codec::{Input, Output};
 use crate::cluster::label::{LONGEST_NAME, Label, MOST_LABELS, Scope, is_name};
 use crate::state::State;
+use crate::tally::Tally;
 
 /// The most buckets of a frame; a longer window is published in wider ones.
 pub(crate) const MOST_BUCKETS: usize = 20;
@@ -75,6 +76,14 @@ pub(crate) struct Frame {
     pub(crate) buckets: Vec<Bucket>,
 }
 
+impl Bucket {
+    pub(crate) fn tally(&self) -> Tally {
+        let Self { calls, failures, .. } = *self;
+        Tally { successes: calls.saturating_sub(failures), failures, slow: 0 }
+    }
+}
+
+/// By the bytes on the wire, as the next tables: their order never changes.
 const STATES: [State; 6] = [
     State::Primary,
     State::Fallback,

@@ -1,11 +1,12 @@
 //! A failover of a few lines, on its own node's clock in microseconds.
 
-use crate::cluster::decision::Pool;
+use crate::cluster::decision::sum;
 use crate::cluster::node::{Change, Own};
 use crate::cluster::wire::{Bucket, Command, Suspicion};
 use crate::ratio::Ratio;
 use crate::route::Route;
 use crate::state::State;
+use crate::tally::Tally;
 
 /// In milliseconds.
 pub(super) const WINDOW: u64 = 10_000;
@@ -24,7 +25,7 @@ enum Kind {
 pub(super) struct Local {
     kind: Kind,
     /// When each began, the oldest first.
-    buckets: Vec<(u64, Pool)>,
+    buckets: Vec<(u64, Tally)>,
     revert_after: u64,
     probes: bool,
 }
@@ -52,14 +53,12 @@ impl Local {
         self.buckets.clear();
     }
 
-    fn pool(&self) -> Pool {
-        let mut sum = Pool::default();
-        self.buckets.iter().for_each(|(_, pool)| sum.add(*pool));
-        sum
+    fn tally(&self) -> Tally {
+        sum(self.buckets.iter().map(|(_, tally)| *tally))
     }
 
     /// A call. The counts, if it trips.
-    pub(super) fn call(&mut self, fails: bool, now: u64) -> Option<Pool> {
+    pub(super) fn call(&mut self, fails: bool, now: u64) -> Option<Tally> {
         self.settle(now);
         match self.kind {
             Kind::Probing if fails => self.fall_back(self.revert_after, now),
@@ -67,15 +66,16 @@ impl Local {
             Kind::Primary | Kind::Forced(Route::Primary) => {
                 let begin = now / WIDTH * WIDTH;
                 if self.buckets.last().is_none_or(|(last, _)| *last != begin) {
-                    self.buckets.push((begin, Pool::default()));
+                    self.buckets.push((begin, Tally::default()));
                 }
-                let one = Pool { calls: 1, failures: u64::from(fails) };
-                self.buckets.last_mut().unwrap().1.add(one);
-                let pool = self.pool();
-                let exceeds = Ratio::HALF.is_exceeded_by(pool.failures, pool.calls);
-                if self.kind == Kind::Primary && pool.calls >= 10 && exceeds {
+                let failures = u64::from(fails);
+                let one = Tally { successes: 1 - failures, failures, slow: 0 };
+                self.buckets.last_mut().unwrap().1.add(&one);
+                let tally = self.tally();
+                let trips = tally.calls() >= 10 && tally.exceeds(Ratio::HALF);
+                if self.kind == Kind::Primary && trips {
                     self.fall_back(self.revert_after, now);
-                    return Some(pool);
+                    return Some(tally);
                 }
             }
             Kind::Fallback { .. } | Kind::Forced(Route::Fallback) => {}
@@ -92,10 +92,10 @@ impl Local {
             Kind::Forced(Route::Primary) => (State::ForcedPrimary, 0),
             Kind::Forced(Route::Fallback) => (State::ForcedFallback, 0),
         };
-        let buckets = self.buckets.iter().map(|(begin, Pool { calls, failures })| Bucket {
+        let buckets = self.buckets.iter().map(|(begin, tally)| Bucket {
             age: (now - begin) / 1_000,
-            calls: *calls,
-            failures: *failures,
+            calls: tally.calls(),
+            failures: tally.failures,
         });
         let revert_after = self.revert_after;
         Own { state, left, revert_after, buckets: buckets.collect(), suspicion }

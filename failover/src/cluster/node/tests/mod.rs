@@ -163,8 +163,8 @@ impl Member {
 
     fn call(&mut self, now: u64) {
         let clock = self.clock(now);
-        if let Some(pool) = self.local.call(self.fails, clock) {
-            self.node.tripped(pool, clock / 1_000);
+        if let Some(tally) = self.local.call(self.fails, clock) {
+            self.node.tripped(tally, clock / 1_000);
         }
     }
 
@@ -306,6 +306,14 @@ impl Fleet {
 
 fn millis(number: u64) -> Duration {
     Duration::from_millis(number)
+}
+
+/// The primary is well again.
+fn all_return_together(fleet: &mut Fleet) {
+    fleet.outage(false);
+    fleet.run(STAY);
+    assert!(none(fleet));
+    assert!(spread(&fleet.last(false)) <= TOGETHER, "{:?}", fleet.last(false));
 }
 
 /// Between the first and the last.

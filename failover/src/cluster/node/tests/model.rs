@@ -325,7 +325,7 @@ impl Model for Bounds {
                 }),
                 Property::sometimes("it fails, and all know", |_, state: &Three| {
                     let knows = |node: &Node| {
-                        node.witnesses(NOW).iter().any(|witness| witness.pool.failures > 0)
+                        node.witnesses(NOW).iter().any(|witness| witness.tally.failures > 0)
                     };
                     state.nodes.iter().all(knows)
                 }),

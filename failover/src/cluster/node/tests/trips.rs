@@ -91,10 +91,7 @@ fn a_joiner_follows_the_fleet_by_its_next_beat() {
     fleet.join(9, Setup { every: 0, ..Setup::default() });
     fleet.run(2 * BEAT);
     assert!(all(&fleet), "{:?}", fleet.away());
-    fleet.outage(false);
-    fleet.run(STAY);
-    assert!(none(&fleet));
-    assert!(spread(&fleet.last(false)) <= TOGETHER, "{:?}", fleet.last(false));
+    all_return_together(&mut fleet);
 }
 
 #[test]

@@ -93,25 +93,26 @@ async fn fleets_of_another_name_hear_nothing<B: Broker>() {
     assert!(!nodes[1].has_heard("for others"));
 }
 
-async fn dropping_the_future_closes_the_connections<B: Broker>() {
+/// A broker behind a proxy, and a node that reaches it that way. `None` where there is no such broker.
+async fn behind_a_proxy<B: Broker>() -> Option<(Running<B>, Proxy, Node)> {
     let port = free_port();
     let proxy = Proxy::start(port, None).await;
     let setup = Setup { reached_by: proxy.port, ..Setup::at(port) };
-    let Some(_broker) = Running::<B>::with(&setup) else { return };
+    let broker = Running::<B>::with(&setup)?;
     let node = Node::start(B::bus(proxy.port, None), FLEET);
     node.is_up().await;
+    Some((broker, proxy, node))
+}
+
+async fn dropping_the_future_closes_the_connections<B: Broker>() {
+    let Some((_broker, proxy, node)) = behind_a_proxy::<B>().await else { return };
     assert!(proxy.open() > 0);
     node.stop().await;
     until(|| proxy.open() == 0).await.expect("connections stay open");
 }
 
 async fn a_stalled_engine_is_noticed_in_seconds_and_the_newest_message_follows<B: Broker>() {
-    let port = free_port();
-    let proxy = Proxy::start(port, None).await;
-    let setup = Setup { reached_by: proxy.port, ..Setup::at(port) };
-    let Some(_broker) = Running::<B>::with(&setup) else { return };
-    let node = Node::start(B::bus(proxy.port, None), FLEET);
-    node.is_up().await;
+    let Some((_broker, proxy, node)) = behind_a_proxy::<B>().await else { return };
     proxy.stall(true);
     let start = std::time::Instant::now();
     // A fleet's beat: some of it is lost in the connection that nobody reads.
