@@ -55,7 +55,7 @@ fn operator(handle: FailoverHandle) -> Router {
 
 fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError> {
     let policy = Policy::builder().minimum_calls(3).build()?;
-    let layer = HttpFailoverLayer::new(old(), policy).named("prices");
+    let layer = HttpFailoverLayer::with_fallback(old(), policy).named("prices");
     let handle = layer.handle();
     // Neither router returns errors, so the failover does not either; its body is axum's again.
     let prices = ServiceBuilder::new()

@@ -54,7 +54,7 @@ async fn main() -> Result<(), BoxError> {
     let fallback = service_fn(async |request: Request| {
         Ok::<_, io::Error>(format!("{request}: done by the fallback"))
     });
-    let mut service = FailoverLayer::new(fallback, Policy::default())
+    let mut service = FailoverLayer::with_fallback(fallback, Policy::default())
         .rescue(Rescue::with(Request::spare))
         .layer(primary);
 

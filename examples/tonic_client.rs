@@ -44,8 +44,9 @@ async fn main() -> Result<(), PolicyError> {
     let broken = Arc::new(AtomicBool::new(false));
     let primary = server("prices", Arc::clone(&broken)).await;
     let fallback = server("prices", Arc::default()).await;
-    let layer = HttpFailoverLayer::new(fallback, Policy::builder().minimum_calls(5).build()?)
-        .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
+    let layer =
+        HttpFailoverLayer::with_fallback(fallback, Policy::builder().minimum_calls(5).build()?)
+            .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     let handle = layer.handle();
     // A boxed error does not implement `Error`, so tonic needs the inner one.
     let service = layer.layer(primary).map_err(failover::Error::into_inner);

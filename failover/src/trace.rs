@@ -24,7 +24,7 @@ use crate::event::{Cause, Event, Observe};
 /// # use tower::service_fn;
 /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
 ///
-/// let layer = FailoverLayer::new(fallback, Policy::default())
+/// let layer = FailoverLayer::with_fallback(fallback, Policy::default())
 ///     .named("valuations")
 ///     .observe(TracingObserver);
 /// ```

@@ -33,7 +33,7 @@ use crate::service::readiness::Switch;
 /// let fallback = service_fn(|_: Request<()>| async {
 ///     Ok::<_, std::io::Error>(Response::new(Body::from("hello from the fallback")))
 /// });
-/// let layer = HttpFailoverLayer::new(fallback, Policy::default()).named("greetings");
+/// let layer = HttpFailoverLayer::with_fallback(fallback, Policy::default()).named("greetings");
 /// let handle = layer.handle();
 ///
 /// let response = layer.layer(primary).oneshot(Request::new(())).await?;
@@ -53,9 +53,10 @@ pub struct HttpFailoverLayer<F, H = ServerErrorsAsFailures, Clk = CoarseClock> {
 }
 
 impl<F> HttpFailoverLayer<F> {
-    /// Classifies by [`HttpClassify::new`], on the [`CoarseClock`].
+    /// A layer around a primary, with this fallback. Classifies by [`HttpClassify::new`], on the
+    /// [`CoarseClock`].
     #[must_use]
-    pub fn new(fallback: F, policy: Policy) -> Self {
+    pub fn with_fallback(fallback: F, policy: Policy) -> Self {
         Self::with_monitor(fallback, Monitor::new(policy))
     }
 }
@@ -77,7 +78,7 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// use failover::http::{GrpcErrorsAsFailures, HttpClassify, HttpFailoverLayer};
     /// # let fallback = ();
     ///
-    /// let layer = HttpFailoverLayer::new(fallback, Policy::default())
+    /// let layer = HttpFailoverLayer::with_fallback(fallback, Policy::default())
     ///     .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     /// ```
     #[must_use]

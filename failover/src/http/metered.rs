@@ -17,7 +17,7 @@ impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// # let fallback = ();
     ///
     /// let metrics = Metrics::new();
-    /// let layer = HttpFailoverLayer::new(fallback, Policy::default())
+    /// let layer = HttpFailoverLayer::with_fallback(fallback, Policy::default())
     ///     .named("greetings")
     ///     .metered(&metrics);
     /// ```

@@ -22,7 +22,7 @@ use crate::tally::Tally;
 /// # use tower::service_fn;
 /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
 ///
-/// let layer = FailoverLayer::new(fallback, Policy::default());
+/// let layer = FailoverLayer::with_fallback(fallback, Policy::default());
 /// let handle = layer.handle();
 /// handle.force(Route::Fallback);
 /// assert!(handle.snapshot().forced);

@@ -23,7 +23,7 @@ use crate::state::State;
 /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
 /// # async fn health_check() -> bool { true }
 ///
-/// let layer = FailoverLayer::new(fallback, Policy::default());
+/// let layer = FailoverLayer::with_fallback(fallback, Policy::default());
 /// let prober = Prober::new(layer.handle(), Duration::from_secs(5)).successes(3);
 /// tokio::spawn(prober.run(tokio::time::sleep, health_check));
 /// # tokio::time::sleep(Duration::from_secs(60)).await;

@@ -162,7 +162,7 @@ impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
     /// # use tower::service_fn;
     /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
     ///
-    /// let layer = FailoverLayer::new(fallback, Policy::default())
+    /// let layer = FailoverLayer::with_fallback(fallback, Policy::default())
     ///     .named("valuations")
     ///     .rescue(Rescue::cloning())
     ///     .metered(&Metrics::new());

@@ -46,7 +46,7 @@ const BOUNDS_MICROS: [u64; 13] = [
 ///
 /// let primary = service_fn(|_: ()| async { Ok::<_, std::io::Error>("primary") });
 /// let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>("fallback") });
-/// let service = FailoverLayer::new(fallback, Policy::default())
+/// let service = FailoverLayer::with_fallback(fallback, Policy::default())
 ///     .named("valuations")
 ///     .metered(&metrics)
 ///     .layer(primary);

@@ -132,7 +132,7 @@ where
         let KeyedLayer { fallback, key, classify, registry } = &self.layer;
         let monitor = registry.monitor(&key(&request));
         let (primary, fallback) = (self.primary.clone(), fallback.clone());
-        let service = Failover::new(primary, fallback, classify.clone(), monitor.clone());
+        let service = Failover::from_parts(primary, fallback, classify.clone(), monitor.clone());
         KeyedFuture { call: Oneshot::new(service, request), _monitor: monitor }
     }
 }

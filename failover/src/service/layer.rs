@@ -23,7 +23,7 @@ use crate::service::Failover;
 ///
 /// let primary = service_fn(|_: ()| async { Ok::<_, std::io::Error>("primary") });
 /// let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>("fallback") });
-/// let layer = FailoverLayer::new(fallback, Policy::default());
+/// let layer = FailoverLayer::with_fallback(fallback, Policy::default());
 /// let handle = layer.handle();
 /// let service = layer.layer(primary);
 /// ```
@@ -35,9 +35,10 @@ pub struct FailoverLayer<F, C = ErrorsAsFailures, Clk = CoarseClock> {
 }
 
 impl<F> FailoverLayer<F> {
-    /// Counts every error of the primary as a failure, and uses the [`CoarseClock`].
+    /// A layer around a primary, with this fallback. Counts every error of the primary as a failure, and
+    /// uses the [`CoarseClock`].
     #[must_use]
-    pub fn new(fallback: F, policy: Policy) -> Self {
+    pub fn with_fallback(fallback: F, policy: Policy) -> Self {
         Self::with_monitor(fallback, Monitor::new(policy))
     }
 }
@@ -65,7 +66,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// # use tower::service_fn;
     /// # let fallback = service_fn(|_: ()| async { Ok::<_, std::io::Error>(()) });
     ///
-    /// let layer = FailoverLayer::new(fallback, Policy::default()).named("valuations");
+    /// let layer = FailoverLayer::with_fallback(fallback, Policy::default()).named("valuations");
     /// assert_eq!(layer.handle().name(), Some("valuations"));
     /// ```
     ///
@@ -101,6 +102,6 @@ impl<P, F: Clone, C: Clone, Clk: Clock> Layer<P> for FailoverLayer<F, C, Clk> {
 
     fn layer(&self, primary: P) -> Self::Service {
         let (fallback, classify) = (self.fallback.clone(), self.classify.clone());
-        Failover::new(primary, fallback, classify, self.monitor.clone())
+        Failover::from_parts(primary, fallback, classify, self.monitor.clone())
     }
 }

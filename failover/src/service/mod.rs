@@ -19,6 +19,7 @@ use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
+use crate::policy::Policy;
 use crate::service::future::ResponseFuture;
 use crate::service::readiness::Switch;
 
@@ -74,8 +75,17 @@ where
     classify: C,
 }
 
+impl<P, F: Clone> Failover<P, F> {
+    /// A primary with its fallback, on the [`CoarseClock`]. Every error of the primary is a failure. For
+    /// anything else use a [`FailoverLayer`](crate::service::layer::FailoverLayer).
+    #[must_use]
+    pub fn new(primary: P, fallback: F, policy: Policy) -> Self {
+        Self::from_parts(primary, fallback, ErrorsAsFailures, Monitor::new(policy))
+    }
+}
+
 impl<P, F: Clone, C, Clk: Clock> Failover<P, F, C, Clk> {
-    pub(crate) fn new(primary: P, fallback: F, classify: C, monitor: Monitor<Clk>) -> Self {
+    pub(crate) fn from_parts(primary: P, fallback: F, classify: C, monitor: Monitor<Clk>) -> Self {
         Self { switch: Switch::new(primary, fallback, monitor), classify }
     }
 }

@@ -49,7 +49,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let down = service_fn(|_: ()| async { Err::<(), _>(std::io::Error::other("down")) });
-    /// let mut service = FailoverLayer::new(down, Policy::default())
+    /// let mut service = FailoverLayer::with_fallback(down, Policy::default())
     ///     .watch_fallback(Policy::default(), FallbackFailing::GoBack)
     ///     .layer(down);
     /// for _ in 0..10 {

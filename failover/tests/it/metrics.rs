@@ -199,7 +199,7 @@ fn failovers_that_share_a_name_are_each_counted_once_however_often_they_are_watc
 fn families_of_calls_are_announced_only_if_calls_are_metered() {
     let (_watched, metrics) = watched("unmetered");
     assert!(!page(&metrics).contains("failover_call"), "{}", page(&metrics));
-    let _ = FailoverLayer::new((), Policy::default()).named("metered").metered(&metrics);
+    let _ = FailoverLayer::with_fallback((), Policy::default()).named("metered").metered(&metrics);
     let shown = page(&metrics);
     assert_eq!(calls(&shown, "metered", "primary", "success"), "0");
     assert_eq!(calls(&shown, "unmetered", "primary", "success"), "absent");
@@ -208,7 +208,7 @@ fn families_of_calls_are_announced_only_if_calls_are_metered() {
 #[test]
 fn the_default_ranges_reach_from_half_a_millisecond_to_ten_seconds() {
     let metrics = Metrics::new();
-    let _ = FailoverLayer::new((), Policy::default()).named("ranges").metered(&metrics);
+    let _ = FailoverLayer::with_fallback((), Policy::default()).named("ranges").metered(&metrics);
     let shown = page(&metrics);
     let bounds: Vec<_> = shown
         .lines()
@@ -226,7 +226,7 @@ fn the_page_is_open_metrics_with_each_family_once() {
     let (_watched, metrics) = watched("one");
     let other = Monitor::new(Policy::default()).named("a \"second\" one");
     metrics.watch(&other.handle());
-    let _ = FailoverLayer::new((), Policy::default()).named("three").metered(&metrics);
+    let _ = FailoverLayer::with_fallback((), Policy::default()).named("three").metered(&metrics);
     let shown = page(&metrics);
     let types: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     assert_eq!(
@@ -328,7 +328,7 @@ fn a_rescued_call_is_a_call_on_each_route() {
     let metrics = Metrics::new();
     let primary = service_fn(|_: u8| ready(Err::<(), _>("down")));
     let fallback = service_fn(|_: u8| ready(Ok::<_, &str>(())));
-    let layer = FailoverLayer::new(fallback, Policy::default()).named("rescue");
+    let layer = FailoverLayer::with_fallback(fallback, Policy::default()).named("rescue");
     let layer = layer.rescue(Rescue::cloning()).metered(&metrics);
     assert_eq!(call(&mut layer.layer(primary), 0), Poll::Ready(Ok(())));
     let shown = page(&metrics);
@@ -343,7 +343,8 @@ fn no_call_is_lost_by_many_threads() {
     const CALLS: u32 = 5_000;
     let metrics = Metrics::with(CoarseClock, []);
     let service = service_fn(|_: u8| ready(Ok::<_, &str>(())));
-    let layer = FailoverLayer::new(service, Policy::default()).named("many").metered(&metrics);
+    let layer =
+        FailoverLayer::with_fallback(service, Policy::default()).named("many").metered(&metrics);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             let mut service = layer.layer(service);
@@ -360,7 +361,8 @@ fn a_metered_call_allocates_nothing_after_a_threads_first() {
     let metrics = Metrics::with(FineClock, [SECOND]);
     let primary = service_fn(|fails: u8| ready(if fails == 1 { Err(()) } else { Ok(()) }));
     let fallback = service_fn(|_: u8| ready(Ok::<_, ()>(())));
-    let layer = FailoverLayer::new(fallback, Policy::default()).named("free").metered(&metrics);
+    let layer =
+        FailoverLayer::with_fallback(fallback, Policy::default()).named("free").metered(&metrics);
     let mut service = layer.layer(primary);
     let _ = call(&mut service, 0);
     let allocations = allocation_counter::measure(|| {

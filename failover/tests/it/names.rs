@@ -31,14 +31,14 @@ fn a_name_may_be_made_at_run_time() {
 
 #[test]
 fn the_same_name_again_changes_nothing() {
-    let layer = FailoverLayer::new((), Policy::default()).named("one").named("one");
+    let layer = FailoverLayer::with_fallback((), Policy::default()).named("one").named("one");
     assert_eq!(layer.handle().name(), Some("one"));
 }
 
 #[test]
 #[should_panic(expected = "can't be \"other\" as well")]
 fn another_name_for_the_same_state_panics() {
-    let layer = FailoverLayer::new((), Policy::default()).named("one");
+    let layer = FailoverLayer::with_fallback((), Policy::default()).named("one");
     let _ = layer.clone().named("other");
 }
 
@@ -46,9 +46,10 @@ fn another_name_for_the_same_state_panics() {
 fn each_tier_of_a_chain_has_its_own_name_and_handle() {
     let down = service_fn(|(): ()| std::future::ready(Err::<u8, _>("down")));
     let last = service_fn(|(): ()| std::future::ready(Ok::<u8, &str>(3)));
-    let inner = FailoverLayer::new(last, Policy::default()).named("second to third");
+    let inner = FailoverLayer::with_fallback(last, Policy::default()).named("second to third");
     let inner_handle = inner.handle();
-    let outer = FailoverLayer::new(inner.layer(down), Policy::default()).named("first to second");
+    let outer =
+        FailoverLayer::with_fallback(inner.layer(down), Policy::default()).named("first to second");
     let outer_handle = outer.handle();
     let mut service = outer.layer(down);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

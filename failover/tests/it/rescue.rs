@@ -59,7 +59,7 @@ async fn a_response_that_is_classified_as_a_failure_is_rescued_too() {
 #[tokio::test]
 async fn when_both_fail_the_caller_sees_both_errors() {
     let ((primary, _), (fallback, _)) = (always(Err("down")), always(Err("down as well")));
-    let layer = FailoverLayer::new(fallback, Policy::default()).rescue(Rescue::cloning());
+    let layer = FailoverLayer::with_fallback(fallback, Policy::default()).rescue(Rescue::cloning());
     let error = layer.layer(primary).oneshot(0).await.unwrap_err();
     assert_eq!(error, Error::Both { primary: "down", fallback: "down as well" });
     assert_eq!(error.to_string(), "primary: down; fallback: down as well");
@@ -68,7 +68,7 @@ async fn when_both_fail_the_caller_sees_both_errors() {
 #[tokio::test]
 async fn an_answer_that_failed_is_better_than_no_answer() {
     let ((primary, _), (fallback, _)) = (always(Ok(503)), always(Err("down")));
-    let layer = FailoverLayer::new(fallback, Policy::default());
+    let layer = FailoverLayer::with_fallback(fallback, Policy::default());
     let layer = layer.classify(five_hundred_is_failure).rescue(Rescue::cloning());
     assert_eq!(layer.layer(primary).oneshot(0).await, Ok(503));
 }
@@ -103,7 +103,7 @@ async fn the_last_resort_asks_the_primary_once_and_records_nothing() {
 #[tokio::test]
 async fn a_success_asks_nobody_else() {
     let ((primary, _), (fallback, asked)) = (always(Ok(200)), always(Ok(201)));
-    let layer = FailoverLayer::new(fallback, Policy::default());
+    let layer = FailoverLayer::with_fallback(fallback, Policy::default());
     let layer = layer.rescue(Rescue::cloning().both_ways());
     assert_eq!(layer.layer(primary).oneshot(0).await, Ok(200));
     assert_eq!(asked.load(Ordering::Relaxed), 0);

@@ -20,7 +20,7 @@ pub(super) fn ratio(numerator: u32, denominator: u32) -> Ratio {
 }
 
 pub(super) fn of(policy: PolicyBuilder) -> impl Tested {
-    FailoverLayer::new(fallback(), built(policy)).layer(primary())
+    FailoverLayer::with_fallback(fallback(), built(policy)).layer(primary())
 }
 
 /// The default policy, with a long time on the fallback.

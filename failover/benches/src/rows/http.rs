@@ -76,11 +76,11 @@ where
 pub(super) fn rows() -> Vec<Row> {
     let primary = || service(StatusCode::OK);
     let fallback = || service(StatusCode::NON_AUTHORITATIVE_INFORMATION);
-    let layer = move || HttpFailoverLayer::new(fallback(), Policy::default());
+    let layer = move || HttpFailoverLayer::with_fallback(fallback(), Policy::default());
     vec![
         row("bare `service_fn`", primary).of_kind(Kind::Bare),
         row("`Failover`, by the head: `HttpClassify`", move || {
-            let layer = FailoverLayer::new(fallback(), Policy::default());
+            let layer = FailoverLayer::with_fallback(fallback(), Policy::default());
             layer.classify(HttpClassify::new()).layer(primary())
         }),
         row("`HttpFailover`, `without_route_extension`", move || {

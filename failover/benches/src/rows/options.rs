@@ -27,7 +27,7 @@ fn policy() -> PolicyBuilder {
 }
 
 fn layer<F>(fallback: F) -> FailoverLayer<F> {
-    FailoverLayer::new(fallback, built(policy()))
+    FailoverLayer::with_fallback(fallback, built(policy()))
 }
 
 pub(super) fn last_calls() -> impl Tested {
@@ -146,12 +146,12 @@ pub(super) fn where_calls_fail() -> Vec<Row> {
             of(never().retry_after(RetryAfter::between(SECOND, HOUR)))
         }),
         row("`rescue` by the fallback", rescued, || {
-            FailoverLayer::new(fallback(), built(never()))
+            FailoverLayer::with_fallback(fallback(), built(never()))
                 .rescue(Rescue::cloning())
                 .layer(primary())
         }),
         row("feature `prometheus`: `metered`", way, || {
-            let layer = FailoverLayer::new(fallback(), built(never())).named("cost");
+            let layer = FailoverLayer::with_fallback(fallback(), built(never())).named("cost");
             layer.metered(&Metrics::new()).layer(primary())
         }),
     ]
@@ -175,7 +175,7 @@ pub(super) fn on_the_fallback() -> Vec<Row> {
         // Ignored, so that the probing does not end.
         row("`probing`: every call gets a permit, and is ignored", returned, move || {
             let policy = built(forever().probing(Probing::new(1_000)));
-            let layer = FailoverLayer::new(fallback(), policy);
+            let layer = FailoverLayer::with_fallback(fallback(), policy);
             let ignored = |result: &Result<_, _>| match result {
                 Ok(_) => Outcome::Ignored,
                 Err(_) => Outcome::Failure,

@@ -33,7 +33,7 @@ use crate::service::readiness::Switch;
 /// # async fn main() {
 /// let primary = service_fn(|_: u32| async { Err::<&str, _>("down") });
 /// let fallback = service_fn(|_: u32| async { Ok::<_, &str>("from the fallback") });
-/// let service = FailoverLayer::new(fallback, Policy::default())
+/// let service = FailoverLayer::with_fallback(fallback, Policy::default())
 ///     .rescue(Rescue::cloning())
 ///     .layer(primary);
 /// let handle = service.handle();

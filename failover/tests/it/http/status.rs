@@ -100,7 +100,7 @@ fn a_classifier_of_your_own_sees_the_whole_head_and_the_error() {
 fn a_head_that_failed_may_be_rescued() {
     let failing = Primary(Arc::new(Mutex::new(head(503))));
     let sound = Primary(Arc::new(Mutex::new(head(200))));
-    let layer = FailoverLayer::new(sound, Policy::default())
+    let layer = FailoverLayer::with_fallback(sound, Policy::default())
         .classify(HttpClassify::new())
         .rescue(Rescue::cloning());
     assert_eq!(answered(&mut layer.layer(failing)).unwrap().status(), 200);
