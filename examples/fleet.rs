@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 struct Node {
     monitor: Monitor<TokioClock>,
-    cluster: Cluster<TokioClock>,
+    cluster: Cluster,
 }
 
 /// The primary fails for the nodes with a lower number.

@@ -123,7 +123,7 @@ where
     }
 }
 
-fn show(handle: &FailoverHandle<ManualClock>) {
+fn show(handle: &FailoverHandle) {
     let snapshot = handle.snapshot();
     let (tally, route) = (snapshot.tally, snapshot.route.as_str());
     match snapshot.reverts_in {

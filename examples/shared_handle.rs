@@ -22,7 +22,7 @@ enum Order {
     Swap(Box<Policy>),
 }
 
-type Handle = FailoverHandle<ManualClock>;
+type Handle = FailoverHandle;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {

@@ -69,7 +69,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-fn show(handles: &[FailoverHandle<ManualClock>]) {
+fn show(handles: &[FailoverHandle]) {
     for handle in handles {
         let name = handle.name().unwrap_or_default();
         println!("   {name}: calls go to the {}", handle.snapshot().route.as_str());

@@ -41,7 +41,7 @@ pub(crate) struct Setup {
 pub(crate) struct Node {
     clock: ManualClock,
     monitor: Monitor<ManualClock>,
-    cluster: Cluster<ManualClock>,
+    cluster: Cluster,
     port: Port,
     address: Address,
     pub(crate) fails: bool,

@@ -36,7 +36,7 @@ enum Operation {
 struct Node {
     clock: ManualClock,
     monitor: Monitor<ManualClock>,
-    cluster: Cluster<ManualClock>,
+    cluster: Cluster,
     port: Port,
     delivered: u64,
 }

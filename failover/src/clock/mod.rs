@@ -1,6 +1,7 @@
 //! Clocks. The engine takes the time as an argument; only [`Monitor`](crate::monitor::Monitor) reads
 //! a clock.
 
+mod any;
 mod manual;
 #[cfg(feature = "tokio")]
 mod tokio;
@@ -11,6 +12,7 @@ use std::time::Duration;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
 
+pub(crate) use self::any::AnyClock;
 pub use self::manual::ManualClock;
 #[cfg(feature = "tokio")]
 pub use self::tokio::{TokioClock, TokioTimer};

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, CoarseClock, Moment};
+use crate::clock::{AnyClock, Clock, CoarseClock, Moment};
 use crate::cluster::bus::Port;
 use crate::cluster::config::{ClusterBuilder, ClusterError};
 use crate::cluster::label::is_name;
@@ -29,18 +29,18 @@ const KINDS: u64 = 3;
 /// A node of a cluster. Clones are the same node.
 ///
 /// See the [module's documentation](crate::cluster).
-pub struct Cluster<Clk = CoarseClock>(pub(super) Arc<Hub<Clk>>);
+pub struct Cluster(pub(super) Arc<Hub>);
 
-pub(super) struct Hub<Clk> {
+pub(super) struct Hub {
     pub(super) settings: ClusterBuilder,
     pub(super) id: NodeId,
-    pub(super) clock: Clk,
+    pub(super) clock: AnyClock,
     pub(super) wake: Arc<Wake>,
-    state: Mutex<HubState<Clk>>,
+    state: Mutex<HubState>,
 }
 
-pub(super) struct HubState<Clk> {
-    pub(super) members: Vec<Member<Clk>>,
+pub(super) struct HubState {
+    pub(super) members: Vec<Member>,
     port: Option<Port>,
     pub(super) bus: BusView,
     /// Since when the bus has been as it is.
@@ -65,8 +65,8 @@ impl ClusterBuilder {
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn build_on<Clk: Clock>(self, clock: Clk) -> Result<Cluster<Clk>, ClusterError> {
-        Ok(Cluster::new(self.checked()?, clock))
+    pub fn build_on(self, clock: impl Clock) -> Result<Cluster, ClusterError> {
+        Ok(Cluster::new(self.checked()?, AnyClock::new(clock)))
     }
 }
 
@@ -78,8 +78,8 @@ impl Cluster {
     }
 }
 
-impl<Clk: Clock> Cluster<Clk> {
-    fn new(settings: ClusterBuilder, clock: Clk) -> Self {
+impl Cluster {
+    fn new(settings: ClusterBuilder, clock: AnyClock) -> Self {
         // Random, from the seeds that std draws for its maps.
         let id = NodeId(RandomState::new().build_hasher().finish());
         let state = HubState {
@@ -104,7 +104,7 @@ impl<Clk: Clock> Cluster<Clk> {
     /// # Errors
     /// [`ClusterError`] if the failover has no name that can be published, or one that has joined, or if 64
     /// have.
-    pub fn join(&self, handle: &FailoverHandle<Clk>) -> Result<(), ClusterError> {
+    pub fn join(&self, handle: &FailoverHandle) -> Result<(), ClusterError> {
         self.join_with(handle, None)
     }
 
@@ -116,17 +116,13 @@ impl<Clk: Clock> Cluster<Clk> {
     /// As [`join`](Self::join).
     pub fn join_obeying(
         &self,
-        handle: &FailoverHandle<Clk>,
+        handle: &FailoverHandle,
         obey: impl Fn(&GivenOrder) + Send + Sync + 'static,
     ) -> Result<(), ClusterError> {
         self.join_with(handle, Some(Arc::new(obey)))
     }
 
-    fn join_with(
-        &self,
-        handle: &FailoverHandle<Clk>,
-        obey: Option<Obey>,
-    ) -> Result<(), ClusterError> {
+    fn join_with(&self, handle: &FailoverHandle, obey: Option<Obey>) -> Result<(), ClusterError> {
         let name = handle.name().filter(|name| is_name(name));
         let name = name.ok_or(ClusterError::FailoverName(handle.name().map(str::to_owned)))?;
         let settings = &self.0.settings;
@@ -305,7 +301,7 @@ impl<Clk: Clock> Cluster<Clk> {
         }
     }
 
-    fn publish(&self, state: &HubState<Clk>, index: usize, message: &Message) {
+    fn publish(&self, state: &HubState, index: usize, message: &Message) {
         let Some(port) = &state.port else { return };
         let kind = match message {
             Message::Frame(_) => 0,
@@ -319,12 +315,12 @@ impl<Clk: Clock> Cluster<Clk> {
     }
 
     // Each change is whole before any code that can panic, so poisoning is ignored.
-    pub(super) fn lock(&self) -> MutexGuard<'_, HubState<Clk>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HubState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<Clk: Clock> HubState<Clk> {
+impl HubState {
     pub(super) fn member(&self, name: &str) -> Option<usize> {
         self.members.iter().position(|member| *member.node.identity().failover == *name)
     }
@@ -364,13 +360,13 @@ impl<Clk: Clock> HubState<Clk> {
     }
 }
 
-impl<Clk> Clone for Cluster<Clk> {
+impl Clone for Cluster {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<Clk> fmt::Debug for Cluster<Clk> {
+impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("settings", &self.0.settings).finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 use crate::cluster::decision::Rules;
 use crate::cluster::label::Scope;
 use crate::cluster::members::LIVES;
@@ -26,8 +26,8 @@ pub(super) type Obey = Arc<dyn Fn(&GivenOrder) + Send + Sync>;
 #[derive(Debug, Default)]
 pub(super) struct Trip(Mutex<Option<(Tally, Moment)>>);
 
-pub(super) struct Member<Clk> {
-    pub(super) handle: FailoverHandle<Clk>,
+pub(super) struct Member {
+    pub(super) handle: FailoverHandle,
     pub(super) node: Node,
     trip: Arc<Trip>,
     pub(super) obey: Option<Obey>,
@@ -68,9 +68,9 @@ pub(super) fn terms(policy: &Policy, beat: u64, spare: usize, domain: Option<&st
     }
 }
 
-impl<Clk: Clock> Member<Clk> {
+impl Member {
     pub(super) fn new(
-        handle: FailoverHandle<Clk>,
+        handle: FailoverHandle,
         node: Node,
         trip: Arc<Trip>,
         obey: Option<Obey>,
@@ -86,7 +86,7 @@ impl<Clk: Clock> Member<Clk> {
 
     /// The same of a handle.
     pub(super) fn own_of(
-        handle: &FailoverHandle<Clk>,
+        handle: &FailoverHandle,
         suspicion: Option<Suspicion>,
         now: Moment,
     ) -> Own {
@@ -142,7 +142,7 @@ impl<Clk: Clock> Member<Clk> {
     }
 }
 
-impl<Clk: fmt::Debug> fmt::Debug for Member<Clk> {
+impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member").field("handle", &self.handle).finish_non_exhaustive()
     }
@@ -166,7 +166,7 @@ fn buckets(window: &SavedWindow) -> Vec<Bucket> {
 }
 
 /// Makes a change. Calls the failover's observers.
-pub(super) fn apply<Clk: Clock>(handle: &FailoverHandle<Clk>, change: Change) {
+pub(super) fn apply(handle: &FailoverHandle, change: Change) {
     match change {
         Change::Enter { scope, left, tally } => {
             let scope = match scope {

@@ -11,7 +11,7 @@ use crate::cluster::time::{millis, millis_of};
 use crate::cluster::view::GivenOrder;
 use crate::cluster::wire::{Command, Frame, Invalid, Message, Order};
 
-impl<Clk: Clock> Cluster<Clk> {
+impl Cluster {
     pub(super) fn receive(&self, delivery: Delivery<'_>) {
         let moment = self.0.clock.now();
         match delivery {
@@ -45,7 +45,7 @@ impl<Clk: Clock> Cluster<Clk> {
         let suspicion = state.suspicion(index, now);
         let member = &mut state.members[index];
         let handle = member.handle.clone();
-        let own = || Member::<Clk>::own_of(&handle, suspicion, moment);
+        let own = || Member::own_of(&handle, suspicion, moment);
         let (received, change) = member.node.receive(frame, now, own);
         state.note(received.as_str());
         drop(state);

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::cluster::bus::{Bus, Port};
 use crate::cluster::hub::Cluster;
 use crate::cluster::race::race;
@@ -12,7 +11,7 @@ use crate::cluster::race::race;
 /// How many beats a stopping node waits until the others can have heard so.
 const LAST_BEATS: u32 = 2;
 
-impl<Clk: Clock> Cluster<Clk> {
+impl Cluster {
     /// Connects the node by a bus, until `stop` ends: then it tells the others that it leaves. `sleep` waits,
     /// like `tokio::time::sleep`. Independent of the runtime, unless the bus is not.
     ///

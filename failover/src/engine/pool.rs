@@ -19,10 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{AnyClock, Clock, Moment};
 use crate::engine::Engine;
 use crate::engine::saved::Saved;
 use crate::policy::Policy;
+use crate::snapshot::Snapshot;
 
 static RETURNED: Mutex<Returned> = Mutex::new(Returned::new());
 
@@ -56,14 +57,16 @@ pub(crate) struct Lease {
     engine: &'static Engine,
     /// The shape of the policy that the engine was made for.
     shape: Shape,
+    /// For operators. Calls have their own, of a type that is known.
+    clock: AnyClock,
     policy: Mutex<Policy>,
     name: OnceLock<Arc<str>>,
 }
 
 impl Lease {
     /// An engine for a policy, from the pool or new.
-    pub(crate) fn take(policy: Policy, origin: Moment) -> Self {
-        let shape = Shape::of(&policy);
+    pub(crate) fn take(policy: Policy, clock: impl Clock) -> Self {
+        let (shape, origin) = (Shape::of(&policy), clock.now());
         let returned = returned().get_mut(&shape).and_then(Vec::pop);
         let engine = match returned {
             Some(engine) => {
@@ -72,11 +75,20 @@ impl Lease {
             }
             None => Box::leak(Box::new(Engine::new(&policy, origin, counting_threads()))),
         };
-        Self { engine, shape, policy: Mutex::new(policy), name: OnceLock::new() }
+        let (clock, policy) = (AnyClock::new(clock), Mutex::new(policy));
+        Self { engine, shape, clock, policy, name: OnceLock::new() }
     }
 
     pub(crate) fn engine(&self) -> &'static Engine {
         self.engine
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.engine.snapshot(self.now())
     }
 
     /// Names it.
@@ -98,23 +110,23 @@ impl Lease {
     }
 
     /// Replaces the policy, and returns the old one. Does nothing if they are equal.
-    pub(crate) fn swap_policy(&self, policy: Policy, now: Moment) -> Policy {
+    pub(crate) fn swap_policy(&self, policy: Policy) -> Policy {
         let mut running = self.lock();
         if *running == policy {
             return policy;
         }
         // The lock admits one swap at a time, in the order that `policy` shows.
-        let swapped = self.engine.swap_policy(&policy, now);
+        let swapped = self.engine.swap_policy(&policy, self.now());
         let old = mem::replace(&mut *running, policy);
         drop(running);
         self.engine.thawed(swapped);
         old
     }
 
-    pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration, now: Moment) {
+    pub(crate) fn restore(&self, saved: &Saved, elapsed: Duration) {
         // The lock admits one freeze at a time.
         let policy = self.lock();
-        let restored = self.engine.restore(saved, elapsed, now);
+        let restored = self.engine.restore(saved, elapsed, self.now());
         drop(policy);
         self.engine.thawed(restored);
     }
@@ -154,6 +166,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::clock::ManualClock;
     use crate::engine::phase::{Kind, Phase};
     use crate::engine::time::{Began, Epoch};
     use crate::policy::{Probing, StallLimit};
@@ -161,7 +174,7 @@ mod tests {
     const NOW: Moment = Moment::from_nanos(0);
 
     fn take(policy: &Policy) -> Lease {
-        Lease::take(policy.clone(), NOW)
+        Lease::take(policy.clone(), ManualClock::new())
     }
 
     fn address(lease: &Lease) -> usize {
@@ -179,7 +192,7 @@ mod tests {
         for _ in 0..20 {
             let lease = take(&own);
             states.insert(address(&lease));
-            lease.swap_policy(wide.clone(), NOW);
+            lease.swap_policy(wide.clone());
         }
         assert!(states.len() < 10, "{} states for one monitor at a time", states.len());
     }

@@ -110,7 +110,7 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
 
     /// The operator's handle of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.layer.handle()
     }
 }

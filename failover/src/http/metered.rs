@@ -26,12 +26,8 @@ impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
-    ) -> MeteredLayer<
-        HttpFailoverLayer<Metered<F, HttpClassify<H>, M>, H, Clk>,
-        HttpClassify<H>,
-        M,
-        Clk,
-    > {
+    ) -> MeteredLayer<HttpFailoverLayer<Metered<F, HttpClassify<H>, M>, H, Clk>, HttpClassify<H>, M>
+    {
         let Self { layer, mark } = self;
         let classify = layer.classify.clone();
         layer.metered_by(metrics, classify).map(|layer| HttpFailoverLayer { layer, mark })

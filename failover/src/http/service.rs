@@ -34,7 +34,7 @@ where
 impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
     /// The operator's handle.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
 }

@@ -1,11 +1,10 @@
 //! The operator's handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 #[cfg(feature = "cluster")]
 use crate::clock::Moment;
-use crate::clock::{Clock, CoarseClock};
 use crate::engine::pool::Lease;
 use crate::engine::saved::Saved;
 use crate::event::{Cause, Observe};
@@ -30,30 +29,25 @@ use crate::tally::Tally;
 /// assert_eq!(handle.snapshot().route, Route::Primary);
 /// ```
 #[derive(Clone, Debug)]
-pub struct FailoverHandle<Clk = CoarseClock> {
+pub struct FailoverHandle {
     lease: Arc<Lease>,
-    clock: Clk,
 }
 
-impl<Clk: Clock> FailoverHandle<Clk> {
-    pub(crate) fn new(lease: Arc<Lease>, clock: Clk) -> Self {
-        Self { lease, clock }
+impl FailoverHandle {
+    pub(crate) fn new(lease: Arc<Lease>) -> Self {
+        Self { lease }
     }
 
     /// Does not keep the state in use.
-    pub(crate) fn weak(&self) -> (std::sync::Weak<Lease>, Clk) {
-        (Arc::downgrade(&self.lease), self.clock.clone())
-    }
-
-    pub(crate) fn clock(&self) -> &Clk {
-        &self.clock
+    pub(crate) fn weak(&self) -> Weak<Lease> {
+        Arc::downgrade(&self.lease)
     }
 
     /// The current state, read-only. After a trip's deadline it shows the primary and an empty
     /// window, even if no call has made the revert yet.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.lease.engine().snapshot(self.clock.now())
+        self.lease.snapshot()
     }
 
     /// The name set by [`FailoverLayer::named`](crate::service::layer::FailoverLayer::named) or
@@ -116,7 +110,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn swap_policy(&self, policy: Policy) -> Policy {
-        self.lease.swap_policy(policy, self.clock.now())
+        self.lease.swap_policy(policy)
     }
 
     /// The state from which another process, or this one after a restart, can continue: the route,
@@ -129,7 +123,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// stays.
     #[must_use]
     pub fn save(&self) -> Saved {
-        self.lease.engine().save(self.clock.now())
+        self.lease.engine().save(self.lease.now())
     }
 
     /// Continues from a state saved `elapsed` ago, as far as the caller knows. The time until the
@@ -168,7 +162,7 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// assert_eq!(monitor.handle().snapshot().reverts_in, Some(Duration::from_secs(290)));
     /// ```
     pub fn restore(&self, saved: &Saved, elapsed: Duration) {
-        self.lease.restore(saved, elapsed, self.clock.now());
+        self.lease.restore(saved, elapsed);
     }
 
     /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset); no
@@ -181,24 +175,24 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// Ends a forced route: calls go to the primary, with an empty window. Returns false if no
     /// route was forced.
     pub fn release(&self) -> bool {
-        self.lease.engine().transitions.release(self.clock.now())
+        self.lease.engine().transitions.release(self.lease.now())
     }
 
     /// Ends the time on the fallback, or the probing, as if the time were over or the probes had
     /// succeeded. Returns false, and changes nothing, in other states.
     pub fn revert(&self) -> bool {
-        self.lease.engine().transitions.revert_now(None, None, self.clock.now())
+        self.lease.engine().transitions.revert_now(None, None, self.lease.now())
     }
 
     /// As [`revert`](Self::revert), with another cause.
     pub(crate) fn revert_for(&self, cause: Cause) -> bool {
-        self.lease.engine().transitions.revert_now(None, Some(cause), self.clock.now())
+        self.lease.engine().transitions.revert_now(None, Some(cause), self.lease.now())
     }
 
     /// Like [`revert`](Self::revert), only if this is the current [epoch](Snapshot::epoch): a slow
     /// decision cannot end a later stay on the fallback.
     pub fn revert_if(&self, epoch: u32) -> bool {
-        self.lease.engine().transitions.revert_now(Some(epoch), None, self.clock.now())
+        self.lease.engine().transitions.revert_now(Some(epoch), None, self.lease.now())
     }
 
     /// Returns to the primary from any state, with an empty window and no forced route.
@@ -220,12 +214,12 @@ impl<Clk: Clock> FailoverHandle<Clk> {
     /// Sends calls to the fallback for `left`, since the fleet does.
     #[cfg(feature = "cluster")]
     pub(crate) fn enter(&self, left: Duration, tally: Tally, scope: Option<Arc<str>>) -> bool {
-        self.lease.engine().transitions.enter(self.clock.now(), left, tally, scope)
+        self.lease.engine().transitions.enter(self.lease.now(), left, tally, scope)
     }
 
     /// Ends the time on the fallback `left` from now.
     #[cfg(feature = "cluster")]
     pub(crate) fn set_deadline(&self, left: Duration) -> bool {
-        self.lease.engine().transitions.set_deadline(self.clock.now(), left)
+        self.lease.engine().transitions.set_deadline(self.lease.now(), left)
     }
 }

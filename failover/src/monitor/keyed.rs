@@ -144,13 +144,13 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
 
     /// The operator's handle of a key; `None` if it is absent. Adds nothing.
     #[must_use]
-    pub fn handle(&self, key: &K) -> Option<FailoverHandle<Clk>> {
+    pub fn handle(&self, key: &K) -> Option<FailoverHandle> {
         self.known(key).map(|monitor| monitor.handle())
     }
 
     /// The operator's handles of all keys.
     #[must_use]
-    pub fn handles(&self) -> Vec<(K, FailoverHandle<Clk>)> {
+    pub fn handles(&self) -> Vec<(K, FailoverHandle)> {
         let mut all = Vec::new();
         for part in &self.table.parts {
             let handle = |(key, entry): (&K, &Entry<Clk>)| (key.clone(), entry.monitor.handle());

@@ -88,7 +88,7 @@ impl<Clk: Clock> Monitor<Clk> {
     /// A monitor on a clock of your own.
     #[must_use]
     pub fn with_clock(policy: Policy, clock: Clk) -> Self {
-        let lease = Arc::new(Lease::take(policy, clock.now()));
+        let lease = Arc::new(Lease::take(policy, clock.clone()));
         let engine = EngineRef { engine: lease.engine(), clock };
         Self { lease, engine }
     }
@@ -131,8 +131,8 @@ impl<Clk: Clock> Monitor<Clk> {
 
     /// The operator's side.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
-        FailoverHandle::new(Arc::clone(&self.lease), self.engine.clock.clone())
+    pub fn handle(&self) -> FailoverHandle {
+        FailoverHandle::new(Arc::clone(&self.lease))
     }
 
     /// Sets the name for operators, logs and metrics. Calls do not read it.
@@ -213,6 +213,10 @@ impl<Clk: Clock> EngineRef<Clk> {
         let timed = self.engine.transitions.options().timed();
         let began = timed.then(|| Began::at(self.engine.transitions.at(self.clock.now())));
         Admitted { began: began.unwrap_or(Began::UNKNOWN), ..ticket.into_admitted() }
+    }
+
+    pub(crate) fn clock(&self) -> &Clk {
+        &self.clock
     }
 
     pub(crate) fn now(&self) -> Moment {

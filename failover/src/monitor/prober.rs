@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::clock::{Clock, CoarseClock};
 use crate::monitor::handle::FailoverHandle;
 use crate::state::State;
 
@@ -31,17 +30,17 @@ use crate::state::State;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Prober<Clk = CoarseClock> {
-    handle: FailoverHandle<Clk>,
+pub struct Prober {
+    handle: FailoverHandle,
     every: Duration,
     successes: u32,
 }
 
-impl<Clk: Clock> Prober<Clk> {
+impl Prober {
     /// Probes once per `every` while calls are on the fallback. One success reverts, unless
     /// [`successes`](Self::successes) says otherwise.
     #[must_use]
-    pub fn new(handle: FailoverHandle<Clk>, every: Duration) -> Self {
+    pub fn new(handle: FailoverHandle, every: Duration) -> Self {
         Self { handle, every, successes: 1 }
     }
 

@@ -8,13 +8,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
 use super::collect::{counter, gauge};
-use crate::clock::Clock;
 use crate::cluster::{Cluster, FleetView, View};
 use crate::route::Route;
 
 /// Register a clone of the node as a collector. What it shows is read at each scrape; see the
 /// [module](crate::prometheus) for the metrics.
-impl<Clk: Clock> Collector for Cluster<Clk> {
+impl Collector for Cluster {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         use MetricType::{Counter, Gauge};
         let view = self.view();

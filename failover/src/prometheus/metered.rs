@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use super::cells::Cells;
 use super::registry::Metrics;
-use crate::clock::{Clock, CoarseClock, FineClock, Moment};
+use crate::clock::{Clock, FineClock, Moment};
 use crate::engine::ticket::guard;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
@@ -85,28 +85,28 @@ pub type Metered<S, D, Clk = FineClock> = Observed<S, Meter<Clk>, D>;
 /// Counts and times the calls of the failover that `L` makes. Made by [`FailoverLayer::metered`],
 /// [`RescueLayer::metered`] and `HttpFailoverLayer::metered`.
 #[derive(Clone, Debug)]
-pub struct MeteredLayer<L, D, M = FineClock, Clk = CoarseClock> {
+pub struct MeteredLayer<L, D, M = FineClock> {
     layer: L,
     conclude: D,
     meter: Meter<M>,
-    handle: FailoverHandle<Clk>,
+    handle: FailoverHandle,
 }
 
-impl<L, D, M, Clk: Clock> MeteredLayer<L, D, M, Clk> {
+impl<L, D, M> MeteredLayer<L, D, M> {
     /// The operator's handle of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.handle.clone()
     }
 
     /// With another layer around the failover.
-    pub(crate) fn map<N>(self, map: impl FnOnce(L) -> N) -> MeteredLayer<N, D, M, Clk> {
+    pub(crate) fn map<N>(self, map: impl FnOnce(L) -> N) -> MeteredLayer<N, D, M> {
         let Self { layer, conclude, meter, handle } = self;
         MeteredLayer { layer: map(layer), conclude, meter, handle }
     }
 }
 
-impl<L, P, D, M, Clk> Layer<P> for MeteredLayer<L, D, M, Clk>
+impl<L, P, D, M> Layer<P> for MeteredLayer<L, D, M>
 where
     L: Layer<Metered<P, D, M>>,
     D: Clone,
@@ -130,7 +130,7 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
-    ) -> MeteredLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, ByResult<C>, M, Clk> {
+    ) -> MeteredLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, ByResult<C>, M> {
         let conclude = ByResult(self.classify.clone());
         self.metered_by(metrics, conclude)
     }
@@ -140,7 +140,7 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
         self,
         metrics: &Metrics<M>,
         conclude: D,
-    ) -> MeteredLayer<FailoverLayer<Metered<F, D, M>, C, Clk>, D, M, Clk> {
+    ) -> MeteredLayer<FailoverLayer<Metered<F, D, M>, C, Clk>, D, M> {
         let handle = self.handle();
         let (cells, clock) = metrics.meter(&handle);
         let meter = Meter { cells, clock, route: Route::Primary };
@@ -172,7 +172,7 @@ impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
-    ) -> MeteredLayer<RescueLayer<Metered<F, ByResult<C>, M>, S, C, Clk>, ByResult<C>, M, Clk> {
+    ) -> MeteredLayer<RescueLayer<Metered<F, ByResult<C>, M>, S, C, Clk>, ByResult<C>, M> {
         let Self { layer, rescue } = self;
         layer.metered(metrics).map(|layer| layer.rescue(rescue))
     }

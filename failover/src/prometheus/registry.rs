@@ -133,12 +133,12 @@ impl<Clk: Clock> Metrics<Clk> {
     /// let monitor = Monitor::new(Policy::default()).named("stock");
     /// metrics.watch(&monitor.handle());
     /// ```
-    pub fn watch<L: Clock>(&self, handle: &FailoverHandle<L>) {
+    pub fn watch(&self, handle: &FailoverHandle) {
         self.enter(handle, |_| ());
     }
 
     /// The counters for a failover's calls. Registers the failover too.
-    pub(crate) fn meter<L: Clock>(&self, handle: &FailoverHandle<L>) -> (&'static Cells, Clk) {
+    pub(crate) fn meter(&self, handle: &FailoverHandle) -> (&'static Cells, Clk) {
         let cells = self.enter(handle, |entry| {
             // Never freed, so the future of a call needs no reference count.
             *entry.cells.get_or_insert_with(|| Box::leak(Box::new(Cells::new(&self.names.bounds))))
@@ -146,15 +146,11 @@ impl<Clk: Clock> Metrics<Clk> {
         (cells, self.clock.clone())
     }
 
-    fn enter<L: Clock, T>(
-        &self,
-        handle: &FailoverHandle<L>,
-        then: impl FnOnce(&mut Entry) -> T,
-    ) -> T {
-        let (lease, clock) = handle.weak();
+    fn enter<T>(&self, handle: &FailoverHandle, then: impl FnOnce(&mut Entry) -> T) -> T {
+        let lease = handle.weak();
         let look = {
             let lease = Weak::clone(&lease);
-            move || Some(lease.upgrade()?.engine().snapshot(clock.now()))
+            move || Some(lease.upgrade()?.snapshot())
         };
         let mut entries = self.entries();
         let name = handle.name().unwrap_or(UNNAMED).to_owned();

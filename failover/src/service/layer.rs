@@ -92,7 +92,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
 
     /// The operator's handle of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.monitor.handle()
     }
 }

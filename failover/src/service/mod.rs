@@ -93,7 +93,7 @@ impl<P, F: Clone, C, Clk: Clock> Failover<P, F, C, Clk> {
 impl<P, F, C, Clk: Clock> Failover<P, F, C, Clk> {
     /// The operator's handle.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
 }

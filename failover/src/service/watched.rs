@@ -89,7 +89,7 @@ impl<F, D, C, Clk: Clock> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
     /// The handle of the fallback's own window: its policy, which can be swapped, and its counts.
     /// In a [dry run](crate::policy::PolicyBuilder::dry_run) it does not end the time on the fallback.
     #[must_use]
-    pub fn fallback_handle(&self) -> FailoverHandle<Clk> {
+    pub fn fallback_handle(&self) -> FailoverHandle {
         self.fallback.observer.handle()
     }
 }
@@ -101,7 +101,7 @@ fn watch<Clk: Clock>(
     then: FallbackFailing,
 ) -> Monitor<Clk> {
     let handle = monitor.handle();
-    let watched = Monitor::with_clock(policy, handle.clock().clone());
+    let watched = Monitor::with_clock(policy, monitor.engine_ref().clock().clone());
     // The primary's window at the last trip.
     let at_trip = Arc::new(Mutex::new(Tally::default()));
     // The failover keeps the fallback's monitor alive, not the reverse.
@@ -115,7 +115,7 @@ fn watch<Clk: Clock>(
             own.reset();
         }
     });
-    let (failover, clock) = handle.weak();
+    let failover = handle.weak();
     let own = watched.handle().weak();
     watched.observe(move |event: &Event| {
         let Cause::Tripped { condition, tally, .. } = event.cause else { return };
@@ -124,12 +124,12 @@ fn watch<Clk: Clock>(
             FallbackFailing::GoBack => true,
             FallbackFailing::TakeLesser => fails_more(tally, primary),
         };
-        let handle = |lease: Arc<Lease>| FailoverHandle::new(lease, clock.clone());
+        let handle = |lease: Arc<Lease>| FailoverHandle::new(lease);
         if goes_back && let Some(lease) = failover.upgrade() {
             handle(lease).revert_for(Cause::FallbackFailing { condition, tally });
         }
         // Start over, even if calls stay or were not on the fallback.
-        if let Some(lease) = own.0.upgrade() {
+        if let Some(lease) = own.upgrade() {
             handle(lease).reset();
         }
     });

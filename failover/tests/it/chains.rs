@@ -56,8 +56,8 @@ struct Chain<S> {
     service: S,
     clock: ManualClock,
     tiers: [Tier; 3],
-    upper: FailoverHandle<ManualClock>,
-    lower: FailoverHandle<ManualClock>,
+    upper: FailoverHandle,
+    lower: FailoverHandle,
 }
 
 /// The upper tier reverts after 300 s, the lower one after 100 s.

@@ -21,7 +21,7 @@ impl Watched {
         Self { monitor: Monitor::with_clock(policy, clock.clone()), clock }
     }
 
-    pub(crate) fn handle(&self) -> FailoverHandle<ManualClock> {
+    pub(crate) fn handle(&self) -> FailoverHandle {
         self.monitor.handle()
     }
 

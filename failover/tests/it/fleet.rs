@@ -14,7 +14,7 @@ const BEAT: Duration = Duration::from_millis(200);
 
 struct Node {
     monitor: Monitor<ManualClock>,
-    cluster: Cluster<ManualClock>,
+    cluster: Cluster,
     port: Port,
     events: Arc<Mutex<Vec<Event>>>,
 }

@@ -231,7 +231,7 @@ async fn a_task_that_waits_for_a_busy_primary_is_woken_by_a_trip() {
 
 /// Trips during its own `poll_ready`, as another thread may.
 #[derive(Clone)]
-struct Leaving(FailoverHandle<ManualClock>);
+struct Leaving(FailoverHandle);
 
 impl Service<()> for Leaving {
     type Response = &'static str;

@@ -1,7 +1,6 @@
 //! The cluster as operators see it.
 
 use failover::Route;
-use failover::clock::Clock;
 use failover::cluster::{self, Command, FleetView, NodeView};
 use failover::monitor::Tally;
 
@@ -9,7 +8,7 @@ use super::fleet::Fleet;
 use crate::admin::{Bus, Cluster, Fleet as Shown, GivenOrder, Node, Window};
 
 /// What this node knows of its cluster.
-pub(super) fn of<Clk: Clock>(fleet: &Fleet<Clk>) -> Cluster {
+pub(super) fn of(fleet: &Fleet) -> Cluster {
     let cluster::View { cluster, node, beat, bus, messages, failovers, .. } = fleet.view();
     Cluster {
         cluster: cluster.to_string(),

@@ -59,7 +59,7 @@ impl<Clk: Clock> Coverage<Clk> {
     }
 
     /// Looks at the route, for a stay that begins, goes on or ends. To be called every few seconds.
-    pub(super) fn look(&self, handle: &FailoverHandle<Clk>) -> Option<Change> {
+    pub(super) fn look(&self, handle: &FailoverHandle) -> Option<Change> {
         if handle.snapshot().route == Route::Fallback {
             self.on_fallback();
         }
@@ -78,7 +78,7 @@ impl<Clk: Clock> Coverage<Clk> {
 
     /// How long the stay has lasted; zero without one. Does not grow during a return to the primary
     /// that has not held yet.
-    pub(super) fn lasted(&self, handle: &FailoverHandle<Clk>) -> Duration {
+    pub(super) fn lasted(&self, handle: &FailoverHandle) -> Duration {
         let (now, on_fallback) = (self.clock.now(), handle.snapshot().route == Route::Fallback);
         match *self.stay() {
             Some(stay) if on_fallback => Stay { last: now, ..stay }.lasted(),
@@ -88,7 +88,7 @@ impl<Clk: Clock> Coverage<Clk> {
     }
 
     /// The same, if it is longer than the limit.
-    pub(super) fn too_long(&self, handle: &FailoverHandle<Clk>) -> Option<Duration> {
+    pub(super) fn too_long(&self, handle: &FailoverHandle) -> Option<Duration> {
         let lasted = self.lasted(handle);
         self.limit.is_some_and(|limit| lasted > limit).then_some(lasted)
     }
@@ -116,7 +116,7 @@ impl Stay {
     }
 
     /// Whether calls have been back on the primary for long enough.
-    fn is_over<Clk: Clock>(&self, now: Moment, handle: &FailoverHandle<Clk>) -> bool {
+    fn is_over(&self, now: Moment, handle: &FailoverHandle) -> bool {
         between(self.last, now) > handle.policy().window().saturating_mul(HOLD)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use failover::FailoverHandle;
-use failover::clock::{Clock, Moment};
+use failover::clock::Moment;
 use failover::monitor::Tally;
 
 use super::coverage::between;
@@ -74,11 +74,7 @@ impl Doubts {
 
     /// What there is to doubt now. Half of the minimum number of calls is enough for a doubt, since a trip
     /// of the primary, which the doubt should precede, empties the fallback's window.
-    pub(super) fn look<Clk: Clock>(
-        &self,
-        fallback: &FailoverHandle<Clk>,
-        now: Moment,
-    ) -> Option<Doubt> {
+    pub(super) fn look(&self, fallback: &FailoverHandle, now: Moment) -> Option<Doubt> {
         let (policy, tally) = (fallback.policy(), fallback.snapshot().tally);
         let is_recent = |at: Moment| between(at, now) <= policy.window();
         let mut seen = self.lock();
@@ -106,7 +102,7 @@ impl Doubts {
 
 #[cfg(test)]
 mod tests {
-    use failover::clock::ManualClock;
+    use failover::clock::{Clock as _, ManualClock};
     use failover::{Monitor, Outcome, Policy};
     use std::time::{Duration, UNIX_EPOCH};
 

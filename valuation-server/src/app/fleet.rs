@@ -11,15 +11,18 @@ use super::doubt::Doubt;
 use crate::config::{ClusterUrl, Config};
 
 /// This node, and whether it trusts its own evidence.
-pub(super) struct Fleet<Clk> {
-    pub(super) cluster: Cluster<Clk>,
+pub(super) struct Fleet {
+    pub(super) cluster: Cluster,
     url: ClusterUrl,
     doubt: Mutex<Option<Doubt>>,
 }
 
-impl<Clk: Clock> Fleet<Clk> {
+impl Fleet {
     /// The node of a configuration; `None` without a cluster.
-    pub(super) fn new(config: &Config, clock: Clk) -> Result<Option<Arc<Self>>, ClusterError> {
+    pub(super) fn new(
+        config: &Config,
+        clock: impl Clock,
+    ) -> Result<Option<Arc<Self>>, ClusterError> {
         let Some(url) = config.cluster.clone() else { return Ok(None) };
         let cluster = config.cluster_builder().build_on(clock)?;
         Ok(Some(Arc::new(Self { cluster, url, doubt: Mutex::default() })))
@@ -92,7 +95,7 @@ pub(super) struct BusLog {
 
 impl BusLog {
     /// Logs a loss and a return, each once.
-    pub(super) fn look<Clk: Clock>(&mut self, fleet: &Fleet<Clk>) {
+    pub(super) fn look(&mut self, fleet: &Fleet) {
         let bus = fleet.cluster.bus();
         let is_down = !bus.is_up && !bus.reason.is_empty();
         // It may have been down and up again between two looks.
@@ -112,7 +115,7 @@ impl BusLog {
     }
 }
 
-impl<Clk: fmt::Debug> fmt::Debug for Fleet<Clk> {
+impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("url", &self.url).finish_non_exhaustive()
     }

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use failover::clock::Clock;
 use failover::monitor::{Saved, Tally};
 use failover::{Event, FailoverHandle, State};
 use humantime::format_duration;
@@ -26,15 +25,15 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Saves and restores the state of a failover.
 #[derive(Debug)]
-pub(super) struct Memory<Clk: Clock> {
-    handle: FailoverHandle<Clk>,
+pub(super) struct Memory {
+    handle: FailoverHandle,
     store: Store,
     /// The epoch and the counts of the last save.
     last: Option<(u32, Tally)>,
 }
 
-impl<Clk: Clock> Memory<Clk> {
-    pub(super) fn new(handle: FailoverHandle<Clk>, store: Store) -> Self {
+impl Memory {
+    pub(super) fn new(handle: FailoverHandle, store: Store) -> Self {
         Self { handle, store, last: None }
     }
 

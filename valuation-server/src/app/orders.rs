@@ -6,7 +6,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use failover::clock::Clock;
 use failover::{FailoverHandle, Route};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -92,11 +91,7 @@ impl Orders {
     }
 
     /// Executes a command.
-    pub(super) fn execute<Clk: Clock>(
-        &self,
-        handle: &FailoverHandle<Clk>,
-        instruction: &Instruction,
-    ) {
+    pub(super) fn execute(&self, handle: &FailoverHandle, instruction: &Instruction) {
         let _commands = self.one_command();
         self.given()[0] = Some(instruction.at);
         match (instruction.order(), instruction.command) {
@@ -184,7 +179,7 @@ impl Orders {
 
     /// Continues as before a restart: an order in force is forced, if the route is not; without an
     /// order a forced route is released.
-    pub(super) fn resume<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, order: Option<Order>) {
+    pub(super) fn resume(&self, handle: &FailoverHandle, order: Option<Order>) {
         let _commands = self.one_command();
         match order {
             Some(order) => self.force(handle, order),
@@ -193,11 +188,11 @@ impl Orders {
     }
 
     /// Releases the route if the end of the order in force has come.
-    pub(super) fn release_at_end<Clk: Clock>(&self, handle: &FailoverHandle<Clk>) {
+    pub(super) fn release_at_end(&self, handle: &FailoverHandle) {
         self.release_if_over(handle, Timestamp::now());
     }
 
-    fn release_if_over<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, now: Timestamp) {
+    fn release_if_over(&self, handle: &FailoverHandle, now: Timestamp) {
         let _commands = self.one_command();
         // Read with the lock: a later order has another end.
         let Some(order) = self.order() else { return };
@@ -207,7 +202,7 @@ impl Orders {
         }
     }
 
-    fn force<Clk: Clock>(&self, handle: &FailoverHandle<Clk>, mut order: Order) {
+    fn force(&self, handle: &FailoverHandle, mut order: Order) {
         if let Some(since) = self.extended_by(&order) {
             order.since = since;
         }
@@ -222,7 +217,7 @@ impl Orders {
         self.order().filter(|current| current.route == order.route).map(|current| current.since)
     }
 
-    fn release<Clk: Clock>(&self, handle: &FailoverHandle<Clk>) {
+    fn release(&self, handle: &FailoverHandle) {
         handle.release();
         // After the transition, whose observers read who is released.
         self.current.send_replace(Current::Policy);

@@ -12,7 +12,7 @@ use failover::{Event, FailoverHandle, Monitor, Policy, State};
 /// given the state of the one in force, so that the library itself evaluates what the window of the
 /// other policy would hold.
 pub(super) fn of<Clk: Clock>(
-    handle: &FailoverHandle<Clk>,
+    handle: &FailoverHandle,
     policy: &Policy,
     clock: Clk,
 ) -> (bool, String) {

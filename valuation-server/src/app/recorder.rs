@@ -28,7 +28,7 @@ const THIN_EVERY: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(super) struct Recorder<Clk: Clock> {
     history: History,
-    handle: FailoverHandle<Clk>,
+    handle: FailoverHandle,
     clock: Clk,
     fallback: FallbackTime,
     /// The totals that the database has.

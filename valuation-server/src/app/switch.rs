@@ -43,7 +43,7 @@ pub struct Providers<Clk: Clock = CoarseClock> {
     pub(super) orders: Arc<Orders>,
     pub(super) coverage: Arc<Coverage<Clk>>,
     /// This node of the cluster, if there is one.
-    pub(super) fleet: Option<Arc<Fleet<Clk>>>,
+    pub(super) fleet: Option<Arc<Fleet>>,
 }
 
 /// Premium, with a window of its own.
@@ -199,12 +199,12 @@ impl<Clk: Clock> Providers<Clk> {
     }
 
     /// The fallback's own failover, which counts its calls.
-    pub(super) fn fallback(&self) -> FailoverHandle<Clk> {
+    pub(super) fn fallback(&self) -> FailoverHandle {
         self.layer.fallback_handle()
     }
 
     /// The operator's side of the failover.
-    pub(super) fn handle(&self) -> FailoverHandle<Clk> {
+    pub(super) fn handle(&self) -> FailoverHandle {
         self.layer.handle()
     }
 

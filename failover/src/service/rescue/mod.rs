@@ -117,7 +117,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
 impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
     /// The operator's handle of all services that this layer makes.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.layer.handle()
     }
 }
@@ -152,7 +152,7 @@ where
 impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
     /// The operator's handle.
     #[must_use]
-    pub fn handle(&self) -> FailoverHandle<Clk> {
+    pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
 }

@@ -1,0 +1,47 @@
+//! A clock without a type parameter.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Clock, Moment, Sleep};
+
+/// A clock whose type is forgotten, so that what is off the way of a call needs no type parameter.
+#[derive(Clone)]
+pub(crate) struct AnyClock(Arc<dyn Erased>);
+
+trait Erased: Send + Sync {
+    fn now(&self) -> Moment;
+    fn sleep_until(&self, moment: Moment) -> Option<Sleep>;
+}
+
+impl<C: Clock> Erased for C {
+    fn now(&self) -> Moment {
+        Clock::now(self)
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+        Clock::sleep_until(self, moment)
+    }
+}
+
+impl AnyClock {
+    pub(crate) fn new(clock: impl Clock) -> Self {
+        Self(Arc::new(clock))
+    }
+}
+
+impl Clock for AnyClock {
+    fn now(&self) -> Moment {
+        self.0.now()
+    }
+
+    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+        self.0.sleep_until(moment)
+    }
+}
+
+impl fmt::Debug for AnyClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyClock")
+    }
+}
