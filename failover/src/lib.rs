@@ -2,7 +2,7 @@
 
 // The words: no logic that needs another wing.
 pub mod classify;
-mod error;
+pub mod error;
 pub mod event;
 mod outcome;
 pub mod ratio;
@@ -32,7 +32,7 @@ pub mod trace;
 pub mod manual;
 
 pub use classify::Classify;
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use event::Event;
 pub use monitor::Monitor;
 pub use monitor::handle::FailoverHandle;

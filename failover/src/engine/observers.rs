@@ -5,10 +5,15 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::engine::sync::{Ordering, Setting};
 use crate::event::{Event, Observe};
 
 #[derive(Default)]
-pub(crate) struct Observers(Mutex<List>);
+pub(crate) struct Observers {
+    list: Mutex<List>,
+    /// 1 if there is a name: errors of a failover without one take no lock.
+    named: Setting,
+}
 
 #[derive(Default)]
 struct List {
@@ -27,13 +32,17 @@ impl Observers {
 
     pub(super) fn set_name(&self, name: Arc<str>) {
         self.lock().name = Some(name);
+        // Ordering: Relaxed: the name itself is behind the lock.
+        self.named.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Option<Arc<str>> {
-        self.lock().name.clone()
+        // Ordering: Relaxed, as in `set_name`.
+        if self.named.load(Ordering::Relaxed) == 0 { None } else { self.lock().name.clone() }
     }
 
     pub(crate) fn clear(&self) {
+        self.named.store(0, Ordering::Relaxed);
         // Outside the lock: a destructor may run any code.
         let list = mem::take(&mut *self.lock());
         drop(list);
@@ -52,7 +61,7 @@ impl Observers {
 
     // No panic can leave the list half-changed, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, List> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

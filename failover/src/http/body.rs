@@ -8,9 +8,10 @@ use pin_project_lite::pin_project;
 
 use super::end::ObservedBody;
 use crate::clock::{Clock, CoarseClock};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::monitor::EngineRef;
+use crate::monitor::unrecorded::UnrecordedCall;
 use crate::route::Route;
-use crate::service::observed::UnrecordedCall;
 
 pin_project! {
     /// The body of a response through an [`HttpFailover`](crate::http::HttpFailover): the
@@ -27,6 +28,8 @@ pin_project! {
     {
         #[pin]
         source: Source<P, F, Clk>,
+        // For the name in errors.
+        engine: EngineRef<Clk>,
     }
 }
 
@@ -43,12 +46,15 @@ pin_project! {
 }
 
 impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
-    pub(super) fn primary(body: ObservedBody<P, UnrecordedCall<Clk>>) -> Self {
-        Self { source: Source::Primary { body } }
+    pub(super) fn primary(
+        body: ObservedBody<P, UnrecordedCall<Clk>>,
+        engine: EngineRef<Clk>,
+    ) -> Self {
+        Self { source: Source::Primary { body }, engine }
     }
 
-    pub(super) fn fallback(body: F) -> Self {
-        Self { source: Source::Fallback { body } }
+    pub(super) fn fallback(body: F, engine: EngineRef<Clk>) -> Self {
+        Self { source: Source::Fallback { body }, engine }
     }
 
     /// The service that the body comes from.
@@ -75,12 +81,16 @@ where
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        match self.project().source.project() {
+        let this = self.project();
+        let engine = this.engine;
+        match this.source.project() {
             SourceProjection::Primary { body } => {
-                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(Error::Primary)))
+                let failed = |error| engine.error(ErrorKind::Primary(error));
+                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(failed)))
             }
             SourceProjection::Fallback { body } => {
-                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(Error::Fallback)))
+                let failed = |error| engine.error(ErrorKind::Fallback(error));
+                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(failed)))
             }
         }
     }

@@ -12,9 +12,11 @@ use super::body::HttpBody;
 use super::classify::HttpClassify;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::monitor::EngineRef;
+use crate::monitor::unrecorded::UnrecordedCall;
 use crate::route::Route;
-use crate::service::observed::{ObservedFuture, UnrecordedCall};
+use crate::service::observed::ObservedFuture;
 
 pin_project! {
     /// The future of a call through an [`HttpFailover`](crate::http::HttpFailover). It ends with
@@ -43,7 +45,7 @@ pin_project! {
         Clk: Clock,
     {
         Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, HttpClassify<H>> },
-        Fallback { #[pin] call: F },
+        Fallback { #[pin] call: F, engine: EngineRef<Clk> },
     }
 }
 
@@ -60,13 +62,16 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut response, route) = match this.call.project() {
-            CallProjection::Primary { call } => {
-                let response = ready!(call.poll(context)).map_err(Error::Primary)?;
-                (response.map(HttpBody::primary), Route::Primary)
+            CallProjection::Primary { mut call } => {
+                let polled = ready!(call.as_mut().poll(context));
+                let engine = &call.call.engine;
+                let response = polled.map_err(|e| engine.error(ErrorKind::Primary(e)))?;
+                (response.map(|body| HttpBody::primary(body, engine.clone())), Route::Primary)
             }
-            CallProjection::Fallback { call } => {
-                let response = ready!(call.poll(context)).map_err(Error::Fallback)?;
-                (response.map(HttpBody::fallback), Route::Fallback)
+            CallProjection::Fallback { call, engine } => {
+                let polled = ready!(call.poll(context));
+                let response = polled.map_err(|e| engine.error(ErrorKind::Fallback(e)))?;
+                (response.map(|body| HttpBody::fallback(body, engine.clone())), Route::Fallback)
             }
         };
         if *this.mark {

@@ -13,7 +13,8 @@ use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
-use crate::service::observed::UnrecordedCall;
+use crate::monitor::unrecorded::UnrecordedCall;
+use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
@@ -37,6 +38,28 @@ impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
     pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
+
+    /// Waits until the service that is to be called is ready, and calls it: tower's `ready` and `call`.
+    ///
+    /// # Errors
+    /// The error of the service that was called, or that failed to become ready.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the call, if there is one; a choice of the route stands for the next
+    /// call.
+    pub async fn send<R, PB, FB>(
+        &mut self,
+        request: R,
+    ) -> Result<Response<HttpBody<PB, FB, Clk>>, Error<P::Error, F::Error>>
+    where
+        P: Service<R, Response = Response<PB>>,
+        F: Service<R, Response = Response<FB>>,
+        PB: Body,
+        FB: Body<Data = PB::Data>,
+        H: Classify<Response<PB>, P::Error> + Clone,
+    {
+        Oneshot::new(self, request).await
+    }
 }
 
 impl<R, P, F, H, Clk, PB, FB> Service<R> for HttpFailover<P, F, H, Clk>
@@ -59,15 +82,19 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        let call = match self.switch.choose::<R>() {
+        let admitted = self.switch.choose::<R>();
+        let engine = self.switch.monitor.engine_ref();
+        let call = match admitted {
             Some(admitted) => {
-                let engine = self.switch.monitor.engine_ref();
                 let (future, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 let classify = self.classify.clone();
                 let call = UnrecordedCall::future(future, ticket, engine.clone(), classify);
                 Call::Primary { call }
             }
-            None => Call::Fallback { call: self.switch.fallback.call(request) },
+            None => {
+                let call = self.switch.fallback.call(request);
+                Call::Fallback { call, engine: engine.clone() }
+            }
         };
         HttpFuture { call, mark: self.mark }
     }

@@ -1,12 +1,15 @@
 //! The algorithm without tower, for callers that make the calls themselves.
 
+mod call;
 pub(crate) mod handle;
 pub(crate) mod keyed;
 pub(crate) mod prober;
+pub(crate) mod unrecorded;
 
 pub use crate::engine::saved::Saved;
 pub use crate::engine::ticket::Ticket;
 pub use crate::tally::Tally;
+pub use call::{CallGuard, Calls};
 pub use keyed::KeyedMonitors;
 pub use prober::Prober;
 
@@ -18,6 +21,7 @@ use crate::engine::Engine;
 use crate::engine::pool::Lease;
 use crate::engine::ticket::{Admitted, guard};
 use crate::engine::time::{Began, Epoch};
+use crate::error::{Error, ErrorKind};
 use crate::event::Observe;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
@@ -50,19 +54,29 @@ impl Admission {
 /// [`Failover`](crate::service::Failover) is a thin layer over it.
 ///
 /// ```
-/// use failover::{Monitor, Outcome, Policy};
-/// use failover::monitor::Admission;
+/// use failover::{Monitor, Policy, Route};
 ///
-/// let monitor = Monitor::new(Policy::default());
-/// match monitor.admit() {
-///     Admission::Primary(ticket) => {
-///         // … call the primary …
-///         monitor.record(ticket, Outcome::Success);
-///     }
-///     Admission::Fallback => { /* … call the fallback … */ }
+/// async fn primary(id: u32) -> Result<u32, std::io::Error> {
+///     Err(std::io::Error::other("down"))
 /// }
-/// assert_eq!(monitor.handle().snapshot().tally.successes, 1);
+///
+/// async fn fallback(id: u32) -> Result<u32, std::fmt::Error> {
+///     Ok(id)
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let monitor = Monitor::new(Policy::default());
+/// for id in 0..10 {
+///     assert!(monitor.call(|| primary(id), || fallback(id)).await.is_err());
+/// }
+/// assert_eq!(monitor.route(), Route::Fallback);
+/// assert_eq!(monitor.call(|| primary(10), || fallback(10)).await.unwrap(), 10);
+/// # }
 /// ```
+///
+/// [`call_blocking`](Self::call_blocking) is for blocking clients, [`guard`](Self::guard) for code that no
+/// closure can hold. [`admit`](Self::admit) and [`record`](Self::record) are what these are made of.
 #[derive(Clone, Debug)]
 pub struct Monitor<Clk = CoarseClock> {
     lease: Arc<Lease>,
@@ -95,6 +109,9 @@ impl<Clk: Clock> Monitor<Clk> {
 
     /// Decides the route of a call that starts now. The first admission after the deadline of a
     /// trip makes the revert; one that finds too many stalled calls trips.
+    ///
+    /// The lowest level: if the call panics or is dropped, its ticket records nothing. Use
+    /// [`call`](Self::call) or [`guard`](Self::guard) where you can.
     #[inline]
     pub fn admit(&self) -> Admission {
         match self.engine.admit() {
@@ -321,6 +338,12 @@ impl<Clk: Clock> EngineRef<Clk> {
         let failed = self.engine.transitions.options().dropped()
             && self.engine.is_failure_when_dropped(ticket.began(), self.clock.now());
         self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
+    }
+
+    /// The error of a call, with the failover's name.
+    #[cold]
+    pub(crate) fn error<P, F>(&self, kind: ErrorKind<P, F>) -> Error<P, F> {
+        Error::new(kind, self.engine.transitions.observers.name())
     }
 
     pub(crate) fn engine(&self) -> &'static Engine {

@@ -9,9 +9,10 @@ use pin_project_lite::pin_project;
 use crate::classify::Classify;
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::monitor::EngineRef;
-use crate::service::observed::{ByResult, ObservedFuture, UnrecordedCall};
+use crate::monitor::unrecorded::UnrecordedCall;
+use crate::service::observed::{ByResult, ObservedFuture};
 
 pin_project! {
     /// The future of a call through a [`Failover`](crate::service::Failover).
@@ -38,7 +39,7 @@ pin_project! {
         Clk: Clock,
     {
         Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, ByResult<C>> },
-        Fallback { #[pin] call: F },
+        Fallback { #[pin] call: F, engine: EngineRef<Clk> },
     }
 }
 
@@ -50,8 +51,8 @@ impl<P, F, C, Clk: Clock> ResponseFuture<P, F, C, Clk> {
     }
 
     #[inline]
-    pub(crate) fn fallback(call: F) -> Self {
-        Self { call: Call::Fallback { call } }
+    pub(crate) fn fallback(call: F, engine: EngineRef<Clk>) -> Self {
+        Self { call: Call::Fallback { call, engine } }
     }
 }
 
@@ -67,8 +68,13 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().call.project() {
-            CallProjection::Primary { call } => call.poll_inlined(context).map_err(Error::Primary),
-            CallProjection::Fallback { call } => call.poll(context).map_err(Error::Fallback),
+            CallProjection::Primary { mut call } => {
+                let polled = call.as_mut().poll_inlined(context);
+                polled.map_err(|error| call.call.engine.error(ErrorKind::Primary(error)))
+            }
+            CallProjection::Fallback { call, engine } => {
+                call.poll(context).map_err(|error| engine.error(ErrorKind::Fallback(error)))
+            }
         }
     }
 }

@@ -109,6 +109,25 @@ impl<P, F, S, K, C, Clk> KeyedFailover<P, F, S, K, C, Clk> {
     pub fn registry(&self) -> &KeyedMonitors<K, Clk> {
         &self.layer.registry
     }
+
+    /// Calls the service of the key's route, once it is ready: tower's `ready` and `call`.
+    ///
+    /// # Errors
+    /// The error of the service that was called, or that failed to become ready.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the call.
+    pub async fn send<R>(&mut self, request: R) -> Result<P::Response, Error<P::Error, F::Error>>
+    where
+        P: Service<R> + Clone,
+        F: Service<R, Response = P::Response> + Clone,
+        S: Fn(&R) -> K,
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        Clk: Clock,
+        C: Classify<P::Response, P::Error> + Clone,
+    {
+        Oneshot::new(self, request).await
+    }
 }
 
 impl<R, P, F, S, K, C, Clk> Service<R> for KeyedFailover<P, F, S, K, C, Clk>

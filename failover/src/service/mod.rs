@@ -21,6 +21,7 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::future::ResponseFuture;
+use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// Calls the primary, and the fallback while the primary fails too often.
@@ -96,6 +97,23 @@ impl<P, F, C, Clk: Clock> Failover<P, F, C, Clk> {
     pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
+
+    /// Waits until the service that is to be called is ready, and calls it: tower's `ready` and `call`.
+    ///
+    /// # Errors
+    /// The error of the service that was called, or that failed to become ready.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the call, if there is one; a choice of the route stands for the next
+    /// call.
+    pub async fn send<R>(&mut self, request: R) -> Result<P::Response, Error<P::Error, F::Error>>
+    where
+        P: Service<R>,
+        F: Service<R, Response = P::Response>,
+        C: Classify<P::Response, P::Error> + Clone,
+    {
+        Oneshot::new(self, request).await
+    }
 }
 
 impl<R, P, F, C, Clk> Service<R> for Failover<P, F, C, Clk>
@@ -118,13 +136,14 @@ where
     // other widths stalls store forwarding, for 10 ns and more.
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
-        match self.switch.choose::<R>() {
+        let admitted = self.switch.choose::<R>();
+        let engine = self.switch.monitor.engine_ref();
+        match admitted {
             Some(admitted) => {
-                let engine = self.switch.monitor.engine_ref();
                 let (call, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 ResponseFuture::primary(call, ticket, engine.clone(), self.classify.clone())
             }
-            None => ResponseFuture::fallback(self.switch.fallback.call(request)),
+            None => ResponseFuture::fallback(self.switch.fallback.call(request), engine.clone()),
         }
     }
 }

@@ -11,6 +11,7 @@ use tower_service::Service;
 use crate::classify::Classify;
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
+use crate::monitor::unrecorded::UnrecordedCall;
 use crate::monitor::{EngineRef, Monitor};
 use crate::outcome::Outcome;
 
@@ -140,13 +141,6 @@ where
     }
 }
 
-/// A call whose outcome a monitor records, if the monitor has admitted it.
-#[derive(Debug)]
-pub struct UnrecordedCall<Clk: Clock> {
-    ticket: Option<Ticket>,
-    engine: EngineRef<Clk>,
-}
-
 impl<Clk: Clock> UnrecordedCall<Clk> {
     /// The future of a call that begins with `ticket`.
     #[inline]
@@ -163,26 +157,17 @@ impl<Clk: Clock> UnrecordedCall<Clk> {
 impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
     #[inline]
     fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        self.engine.guard(&mut self.ticket, run)
+        self.run(run)
     }
 
     #[inline]
     fn end(&mut self, outcome: Outcome) {
-        self.engine.settle(&mut self.ticket, outcome);
+        self.record(outcome);
     }
 
     #[inline]
     fn take(&mut self) -> Self {
         Self { ticket: self.ticket.take(), engine: self.engine.clone() }
-    }
-}
-
-impl<Clk: Clock> Drop for UnrecordedCall<Clk> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.engine.abandon(ticket);
-        }
     }
 }
 

@@ -55,7 +55,8 @@ fn in_a_dry_run_the_service_calls_the_primary_whatever_it_answers() {
     for _ in 0..1_000 {
         assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
         let call = std::pin::pin!(service.call(()));
-        assert_eq!(call.poll(&mut context), Poll::Ready(Err(failover::Error::Primary("primary"))));
+        let error = failover::ErrorKind::Primary("primary").into();
+        assert_eq!(call.poll(&mut context), Poll::Ready(Err(error)));
         watched.clock.advance(SECOND);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod calls;
 mod chains;
 mod clocks;
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
@@ -13,6 +14,7 @@ mod contention;
 mod cost;
 mod dropped;
 mod dry_run;
+mod errors;
 mod fallback_failing;
 mod false_trips;
 #[cfg(feature = "cluster")]

@@ -11,10 +11,11 @@ use tower_service::Service;
 use crate::classify::Classify;
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::monitor::EngineRef;
+use crate::monitor::unrecorded::UnrecordedCall;
 use crate::outcome::Outcome;
-use crate::service::observed::{Conclude, ObservedCall, ObservedFuture, UnrecordedCall};
+use crate::service::observed::{Conclude, ObservedCall, ObservedFuture};
 use crate::service::oneshot::Oneshot;
 
 pin_project! {
@@ -22,6 +23,7 @@ pin_project! {
     ///
     /// # Cancel safety
     /// See [`Rescuing`](crate::service::rescue::Rescuing).
+    #[project = RescueFutureProjection]
     #[must_use = "futures do nothing unless polled"]
     pub struct RescueFuture<R, P, F, C, Clk>
     where
@@ -31,6 +33,7 @@ pin_project! {
     {
         #[pin]
         stage: Stage<R, P, F, C, Clk>,
+        engine: EngineRef<Clk>,
     }
 }
 
@@ -75,18 +78,22 @@ where
     Clk: Clock,
 {
     pub(super) fn primary(
-        call: P::Future,
-        ticket: Ticket,
+        (call, ticket): (P::Future, Ticket),
         engine: EngineRef<Clk>,
         classify: C,
         standby: Option<(F, R)>,
     ) -> Self {
-        let attempt = UnrecordedCall::future(call, ticket, engine, WithOutcome(classify));
-        Self { stage: Stage::Primary { attempt, standby } }
+        let attempt = UnrecordedCall::future(call, ticket, engine.clone(), WithOutcome(classify));
+        Self { stage: Stage::Primary { attempt, standby }, engine }
     }
 
-    pub(super) fn fallback(call: F::Future, classify: C, standby: Option<(P, R)>) -> Self {
-        Self { stage: Stage::Fallback { call, classify, standby } }
+    pub(super) fn fallback(
+        call: F::Future,
+        engine: EngineRef<Clk>,
+        classify: C,
+        standby: Option<(P, R)>,
+    ) -> Self {
+        Self { stage: Stage::Fallback { call, classify, standby }, engine }
     }
 }
 
@@ -100,7 +107,8 @@ where
     type Output = Result<P::Response, Error<P::Error, F::Error>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut stage = self.project().stage;
+        let RescueFutureProjection { mut stage, engine } = self.project();
+        let failed = |kind| engine.error(kind);
         loop {
             match stage.as_mut().project() {
                 StageProjection::Primary { attempt, standby } => {
@@ -110,7 +118,7 @@ where
                             let rescue = Oneshot::new(fallback, request);
                             stage.set(Stage::ByFallback { rescue, first: Some(result) });
                         }
-                        _ => return Poll::Ready(result.map_err(Error::Primary)),
+                        _ => return Poll::Ready(result.map_err(|e| failed(ErrorKind::Primary(e)))),
                     }
                 }
                 StageProjection::Fallback { call, classify, standby } => {
@@ -120,7 +128,9 @@ where
                             let rescue = Oneshot::new(primary, request);
                             stage.set(Stage::ByPrimary { rescue, first: Some(result) });
                         }
-                        _ => return Poll::Ready(result.map_err(Error::Fallback)),
+                        _ => {
+                            return Poll::Ready(result.map_err(|e| failed(ErrorKind::Fallback(e))));
+                        }
                     }
                 }
                 StageProjection::ByFallback { rescue, first } => {
@@ -128,9 +138,9 @@ where
                     return Poll::Ready(match (result, first.take()) {
                         (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(fallback), Some(Err(primary))) => {
-                            Err(Error::Both { primary, fallback })
+                            Err(failed(ErrorKind::Both { primary, fallback }))
                         }
-                        (Err(fallback), None) => Err(Error::Fallback(fallback)),
+                        (Err(fallback), None) => Err(failed(ErrorKind::Fallback(fallback))),
                     });
                 }
                 StageProjection::ByPrimary { rescue, first } => {
@@ -138,9 +148,9 @@ where
                     return Poll::Ready(match (result, first.take()) {
                         (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(primary), Some(Err(fallback))) => {
-                            Err(Error::Both { primary, fallback })
+                            Err(failed(ErrorKind::Both { primary, fallback }))
                         }
-                        (Err(primary), None) => Err(Error::Primary(primary)),
+                        (Err(primary), None) => Err(failed(ErrorKind::Primary(primary))),
                     });
                 }
             }

@@ -14,6 +14,7 @@ use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::layer::FailoverLayer;
+use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// Rescues single calls: a call that the primary failed is sent to the fallback at once, long before
@@ -22,7 +23,7 @@ use crate::service::readiness::Switch;
 /// Off by default, since a failed call becomes two calls. Each call clones the request and the other
 /// service before it starts.
 ///
-/// If both fail, the caller gets [`Error::Both`]. If the first service returned a response that the
+/// If both fail, the caller gets [`ErrorKind::Both`](crate::error::ErrorKind::Both). If the first service returned a response that the
 /// classifier calls a failure and the second an error, the caller gets that response.
 ///
 /// ```
@@ -155,6 +156,24 @@ impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
     pub fn handle(&self) -> FailoverHandle {
         self.switch.monitor.handle()
     }
+
+    /// Waits until the service that is to be called is ready, and calls it: tower's `ready` and `call`.
+    ///
+    /// # Errors
+    /// The error of the service that was called, or that failed to become ready.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the call, if there is one; a choice of the route stands for the next
+    /// call.
+    pub async fn send<R>(&mut self, request: R) -> Result<P::Response, Error<P::Error, F::Error>>
+    where
+        P: Service<R> + Clone,
+        F: Service<R, Response = P::Response> + Clone,
+        S: CloneRequest<R>,
+        C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error> + Clone,
+    {
+        Oneshot::new(self, request).await
+    }
 }
 
 impl<R, P, F, S, C, Clk> Service<R> for Rescuing<P, F, S, C, Clk>
@@ -181,17 +200,20 @@ where
         } else {
             None
         };
-        match switch.choose::<R>() {
+        let admitted = switch.choose::<R>();
+        let engine = switch.monitor.engine_ref();
+        match admitted {
             Some(admitted) => {
-                let engine = switch.monitor.engine_ref();
                 let (call, ticket) = engine.call(admitted, || switch.primary.call(request));
                 let standby = standby.map(|request| (switch.fallback.clone(), request));
-                RescueFuture::primary(call, ticket, engine.clone(), classify, standby)
+                let attempt = (call, ticket);
+                RescueFuture::primary(attempt, engine.clone(), classify, standby)
             }
             None => {
                 let standby = standby.filter(|_| rescue.both_ways);
                 let standby = standby.map(|request| (switch.primary.clone(), request));
-                RescueFuture::fallback(switch.fallback.call(request), classify, standby)
+                let call = switch.fallback.call(request);
+                RescueFuture::fallback(call, engine.clone(), classify, standby)
             }
         }
     }
