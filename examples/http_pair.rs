@@ -119,7 +119,7 @@ where
                 Err(_) => format!("{status} from the {route}, and then it broke off"),
             }
         }
-        Err(error) => format!("no answer: {error}"),
+        Err(error) => format!("no answer: {error:#}"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use failover::clock::ManualClock;
 use failover::{FailoverLayer, Monitor, Policy};
-use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
@@ -29,9 +29,9 @@ async fn main() -> Result<(), BoxError> {
             clock.advance(Duration::from_secs(300));
             println!("-- five minutes later --");
         }
-        match service.ready().await?.call(request).await {
+        match service.send(request).await {
             Ok(answer) => println!("{request:2}: answered by {answer}"),
-            Err(error) => println!("{request:2}: {error}"),
+            Err(error) => println!("{request:2}: {error:#}"),
         }
     }
     let tally = service.handle().snapshot().tally;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use failover::{FailoverLayer, Policy, Rescue};
-use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, service_fn};
 
 #[derive(Clone)]
 enum Request {
@@ -67,9 +67,9 @@ async fn main() -> Result<(), BoxError> {
         Request::Pay("cay", 30),
     ];
     for request in requests {
-        match service.ready().await?.call(request.clone()).await {
+        match service.send(request.clone()).await {
             Ok(answer) => println!("{answer}"),
-            Err(error) => println!("{request}: not made twice: {error}"),
+            Err(error) => println!("{request}: not made twice: {error:#}"),
         }
     }
     // A rescued failure still counts.

@@ -110,8 +110,7 @@ where
     P: Service<(), Response = &'static str, Error = &'static str>,
     F: Service<(), Response = &'static str, Error = &'static str>,
 {
-    let ready = service.ready().await.map_err(failover::Error::into_inner)?;
-    ready.call(()).await.map_err(failover::Error::into_inner)
+    service.send(()).await.map_err(failover::Error::into_inner)
 }
 
 fn run(paused: bool, test: impl Future<Output = ()>) {

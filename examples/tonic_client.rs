@@ -48,8 +48,8 @@ async fn main() -> Result<(), PolicyError> {
         HttpFailoverLayer::with_fallback(fallback, Policy::builder().minimum_calls(5).build()?)
             .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
     let handle = layer.handle();
-    // A boxed error does not implement `Error`, so tonic needs the inner one.
-    let service = layer.layer(primary).map_err(failover::Error::into_inner);
+    // These services' errors are boxed. tonic finds a `Status` in the chain of the failover's error.
+    let service = layer.layer(primary).map_err(failover::Error::into_boxed);
     let mut client = HealthClient::new(service);
 
     let mut ask = async |service: &str, times: u32| {

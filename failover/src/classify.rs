@@ -19,6 +19,10 @@ use crate::outcome::Outcome;
 /// };
 /// assert_eq!(classify.classify(&Ok(404)), Outcome::Success);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't classify `Result<{Response}, {Error}>`, the result of a call to the primary",
+    note = "a classifier is a closure `|result: &Result<{Response}, {Error}>| -> Outcome`, or implements `Classify<{Response}, {Error}>`"
+)]
 pub trait Classify<Response, Error> {
     /// Returns the outcome of a call with this result.
     fn classify(&self, result: &Result<Response, Error>) -> Outcome;

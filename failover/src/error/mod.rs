@@ -38,6 +38,17 @@ pub struct Error<P, F> {
     name: Option<Arc<str>>,
 }
 
+/// A [`std::error::Error`] of a service; implemented for each. It is here for the compiler's message.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `std::error::Error`, so the failover's error is none either",
+    label = "no `std::error::Error`: see `failover::Error::into_boxed`",
+    note = "`.map_err(failover::Error::into_boxed)`, on a result or in a `ServiceBuilder`, makes it one"
+)]
+pub trait ServiceError: StdError + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: StdError + 'static> ServiceError for E {}
+
 /// The error of a failover with both services' errors boxed. Made by [`Error::into_boxed`].
 ///
 /// One type for every failover: `downcast_ref::<BoxedError>()` finds it behind the layers that box
@@ -221,7 +232,7 @@ impl<P: fmt::Display, F: fmt::Display> fmt::Display for Error<P, F> {
     }
 }
 
-impl<P: StdError + 'static, F: StdError + 'static> StdError for Error<P, F> {
+impl<P: ServiceError, F: ServiceError> StdError for Error<P, F> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let error: &(dyn StdError + 'static) = match &self.kind {
             ErrorKind::Primary(error) => error,

@@ -1,5 +1,6 @@
 //! The HTTP service.
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use http::Response;
@@ -14,7 +15,6 @@ use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
 use crate::monitor::unrecorded::UnrecordedCall;
-use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
@@ -58,7 +58,8 @@ impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
         FB: Body<Data = PB::Data>,
         H: Classify<Response<PB>, P::Error> + Clone,
     {
-        Oneshot::new(self, request).await
+        poll_fn(|context| self.poll_ready(context)).await?;
+        self.call(request).await
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`phases`] | Where does a call go, and what makes a transition? |
 //! | [`options`] | Which options are there, and what does each add to a call? |
 //! | [`choosing`] | Which threshold, minimum, window and time? |
+//! | [`errors`] | How do errors go on: `?`, `ServiceBuilder`, `match`, thiserror, anyhow, tonic? |
 //! | [`cost`] | What does a call pay, measured next to three circuit breakers? |
 //! | [`neighbours`] | How does it differ from those three? |
 //! | [`counting`] | How does the window count without a lock, and why is no trip missed? |
@@ -18,6 +19,9 @@ pub mod options {}
 
 #[doc = include_str!("choosing.md")]
 pub mod choosing {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
 
 #[doc = include_str!("cost.md")]
 pub mod cost {}

@@ -145,7 +145,6 @@ impl<Clk: Clock> Monitor<Clk> {
     /// assert_eq!(monitor.handle().snapshot().tally.failures, 1);
     /// # }
     /// ```
-    #[must_use]
     pub fn classify<C>(&self, classify: C) -> Calls<'_, C, Clk> {
         Calls { monitor: self, classify }
     }

@@ -126,7 +126,7 @@ impl<P, F, S, K, C, Clk> KeyedFailover<P, F, S, K, C, Clk> {
         Clk: Clock,
         C: Classify<P::Response, P::Error> + Clone,
     {
-        Oneshot::new(self, request).await
+        self.call(request).await
     }
 }
 

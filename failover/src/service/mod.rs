@@ -10,6 +10,7 @@ pub mod rescue;
 pub(crate) mod wait;
 pub mod watched;
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -21,7 +22,6 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::future::ResponseFuture;
-use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// Calls the primary, and the fallback while the primary fails too often.
@@ -112,7 +112,8 @@ impl<P, F, C, Clk: Clock> Failover<P, F, C, Clk> {
         F: Service<R, Response = P::Response>,
         C: Classify<P::Response, P::Error> + Clone,
     {
-        Oneshot::new(self, request).await
+        poll_fn(|context| self.poll_ready(context)).await?;
+        self.call(request).await
     }
 }
 

@@ -118,8 +118,9 @@ fn a_panic_of_the_primary_is_one_failure_and_goes_on_unwinding() {
         &|| drop(monitor.call_blocking(|| in_closure().into_inner(), || Ok::<_, &str>(""))),
         &|| {
             let call = monitor.guard().unwrap();
-            let _ = in_closure();
+            let answer = in_closure();
             call.end(Outcome::Success);
+            drop(answer);
         },
     ];
     for (before, call) in (0..).zip(calls) {
@@ -240,11 +241,11 @@ fn the_futures_are_send_if_those_of_the_services_are_and_need_not_be() {
     }
     let monitor = Monitor::new(Policy::default());
     let call = || ready(Ok::<_, &str>(1));
-    let _ = is_send(monitor.call(call, call));
-    let _ = is_send(monitor.call_or_rescue(call, call));
+    drop(is_send(monitor.call(call, call)));
+    drop(is_send(monitor.call_or_rescue(call, call)));
     // Its output is not `Send`, and no future holds it.
     let boxed = || async { Err::<u8, Box<dyn std::error::Error>>("down".into()) };
-    let _ = is_send(monitor.call(boxed, call));
+    drop(is_send(monitor.call(boxed, call)));
     let own = Rc::new(7);
     let local = async || Ok::<_, &str>(*own);
     assert_eq!(done(monitor.call(&local, &local)), Ok(7));

@@ -38,6 +38,7 @@ mod readiness;
 mod registry;
 mod rescue;
 mod saved;
+mod send;
 mod slow;
 mod stalled;
 mod swap;

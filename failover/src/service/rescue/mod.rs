@@ -2,6 +2,7 @@
 
 mod future;
 
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tower_layer::Layer;
@@ -14,7 +15,6 @@ use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
 use crate::service::layer::FailoverLayer;
-use crate::service::oneshot::Oneshot;
 use crate::service::readiness::Switch;
 
 /// Rescues single calls: a call that the primary failed is sent to the fallback at once, long before
@@ -79,6 +79,10 @@ impl<S> Rescue<S> {
 }
 
 /// Clones a request that is about to be sent, or declines.
+#[diagnostic::on_unimplemented(
+    message = "a request of type `{R}` can't be cloned for a rescue by `{Self}`",
+    note = "`Rescue::cloning()` needs a request that is `Clone`; `Rescue::with` takes a closure `|request: &{R}| -> Option<{R}>`"
+)]
 pub trait CloneRequest<R> {
     /// The clone; `None` if the request must not be sent twice.
     fn clone_request(&self, request: &R) -> Option<R>;
@@ -172,7 +176,8 @@ impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
         S: CloneRequest<R>,
         C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error> + Clone,
     {
-        Oneshot::new(self, request).await
+        poll_fn(|context| self.poll_ready(context)).await?;
+        self.call(request).await
     }
 }
 
