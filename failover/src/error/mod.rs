@@ -3,6 +3,7 @@
 
 mod boxed;
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -240,5 +241,13 @@ impl<P: ServiceError, F: ServiceError> StdError for Error<P, F> {
         };
         // The boxed error itself, without the wrapper.
         Some(error.downcast_ref().map_or(error, Boxed::inner))
+    }
+}
+
+/// Two services that never fail make a failover that never fails: for axum, whose layers need an error
+/// that becomes [`Infallible`].
+impl From<Error<Self, Self>> for Infallible {
+    fn from(error: Error<Self, Self>) -> Self {
+        error.into_inner()
     }
 }

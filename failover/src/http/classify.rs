@@ -1,15 +1,17 @@
 //! Classifies an HTTP exchange: first by its head, then by its end.
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode, Version};
 
 use super::grpc::{GrpcCode, GrpcErrorsAsFailures};
+use super::retry_after::retry_after;
 use crate::classify::Classify;
 use crate::outcome::Outcome;
 
 /// Errors, 5xx, 408 and 429 are failures; every other status is a success. The default.
 ///
 /// 408 and 429 say that the server did not process the request. All other 4xx are a healthy
-/// server's responses to invalid requests.
+/// server's responses to invalid requests. A failure with a valid `Retry-After` is
+/// [`Outcome::RetryAfter`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerErrorsAsFailures;
 
@@ -27,25 +29,82 @@ impl ServerErrorsAsFailures {
 impl<B, E> Classify<Response<B>, E> for ServerErrorsAsFailures {
     #[inline]
     fn classify(&self, result: &Result<Response<B>, E>) -> Outcome {
-        result.as_ref().map_or(Outcome::Failure, |response| Self::outcome(response.status()))
+        result.as_ref().map_or(Outcome::Failure, |response| {
+            with_retry_after(Self::outcome(response.status()), response)
+        })
     }
 }
 
-/// Classifies by the status alone; errors are failures. See [`HttpClassify::by_status`].
+/// The head of a response, without its body and so of one type: see [`HttpClassify::by_head`].
 #[derive(Clone, Copy, Debug)]
-pub struct ByStatus<S>(S);
+pub struct Head<'a> {
+    status: StatusCode,
+    version: Version,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
 
-impl<S, B, E> Classify<Response<B>, E> for ByStatus<S>
+impl<'a> Head<'a> {
+    fn of<B>(response: &'a Response<B>) -> Self {
+        Self {
+            status: response.status(),
+            version: response.version(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The version of HTTP.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &'a HeaderMap {
+        self.headers
+    }
+
+    /// The extensions.
+    #[must_use]
+    pub fn extensions(&self) -> &'a Extensions {
+        self.extensions
+    }
+}
+
+/// Classifies by status and headers; errors are failures. See [`HttpClassify::by_head`].
+#[derive(Clone, Copy, Debug)]
+pub struct ByHead<S>(S);
+
+impl<S, B, E> Classify<Response<B>, E> for ByHead<S>
 where
-    S: Fn(StatusCode) -> Outcome,
+    S: Fn(Head<'_>) -> Outcome,
 {
     #[inline]
     fn classify(&self, result: &Result<Response<B>, E>) -> Outcome {
-        result.as_ref().map_or(Outcome::Failure, |response| self.0(response.status()))
+        result.as_ref().map_or(Outcome::Failure, |response| self.0(Head::of(response)))
     }
 }
 
-/// Classifies an HTTP exchange: `H` by its head, the rest by its end.
+/// Adds the response's `Retry-After` to a failure.
+#[inline]
+fn with_retry_after<B>(outcome: Outcome, response: &Response<B>) -> Outcome {
+    match outcome {
+        Outcome::Failure => retry_after(response.headers()).map_or(outcome, Outcome::RetryAfter),
+        _ => outcome,
+    }
+}
+
+/// Classifies an HTTP exchange: `H` by its head, the rest by its end. A head that is a failure and has
+/// a valid `Retry-After` is [`Outcome::RetryAfter`], whatever classified it; whether that is followed
+/// is up to [`PolicyBuilder::retry_after`](crate::policy::PolicyBuilder::retry_after).
 ///
 /// The [module's documentation](crate::http) lists when each outcome is recorded. As a plain
 /// [`Classify`], for a [`Failover`](crate::service::Failover) or a
@@ -71,41 +130,56 @@ impl HttpClassify {
     }
 }
 
-impl<S: Fn(StatusCode) -> Outcome> HttpClassify<ByStatus<S>> {
-    /// Classifies by the status. An error instead of a response is a failure.
+impl<S: Fn(Head<'_>) -> Outcome> HttpClassify<ByHead<S>> {
+    /// Classifies by status and headers. An error instead of a response is a failure.
+    ///
+    /// Fits every type of body, and so goes with metrics and with services of different body types.
     ///
     /// ```
     /// use failover::Outcome;
     /// use failover::http::{ServerErrorsAsFailures, HttpClassify};
     /// use http::StatusCode;
     ///
-    /// // Here a 401 means that the primary has lost its own credentials.
-    /// let classify = HttpClassify::by_status(|status| match status {
+    /// let classify = HttpClassify::by_head(|head| match head.status() {
+    ///     // A cache's answer says nothing about the server behind it.
+    ///     _ if head.headers().contains_key("age") => Outcome::Ignored,
+    ///     // Here a 401 means that the primary has lost its own credentials.
     ///     StatusCode::UNAUTHORIZED => Outcome::Failure,
-    ///     StatusCode::TOO_MANY_REQUESTS => Outcome::Ignored,
     ///     other => ServerErrorsAsFailures::outcome(other),
     /// });
     /// ```
-    pub fn by_status(status: S) -> Self {
-        HttpClassify::by(ByStatus(status))
+    pub fn by_head(classify: S) -> Self {
+        HttpClassify::by(ByHead(classify))
     }
 }
 
 impl<H> HttpClassify<H> {
-    /// Classifies heads by another classifier. Its successes may still fail at the end of the body.
+    /// Classifies heads and errors by another classifier. Its successes may still fail at the end of
+    /// the body.
+    ///
+    /// A closure fits the one type that it names. A classifier that must fit every type of body, as
+    /// with metrics, implements [`Classify`] for `Response<B>` with any `B`; if the error does not
+    /// matter, use [`by_head`](HttpClassify::by_head).
     ///
     /// ```
-    /// use failover::Outcome;
-    /// use failover::http::{ServerErrorsAsFailures, HttpClassify};
+    /// use std::io::{Error, ErrorKind};
+    /// use failover::{Classify, Outcome};
+    /// use failover::http::{HttpClassify, ServerErrorsAsFailures};
+    /// use http::Response;
     ///
-    /// type Answer = Result<http::Response<String>, std::io::Error>;
+    /// #[derive(Clone, Copy)]
+    /// struct ExceptInterrupted;
     ///
-    /// // A cache's answer says nothing about the server behind it.
-    /// let classify = HttpClassify::by(|result: &Answer| match result {
-    ///     Ok(response) if response.headers().contains_key("age") => Outcome::Ignored,
-    ///     Ok(response) => ServerErrorsAsFailures::outcome(response.status()),
-    ///     Err(_) => Outcome::Failure,
-    /// });
+    /// impl<B> Classify<Response<B>, Error> for ExceptInterrupted {
+    ///     fn classify(&self, result: &Result<Response<B>, Error>) -> Outcome {
+    ///         match result {
+    ///             Err(error) if error.kind() == ErrorKind::Interrupted => Outcome::Ignored,
+    ///             _ => ServerErrorsAsFailures.classify(result),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let classify = HttpClassify::by(ExceptInterrupted);
     /// ```
     pub fn by(head: H) -> Self {
         Self { head, eos: EosPolicy::default() }
@@ -147,13 +221,15 @@ impl<H> HttpClassify<H> {
         H: Classify<Response<B>, E>,
     {
         let outcome = self.head.classify(result);
-        match (outcome, result, self.eos.grpc) {
-            (Outcome::Success, Ok(_), None) => None,
-            (Outcome::Success, Ok(response), Some(failures)) => {
-                GrpcCode::in_headers(response.headers()).map(|code| failures.outcome(code))
+        let Ok(response) = result else { return Some(outcome) };
+        let outcome = match (outcome, self.eos.grpc) {
+            (Outcome::Success, None) => return None,
+            (Outcome::Success, Some(failures)) => {
+                failures.outcome(GrpcCode::in_headers(response.headers())?)
             }
-            _ => Some(outcome),
-        }
+            _ => outcome,
+        };
+        Some(with_retry_after(outcome, response))
     }
 }
 

@@ -80,7 +80,42 @@ pin_project! {
     }
 }
 
-/// Reports the outcome of the head if that is final, and otherwise passes the call on to the body.
+impl<H> HttpClassify<H> {
+    /// Reports the outcome of the head if that is final, and returns it; otherwise passes the call on
+    /// to the body.
+    #[inline]
+    pub(super) fn watch<B, E, O>(
+        &self,
+        result: Result<Response<B>, E>,
+        call: &mut O,
+    ) -> Watched<B, E, O>
+    where
+        H: Classify<Response<B>, E>,
+        B: Body,
+        O: ObservedCall,
+    {
+        let (head, eos) = (self.head(&result), self.eos);
+        if let Some(outcome) = head {
+            call.end(outcome);
+        }
+        let reading = if head.is_some() { Reading::Over } else { Reading::Between };
+        let watched = result.map(|response| {
+            let call = call.take();
+            response.map(|body| {
+                let mut end = EosGuard { call, eos, reading, panicked: AtomicBool::new(false) };
+                if head.is_none() && end.guard(|| body.is_end_stream()) {
+                    end.over(eos.whole(None));
+                }
+                ObservedBody { body, end }
+            })
+        });
+        (watched, head)
+    }
+}
+
+/// The result with its body watched, and the outcome of the head if that is final.
+type Watched<B, E, O> = (Result<Response<ObservedBody<B, O>>, E>, Option<Outcome>);
+
 impl<H, B, E, O> Conclude<Response<B>, E, O> for HttpClassify<H>
 where
     H: Classify<Response<B>, E>,
@@ -91,19 +126,7 @@ where
 
     #[inline]
     fn conclude(&self, result: Result<Response<B>, E>, call: &mut O) -> Self::Output {
-        let (head, eos) = (self.head(&result), self.eos);
-        if let Some(outcome) = head {
-            call.end(outcome);
-        }
-        let reading = if head.is_some() { Reading::Over } else { Reading::Between };
-        let (response, call) = (result?, call.take());
-        Ok(response.map(|body| {
-            let mut end = EosGuard { call, eos, reading, panicked: AtomicBool::new(false) };
-            if head.is_none() && end.guard(|| body.is_end_stream()) {
-                end.over(eos.whole(None));
-            }
-            ObservedBody { body, end }
-        }))
+        self.watch(result, call).0
     }
 }
 

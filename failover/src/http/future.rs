@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::body::HttpBody;
 use super::classify::HttpClassify;
+use super::tiers::Mark;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::{Error, ErrorKind};
@@ -33,7 +34,7 @@ pin_project! {
     {
         #[pin]
         pub(super) call: Call<P, F, H, Clk>,
-        pub(super) mark: bool,
+        pub(super) mark: Mark,
     }
 }
 
@@ -74,9 +75,7 @@ where
                 (response.map(|body| HttpBody::fallback(body, engine.clone())), Route::Fallback)
             }
         };
-        if *this.mark {
-            response.extensions_mut().insert(route);
-        }
+        this.mark.mark(&mut response, route);
         Poll::Ready(Ok(response))
     }
 }

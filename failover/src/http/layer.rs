@@ -10,7 +10,6 @@ use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
 use crate::service::layer::FailoverLayer;
-use crate::service::readiness::Switch;
 
 /// Wraps an HTTP primary into an [`HttpFailover`].
 ///
@@ -86,8 +85,9 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
         HttpFailoverLayer { layer: self.layer.classify(classify), mark: self.mark }
     }
 
-    /// Does not store the [`Route`](crate::route::Route) in a response's extensions, which
-    /// allocates if they were empty. [`HttpBody::route`](crate::http::HttpBody::route) is free.
+    /// Does not store the [`Route`](crate::route::Route) and the [`Tiers`](crate::http::Tiers) in a
+    /// response's extensions, which allocates.
+    /// [`HttpBody::route`](crate::http::HttpBody::route) is free.
     #[must_use]
     pub fn without_route_extension(self) -> Self {
         Self { mark: false, ..self }
@@ -120,6 +120,6 @@ impl<P, F: Clone, H: Clone, Clk: Clock> Layer<P> for HttpFailoverLayer<F, H, Clk
 
     fn layer(&self, primary: P) -> Self::Service {
         let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
-        HttpFailover { switch: Switch::new(primary, fallback, monitor), classify, mark: self.mark }
+        HttpFailover::from_parts(primary, fallback, classify, monitor, self.mark)
     }
 }

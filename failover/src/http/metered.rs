@@ -4,11 +4,12 @@ use super::classify::HttpClassify;
 use super::layer::HttpFailoverLayer;
 use crate::clock::Clock;
 use crate::prometheus::{Metered, MeteredLayer, Metrics};
+use crate::service::rescue::RescueLayer;
 
 impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// Exports the failover in [`Metrics`], including its calls. Call this last, after setting all
-    /// options. A custom classifier of heads must accept any body type, since it also sees the
-    /// metered body.
+    /// options. A custom classifier must fit any body type, since it also sees the metered body: use
+    /// [`HttpClassify::by_head`].
     ///
     /// ```
     /// use failover::Policy;
@@ -31,5 +32,23 @@ impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
         let Self { layer, mark } = self;
         let classify = layer.classify.clone();
         layer.metered_by(metrics, classify).map(|layer| HttpFailoverLayer { layer, mark })
+    }
+}
+
+impl<F, H: Clone, Clk: Clock, S> RescueLayer<HttpFailoverLayer<F, H, Clk>, S> {
+    /// Exports the failover in [`Metrics`]: see [`HttpFailoverLayer::metered`]. A rescued call counts
+    /// as two calls, one on each route.
+    #[must_use]
+    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
+    pub fn metered<M: Clock>(
+        self,
+        metrics: &Metrics<M>,
+    ) -> MeteredLayer<
+        RescueLayer<HttpFailoverLayer<Metered<F, HttpClassify<H>, M>, H, Clk>, S>,
+        HttpClassify<H>,
+        M,
+    > {
+        let Self { layer, rescue } = self;
+        layer.metered(metrics).map(|layer| layer.rescue(rescue))
     }
 }

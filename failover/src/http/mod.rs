@@ -27,9 +27,8 @@
 //! costs a lookup in the head and one in the trailers.
 //!
 //! # With rescue
-//! A [`Rescue`](crate::service::rescue::Rescue) must decide before the caller sees a head. As the
-//! classifier of a [`FailoverLayer`](crate::service::layer::FailoverLayer), [`HttpClassify`]
-//! decides by the head alone.
+//! [`HttpFailoverLayer::rescue`] decides by the head, before the caller sees it. A response whose head
+//! is good is watched to the end of its body as described above.
 
 mod body;
 mod classify;
@@ -39,14 +38,18 @@ mod grpc;
 mod layer;
 #[cfg(feature = "prometheus")]
 mod metered;
+mod rescue;
 mod retry_after;
 mod service;
+mod tiers;
 
 pub use body::HttpBody;
-pub use classify::{ByStatus, HttpClassify, ServerErrorsAsFailures};
+pub use classify::{ByHead, Head, HttpClassify, ServerErrorsAsFailures};
 pub use end::ObservedBody;
 pub use future::HttpFuture;
 pub use grpc::{GrpcCode, GrpcErrorsAsFailures};
 pub use layer::HttpFailoverLayer;
+pub use rescue::{ByHttp, HttpRescuing, SafeRequests};
 pub use retry_after::retry_after;
 pub use service::HttpFailover;
+pub use tiers::{Tier, Tiers};

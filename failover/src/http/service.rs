@@ -10,15 +10,41 @@ use tower_service::Service;
 use super::body::HttpBody;
 use super::classify::{HttpClassify, ServerErrorsAsFailures};
 use super::future::{Call, HttpFuture};
+use super::grpc::GrpcErrorsAsFailures;
+use super::tiers::Mark;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
+use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::monitor::unrecorded::UnrecordedCall;
+use crate::policy::Policy;
 use crate::service::readiness::Switch;
 
 /// A [`Failover`](crate::service::Failover) for HTTP, which records a call at the end of the response
-/// body. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer).
+/// body. Made by [`HttpFailoverLayer`](crate::http::HttpFailoverLayer), or by [`new`](Self::new) and
+/// [`grpc`](Self::grpc).
+///
+/// The type of a gRPC client over two channels of tonic is
+/// `HealthClient<HttpFailover<Channel, Channel>>` (or any other generated client), without a box:
+///
+/// ```
+/// # use failover::Policy;
+/// # use failover::http::HttpFailover;
+/// # #[derive(Clone)] struct Channel;
+/// # struct HealthClient<T>(T);
+/// # impl<T> HealthClient<T> { fn new(service: T) -> Self { Self(service) } }
+/// struct Prices {
+///     client: HealthClient<HttpFailover<Channel, Channel>>,
+/// }
+///
+/// impl Prices {
+///     fn new(primary: Channel, fallback: Channel) -> Self {
+///         let failover = HttpFailover::grpc(primary, fallback, Policy::default());
+///         Self { client: HealthClient::new(failover) }
+///     }
+/// }
+/// ```
 ///
 /// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services'
 /// body types may differ; their `Data` types must not.
@@ -29,7 +55,38 @@ where
 {
     pub(super) switch: Switch<P, F, Clk>,
     pub(super) classify: HttpClassify<H>,
-    pub(super) mark: bool,
+    pub(super) mark: Mark,
+}
+
+impl<P, F: Clone> HttpFailover<P, F> {
+    /// A primary with its fallback, on the [`CoarseClock`], classified by [`HttpClassify::new`]. For
+    /// anything else use a layer.
+    #[must_use]
+    pub fn new(primary: P, fallback: F, policy: Policy) -> Self {
+        let monitor = Monitor::new(policy);
+        Self::from_parts(primary, fallback, HttpClassify::new(), monitor, true)
+    }
+
+    /// As [`new`](Self::new), for gRPC: classified by `grpc-status` too, with the default
+    /// [`GrpcErrorsAsFailures`].
+    #[must_use]
+    pub fn grpc(primary: P, fallback: F, policy: Policy) -> Self {
+        let classify = HttpClassify::new().grpc(GrpcErrorsAsFailures::default());
+        Self::from_parts(primary, fallback, classify, Monitor::new(policy), true)
+    }
+}
+
+impl<P, F: Clone, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
+    pub(super) fn from_parts(
+        primary: P,
+        fallback: F,
+        classify: HttpClassify<H>,
+        monitor: Monitor<Clk>,
+        mark: bool,
+    ) -> Self {
+        let mark = Mark::new(mark, &monitor);
+        Self { switch: Switch::new(primary, fallback, monitor), classify, mark }
+    }
 }
 
 impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {

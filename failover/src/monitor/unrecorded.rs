@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
+use crate::error::{Error, ErrorKind};
 use crate::monitor::EngineRef;
 use crate::outcome::Outcome;
 
@@ -13,6 +14,17 @@ pub struct UnrecordedCall<Clk: Clock> {
 }
 
 impl<Clk: Clock> UnrecordedCall<Clk> {
+    /// Without a ticket nothing is recorded.
+    #[inline]
+    pub(crate) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
+        Self { ticket, engine }
+    }
+
+    /// The error of the call, with the failover's name.
+    pub(crate) fn error<P, F>(&self, kind: ErrorKind<P, F>) -> Error<P, F> {
+        self.engine.error(kind)
+    }
+
     /// Runs the primary's code while the call goes on. A panic is one failure.
     #[inline]
     pub(crate) fn run<T>(&mut self, run: impl FnOnce() -> T) -> T {

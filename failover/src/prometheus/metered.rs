@@ -152,7 +152,7 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
     }
 }
 
-impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
+impl<F, C: Clone, Clk: Clock, S> RescueLayer<FailoverLayer<F, C, Clk>, S> {
     /// Exports the failover in [`Metrics`]: see [`FailoverLayer::metered`]. A rescued call counts
     /// as two calls, one on each route.
     ///
@@ -172,7 +172,11 @@ impl<F, S, C: Clone, Clk: Clock> RescueLayer<F, S, C, Clk> {
     pub fn metered<M: Clock>(
         self,
         metrics: &Metrics<M>,
-    ) -> MeteredLayer<RescueLayer<Metered<F, ByResult<C>, M>, S, C, Clk>, ByResult<C>, M> {
+    ) -> MeteredLayer<
+        RescueLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, S>,
+        ByResult<C>,
+        M,
+    > {
         let Self { layer, rescue } = self;
         layer.metered(metrics).map(|layer| layer.rescue(rescue))
     }

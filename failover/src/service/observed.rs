@@ -150,7 +150,7 @@ impl<Clk: Clock> UnrecordedCall<Clk> {
         engine: EngineRef<Clk>,
         conclude: C,
     ) -> ObservedFuture<F, Self, C> {
-        ObservedFuture { future, call: Self { ticket: Some(ticket), engine }, conclude }
+        ObservedFuture { future, call: Self::new(Some(ticket), engine), conclude }
     }
 }
 

@@ -8,14 +8,10 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::classify::Classify;
+use super::respond::Respond;
 use crate::clock::Clock;
-use crate::engine::ticket::Ticket;
 use crate::error::{Error, ErrorKind};
-use crate::monitor::EngineRef;
 use crate::monitor::unrecorded::UnrecordedCall;
-use crate::outcome::Outcome;
-use crate::service::observed::{Conclude, ObservedCall, ObservedFuture};
 use crate::service::oneshot::Oneshot;
 
 pin_project! {
@@ -23,134 +19,131 @@ pin_project! {
     ///
     /// # Cancel safety
     /// See [`Rescuing`](crate::service::rescue::Rescuing).
-    #[project = RescueFutureProjection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct RescueFuture<R, P, F, C, Clk>
+    pub struct RescueFuture<R, P, F, A, Clk>
     where
         P: Service<R>,
-        F: Service<R, Response = P::Response>,
+        F: Service<R>,
+        A: Respond<R, P, F, Clk>,
         Clk: Clock,
     {
+        // Dropped before `call`, which reports the drop.
         #[pin]
-        stage: Stage<R, P, F, C, Clk>,
-        engine: EngineRef<Clk>,
+        stage: Stage<R, P, F, A::Response>,
+        // Records nothing if the call was not admitted to the primary.
+        call: UnrecordedCall<Clk>,
+        respond: A,
     }
 }
 
 pin_project! {
     #[project = StageProjection]
-    enum Stage<R, P, F, C, Clk>
+    enum Stage<R, P, F, T>
     where
         P: Service<R>,
-        F: Service<R, Response = P::Response>,
-        Clk: Clock,
+        F: Service<R>,
     {
         // The first attempt, and the service and request of a rescue.
-        Primary {
-            #[pin] attempt: ObservedFuture<P::Future, UnrecordedCall<Clk>, WithOutcome<C>>,
-            standby: Option<(F, R)>,
-        },
-        Fallback { #[pin] call: F::Future, classify: C, standby: Option<(P, R)> },
+        Primary { #[pin] attempt: P::Future, standby: Option<(F, R)> },
+        Fallback { #[pin] attempt: F::Future, standby: Option<(P, R)> },
         // The rescue, and the result of the first attempt.
-        ByFallback { #[pin] rescue: Oneshot<F, R>, first: Option<Result<P::Response, P::Error>> },
-        ByPrimary { #[pin] rescue: Oneshot<P, R>, first: Option<Result<P::Response, F::Error>> },
+        ByFallback { #[pin] rescue: Oneshot<F, R>, first: Option<Result<T, P::Error>> },
+        ByPrimary { #[pin] rescue: Oneshot<P, R>, first: Option<Result<T, F::Error>> },
     }
 }
 
-/// The result and the outcome of a call.
-struct WithOutcome<C>(C);
-
-impl<C: Classify<T, E>, T, E, O: ObservedCall> Conclude<T, E, O> for WithOutcome<C> {
-    type Output = (Result<T, E>, Outcome);
-
-    #[inline]
-    fn conclude(&self, result: Result<T, E>, call: &mut O) -> Self::Output {
-        let outcome = self.0.classify(&result);
-        call.end(outcome);
-        (result, outcome)
-    }
-}
-
-impl<R, P, F, C, Clk> RescueFuture<R, P, F, C, Clk>
+impl<R, P, F, A, Clk> RescueFuture<R, P, F, A, Clk>
 where
     P: Service<R>,
-    F: Service<R, Response = P::Response>,
+    F: Service<R>,
+    A: Respond<R, P, F, Clk>,
     Clk: Clock,
 {
     pub(super) fn primary(
-        (call, ticket): (P::Future, Ticket),
-        engine: EngineRef<Clk>,
-        classify: C,
+        attempt: P::Future,
+        call: UnrecordedCall<Clk>,
+        respond: A,
         standby: Option<(F, R)>,
     ) -> Self {
-        let attempt = UnrecordedCall::future(call, ticket, engine.clone(), WithOutcome(classify));
-        Self { stage: Stage::Primary { attempt, standby }, engine }
+        Self { stage: Stage::Primary { attempt, standby }, call, respond }
     }
 
     pub(super) fn fallback(
-        call: F::Future,
-        engine: EngineRef<Clk>,
-        classify: C,
+        attempt: F::Future,
+        call: UnrecordedCall<Clk>,
+        respond: A,
         standby: Option<(P, R)>,
     ) -> Self {
-        Self { stage: Stage::Fallback { call, classify, standby }, engine }
+        Self { stage: Stage::Fallback { attempt, standby }, call, respond }
     }
 }
 
-impl<R, P, F, C, Clk> Future for RescueFuture<R, P, F, C, Clk>
+impl<R, P, F, A, Clk> Future for RescueFuture<R, P, F, A, Clk>
 where
     P: Service<R>,
-    F: Service<R, Response = P::Response>,
-    C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error>,
+    F: Service<R>,
+    A: Respond<R, P, F, Clk>,
     Clk: Clock,
 {
-    type Output = Result<P::Response, Error<P::Error, F::Error>>;
+    type Output = Result<A::Response, Error<P::Error, F::Error>>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let RescueFutureProjection { mut stage, engine } = self.project();
-        let failed = |kind| engine.error(kind);
+        let this = self.project();
+        let (mut stage, call, respond) = (this.stage, this.call, &*this.respond);
         loop {
             match stage.as_mut().project() {
                 StageProjection::Primary { attempt, standby } => {
-                    let (result, outcome) = ready!(attempt.poll_inlined(context));
+                    let result = ready!(call.run(|| attempt.poll(context)));
+                    let (result, outcome) = respond.primary(result, call);
                     match standby.take() {
                         Some((fallback, request)) if outcome.is_failure() => {
                             let rescue = Oneshot::new(fallback, request);
                             stage.set(Stage::ByFallback { rescue, first: Some(result) });
                         }
-                        _ => return Poll::Ready(result.map_err(|e| failed(ErrorKind::Primary(e)))),
+                        _ => {
+                            return Poll::Ready(
+                                result.map_err(|e| call.error(ErrorKind::Primary(e))),
+                            );
+                        }
                     }
                 }
-                StageProjection::Fallback { call, classify, standby } => {
-                    let result = ready!(call.poll(context));
-                    match standby.take() {
-                        Some((primary, request)) if classify.classify(&result).is_failure() => {
+                StageProjection::Fallback { attempt, standby } => {
+                    let result = ready!(attempt.poll(context));
+                    let standby = standby.take();
+                    let standby =
+                        standby.filter(|_| respond.classify_fallback(&result).is_failure());
+                    let result = result.map(|response| respond.fallback(response, call));
+                    match standby {
+                        Some((primary, request)) => {
                             let rescue = Oneshot::new(primary, request);
                             stage.set(Stage::ByPrimary { rescue, first: Some(result) });
                         }
-                        _ => {
-                            return Poll::Ready(result.map_err(|e| failed(ErrorKind::Fallback(e))));
+                        None => {
+                            return Poll::Ready(
+                                result.map_err(|e| call.error(ErrorKind::Fallback(e))),
+                            );
                         }
                     }
                 }
                 StageProjection::ByFallback { rescue, first } => {
                     let result = ready!(rescue.poll(context));
                     return Poll::Ready(match (result, first.take()) {
-                        (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
+                        (Ok(response), _) => Ok(respond.fallback(response, call)),
+                        (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(fallback), Some(Err(primary))) => {
-                            Err(failed(ErrorKind::Both { primary, fallback }))
+                            Err(call.error(ErrorKind::Both { primary, fallback }))
                         }
-                        (Err(fallback), None) => Err(failed(ErrorKind::Fallback(fallback))),
+                        (Err(fallback), None) => Err(call.error(ErrorKind::Fallback(fallback))),
                     });
                 }
                 StageProjection::ByPrimary { rescue, first } => {
-                    let result = ready!(rescue.poll(context));
+                    let (result, _) = respond.primary(ready!(rescue.poll(context)), call);
                     return Poll::Ready(match (result, first.take()) {
                         (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(primary), Some(Err(fallback))) => {
-                            Err(failed(ErrorKind::Both { primary, fallback }))
+                            Err(call.error(ErrorKind::Both { primary, fallback }))
                         }
-                        (Err(primary), None) => Err(failed(ErrorKind::Primary(primary))),
+                        (Err(primary), None) => Err(call.error(ErrorKind::Primary(primary))),
                     });
                 }
             }
@@ -158,10 +151,11 @@ where
     }
 }
 
-impl<R, P, F, C, Clk> fmt::Debug for RescueFuture<R, P, F, C, Clk>
+impl<R, P, F, A, Clk> fmt::Debug for RescueFuture<R, P, F, A, Clk>
 where
     P: Service<R>,
-    F: Service<R, Response = P::Response>,
+    F: Service<R>,
+    A: Respond<R, P, F, Clk>,
     Clk: Clock,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! Rescue: a single failed call is sent to the other service as well.
 
 mod future;
+mod respond;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -9,11 +10,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 pub use future::RescueFuture;
+pub use respond::Respond;
 
-use crate::classify::{Classify, ErrorsAsFailures};
+pub use crate::service::observed::ByResult;
+
+use crate::classify::ErrorsAsFailures;
 use crate::clock::{Clock, CoarseClock};
 use crate::error::Error;
 use crate::monitor::handle::FailoverHandle;
+use crate::monitor::unrecorded::UnrecordedCall;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::Switch;
 
@@ -104,22 +109,23 @@ impl<R: Clone> CloneRequest<R> for AlwaysClone {
     }
 }
 
-/// Wraps a primary into a [`Rescuing`] failover. Made by [`FailoverLayer::rescue`].
+/// Wraps a primary into a [`Rescuing`] failover. Made by [`FailoverLayer::rescue`] and, with feature
+/// `http`, by `HttpFailoverLayer::rescue`.
 #[derive(Clone, Debug)]
-pub struct RescueLayer<F, S, C = ErrorsAsFailures, Clk = CoarseClock> {
-    pub(crate) layer: FailoverLayer<F, C, Clk>,
+pub struct RescueLayer<L, S = AlwaysClone> {
+    pub(crate) layer: L,
     pub(crate) rescue: Rescue<S>,
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// Rescues single calls: see [`Rescue`].
     #[must_use]
-    pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<F, S, C, Clk> {
+    pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<Self, S> {
         RescueLayer { layer: self, rescue }
     }
 }
 
-impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
+impl<F, C, Clk: Clock, S> RescueLayer<FailoverLayer<F, C, Clk>, S> {
     /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle {
@@ -127,34 +133,40 @@ impl<F, S, C, Clk: Clock> RescueLayer<F, S, C, Clk> {
     }
 }
 
-impl<P, F: Clone, S: Clone, C: Clone, Clk: Clock> Layer<P> for RescueLayer<F, S, C, Clk> {
-    type Service = Rescuing<P, F, S, C, Clk>;
+impl<P, F, C, Clk, S> Layer<P> for RescueLayer<FailoverLayer<F, C, Clk>, S>
+where
+    F: Clone,
+    C: Clone,
+    Clk: Clock,
+    S: Clone,
+{
+    type Service = Rescuing<P, F, S, ByResult<C>, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
         let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
         let switch = Switch::new(primary, fallback, monitor);
-        Rescuing { switch, rescue: self.rescue.clone(), classify }
+        Rescuing { switch, rescue: self.rescue.clone(), respond: ByResult(classify) }
     }
 }
 
 /// A [`Failover`](crate::service::Failover) that rescues single calls. Otherwise the contract is the
-/// same.
+/// same. `A` decides which results are failures, and makes the responses: see [`Respond`].
 ///
 /// # Cancel safety
 /// Dropping the future of a call drops the attempt in flight. A finished attempt of the primary is
 /// recorded already; one in flight records nothing unless the policy sets
 /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
 #[derive(Clone, Debug)]
-pub struct Rescuing<P, F, S = AlwaysClone, C = ErrorsAsFailures, Clk = CoarseClock>
+pub struct Rescuing<P, F, S = AlwaysClone, A = ByResult<ErrorsAsFailures>, Clk = CoarseClock>
 where
     Clk: Clock,
 {
-    switch: Switch<P, F, Clk>,
-    rescue: Rescue<S>,
-    classify: C,
+    pub(crate) switch: Switch<P, F, Clk>,
+    pub(crate) rescue: Rescue<S>,
+    pub(crate) respond: A,
 }
 
-impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
+impl<P, F, S, A, Clk: Clock> Rescuing<P, F, S, A, Clk> {
     /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle {
@@ -169,36 +181,36 @@ impl<P, F, S, C, Clk: Clock> Rescuing<P, F, S, C, Clk> {
     /// # Cancel safety
     /// Dropping the future drops the call, if there is one; a choice of the route stands for the next
     /// call.
-    pub async fn send<R>(&mut self, request: R) -> Result<P::Response, Error<P::Error, F::Error>>
+    pub async fn send<R>(&mut self, request: R) -> Result<A::Response, Error<P::Error, F::Error>>
     where
         P: Service<R> + Clone,
-        F: Service<R, Response = P::Response> + Clone,
+        F: Service<R> + Clone,
         S: CloneRequest<R>,
-        C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error> + Clone,
+        A: Respond<R, P, F, Clk> + Clone,
     {
         poll_fn(|context| self.poll_ready(context)).await?;
         self.call(request).await
     }
 }
 
-impl<R, P, F, S, C, Clk> Service<R> for Rescuing<P, F, S, C, Clk>
+impl<R, P, F, S, A, Clk> Service<R> for Rescuing<P, F, S, A, Clk>
 where
     P: Service<R> + Clone,
-    F: Service<R, Response = P::Response> + Clone,
+    F: Service<R> + Clone,
     S: CloneRequest<R>,
-    C: Classify<P::Response, P::Error> + Classify<P::Response, F::Error> + Clone,
+    A: Respond<R, P, F, Clk> + Clone,
     Clk: Clock,
 {
-    type Response = P::Response;
+    type Response = A::Response;
     type Error = Error<P::Error, F::Error>;
-    type Future = RescueFuture<R, P, F, C, Clk>;
+    type Future = RescueFuture<R, P, F, A, Clk>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.switch.poll_ready(context)
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let classify = self.classify.clone();
+        let respond = self.respond.clone();
         let Self { switch, rescue, .. } = self;
         let standby = if rescue.both_ways || switch.is_for_primary() {
             switch.prepare(|| rescue.clone_request.clone_request(&request))
@@ -209,16 +221,16 @@ where
         let engine = switch.monitor.engine_ref();
         match admitted {
             Some(admitted) => {
-                let (call, ticket) = engine.call(admitted, || switch.primary.call(request));
+                let (attempt, ticket) = engine.call(admitted, || switch.primary.call(request));
+                let call = UnrecordedCall::new(Some(ticket), engine.clone());
                 let standby = standby.map(|request| (switch.fallback.clone(), request));
-                let attempt = (call, ticket);
-                RescueFuture::primary(attempt, engine.clone(), classify, standby)
+                RescueFuture::primary(attempt, call, respond, standby)
             }
             None => {
+                let call = UnrecordedCall::new(None, engine.clone());
                 let standby = standby.filter(|_| rescue.both_ways);
                 let standby = standby.map(|request| (switch.primary.clone(), request));
-                let call = switch.fallback.call(request);
-                RescueFuture::fallback(call, engine.clone(), classify, standby)
+                RescueFuture::fallback(switch.fallback.call(request), call, respond, standby)
             }
         }
     }

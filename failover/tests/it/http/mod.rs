@@ -5,5 +5,7 @@ mod end;
 mod grpc;
 #[cfg(feature = "prometheus")]
 mod metered;
+mod rescue;
+mod retry_after;
 mod route;
 mod status;

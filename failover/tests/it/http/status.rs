@@ -66,10 +66,10 @@ fn ten_answers_of_503_trip() {
 
 #[test]
 fn the_outcomes_of_statuses_can_be_configured() {
-    let classify = HttpClassify::by_status(|status| match status.as_u16() {
+    let classify = HttpClassify::by_head(|head| match head.status().as_u16() {
         401 => Outcome::Failure,
         503 => Outcome::Ignored,
-        _ => ServerErrorsAsFailures::outcome(status),
+        _ => ServerErrorsAsFailures::outcome(head.status()),
     });
     let mut rig = rig(classify);
     for (status, counts) in [(401, (1, 0)), (503, (1, 0)), (404, (1, 1)), (500, (2, 1))] {
@@ -78,6 +78,26 @@ fn the_outcomes_of_statuses_can_be_configured() {
     }
     drop(rig.call(Err("refused")));
     assert_eq!(rig.counts(), (3, 1));
+}
+
+#[test]
+fn a_classifier_of_heads_sees_the_head_and_fits_every_type_of_body() {
+    let classify = HttpClassify::by_head(|head| {
+        assert_eq!(head.version(), http::Version::HTTP_2);
+        match (head.headers().contains_key("age"), head.extensions().get::<Route>()) {
+            (true, _) => Outcome::Ignored,
+            (false, Some(Route::Fallback)) => Outcome::Failure,
+            (false, _) => Outcome::Success,
+        }
+    });
+    let head = || Response::builder().version(http::Version::HTTP_2);
+    let cached: Result<_, ()> = Ok(head().header("age", 3).body(7).unwrap());
+    let by_fallback: Result<_, ()> = Ok(head().extension(Route::Fallback).body("text").unwrap());
+    let plain: Result<_, u8> = Ok(head().body(()).unwrap());
+    assert_eq!(classify.classify(&cached), Outcome::Ignored);
+    assert_eq!(classify.classify(&by_fallback), Outcome::Failure);
+    assert_eq!(classify.classify(&plain), Outcome::Success);
+    assert_eq!(classify.classify(&Err::<Response<()>, _>("refused")), Outcome::Failure);
 }
 
 #[test]
