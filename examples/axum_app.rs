@@ -1,8 +1,7 @@
-//! The layer inside axum: a router as the primary, another as its fallback, and an operator's page.
+//! The layer inside axum: a handler as the fallback of a router's routes, and an operator's page.
 //!
 //! `cargo run -p examples --features axum --example axum_app`
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,36 +9,27 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Method, Request, StatusCode};
-use axum::response::Response;
 use axum::routing::{get, post};
 use failover::http::HttpFailoverLayer;
-use failover::{Error, FailoverHandle, Policy, Route};
+use failover::{FailoverHandle, Policy, Route};
 use http_body_util::{BodyExt, Collected};
-use tower::{Layer, Service, ServiceBuilder};
+use tower::Service;
 
-/// Current prices, from a source that may fail.
-fn fresh(broken: Arc<AtomicBool>) -> Router {
-    Router::new()
-        .route(
-            "/prices/{item}",
-            get(
-                async |State(broken): State<Arc<AtomicBool>>, Path(item): Path<String>| match broken
-                    .load(Ordering::Relaxed)
-                {
-                    true => Err(StatusCode::BAD_GATEWAY),
-                    false => Ok(format!("{item} costs 5.20, as of now\n")),
-                },
-            ),
-        )
-        .with_state(broken)
+/// The current price, from a source that may fail.
+async fn fresh(
+    State(broken): State<Arc<AtomicBool>>,
+    Path(item): Path<String>,
+) -> Result<String, StatusCode> {
+    match broken.load(Ordering::Relaxed) {
+        true => Err(StatusCode::BAD_GATEWAY),
+        false => Ok(format!("{item} costs 5.20, as of now\n")),
+    }
 }
 
-/// This morning's prices, always available.
-fn old() -> Router {
-    Router::new().route(
-        "/prices/{item}",
-        get(async |Path(item): Path<String>| format!("{item} cost 5.10 this morning\n")),
-    )
+/// This morning's price, always available. As a handler it gets the path that the router has matched;
+/// a second router would match it again, and add its own parameters.
+async fn old(Path(item): Path<String>) -> String {
+    format!("{item} cost 5.10 this morning\n")
 }
 
 /// `GET` shows the route; `POST` reverts to the primary.
@@ -55,14 +45,10 @@ fn operator(handle: FailoverHandle) -> Router {
 
 fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError> {
     let policy = Policy::builder().minimum_calls(3).build()?;
-    let layer = HttpFailoverLayer::with_fallback(old(), policy).named("prices");
-    let handle = layer.handle();
-    // Neither router returns errors, so the failover does not either; its body is axum's again.
-    let prices = ServiceBuilder::new()
-        .map_response(|response: Response<_>| response.map(Body::new))
-        .map_err(|error: Error<Infallible, Infallible>| error.into_inner())
-        .service(layer.layer(fresh(broken)));
-    Ok(Router::new().merge(operator(handle)).fallback_service(prices))
+    let layer = HttpFailoverLayer::with_fallback(get(old), policy).named("prices");
+    let operator = operator(layer.handle());
+    let prices = Router::new().route("/prices/{item}", get(fresh)).with_state(broken);
+    Ok(prices.layer(layer).merge(operator))
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use failover::clock::ManualClock;
-use failover::http::{HttpClassify, HttpFailoverLayer, ServerErrorsAsFailures, retry_after};
-use failover::{FailoverHandle, Monitor, Outcome, Policy, Route};
+use failover::http::HttpFailoverLayer;
+use failover::{FailoverHandle, Monitor, Policy, Route};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tower::timeout::TimeoutLayer;
@@ -44,22 +43,10 @@ async fn main() -> Result<(), BoxError> {
         .build()?;
     let clock = ManualClock::new();
     let monitor = Monitor::with_clock(policy, clock.clone());
-    let classify = HttpClassify::by(|result: &Result<Response<Incoming>, BoxError>| match result {
-        Ok(response) => {
-            match (
-                ServerErrorsAsFailures::outcome(response.status()),
-                retry_after(response.headers()),
-            ) {
-                (Outcome::Failure, Some(retry_after)) => Outcome::RetryAfter(retry_after),
-                (outcome, _) => outcome,
-            }
-        }
-        Err(_) => Outcome::Failure,
-    });
     // The time-out is inside the layer, around the primary. Outside, a call that times out would be
     // a dropped call, which is neutral.
     let timed = TimeoutLayer::new(TIME_OUT).layer(at(primary.address()));
-    let layer = HttpFailoverLayer::with_monitor(at(fallback.address()), monitor).classify(classify);
+    let layer = HttpFailoverLayer::with_monitor(at(fallback.address()), monitor);
     let handle = layer.handle();
     let mut service = layer.layer(timed);
 

@@ -1,79 +1,106 @@
-//! The layer under a tonic client: `grpc-status` decides, and a code that answers the call is not a
-//! failure.
+//! A gRPC client over two channels of tonic: `grpc-status` decides, and a code that answers the call is
+//! not a failure.
 //!
-//! The service is gRPC's health check, whose messages are predefined. Both servers are in this
-//! process; tonic channels could replace them.
+//! The service is gRPC's health check, whose messages are predefined. Both servers run in this process,
+//! on loopback.
 //!
 //! `cargo run -p examples --features tonic --example tonic_client`
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
+use std::time::Duration;
 
-use failover::http::{GrpcErrorsAsFailures, HttpClassify, HttpFailoverLayer};
-use failover::policy::PolicyError;
+use failover::http::HttpFailover;
 use failover::{FailoverHandle, Policy};
-use tonic::body::Body;
-use tonic::{Request, Status};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tower::util::BoxCloneSyncService;
-use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-type Grpc = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+/// Two channels behind one client of the generated type.
+struct Prices {
+    client: HealthClient<HttpFailover<Channel, Channel>>,
+    handle: FailoverHandle,
+}
 
-/// A server that knows one service, and is unavailable while it is broken.
-async fn server(knows: &'static str, broken: Arc<AtomicBool>) -> Grpc {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_service_status(knows, ServingStatus::Serving).await;
-    let service = service_fn(move |request: http::Request<Body>| {
-        let (broken, health) = (broken.load(Ordering::Relaxed), health.clone());
-        async move {
-            match broken {
-                // A status of 200, with the failure in `grpc-status`.
-                true => Ok(Status::unavailable("restarting").into_http()),
-                false => health.oneshot(request).await.map_err(BoxError::from),
-            }
-        }
-    });
-    BoxCloneSyncService::new(service)
+impl Prices {
+    fn new(primary: Channel, fallback: Channel, policy: Policy) -> Self {
+        let failover = HttpFailover::grpc(primary, fallback, policy);
+        Self { handle: failover.handle(), client: HealthClient::new(failover) }
+    }
+
+    async fn check(&mut self, service: &str) -> Result<&'static str, Status> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let response = self.client.check(request).await?;
+        Ok(response.into_inner().status().as_str_name())
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), PolicyError> {
-    let broken = Arc::new(AtomicBool::new(false));
-    let primary = server("prices", Arc::clone(&broken)).await;
-    let fallback = server("prices", Arc::default()).await;
-    let layer =
-        HttpFailoverLayer::with_fallback(fallback, Policy::builder().minimum_calls(5).build()?)
-            .classify(HttpClassify::new().grpc(GrpcErrorsAsFailures::default()));
-    let handle = layer.handle();
-    // These services' errors are boxed. tonic finds a `Status` in the chain of the failover's error.
-    let service = layer.layer(primary).map_err(failover::Error::into_boxed);
-    let mut client = HealthClient::new(service);
+async fn main() -> Result<(), Box<dyn Error>> {
+    let (primary, fallback) = (Running::start().await?, Running::start().await?);
+    let policy = Policy::builder().minimum_calls(5).build()?;
+    let mut prices = Prices::new(primary.channel()?, fallback.channel()?, policy);
 
-    let mut ask = async |service: &str, times: u32| {
-        for _ in 0..times {
-            let service = service.to_owned();
-            match client.check(Request::new(HealthCheckRequest { service })).await {
-                Ok(answer) => println!("{}", answer.into_inner().status().as_str_name()),
-                Err(status) => println!("{:?}: {}", status.code(), status.message()),
-            }
-        }
-        show(&handle);
-    };
-    ask("prices", 2).await;
+    show(&mut prices, "prices", 2).await;
     println!("-- a service that nobody knows: NOT_FOUND is an answer --");
-    ask("weather", 2).await;
-    println!("-- the primary is broken --");
-    broken.store(true, Ordering::Relaxed);
-    ask("prices", 5).await;
+    show(&mut prices, "weather", 2).await;
+    println!("-- the primary is stopped --");
+    primary.stop().await?;
+    show(&mut prices, "prices", 5).await;
     println!("-- and left --");
-    ask("prices", 2).await;
-    Ok(())
+    show(&mut prices, "prices", 2).await;
+    fallback.stop().await
 }
 
-fn show(handle: &FailoverHandle) {
-    let (route, tally) = (handle.snapshot().route.as_str(), handle.snapshot().tally);
+async fn show(prices: &mut Prices, service: &str, calls: u32) {
+    for _ in 0..calls {
+        match prices.check(service).await {
+            Ok(status) => println!("{status}"),
+            Err(status) if status.code() == Code::NotFound => println!("NOT_FOUND"),
+            Err(_) => println!("no answer"),
+        }
+    }
+    let snapshot = prices.handle.snapshot();
+    let (route, tally) = (snapshot.route.as_str(), snapshot.tally);
     println!("   calls go to the {route}: {} of {} failed", tally.failures, tally.calls());
+}
+
+/// A server that knows one service, on a free port.
+struct Running {
+    endpoint: String,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Running {
+    async fn start() -> Result<Self, Box<dyn Error>> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("prices", ServingStatus::Serving).await;
+        let (stop, stopped) = oneshot::channel();
+        let server = Server::builder()
+            .add_service(health)
+            .serve_with_incoming_shutdown(TcpIncoming::from(listener), async {
+                drop(stopped.await)
+            });
+        Ok(Self { endpoint, stop, server: tokio::spawn(server) })
+    }
+
+    /// With a time limit inside the failover, where a call that takes too long is a failure.
+    fn channel(&self) -> Result<Channel, Box<dyn Error>> {
+        let endpoint = Endpoint::from_shared(self.endpoint.clone())?;
+        Ok(endpoint.timeout(Duration::from_secs(5)).connect_lazy())
+    }
+
+    async fn stop(self) -> Result<(), Box<dyn Error>> {
+        let Self { stop, server, .. } = self;
+        drop(stop);
+        Ok(server.await??)
+    }
 }
