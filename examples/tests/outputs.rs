@@ -7,7 +7,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The examples, and whether this build includes them.
-const EXAMPLES: [(&str, bool); 10] = [
+const EXAMPLES: [(&str, bool); 11] = [
     ("quickstart", true),
     ("fleet", true),
     ("three_tiers", true),
@@ -15,6 +15,7 @@ const EXAMPLES: [(&str, bool); 10] = [
     ("shared_handle", true),
     ("testing_your_failover", true),
     ("http_pair", cfg!(feature = "http")),
+    ("reqwest_client", cfg!(feature = "reqwest")),
     ("axum_app", cfg!(feature = "axum")),
     ("tonic_client", cfg!(feature = "tonic")),
     ("outage_drill", cfg!(feature = "server")),

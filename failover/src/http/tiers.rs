@@ -120,8 +120,10 @@ impl Mark {
         let name = Some(name).filter(|name| !name.is_empty());
         let extensions = response.extensions_mut();
         extensions.insert(route);
-        let inner = extensions.remove::<Tiers>().map(Box::new);
-        extensions.insert(Tiers { outer: Tier { name, route }, inner });
+        let inner = extensions.insert(Tiers { outer: Tier { name, route }, inner: None });
+        if let (Some(inner), Some(tiers)) = (inner, extensions.get_mut::<Tiers>()) {
+            tiers.inner = Some(Box::new(inner));
+        }
     }
 }
 

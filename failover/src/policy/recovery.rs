@@ -298,7 +298,7 @@ impl PolicyBuilder {
     /// Follows the primary's `Retry-After`: the next trip lasts until the latest time asked for by
     /// an [`Outcome::RetryAfter`](crate::outcome::Outcome::RetryAfter) of the current epoch, within
     /// the bounds. That replaces the policy's time, backoff and jitter. Without this option it is
-    /// an ordinary failure.
+    /// an ordinary failure. The classifiers of feature `http` read the header.
     ///
     /// Cost: each such failure writes one shared word.
     ///
