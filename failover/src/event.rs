@@ -1,7 +1,7 @@
 //! Transitions and their observers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::route::Route;
 use crate::state::State;
@@ -13,6 +13,10 @@ use crate::tally::Tally;
 pub struct Event {
     /// The monitor's [name](crate::monitor::Monitor::named); `None` without one.
     pub name: Option<Arc<str>>,
+    /// When the transition was made, by the system's wall clock, whatever clock the monitor has. The
+    /// wall clock is read only at transitions, and may be set back: [`epoch`](Self::epoch) orders
+    /// events. `UNIX_EPOCH` on `wasm32-unknown-unknown`, which has no wall clock.
+    pub time: SystemTime,
     /// The epoch that begins, from 0 to 2^20 − 1. It orders events that two threads report at once.
     pub epoch: u32,
     /// The state before.
@@ -121,7 +125,34 @@ pub enum Condition {
     },
 }
 
+impl Condition {
+    /// A label for logs and metrics: `failure_rate`, `fleet_failure_rate`, `consecutive_failures`,
+    /// `slow_calls`, `stalled_calls`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::FailureRate => "failure_rate",
+            Self::FleetFailureRate => "fleet_failure_rate",
+            Self::ConsecutiveFailures { .. } => "consecutive_failures",
+            Self::SlowCalls => "slow_calls",
+            Self::StalledCalls { .. } => "stalled_calls",
+        }
+    }
+}
+
 impl Cause {
+    /// The condition that was met: of a trip, of one in a
+    /// [dry run](crate::policy::PolicyBuilder::dry_run), or of a watched fallback.
+    #[must_use]
+    pub const fn condition(&self) -> Option<Condition> {
+        match self {
+            Self::Tripped { condition, .. }
+            | Self::WouldTrip { condition, .. }
+            | Self::FallbackFailing { condition, .. } => Some(*condition),
+            _ => None,
+        }
+    }
+
     /// A label for logs and metrics: `tripped`, `reverted`, `probing`, `probes_failed`,
     /// `fallback_failing`, `fleet_recovered`, `ramping`, `would_trip`, `would_revert`, `forced`, `released`,
     /// `policy_swapped`, `restored`.

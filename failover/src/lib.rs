@@ -43,6 +43,6 @@ pub use route::Route;
 pub use service::Failover;
 pub use service::layer::FailoverLayer;
 pub use service::rescue::Rescue;
-pub use service::{future, keyed, rescue, watched};
+pub use service::{future, keyed, on_call, rescue, watched};
 pub use snapshot::Snapshot;
 pub use state::State;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{Cause, Event, Observe};
+use crate::event::{Cause, Condition, Event, Observe};
 
 /// Logs transitions with the target `failover`: at WARN if calls go, stay or would go to the
 /// fallback, otherwise at INFO.
@@ -13,7 +13,11 @@ use crate::event::{Cause, Event, Observe};
 /// | `from`, `to` | the states' [`State::as_str`](crate::state::State::as_str) |
 /// | `cause` | [`Cause::as_str`] |
 /// | `epoch` | the number of the epoch that begins |
-/// | `failures`, `calls` | the window's counts; only for a trip |
+/// | `scope` | the [nodes](Event::scope) that leave the primary together; absent without one |
+/// | `condition` | the condition that was met, by [`Condition::as_str`]; for a trip, and for a fallback that is failing too |
+/// | `failures`, `calls` | the window's counts; with `condition` |
+/// | `streak` | the failures in a row; with the condition `consecutive_failures` |
+/// | `stalled`, `admitted` | the calls that hang, and with a limit on their share, of how many; with the condition `stalled_calls` |
 /// | `revert_after_ms` | the time on the fallback in milliseconds; only at WARN |
 ///
 /// Costs nothing per call: only transitions are logged.
@@ -33,7 +37,7 @@ pub struct TracingObserver;
 
 /// A macro, because `tracing` makes the level part of an event's static metadata.
 macro_rules! emit {
-    ($level:ident, $event:expr, $tally:expr, $revert_after:expr) => {
+    ($level:ident, $event:expr, $condition:expr, $tally:expr, $revert_after:expr) => {
         tracing::event!(
             target: "failover",
             tracing::Level::$level,
@@ -43,8 +47,12 @@ macro_rules! emit {
             cause = $event.cause.as_str(),
             epoch = $event.epoch,
             scope = $event.scope.as_deref(),
+            condition = $condition.map(|condition| condition.as_str()),
             failures = $tally.map(|tally| tally.failures),
             calls = $tally.map(|tally| tally.calls()),
+            streak = $condition.and_then(streak),
+            stalled = $condition.and_then(stalled),
+            admitted = $condition.and_then(admitted),
             revert_after_ms = $revert_after.map(millis),
             "calls go to the {}", $event.route.as_str(),
         )
@@ -60,11 +68,33 @@ impl Observe for TracingObserver {
             Cause::ProbesFailed { revert_after } => (None, Some(revert_after)),
             _ => (None, None),
         };
+        let condition = event.cause.condition();
         if revert_after.is_some() {
-            emit!(WARN, event, tally, revert_after);
+            emit!(WARN, event, condition, tally, revert_after);
         } else {
-            emit!(INFO, event, tally, revert_after);
+            emit!(INFO, event, condition, tally, revert_after);
         }
+    }
+}
+
+fn streak(condition: Condition) -> Option<u64> {
+    match condition {
+        Condition::ConsecutiveFailures { failures } => Some(failures),
+        _ => None,
+    }
+}
+
+fn stalled(condition: Condition) -> Option<u64> {
+    match condition {
+        Condition::StalledCalls { stalled, .. } => Some(stalled),
+        _ => None,
+    }
+}
+
+fn admitted(condition: Condition) -> Option<u64> {
+    match condition {
+        Condition::StalledCalls { admitted, .. } => admitted,
+        _ => None,
     }
 }
 

@@ -11,12 +11,17 @@ pub(crate) struct AnyClock(Arc<dyn Erased>);
 
 trait Erased: Send + Sync {
     fn now(&self) -> Moment;
+    fn now_precise(&self) -> Moment;
     fn sleep_until(&self, moment: Moment) -> Option<Sleep>;
 }
 
 impl<C: Clock> Erased for C {
     fn now(&self) -> Moment {
         Clock::now(self)
+    }
+
+    fn now_precise(&self) -> Moment {
+        Clock::now_precise(self)
     }
 
     fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
@@ -33,6 +38,10 @@ impl AnyClock {
 impl Clock for AnyClock {
     fn now(&self) -> Moment {
         self.0.now()
+    }
+
+    fn now_precise(&self) -> Moment {
+        self.0.now_precise()
     }
 
     fn sleep_until(&self, moment: Moment) -> Option<Sleep> {

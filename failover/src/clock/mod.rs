@@ -8,9 +8,9 @@ mod tokio;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use self::any::AnyClock;
 pub use self::manual::ManualClock;
@@ -47,6 +47,16 @@ pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The wall clock, for the text of events: nothing is decided by it.
+pub(crate) fn wall_time() -> SystemTime {
+    // There `SystemTime::now` panics.
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        SystemTime::UNIX_EPOCH
+    } else {
+        SystemTime::now()
+    }
+}
+
 /// A monotonic clock: it never goes backwards and does not follow the wall clock.
 ///
 /// If it goes backwards after all, the error is bounded: the window's time is the latest reading at
@@ -69,6 +79,13 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Moment;
+
+    /// The current moment at the clock's best resolution, for the durations of
+    /// [`on_call`](crate::service::on_call). By default [`now`](Self::now); the [`CoarseClock`] reads
+    /// the [`FineClock`].
+    fn now_precise(&self) -> Moment {
+        self.now()
+    }
 
     /// A future that ends when [`now`](Self::now) has reached `moment`, or a little later. `None`,
     /// the default, if the clock can't wake a task. Only waiting calls use it.
@@ -95,6 +112,10 @@ impl Clock for CoarseClock {
         return system(rustix::time::ClockId::MonotonicCoarse);
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         return FineClock.now();
+    }
+
+    fn now_precise(&self) -> Moment {
+        FineClock.now()
     }
 }
 

@@ -105,6 +105,10 @@ impl<C: Clock> Clock for TokioTimer<C> {
         self.0.now()
     }
 
+    fn now_precise(&self) -> Moment {
+        self.0.now_precise()
+    }
+
     /// `None` outside a runtime.
     ///
     /// # Panics

@@ -91,6 +91,10 @@ impl Lease {
         self.clock.now()
     }
 
+    pub(crate) fn now_precise(&self) -> Moment {
+        self.clock.now_precise()
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.engine.snapshot(self.now())
     }

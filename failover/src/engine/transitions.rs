@@ -22,7 +22,7 @@ mod reuse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Moment;
+use crate::clock::{Moment, wall_time};
 use crate::engine::carried::Carried;
 use crate::engine::observers::Observers;
 use crate::engine::phase::{Kind, Phase};
@@ -172,7 +172,8 @@ impl Transitions {
         let (from, to) = (from.kind().state(), phase.kind().state());
         let epoch = phase.epoch().number();
         let (name, route) = (self.observers.name(), self.route(phase));
-        self.observers.notify(&Event { name, epoch, from, to, route, cause, scope });
+        let time = wall_time();
+        self.observers.notify(&Event { name, time, epoch, from, to, route, cause, scope });
     }
 
     /// Arms or disarms. The caller evaluates again, whether the exchange succeeded or not.

@@ -38,6 +38,7 @@ mod grpc;
 mod layer;
 #[cfg(feature = "prometheus")]
 mod metered;
+mod on_call;
 mod rescue;
 mod retry_after;
 mod service;

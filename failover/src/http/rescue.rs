@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 use crate::route::Route;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::Switch;
-use crate::service::rescue::{CloneRequest, Rescue, RescueLayer, Rescuing, Respond};
+use crate::service::rescue::{CloneRequest, PlainClone, Rescue, RescueLayer, Rescuing, Respond};
 
 /// Clones requests with a safe method (GET, HEAD, OPTIONS, TRACE) and without a body: head and
 /// extensions are cloned, and the body is the default one of its type.
@@ -113,16 +113,29 @@ where
     type Service = HttpRescuing<P, F, S, H, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        let FailoverLayer { fallback, classify, monitor } = self.layer.layer.clone();
+        self.clone().rescuing(primary, PlainClone)
+    }
+}
+
+impl<F: Clone, H, Clk: Clock, S> RescueLayer<HttpFailoverLayer<F, H, Clk>, S> {
+    /// The service, which clones the other service for a rescue by `standby`.
+    pub(super) fn rescuing<P, M>(self, primary: P, standby: M) -> HttpRescuing<P, F, S, H, Clk, M> {
+        let FailoverLayer { fallback, classify, monitor } = self.layer.layer;
         let mark = Mark::new(self.layer.mark, &monitor);
         let switch = Switch::new(primary, fallback, monitor);
-        Rescuing { switch, rescue: self.rescue.clone(), respond: ByHttp { classify, mark } }
+        Rescuing { switch, rescue: self.rescue, respond: ByHttp { classify, mark }, standby }
     }
 }
 
 /// An HTTP failover that rescues single calls. Made by [`HttpFailoverLayer::rescue`].
-pub type HttpRescuing<P, F, S = SafeRequests, H = ServerErrorsAsFailures, Clk = CoarseClock> =
-    Rescuing<P, F, S, ByHttp<H>, Clk>;
+pub type HttpRescuing<
+    P,
+    F,
+    S = SafeRequests,
+    H = ServerErrorsAsFailures,
+    Clk = CoarseClock,
+    M = PlainClone,
+> = Rescuing<P, F, S, ByHttp<H>, Clk, M>;
 
 /// A rescue is decided by the head; the body of the primary's response is watched to its end.
 #[derive(Clone, Debug)]

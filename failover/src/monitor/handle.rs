@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-#[cfg(feature = "cluster")]
 use crate::clock::Moment;
 use crate::engine::pool::Lease;
 use crate::engine::saved::Saved;
@@ -41,6 +40,11 @@ impl FailoverHandle {
     /// Does not keep the state in use.
     pub(crate) fn weak(&self) -> Weak<Lease> {
         Arc::downgrade(&self.lease)
+    }
+
+    /// The precise time of the monitor's clock.
+    pub(crate) fn now_precise(&self) -> Moment {
+        self.lease.now_precise()
     }
 
     /// The current state, read-only. After a trip's deadline it shows the primary and an empty

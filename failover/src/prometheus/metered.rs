@@ -1,77 +1,41 @@
 //! The two services of a failover, with their calls counted and timed.
 
-use std::mem;
-
-use tower_layer::Layer;
-
 use super::cells::Cells;
 use super::registry::Metrics;
 use crate::clock::{Clock, FineClock, Moment};
-use crate::engine::ticket::guard;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
-use crate::route::Route;
 use crate::service::layer::FailoverLayer;
-use crate::service::observed::{ByResult, ObserveCalls, Observed, ObservedCall};
+use crate::service::observed::{Attempt, ByResult, ObserveCalls, Observed};
+use crate::service::on_call::ObservedLayer;
 use crate::service::rescue::RescueLayer;
+use crate::service::timing::{Report, Timing};
 
-/// Counts and times the calls of one route.
+/// Counts and times the calls of a failover.
 #[derive(Clone, Debug)]
 pub struct Meter<Clk = FineClock> {
     cells: &'static Cells,
-    route: Route,
     clock: Clk,
 }
 
 impl<Clk: Clock> ObserveCalls for Meter<Clk> {
-    type Call = Timing<Clk>;
+    type Call = Timing<Self>;
 
     #[inline]
-    fn start(&self) -> Timing<Clk> {
-        Timing { since: self.clock.now(), meter: self.clone(), over: false }
+    fn start(&self, attempt: Attempt) -> Timing<Self> {
+        Timing::start(self, attempt)
     }
 }
 
-/// A call in flight. It is counted once: when it ends, or when it is dropped.
-#[derive(Debug)]
-pub struct Timing<Clk: Clock> {
-    meter: Meter<Clk>,
-    since: Moment,
-    over: bool,
-}
-
-impl<Clk: Clock> Timing<Clk> {
+impl<Clk: Clock> Report for Meter<Clk> {
     #[inline]
-    fn count(&mut self, outcome: Option<Outcome>) {
-        if !self.over {
-            self.over = true;
-            let nanos = self.meter.clock.now().nanos_since(self.since);
-            self.meter.cells.count(self.meter.route, outcome, nanos);
-        }
-    }
-}
-
-impl<Clk: Clock> ObservedCall for Timing<Clk> {
-    #[inline]
-    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        guard(run, || self.count(Some(Outcome::Failure)))
+    fn now(&self) -> Moment {
+        self.clock.now()
     }
 
     #[inline]
-    fn end(&mut self, outcome: Outcome) {
-        self.count(Some(outcome));
-    }
-
-    fn take(&mut self) -> Self {
-        let over = mem::replace(&mut self.over, true);
-        Self { meter: self.meter.clone(), since: self.since, over }
-    }
-}
-
-impl<Clk: Clock> Drop for Timing<Clk> {
-    #[inline]
-    fn drop(&mut self) {
-        self.count(None);
+    fn report(&self, attempt: Attempt, outcome: Option<Outcome>, nanos: u64) {
+        self.cells.count(attempt.route, outcome, nanos);
     }
 }
 
@@ -84,39 +48,23 @@ pub type Metered<S, D, Clk = FineClock> = Observed<S, Meter<Clk>, D>;
 
 /// Counts and times the calls of the failover that `L` makes. Made by [`FailoverLayer::metered`],
 /// [`RescueLayer::metered`] and `HttpFailoverLayer::metered`.
-#[derive(Clone, Debug)]
-pub struct MeteredLayer<L, D, M = FineClock> {
-    layer: L,
-    conclude: D,
-    meter: Meter<M>,
-    handle: FailoverHandle,
-}
+pub type MeteredLayer<L, D, M = FineClock> = ObservedLayer<L, Meter<M>, D>;
 
-impl<L, D, M> MeteredLayer<L, D, M> {
-    /// The operator's handle of all services that this layer makes.
-    #[must_use]
-    pub fn handle(&self) -> FailoverHandle {
-        self.handle.clone()
+impl<Clk: Clock> Metrics<Clk> {
+    /// Observes the calls of the failover that `layer` makes.
+    pub(crate) fn observe<L, D>(
+        &self,
+        layer: L,
+        conclude: D,
+        handle: FailoverHandle,
+    ) -> MeteredLayer<L, D, Clk> {
+        let meter = self.meter(&handle);
+        ObservedLayer::new(layer, meter, conclude, handle)
     }
 
-    /// With another layer around the failover.
-    pub(crate) fn map<N>(self, map: impl FnOnce(L) -> N) -> MeteredLayer<N, D, M> {
-        let Self { layer, conclude, meter, handle } = self;
-        MeteredLayer { layer: map(layer), conclude, meter, handle }
-    }
-}
-
-impl<L, P, D, M> Layer<P> for MeteredLayer<L, D, M>
-where
-    L: Layer<Metered<P, D, M>>,
-    D: Clone,
-    M: Clone,
-{
-    type Service = L::Service;
-
-    fn layer(&self, service: P) -> L::Service {
-        let (observer, conclude) = (self.meter.clone(), self.conclude.clone());
-        self.layer.layer(Observed { service, observer, conclude })
+    fn meter(&self, handle: &FailoverHandle) -> Meter<Clk> {
+        let (cells, clock) = self.cells(handle);
+        Meter { cells, clock }
     }
 }
 
@@ -124,31 +72,11 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// Exports the failover in [`Metrics`], including its calls: both services are wrapped. The
     /// [module's documentation](crate::prometheus) lists the cost.
     ///
-    /// Call this last, after setting all options.
+    /// Call this last, after setting all options but `on_call`.
     #[must_use]
-    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
-    pub fn metered<M: Clock>(
-        self,
-        metrics: &Metrics<M>,
-    ) -> MeteredLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, ByResult<C>, M> {
-        let conclude = ByResult(self.classify.clone());
-        self.metered_by(metrics, conclude)
-    }
-
-    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
-    pub(crate) fn metered_by<D: Clone, M: Clock>(
-        self,
-        metrics: &Metrics<M>,
-        conclude: D,
-    ) -> MeteredLayer<FailoverLayer<Metered<F, D, M>, C, Clk>, D, M> {
-        let handle = self.handle();
-        let (cells, clock) = metrics.meter(&handle);
-        let meter = Meter { cells, clock, route: Route::Primary };
-        let observer = Meter { route: Route::Fallback, ..meter.clone() };
-        let of_fallback = conclude.clone();
-        let layer =
-            self.map_fallback(|service| Observed { service, observer, conclude: of_fallback });
-        MeteredLayer { layer, conclude, meter, handle }
+    pub fn metered<M: Clock>(self, metrics: &Metrics<M>) -> MeteredLayer<Self, ByResult<C>, M> {
+        let (handle, conclude) = (self.handle(), ByResult(self.classify.clone()));
+        metrics.observe(self, conclude, handle)
     }
 }
 
@@ -168,16 +96,17 @@ impl<F, C: Clone, Clk: Clock, S> RescueLayer<FailoverLayer<F, C, Clk>, S> {
     ///     .metered(&Metrics::new());
     /// ```
     #[must_use]
-    #[expect(clippy::type_complexity, reason = "the type names each wrapper")]
-    pub fn metered<M: Clock>(
-        self,
-        metrics: &Metrics<M>,
-    ) -> MeteredLayer<
-        RescueLayer<FailoverLayer<Metered<F, ByResult<C>, M>, C, Clk>, S>,
-        ByResult<C>,
-        M,
-    > {
-        let Self { layer, rescue } = self;
-        layer.metered(metrics).map(|layer| layer.rescue(rescue))
+    pub fn metered<M: Clock>(self, metrics: &Metrics<M>) -> MeteredLayer<Self, ByResult<C>, M> {
+        let (handle, conclude) = (self.handle(), ByResult(self.layer.classify.clone()));
+        metrics.observe(self, conclude, handle)
+    }
+}
+
+impl<L, O, D> ObservedLayer<L, O, D> {
+    /// Exports the failover in [`Metrics`] as well: see [`FailoverLayer::metered`].
+    #[must_use]
+    pub fn metered<M: Clock>(self, metrics: &Metrics<M>) -> ObservedLayer<L, (O, Meter<M>), D> {
+        let meter = metrics.meter(&self.handle());
+        self.and(meter)
     }
 }

@@ -138,7 +138,7 @@ impl<Clk: Clock> Metrics<Clk> {
     }
 
     /// The counters for a failover's calls. Registers the failover too.
-    pub(crate) fn meter(&self, handle: &FailoverHandle) -> (&'static Cells, Clk) {
+    pub(super) fn cells(&self, handle: &FailoverHandle) -> (&'static Cells, Clk) {
         let cells = self.enter(handle, |entry| {
             // Never freed, so the future of a call needs no reference count.
             *entry.cells.get_or_insert_with(|| Box::leak(Box::new(Cells::new(&self.names.bounds))))

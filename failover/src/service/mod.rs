@@ -4,9 +4,11 @@ pub mod future;
 pub mod keyed;
 pub(crate) mod layer;
 pub(crate) mod observed;
+pub mod on_call;
 pub(crate) mod oneshot;
 pub(crate) mod readiness;
 pub mod rescue;
+pub(crate) mod timing;
 pub(crate) mod wait;
 pub mod watched;
 

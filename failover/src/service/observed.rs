@@ -14,6 +14,16 @@ use crate::engine::ticket::Ticket;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::monitor::{EngineRef, Monitor};
 use crate::outcome::Outcome;
+use crate::route::Route;
+
+/// What is known of a call when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The service that is called.
+    pub(crate) route: Route,
+    /// Whether it is a rescue: the first attempt, at the other service, has failed.
+    pub(crate) rescued: bool,
+}
 
 /// Observes the calls of a service.
 pub trait ObserveCalls {
@@ -21,7 +31,7 @@ pub trait ObserveCalls {
     type Call: ObservedCall;
 
     /// A call begins.
-    fn start(&self) -> Self::Call;
+    fn start(&self, attempt: Attempt) -> Self::Call;
 
     /// The service failed to become ready.
     fn refused(&self) {}
@@ -69,6 +79,14 @@ pub struct Observed<S, O, C> {
     pub(crate) service: S,
     pub(crate) observer: O,
     pub(crate) conclude: C,
+    pub(crate) attempt: Attempt,
+}
+
+impl<S, O, C> Observed<S, O, C> {
+    pub(crate) fn new(service: S, observer: O, conclude: C, route: Route) -> Self {
+        let attempt = Attempt { route, rescued: false };
+        Self { service, observer, conclude, attempt }
+    }
 }
 
 impl<R, S, O, C, T> Service<R> for Observed<S, O, C>
@@ -92,7 +110,7 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        let mut call = self.observer.start();
+        let mut call = self.observer.start(self.attempt);
         let future = call.guard(|| self.service.call(request));
         ObservedFuture { future, call, conclude: self.conclude.clone() }
     }
@@ -175,11 +193,43 @@ impl<Clk: Clock> ObservedCall for UnrecordedCall<Clk> {
 impl<Clk: Clock> ObserveCalls for Monitor<Clk> {
     type Call = UnrecordedCall<Clk>;
 
-    fn start(&self) -> UnrecordedCall<Clk> {
+    fn start(&self, _: Attempt) -> UnrecordedCall<Clk> {
         UnrecordedCall { ticket: self.admit().ticket(), engine: self.engine_ref().clone() }
     }
 
     fn refused(&self) {
-        self.start().end(Outcome::Failure);
+        self.engine_ref().settle(&mut self.admit().ticket(), Outcome::Failure);
+    }
+}
+
+/// Two observers of the same calls.
+impl<A: ObserveCalls, B: ObserveCalls> ObserveCalls for (A, B) {
+    type Call = (A::Call, B::Call);
+
+    #[inline]
+    fn start(&self, attempt: Attempt) -> Self::Call {
+        (self.0.start(attempt), self.1.start(attempt))
+    }
+
+    fn refused(&self) {
+        self.0.refused();
+        self.1.refused();
+    }
+}
+
+impl<A: ObservedCall, B: ObservedCall> ObservedCall for (A, B) {
+    #[inline]
+    fn guard<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        self.0.guard(|| self.1.guard(run))
+    }
+
+    #[inline]
+    fn end(&mut self, outcome: Outcome) {
+        self.0.end(outcome);
+        self.1.end(outcome);
+    }
+
+    fn take(&mut self) -> Self {
+        (self.0.take(), self.1.take())
     }
 }

@@ -15,6 +15,7 @@ use crate::event::{Cause, Event};
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
+use crate::route::Route;
 use crate::service::layer::FailoverLayer;
 use crate::tally::Tally;
 
@@ -81,7 +82,7 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     ) -> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
         let observer = watch(&self.monitor, policy, then);
         let conclude = ByResult(classify_fallback);
-        self.map_fallback(|service| Observed { service, observer, conclude })
+        self.map_fallback(|fallback| Observed::new(fallback, observer, conclude, Route::Fallback))
     }
 }
 

@@ -31,6 +31,7 @@ mod model;
 mod naive;
 mod names;
 mod observers;
+mod on_call;
 mod policy;
 mod prober;
 mod probes;

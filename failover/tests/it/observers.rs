@@ -1,6 +1,7 @@
 //! Observers of transitions: HARD-WON 16.
 
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use failover::event::Cause;
 use failover::{Event, Policy, Route};
@@ -35,6 +36,19 @@ fn each_transition_is_observed_once_with_its_cause_and_a_growing_epoch() {
             (Route::Primary, Cause::Released),
         ]
     );
+}
+
+#[test]
+fn an_event_has_the_wall_clocks_time() {
+    let watched = Watched::new(Policy::default());
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&times);
+    watched.monitor.observe(move |event: &Event| seen.lock().unwrap().push(event.time));
+    let before = SystemTime::now();
+    watched.trip();
+    let after = SystemTime::now();
+    let [time] = times.lock().unwrap()[..] else { panic!() };
+    assert!((before..=after).contains(&time), "{time:?}");
 }
 
 /// HARD-WON 16.

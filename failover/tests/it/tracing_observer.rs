@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use failover::policy::StallLimit;
 use failover::trace::TracingObserver;
-use failover::{FailoverLayer, Outcome, Policy, Route};
+use failover::{FailoverLayer, Outcome, Policy, Ratio, Route};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Level, Metadata, Subscriber, span};
 
@@ -85,6 +86,7 @@ fn a_trip_is_a_warning_with_all_that_led_to_it() {
         [
             ("calls", "10 (a number)"),
             ("cause", "tripped"),
+            ("condition", "failure_rate"),
             ("epoch", &*format!("{} (a number)", watched.snapshot().epoch)),
             ("failures", "7 (a number)"),
             ("from", "primary"),
@@ -93,6 +95,50 @@ fn a_trip_is_a_warning_with_all_that_led_to_it() {
             ("revert_after_ms", "300000 (a number)"),
             ("to", "fallback"),
         ]
+    );
+}
+
+/// The fields of the one event of a trip that say which condition was met.
+fn condition(policy: Policy, run: impl FnOnce(&Watched)) -> BTreeMap<&'static str, String> {
+    let watched = Watched::new(policy);
+    watched.monitor.observe(TracingObserver);
+    let events = told(|| run(&watched));
+    let [event] = &events[..] else { panic!("{events:?}") };
+    let of_the_condition = ["condition", "streak", "stalled", "admitted"];
+    let fields = event.fields.clone().into_iter();
+    fields.filter(|(name, _)| of_the_condition.contains(name)).collect()
+}
+
+#[test]
+fn a_trip_says_which_condition_was_met_with_its_numbers() {
+    let told = |fields: &[(&'static str, &str)]| {
+        fields.iter().map(|&(name, value)| (name, value.to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    let streak = Policy::builder().consecutive_failures(3).build().unwrap();
+    assert_eq!(
+        condition(streak, |watched| watched.fail(3)),
+        told(&[("condition", "consecutive_failures"), ("streak", "3 (a number)")])
+    );
+    let stalls = |limit| {
+        let policy = Policy::builder().minimum_calls(4).stalled_calls(2 * SECOND, limit);
+        policy.build().unwrap()
+    };
+    let stall = |watched: &Watched| {
+        let _hanging: Vec<_> = (0..4).map(|_| watched.ticket()).collect();
+        watched.clock.advance(2 * SECOND + SECOND / 2);
+        let _ = watched.monitor.admit();
+    };
+    assert_eq!(
+        condition(stalls(StallLimit::Calls(2)), stall),
+        told(&[("condition", "stalled_calls"), ("stalled", "4 (a number)")])
+    );
+    assert_eq!(
+        condition(stalls(StallLimit::Share(Ratio::HALF)), stall),
+        told(&[
+            ("admitted", "4 (a number)"),
+            ("condition", "stalled_calls"),
+            ("stalled", "4 (a number)")
+        ])
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod future;
 mod respond;
+pub(crate) mod standby;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use tower_service::Service;
 
 pub use future::RescueFuture;
 pub use respond::Respond;
+pub use standby::{PlainClone, RescuedClone};
 
 pub use crate::service::observed::ByResult;
 
@@ -21,6 +23,7 @@ use crate::monitor::handle::FailoverHandle;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::Switch;
+use crate::service::rescue::standby::CloneStandby;
 
 /// Rescues single calls: a call that the primary failed is sent to the fallback at once, long before
 /// the failure rate trips. It still counts as a failure of the primary.
@@ -143,9 +146,20 @@ where
     type Service = Rescuing<P, F, S, ByResult<C>, Clk>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        let FailoverLayer { fallback, classify, monitor } = self.layer.clone();
+        self.clone().rescuing(primary, PlainClone)
+    }
+}
+
+impl<F: Clone, C, Clk: Clock, S> RescueLayer<FailoverLayer<F, C, Clk>, S> {
+    /// The service, which clones the other service for a rescue by `standby`.
+    pub(crate) fn rescuing<P, M>(
+        self,
+        primary: P,
+        standby: M,
+    ) -> Rescuing<P, F, S, ByResult<C>, Clk, M> {
+        let FailoverLayer { fallback, classify, monitor } = self.layer;
         let switch = Switch::new(primary, fallback, monitor);
-        Rescuing { switch, rescue: self.rescue.clone(), respond: ByResult(classify) }
+        Rescuing { switch, rescue: self.rescue, respond: ByResult(classify), standby }
     }
 }
 
@@ -157,16 +171,23 @@ where
 /// recorded already; one in flight records nothing unless the policy sets
 /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
 #[derive(Clone, Debug)]
-pub struct Rescuing<P, F, S = AlwaysClone, A = ByResult<ErrorsAsFailures>, Clk = CoarseClock>
-where
+pub struct Rescuing<
+    P,
+    F,
+    S = AlwaysClone,
+    A = ByResult<ErrorsAsFailures>,
+    Clk = CoarseClock,
+    M = PlainClone,
+> where
     Clk: Clock,
 {
     pub(crate) switch: Switch<P, F, Clk>,
     pub(crate) rescue: Rescue<S>,
     pub(crate) respond: A,
+    pub(crate) standby: M,
 }
 
-impl<P, F, S, A, Clk: Clock> Rescuing<P, F, S, A, Clk> {
+impl<P, F, S, A, Clk: Clock, M> Rescuing<P, F, S, A, Clk, M> {
     /// The operator's handle.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle {
@@ -186,6 +207,7 @@ impl<P, F, S, A, Clk: Clock> Rescuing<P, F, S, A, Clk> {
         P: Service<R> + Clone,
         F: Service<R> + Clone,
         S: CloneRequest<R>,
+        M: CloneStandby<P> + CloneStandby<F>,
         A: Respond<R, P, F, Clk> + Clone,
     {
         poll_fn(|context| self.poll_ready(context)).await?;
@@ -193,11 +215,12 @@ impl<P, F, S, A, Clk: Clock> Rescuing<P, F, S, A, Clk> {
     }
 }
 
-impl<R, P, F, S, A, Clk> Service<R> for Rescuing<P, F, S, A, Clk>
+impl<R, P, F, S, A, Clk, M> Service<R> for Rescuing<P, F, S, A, Clk, M>
 where
     P: Service<R> + Clone,
     F: Service<R> + Clone,
     S: CloneRequest<R>,
+    M: CloneStandby<P> + CloneStandby<F>,
     A: Respond<R, P, F, Clk> + Clone,
     Clk: Clock,
 {
@@ -211,7 +234,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let respond = self.respond.clone();
-        let Self { switch, rescue, .. } = self;
+        let Self { switch, rescue, standby: clone, .. } = self;
         let standby = if rescue.both_ways || switch.is_for_primary() {
             switch.prepare(|| rescue.clone_request.clone_request(&request))
         } else {
@@ -223,13 +246,15 @@ where
             Some(admitted) => {
                 let (attempt, ticket) = engine.call(admitted, || switch.primary.call(request));
                 let call = UnrecordedCall::new(Some(ticket), engine.clone());
-                let standby = standby.map(|request| (switch.fallback.clone(), request));
+                let standby =
+                    standby.map(|request| (clone.clone_standby(&switch.fallback), request));
                 RescueFuture::primary(attempt, call, respond, standby)
             }
             None => {
                 let call = UnrecordedCall::new(None, engine.clone());
                 let standby = standby.filter(|_| rescue.both_ways);
-                let standby = standby.map(|request| (switch.primary.clone(), request));
+                let standby =
+                    standby.map(|request| (clone.clone_standby(&switch.primary), request));
                 RescueFuture::fallback(switch.fallback.call(request), call, respond, standby)
             }
         }

@@ -5,6 +5,7 @@ mod end;
 mod grpc;
 #[cfg(feature = "prometheus")]
 mod metered;
+mod on_call;
 mod rescue;
 mod retry_after;
 mod route;
