@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, bool); 11] = [
     ("reqwest_client", cfg!(feature = "reqwest")),
     ("axum_app", cfg!(feature = "axum")),
     ("tonic_client", cfg!(feature = "tonic")),
+    ("observability", cfg!(feature = "observability")),
     ("outage_drill", cfg!(feature = "server")),
 ];
 
@@ -67,6 +68,19 @@ fn each_example_is_expected_to_print_something() {
     named.sort();
     known.sort();
     assert_eq!(named, known);
+}
+
+#[test]
+fn the_recipes_of_the_manual_are_those_that_are_run() {
+    let root = folder().parent().and_then(Path::parent).unwrap().to_path_buf();
+    let page = fs::read_to_string(root.join("failover/src/manual/observing.md")).unwrap();
+    let example = fs::read_to_string(root.join("examples/observability.rs")).unwrap();
+    let recipes = page.split("```rust,ignore\n").skip(1);
+    let recipes: Vec<_> = recipes.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(recipes.len(), 3);
+    for recipe in recipes {
+        assert!(example.contains(recipe), "observability.rs has no such lines:\n{recipe}");
+    }
 }
 
 /// The lab's HTML page contains the tables that the lab prints.

@@ -6,6 +6,7 @@
 //! | [`options`] | Which options are there, and what does each add to a call? |
 //! | [`choosing`] | Which threshold, minimum, window and time? |
 //! | [`errors`] | How do errors go on: `?`, `ServiceBuilder`, `match`, thiserror, anyhow, tonic? |
+//! | [`observing`] | Which signals are there, and how do they get to `metrics`, OpenTelemetry and `TraceLayer`? |
 //! | [`cost`] | What does a call pay, measured next to three circuit breakers? |
 //! | [`neighbours`] | How does it differ from those three? |
 //! | [`counting`] | How does the window count without a lock, and why is no trip missed? |
@@ -22,6 +23,9 @@ pub mod choosing {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}
+
+#[doc = include_str!("observing.md")]
+pub mod observing {}
 
 #[doc = include_str!("cost.md")]
 pub mod cost {}

@@ -35,7 +35,7 @@ impl<Clk: Clock> Report for Meter<Clk> {
 
     #[inline]
     fn report(&self, attempt: Attempt, outcome: Option<Outcome>, nanos: u64) {
-        self.cells.count(attempt.route, outcome, nanos);
+        self.cells.count(attempt.route(), outcome, nanos);
     }
 }
 

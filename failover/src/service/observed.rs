@@ -16,13 +16,47 @@ use crate::monitor::{EngineRef, Monitor};
 use crate::outcome::Outcome;
 use crate::route::Route;
 
-/// What is known of a call when it begins.
+/// The service that is called, and whether the first attempt of the call, at the other service, has
+/// failed. One byte, since each call in flight holds it.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt {
-    /// The service that is called.
-    pub(crate) route: Route,
-    /// Whether it is a rescue: the first attempt, at the other service, has failed.
-    pub(crate) rescued: bool,
+pub enum Attempt {
+    /// The first attempt, at the primary.
+    Primary,
+    /// The first attempt, at the fallback.
+    Fallback,
+    /// A rescue by the primary.
+    RescueByPrimary,
+    /// A rescue by the fallback.
+    RescueByFallback,
+}
+
+impl Attempt {
+    fn first(route: Route) -> Self {
+        match route {
+            Route::Primary => Self::Primary,
+            Route::Fallback => Self::Fallback,
+        }
+    }
+
+    /// The second attempt, at the same service.
+    pub(crate) fn rescue(self) -> Self {
+        match self.route() {
+            Route::Primary => Self::RescueByPrimary,
+            Route::Fallback => Self::RescueByFallback,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn route(self) -> Route {
+        match self {
+            Self::Primary | Self::RescueByPrimary => Route::Primary,
+            Self::Fallback | Self::RescueByFallback => Route::Fallback,
+        }
+    }
+
+    pub(crate) fn is_rescue(self) -> bool {
+        matches!(self, Self::RescueByPrimary | Self::RescueByFallback)
+    }
 }
 
 /// Observes the calls of a service.
@@ -84,8 +118,7 @@ pub struct Observed<S, O, C> {
 
 impl<S, O, C> Observed<S, O, C> {
     pub(crate) fn new(service: S, observer: O, conclude: C, route: Route) -> Self {
-        let attempt = Attempt { route, rescued: false };
-        Self { service, observer, conclude, attempt }
+        Self { service, observer, conclude, attempt: Attempt::first(route) }
     }
 }
 

@@ -80,7 +80,7 @@ impl Report for OnCall {
 
     fn report(&self, attempt: Attempt, outcome: Option<Outcome>, nanos: u64) {
         let Reporter { handle, then } = &*self.0;
-        let Attempt { route, rescued } = attempt;
+        let (route, rescued) = (attempt.route(), attempt.is_rescue());
         let duration = Duration::from_nanos(nanos);
         let call = Call { name: handle.name(), route, outcome, duration, rescued };
         // Caught, since a call may end by a drop while its thread unwinds. The panic hook has reported

@@ -101,6 +101,13 @@ pub(super) fn on_the_primary() -> Vec<Row> {
             let metrics = Metrics::with(CoarseClock, [SECOND]);
             layer(fallback()).named("cost").metered(&metrics).layer(primary())
         }),
+        row("`on_call`, into a counter", way, || {
+            let calls = std::sync::atomic::AtomicU64::new(0);
+            let count = move |_: &failover::on_call::Call<'_>| {
+                calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            };
+            layer(fallback()).named("cost").on_call(count).layer(primary())
+        }),
         row("feature `cluster`: a node of three", way, || in_a_cluster().layer(primary())),
         row("`KeyedMonitors` of one key", way, || {
             KeyedMonitors::new(built(policy()), std::num::NonZeroUsize::MIN)

@@ -27,7 +27,7 @@ impl<S: Clone, O: Clone, D: Clone> CloneStandby<Observed<S, O, D>> for RescuedCl
     #[inline]
     fn clone_standby(&self, service: &Observed<S, O, D>) -> Observed<S, O, D> {
         let mut clone = service.clone();
-        clone.attempt.rescued = true;
+        clone.attempt = clone.attempt.rescue();
         clone
     }
 }
