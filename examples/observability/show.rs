@@ -7,7 +7,9 @@ use metrics_util::debugging::{DebugValue, Snapshot};
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::Temporality;
-use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::data::{
+    AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics,
+};
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 
 fn print(mut lines: Vec<String>) {
@@ -43,7 +45,7 @@ pub(crate) struct Lines;
 impl PushMetricExporter for Lines {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let mut lines = Vec::new();
-        for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+        for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
             match metric.data() {
                 AggregatedMetrics::U64(MetricData::Sum(sum)) => {
                     lines.extend(sum.data_points().map(|point| {
