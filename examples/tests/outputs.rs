@@ -7,7 +7,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The examples, and whether this build includes them.
-const EXAMPLES: [(&str, bool); 11] = [
+const EXAMPLES: [(&str, bool); 12] = [
     ("quickstart", true),
     ("fleet", true),
     ("three_tiers", true),
