@@ -84,11 +84,13 @@ impl Running {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("prices", ServingStatus::Serving).await;
         let (stop, stopped) = oneshot::channel();
-        let server = Server::builder()
-            .add_service(health)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener), async {
-                drop(stopped.await)
-            });
+        let server = Server::builder().add_service(health).serve_with_incoming_shutdown(
+            TcpIncoming::from(listener),
+            async {
+                // An error, since the sender is dropped.
+                let _ = stopped.await;
+            },
+        );
         Ok(Self { endpoint, stop, server: tokio::spawn(server) })
     }
 
