@@ -7,8 +7,9 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The examples, and whether this build includes them.
-const EXAMPLES: [(&str, bool); 12] = [
+const EXAMPLES: [(&str, bool); 13] = [
     ("quickstart", true),
+    ("plain_functions", true),
     ("fleet", true),
     ("three_tiers", true),
     ("rescue", true),

@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::sync::{Ordering, Setting};
+use crate::error::name::Name;
 use crate::event::{Event, Observe};
 
 #[derive(Default)]
 pub(crate) struct Observers {
     list: Mutex<List>,
-    /// 1 if there is a name: errors of a failover without one take no lock.
-    named: Setting,
+    /// The number of the name that errors carry, or 0.
+    error_name: Setting,
 }
 
 #[derive(Default)]
@@ -31,18 +32,23 @@ impl Observers {
     }
 
     pub(super) fn set_name(&self, name: Arc<str>) {
+        // Ordering: Relaxed: the text itself is behind the lock of the table of names.
+        self.error_name.store(Name::of(&name).map_or(0, Name::number), Ordering::Relaxed);
         self.lock().name = Some(name);
-        // Ordering: Relaxed: the name itself is behind the lock.
-        self.named.store(1, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.lock().name.clone()
+    }
+
+    #[inline]
+    pub(crate) fn error_name(&self) -> Option<Name> {
         // Ordering: Relaxed, as in `set_name`.
-        if self.named.load(Ordering::Relaxed) == 0 { None } else { self.lock().name.clone() }
+        Name::from_number(self.error_name.load(Ordering::Relaxed))
     }
 
     pub(crate) fn clear(&self) {
-        self.named.store(0, Ordering::Relaxed);
+        self.error_name.store(0, Ordering::Relaxed);
         // Outside the lock: a destructor may run any code.
         let list = mem::take(&mut *self.lock());
         drop(list);

@@ -2,15 +2,16 @@
 //! `ServiceBuilder`, thiserror, anyhow and tonic.
 
 mod boxed;
+pub(crate) mod name;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 pub use boxed::Boxed;
 
+use self::name::Name;
 use crate::route::Route;
 
 /// An error of one of the two services, or of both, with the failover's name if it has one.
@@ -32,17 +33,17 @@ use crate::route::Route;
 /// assert_eq!(format!("{error:#}"), "fallback failed: primary failed: 7");
 /// assert_eq!(error.map_fallback(Error::into_inner).into_inner(), 7);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy)]
 pub struct Error<P, F> {
     /// The service that failed, with its error.
     pub kind: ErrorKind<P, F>,
-    name: Option<Arc<str>>,
+    name: Option<Name>,
 }
 
-/// A [`std::error::Error`] of a service; implemented for each. It is here for the compiler's message.
+/// Any [`std::error::Error`] that borrows nothing. It exists for the compiler's message about other types.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no `std::error::Error`, so the failover's error is none either",
-    label = "no `std::error::Error`: see `failover::Error::into_boxed`",
+    message = "`{Self}` does not implement `std::error::Error`, so the failover's error does not either",
+    label = "not a `std::error::Error`: see `failover::Error::into_boxed`",
     note = "`.map_err(failover::Error::into_boxed)`, on a result or in a `ServiceBuilder`, makes it one"
 )]
 pub trait ServiceError: StdError + 'static {}
@@ -90,14 +91,15 @@ impl<P, F> ErrorKind<P, F> {
 }
 
 impl<P, F> Error<P, F> {
-    pub(crate) fn new(kind: ErrorKind<P, F>, name: Option<Arc<str>>) -> Self {
+    #[inline]
+    pub(crate) fn new(kind: ErrorKind<P, F>, name: Option<Name>) -> Self {
         Self { kind, name }
     }
 
     /// The failover's name: see [`FailoverLayer::named`](crate::FailoverLayer::named).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.name.map(Name::text)
     }
 
     /// The service whose error [`source`](StdError::source) and [`into_inner`](Error::into_inner) return:
@@ -206,6 +208,13 @@ impl<P: Hash, F: Hash> Hash for Error<P, F> {
     }
 }
 
+impl<P: fmt::Debug, F: fmt::Debug> fmt::Debug for Error<P, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut error = f.debug_struct("Error");
+        error.field("kind", &self.kind).field("name", &self.name()).finish()
+    }
+}
+
 impl<P: fmt::Display, F: fmt::Display> fmt::Display for Error<P, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let service = match self.kind {
@@ -213,11 +222,11 @@ impl<P: fmt::Display, F: fmt::Display> fmt::Display for Error<P, F> {
             ErrorKind::Primary(_) | ErrorKind::Both { .. } => "primary",
         };
         f.write_str(service)?;
-        if let Some(name) = &self.name {
+        if let Some(name) = self.name() {
             write!(f, " of {name:?}")?;
         }
         f.write_str(" failed")?;
-        // The chain goes on with the fallback's error, so the primary's is told here as a whole.
+        // The chain continues with the fallback's error only, so the primary's is written here as a whole.
         if let ErrorKind::Both { primary, .. } = &self.kind {
             write!(f, " ({primary:#}), and so did the fallback")?;
         }

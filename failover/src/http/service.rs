@@ -96,14 +96,14 @@ impl<P, F, H, Clk: Clock> HttpFailover<P, F, H, Clk> {
         self.switch.monitor.handle()
     }
 
-    /// Waits until the service that is to be called is ready, and calls it: tower's `ready` and `call`.
+    /// Waits until the service of the route is ready, and calls it: tower's `ready` and `call`.
     ///
     /// # Errors
     /// The error of the service that was called, or that failed to become ready.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the call, if there is one; a choice of the route stands for the next
-    /// call.
+    /// Dropping the future drops the call, if it has begun. If it waits for a service, the next call
+    /// goes on waiting in its place.
     pub async fn send<R, PB, FB>(
         &mut self,
         request: R,

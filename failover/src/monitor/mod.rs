@@ -152,7 +152,8 @@ impl<Clk: Clock> Monitor<Clk> {
         FailoverHandle::new(Arc::clone(&self.lease))
     }
 
-    /// Sets the name for operators, logs and metrics. Calls do not read it.
+    /// Sets the name for operators, logs, metrics and errors. Calls that succeed do not read it. Each
+    /// distinct name is kept until the program ends.
     ///
     /// # Panics
     /// If it already has another name.
@@ -341,9 +342,9 @@ impl<Clk: Clock> EngineRef<Clk> {
     }
 
     /// The error of a call, with the failover's name.
-    #[cold]
+    #[inline]
     pub(crate) fn error<P, F>(&self, kind: ErrorKind<P, F>) -> Error<P, F> {
-        Error::new(kind, self.engine.transitions.observers.name())
+        Error::new(kind, self.engine.transitions.observers.error_name())
     }
 
     pub(crate) fn engine(&self) -> &'static Engine {

@@ -59,7 +59,8 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         FailoverLayer { fallback: self.fallback, classify, monitor: self.monitor }
     }
 
-    /// Names the failover, for operators, logs and metrics. Costs calls nothing.
+    /// Names the failover, for operators, logs, metrics and errors. Costs calls nothing; each distinct
+    /// name is kept until the program ends.
     ///
     /// ```
     /// use failover::{FailoverLayer, Policy};

@@ -111,11 +111,21 @@ fn a_panic_of_the_primary_is_one_failure_and_goes_on_unwinding() {
         panic!("a faulty primary")
     }
     let calls: [&dyn Fn(); 6] = [
-        &|| drop(drive(monitor.call(in_closure, fallback))),
-        &|| drop(drive(monitor.call(|| async { in_closure().await }, fallback))),
-        &|| drop(drive(monitor.call_or_rescue(in_closure, fallback))),
-        &|| drop(drive(monitor.call_or_rescue(|| async { in_closure().await }, fallback))),
-        &|| drop(monitor.call_blocking(|| in_closure().into_inner(), || Ok::<_, &str>(""))),
+        &|| {
+            let _ = drive(monitor.call(in_closure, fallback));
+        },
+        &|| {
+            let _ = drive(monitor.call(|| async { in_closure().await }, fallback));
+        },
+        &|| {
+            let _ = drive(monitor.call_or_rescue(in_closure, fallback));
+        },
+        &|| {
+            let _ = drive(monitor.call_or_rescue(|| async { in_closure().await }, fallback));
+        },
+        &|| {
+            let _ = monitor.call_blocking(|| in_closure().into_inner(), || Ok::<_, &str>(""));
+        },
         &|| {
             let call = monitor.guard().unwrap();
             let answer = in_closure();
