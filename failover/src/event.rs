@@ -8,7 +8,31 @@ use crate::state::State;
 use crate::tally::Tally;
 
 /// A transition of a monitor.
+#[cfg_attr(
+    feature = "serde",
+    doc = "
+With the feature `serde` it is one flat table, whose `cause` and `condition` are labels:
+
+```
+use std::sync::mpsc;
+use failover::{Event, Monitor, Outcome, Policy};
+
+let monitor = Monitor::new(Policy::default()).named(\"valuations\");
+let (sender, events) = mpsc::channel();
+monitor.observe(move |event: &Event| {
+    let _ = sender.send(serde_json::to_value(event).unwrap());
+});
+while let Some(ticket) = monitor.admit().ticket() {
+    monitor.record(ticket, Outcome::Failure);
+}
+let event = events.recv().unwrap();
+assert_eq!((&event[\"name\"], &event[\"cause\"]), (&\"valuations\".into(), &\"tripped\".into()));
+assert_eq!(event[\"condition\"], \"failure_rate\");
+assert_eq!((&event[\"tally\"][\"failures\"], &event[\"revert_after\"]), (&10.into(), &\"5m\".into()));
+```"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Event {
     /// The monitor's [name](crate::monitor::Monitor::named); `None` without one.
@@ -27,6 +51,7 @@ pub struct Event {
     /// `to` says, unless an operator forced the fallback.
     pub route: Route,
     /// The reason for the transition.
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub cause: Cause,
     /// The label of the nodes that leave the primary together, such as `zone=a`. `None` if all nodes of the
     /// fleet do, or this one by itself.
@@ -35,15 +60,19 @@ pub struct Event {
 
 /// The reason for a transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "cause", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Cause {
     /// A condition was met: calls go to the fallback.
     Tripped {
         /// The condition that was met.
+        #[cfg_attr(feature = "serde", serde(flatten))]
         condition: Condition,
         /// The window's counts.
         tally: Tally,
         /// How long calls stay on the fallback.
+        #[cfg_attr(feature = "serde", serde(with = "crate::text::scalar::time"))]
         revert_after: Duration,
     },
     /// The time on the fallback, the probing or a ramp ended: all calls go to the primary, with an
@@ -55,6 +84,7 @@ pub enum Cause {
     /// Too many probes failed: calls stay on the fallback.
     ProbesFailed {
         /// For how much longer.
+        #[cfg_attr(feature = "serde", serde(with = "crate::text::scalar::time"))]
         revert_after: Duration,
     },
     /// The [watched fallback](crate::service::layer::FailoverLayer::watch_fallback) is failing too:
@@ -62,6 +92,7 @@ pub enum Cause {
     /// ramp up if the policy says so.
     FallbackFailing {
         /// Which condition of the fallback's policy held.
+        #[cfg_attr(feature = "serde", serde(flatten))]
         condition: Condition,
         /// What the fallback's window held.
         tally: Tally,
@@ -72,16 +103,19 @@ pub enum Cause {
     /// Calls [ramp up](crate::policy::PolicyBuilder::ramp_up) on the primary, with an empty window.
     Ramping {
         /// How long until all calls go to the primary.
+        #[cfg_attr(feature = "serde", serde(with = "crate::text::scalar::time"))]
         over: Duration,
     },
     /// Like `Tripped`, in a [dry run](crate::policy::PolicyBuilder::dry_run): calls stay on the
     /// primary.
     WouldTrip {
         /// The condition that was met.
+        #[cfg_attr(feature = "serde", serde(flatten))]
         condition: Condition,
         /// The window's counts.
         tally: Tally,
         /// How long calls would stay on the fallback.
+        #[cfg_attr(feature = "serde", serde(with = "crate::text::scalar::time"))]
         revert_after: Duration,
     },
     /// Like `Reverted`, in a dry run. The window is empty.
@@ -101,6 +135,8 @@ pub enum Cause {
 
 /// A condition of a policy, with the numbers that met it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(tag = "condition", rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Condition {
     /// The failure rate exceeded the threshold.

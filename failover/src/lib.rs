@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The words: no logic that needs another wing.
 pub mod classify;
@@ -10,6 +11,7 @@ mod route;
 mod snapshot;
 mod state;
 mod tally;
+pub mod text;
 
 pub mod clock;
 pub mod policy;

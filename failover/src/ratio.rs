@@ -137,6 +137,22 @@ impl FromStr for Ratio {
     }
 }
 
+/// Writes a fraction, such as `2/5`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Ratio {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Reads `0.4`, `"40%"` or `"1/3"`, each exactly: a float is its shortest decimal text.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Ratio {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::text::scalar::Scalar::deserialize(deserializer)?.parse()
+    }
+}
+
 /// Digits only: `u64::from_str` alone would accept a sign.
 fn digits(text: &str) -> Result<u64, RatioError> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {

@@ -7,7 +7,24 @@ use crate::state::State;
 use crate::tally::Tally;
 
 /// A failover's state at one moment.
+#[cfg_attr(
+    feature = "serde",
+    doc = "
+With the feature `serde` it is an answer to a request for the status. Unknown fields are ignored
+when it is read, so that a newer version may say more.
+
+```
+use failover::{Monitor, Policy, Snapshot};
+
+let handle = Monitor::new(Policy::default()).handle();
+let status = serde_json::to_string(&handle.snapshot())?;
+assert!(status.starts_with(r#\"{\"route\":\"primary\",\"advised\":\"primary\",\"state\":\"primary\"\"#));
+assert_eq!(serde_json::from_str::<Snapshot>(&status)?, handle.snapshot());
+# Ok::<(), serde_json::Error>(())
+```"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The route of a call made now.
@@ -31,6 +48,7 @@ pub struct Snapshot {
     /// [`stalled_calls`](crate::policy::PolicyBuilder::stalled_calls).
     pub stalled_calls: u64,
     /// How long until the revert; `None` if no timer runs.
+    #[cfg_attr(feature = "serde", serde(default, with = "crate::text::scalar::optional_time"))]
     pub reverts_in: Option<Duration>,
     /// The current epoch, from 0 to 2^20 − 1. Each transition begins a new one.
     pub epoch: u32,

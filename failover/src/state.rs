@@ -1,9 +1,15 @@
 //! How calls are routed, as operators see it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::route::Route;
+use crate::text::UnknownLabel;
 
 /// How calls are routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum State {
     /// All calls go to the primary.
@@ -59,5 +65,31 @@ impl State {
             Self::Primary | Self::Ramping | Self::ForcedPrimary => Route::Primary,
             Self::Fallback | Self::Probing | Self::ForcedFallback => Route::Fallback,
         }
+    }
+}
+
+/// Writes [`as_str`](State::as_str).
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Parses a label of [`as_str`](State::as_str).
+impl FromStr for State {
+    type Err = UnknownLabel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLabel> {
+        const LABELS: [&str; 6] = {
+            let mut labels = [""; 6];
+            let mut at = 0;
+            while at < labels.len() {
+                labels[at] = State::ALL[at].as_str();
+                at += 1;
+            }
+            labels
+        };
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        known.ok_or_else(|| UnknownLabel::new(text, "state", &LABELS))
     }
 }

@@ -4,6 +4,8 @@ use crate::ratio::Ratio;
 
 /// Counts read from a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct Tally {
     /// Calls that succeeded.

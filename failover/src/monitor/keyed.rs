@@ -6,7 +6,6 @@ use std::collections::hash_map::{Entry as Slot, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -47,11 +46,10 @@ use crate::policy::Policy;
 /// look at 32 keys each, until together they have searched the whole table.
 ///
 /// ```
-/// use std::num::NonZeroUsize;
 /// use failover::{Outcome, Policy, Route};
 /// use failover::monitor::KeyedMonitors;
 ///
-/// let hosts = KeyedMonitors::new(Policy::default(), NonZeroUsize::new(1_000).unwrap());
+/// let hosts = KeyedMonitors::new(Policy::default(), 1_000);
 /// for _ in 0..10 {
 ///     let ticket = hosts.monitor(&"a.example").admit().ticket().unwrap();
 ///     hosts.monitor(&"a.example").record(ticket, Outcome::Failure);
@@ -102,9 +100,9 @@ struct Entry<Clk> {
 }
 
 impl<K: Hash + Eq + Clone + Send + Sync + 'static> KeyedMonitors<K> {
-    /// At most `capacity` keys, on the [`CoarseClock`].
+    /// At most `capacity` keys, at least 1, on the [`CoarseClock`].
     #[must_use]
-    pub fn new(policy: Policy, capacity: NonZeroUsize) -> Self {
+    pub fn new(policy: Policy, capacity: usize) -> Self {
         Self::with_clock(policy, capacity, CoarseClock)
     }
 }
@@ -112,7 +110,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static> KeyedMonitors<K> {
 impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, Clk> {
     /// The same with another clock.
     #[must_use]
-    pub fn with_clock(policy: Policy, capacity: NonZeroUsize, clock: Clk) -> Self {
+    pub fn with_clock(policy: Policy, capacity: usize, clock: Clk) -> Self {
         let hasher = RandomState::new();
         let part = |_| {
             let entries = HashMap::with_hasher(hasher.clone());
@@ -120,7 +118,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         };
         let table = Table {
             clock,
-            capacity: capacity.get(),
+            capacity: capacity.max(1),
             settings: RwLock::new(Settings { policy, observers: Vec::new() }),
             parts: std::array::from_fn(part),
             hasher,
@@ -164,7 +162,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
     /// ```
     /// # use failover::{Event, Policy};
     /// # use failover::monitor::KeyedMonitors;
-    /// let tenants = KeyedMonitors::<u32>::new(Policy::default(), 100.try_into().unwrap());
+    /// let tenants = KeyedMonitors::<u32>::new(Policy::default(), 100);
     /// tenants.observe(|tenant: &u32, event: &Event| println!("tenant {tenant}: {event:?}"));
     /// ```
     pub fn observe(&self, observer: impl Fn(&K, &Event) + Send + Sync + 'static) {

@@ -8,6 +8,8 @@ mod check;
 mod error;
 mod recovery;
 mod trip;
+#[cfg(feature = "serde")]
+mod wire;
 
 pub use error::PolicyError;
 pub use recovery::{Backoff, Jitter, Probing, RetryAfter};
@@ -28,7 +30,53 @@ pub use trip::{SlowCalls, StallLimit};
 /// assert_eq!(policy.minimum_calls(), 20);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[cfg_attr(
+    feature = "serde",
+    doc = "
+# As data
+With the feature `serde`, from a format that describes itself, such as JSON, TOML or YAML. Fields are
+named as the builder's methods. A missing field has its default, an unknown field is refused by its
+name, and an invalid value with the path of its field.
+
+```
+use failover::Policy;
+
+let policy: Policy = toml::from_str(r#\"
+    failure_rate = \"40%\"                    # or 0.4, \"2/5\", \"off\"
+    minimum_calls = 20
+    window = { length = \"30s\", buckets = 6 }  # or last_calls = 100
+    consecutive_failures = 5
+    slow_calls = { longer_than = \"2s\", more_than = \"50%\", minimum_calls = 20 }
+    stalled_calls = { after = \"2s\", calls = 5 }   # or share = \"40%\"
+    dropped_after = \"4s\"
+    dry_run = false
+    revert_after = \"1m 30s\"
+    probing = { max_in_flight = 2, successes = 3, failures = 1, lease = \"30s\" }
+    ramp_up = { first = \"10%\", over = \"1m\" }
+    backoff = { factor = 2, max = \"1h\", reset_after = \"10m\" }
+    jitter = { up_to = \"10%\" }
+    retry_after = { min = \"1s\", max = \"10m\" }
+\"#)?;
+assert_eq!(policy.minimum_calls(), 20);
+
+let error = toml::from_str::<Policy>(\"revert_afer = '5m'\").unwrap_err();
+assert!(error.message().starts_with(\"unknown field `revert_afer`, expected one of `failure_rate`\"));
+let error = toml::from_str::<Policy>(\"probing = { max_in_flight = 'two' }\").unwrap_err();
+assert!(error.message().starts_with(\"probing.max_in_flight: invalid type: string\"));
+let error = toml::from_str::<Policy>(\"minimum_calls = 0\").unwrap_err();
+assert_eq!(error.message(), \"minimum_calls is 0: it must be at least 1\");
+# Ok::<(), toml::de::Error>(())
+```
+
+A jitter without a `seed` gets a random one, the same for all policies of the process: processes that
+read one file differ, and an unchanged file is an unchanged policy.
+
+A written policy states its window, rate, minimum and time even if they are the defaults, and each
+option that is on. Read again, it is equal."
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(into = "wire::PolicyText", try_from = "wire::PolicyText"))]
 pub struct Policy {
     /// `None` if switched off.
     failure_rate: Option<Ratio>,
@@ -52,6 +100,20 @@ impl Policy {
     /// of 60 s in 10 buckets; reverts after 5 min.
     pub fn builder() -> PolicyBuilder {
         PolicyBuilder(Self::default())
+    }
+
+    /// Starts from this policy, to change some of it.
+    ///
+    /// ```
+    /// use failover::{Monitor, Policy};
+    ///
+    /// let handle = Monitor::new(Policy::default()).handle();
+    /// handle.swap_policy(handle.policy().to_builder().minimum_calls(20).build()?);
+    /// assert_eq!(handle.policy().minimum_calls(), 20);
+    /// # Ok::<(), failover::policy::PolicyError>(())
+    /// ```
+    pub fn to_builder(&self) -> PolicyBuilder {
+        PolicyBuilder(self.clone())
     }
 
     /// The failure rate that must be exceeded to trip; `None` if switched off.

@@ -240,6 +240,8 @@ impl PolicyBuilder {
     /// # Ok::<(), failover::policy::PolicyError>(())
     /// ```
     pub fn last_calls(mut self, calls: u32) -> Self {
+        let by_time = Policy::default();
+        (self.0.window, self.0.buckets) = (by_time.window, by_time.buckets);
         self.0.trip.last_calls = Some(calls);
         self
     }

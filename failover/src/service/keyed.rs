@@ -87,7 +87,7 @@ impl<P, F: Clone, S: Clone, K: Clone, C: Clone, Clk: Clone> Layer<P>
 /// });
 /// let fallback = service_fn(|_: Request| async { Ok::<_, &str>("fallback") });
 ///
-/// let hosts = KeyedMonitors::new(Policy::default(), 1_000.try_into().unwrap());
+/// let hosts = KeyedMonitors::new(Policy::default(), 1_000);
 /// let service = hosts.layer(fallback, |request: &Request| request.0).layer(primary);
 /// for call in 0..10 {
 ///     assert!(service.clone().oneshot(("down.example", call)).await.is_err());

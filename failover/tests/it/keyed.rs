@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 type Request = (u32, bool);
 
 fn registry(capacity: usize) -> KeyedMonitors<u32, ManualClock> {
-    KeyedMonitors::with_clock(Policy::default(), capacity.try_into().unwrap(), ManualClock::new())
+    KeyedMonitors::with_clock(Policy::default(), capacity, ManualClock::new())
 }
 
 fn key(request: &Request) -> u32 {

@@ -12,6 +12,8 @@ mod common;
 mod conditions;
 mod contention;
 mod cost;
+#[cfg(feature = "serde")]
+mod data;
 mod dropped;
 mod dry_run;
 mod errors;

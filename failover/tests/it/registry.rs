@@ -1,6 +1,5 @@
 //! One monitor per key, and eviction.
 
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
@@ -14,7 +13,6 @@ use crate::common::SECOND;
 
 fn registry(capacity: usize) -> (KeyedMonitors<u32, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let capacity = NonZeroUsize::new(capacity).unwrap();
     (KeyedMonitors::with_clock(Policy::default(), capacity, clock.clone()), clock)
 }
 
@@ -214,7 +212,6 @@ fn an_observer_may_use_the_registry() {
 
 fn with_policy(policy: Policy, capacity: usize) -> (KeyedMonitors<u32, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
-    let capacity = NonZeroUsize::new(capacity).unwrap();
     (KeyedMonitors::with_clock(policy, capacity, clock.clone()), clock)
 }
 
