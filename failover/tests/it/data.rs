@@ -220,7 +220,7 @@ fn a_mistake_is_refused_with_the_names_of_its_fields() {
         ("last_calls = 5_000_000_000", "last_calls: invalid value: integer `5000000000`"),
         (
             "window = '60s'",
-            "window: invalid type: string \"60s\", expected `window` to be a table of length, buckets",
+            "invalid type: string \"60s\", expected `window` to be a table of length, buckets",
         ),
         ("window.buckets = 0", "window has 0 buckets"),
         (
