@@ -7,7 +7,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The examples, and whether this build includes them.
-const EXAMPLES: [(&str, bool); 13] = [
+const EXAMPLES: [(&str, bool); 14] = [
     ("quickstart", true),
     ("plain_functions", true),
     ("fleet", true),
@@ -15,6 +15,7 @@ const EXAMPLES: [(&str, bool); 13] = [
     ("rescue", true),
     ("shared_handle", true),
     ("testing_your_failover", true),
+    ("configuration", cfg!(feature = "config")),
     ("http_pair", cfg!(feature = "http")),
     ("reqwest_client", cfg!(feature = "reqwest")),
     ("axum_app", cfg!(feature = "axum")),
