@@ -9,6 +9,7 @@
 //! | [`observing`] | Which signals are there, and how do they get to `metrics`, OpenTelemetry and `TraceLayer`? |
 //! | [`cost`] | What does a call pay, measured next to three circuit breakers? |
 //! | [`neighbours`] | How does it differ from those three? |
+//! | [`coming_from`] | What are the terms and settings of failsafe, recloser, resilience4j and Polly called here? |
 //! | [`counting`] | How does the window count without a lock, and why is no trip missed? |
 //! | [`checking`] | Which tests, models and tools hold all this? |
 
@@ -32,6 +33,9 @@ pub mod cost {}
 
 #[doc = include_str!("neighbours.md")]
 pub mod neighbours {}
+
+#[doc = include_str!("coming_from.md")]
+pub mod coming_from {}
 
 #[doc = include_str!("counting.md")]
 pub mod counting {}
