@@ -3,19 +3,19 @@
 
 mod any;
 mod manual;
+mod system;
 #[cfg(feature = "tokio")]
 mod tokio;
 
 use std::future::Future;
 use std::pin::Pin;
-#[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
-use std::time::Instant;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use self::any::AnyClock;
 pub use self::manual::ManualClock;
+pub use self::system::{CoarseClock, FineClock};
 #[cfg(feature = "tokio")]
-pub use self::tokio::{TokioClock, TokioTimer};
+pub use self::tokio::TokioClock;
 
 /// A point in time: nanoseconds since the origin of its clock. Moments of different clocks can't be
 /// compared.
@@ -33,6 +33,11 @@ impl Moment {
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
+    }
+
+    /// The moment `time` later.
+    pub(crate) fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(time)))
     }
 
     /// Nanoseconds since an earlier moment; 0 if it is not earlier.
@@ -62,20 +67,55 @@ pub(crate) fn wall_time() -> SystemTime {
 /// If it goes backwards after all, the error is bounded: the window's time is the latest reading at
 /// which any thread has counted a call, and counts go to the bucket of that time. After one reading
 /// ahead of the others, the window's counts expire by that reading, and its bucket stays open until
-/// the others have caught up.
+/// the others have caught up. A failover's time begins when it is made and spans 292 years: a
+/// reading later than that is taken for one before the beginning.
+///
+/// | clock | for | [sleeps](Self::sleep_until) |
+/// |---|---|---|
+/// | [`CoarseClock`] | everything; the default | with the feature `tokio`, on tokio's timer |
+/// | [`FineClock`] | times of a few milliseconds | with the feature `tokio`, on tokio's timer |
+/// | `TokioClock` (feature `tokio`) | tests in tokio's paused time | on tokio's timer |
+/// | [`ManualClock`] | tests without a runtime | until the test moves it |
+///
+/// To skip time in a test of code that uses the default clock, no other clock is needed: see
+/// [`FailoverHandle::advance`](crate::monitor::handle::FailoverHandle::advance).
 ///
 /// # Waking calls that wait
 /// A call that waits in `poll_ready` for a busy service wakes when that service is ready and at each
 /// transition. A transition that is due by time (the revert, the end of a ramp or of a probe's lease,
 /// a trip by stalled calls) is made by a call that reads the clock. If all calls wait and no new one
-/// comes, a clock that can [sleep](Self::sleep_until) wakes them in time. With any other clock they
-/// wait until their service is ready or another call is made.
+/// comes, a clock that can sleep wakes them in time. With any other clock they wait until their
+/// service is ready or another call is made.
 ///
-/// | clock | sleeps |
-/// |---|---|
-/// | [`CoarseClock`], [`FineClock`] | no: they are independent of any runtime |
-/// | `TokioClock`, `TokioTimer<CoarseClock>` (feature `tokio`) | on tokio's timer, in a runtime |
-/// | [`ManualClock`] | until the test moves it |
+/// The crate has no timer of its own. With the feature `tokio` the clocks of the table sleep on
+/// tokio's, in a runtime that has it enabled. For another runtime's timer, wrap a clock:
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::{FailoverLayer, Policy};
+/// use failover::clock::{Clock, FineClock, Moment, Sleep};
+/// # // In the place of a runtime's crate.
+/// # mod runtime {
+/// #     pub async fn sleep(_: std::time::Duration) {}
+/// # }
+///
+/// #[derive(Clone)]
+/// struct WithTimer;
+///
+/// impl Clock for WithTimer {
+///     fn now(&self) -> Moment {
+///         FineClock.now()
+///     }
+///
+///     fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
+///         let left = moment.as_nanos().saturating_sub(self.now().as_nanos());
+///         Some(Box::pin(runtime::sleep(Duration::from_nanos(left))))
+///     }
+/// }
+/// # let fallback = ();
+///
+/// let layer = FailoverLayer::with_fallback(fallback, Policy::default()).clock(WithTimer);
+/// ```
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
     fn now(&self) -> Moment;
@@ -88,7 +128,10 @@ pub trait Clock: Clone + Send + Sync + 'static {
     }
 
     /// A future that ends when [`now`](Self::now) has reached `moment`, or a little later. `None`,
-    /// the default, if the clock can't wake a task. Only waiting calls use it.
+    /// the default, if the clock can't wake a task. Only a call that waits asks for one.
+    ///
+    /// If it ends before half of the time has passed by [`now`](Self::now), the timer and the clock
+    /// disagree, as in tokio's paused time: that call does not sleep again.
     fn sleep_until(&self, _moment: Moment) -> Option<Sleep> {
         None
     }
@@ -96,72 +139,3 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
 /// The future of [`Clock::sleep_until`].
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
-
-/// The kernel's coarse monotonic clock: a read costs a quarter of [`Instant::now`], and it ticks
-/// every 1 to 10 ms (4 ms where the kernel runs at 250 Hz). The default.
-///
-/// Use [`FineClock`] if a window or a time is not far longer than a tick. On systems other than Linux
-/// and Android this is the fine clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CoarseClock;
-
-impl Clock for CoarseClock {
-    #[inline]
-    fn now(&self) -> Moment {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return system(rustix::time::ClockId::MonotonicCoarse);
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return FineClock.now();
-    }
-
-    fn now_precise(&self) -> Moment {
-        FineClock.now()
-    }
-}
-
-/// The system's monotonic clock at full resolution, the one behind [`Instant`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FineClock;
-
-impl Clock for FineClock {
-    #[inline]
-    fn now(&self) -> Moment {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return system(rustix::time::ClockId::Monotonic);
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        {
-            static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-            #[expect(clippy::disallowed_methods, reason = "the only use")]
-            let (now, origin) = (Instant::now(), *ORIGIN.get_or_init(Instant::now));
-            Moment(nanos(now.duration_since(origin)))
-        }
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[inline]
-fn system(id: rustix::time::ClockId) -> Moment {
-    let time = rustix::time::clock_gettime(id);
-    // The clock counts from the boot: neither part is negative, and the sum fits for 584 years.
-    Moment(
-        time.tv_sec
-            .cast_unsigned()
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(time.tv_nsec.cast_unsigned()),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_coarse_clock_follows_the_fine_one_and_never_passes_it() {
-        let coarse = CoarseClock.now();
-        let fine = FineClock.now();
-        assert!(coarse <= fine);
-        // Both count from the boot.
-        assert!(coarse > Moment::default());
-        assert!(fine.nanos_since(coarse) < 1_000_000_000);
-    }
-}

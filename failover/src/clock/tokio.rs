@@ -1,11 +1,17 @@
-//! Feature `tokio`: a clock that follows tokio's, and tokio's timer for any clock.
+//! Feature `tokio`: a clock that follows tokio's, and sleeps on tokio's timer.
 
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use pin_project_lite::pin_project;
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::clock::{Clock, CoarseClock, Moment, Sleep, nanos};
+use crate::clock::{Clock, Moment, Sleep, nanos};
 
 /// tokio's clock, which stops while tokio's time is paused. For tests on paused time.
 ///
@@ -18,7 +24,7 @@ use crate::clock::{Clock, CoarseClock, Moment, Sleep, nanos};
 ///
 /// ```
 /// use std::time::Duration;
-/// use failover::{FailoverLayer, Monitor, Policy, Route};
+/// use failover::{FailoverLayer, Policy, Route};
 /// use failover::clock::TokioClock;
 /// use tower::{Layer, Service, ServiceExt, service_fn};
 ///
@@ -26,8 +32,8 @@ use crate::clock::{Clock, CoarseClock, Moment, Sleep, nanos};
 /// async fn main() {
 ///     let primary = service_fn(|_: ()| async { Err::<&str, _>("down") });
 ///     let fallback = service_fn(|_: ()| async { Ok::<_, &str>("from the fallback") });
-///     let monitor = Monitor::with_clock(Policy::default(), TokioClock::new());
-///     let layer = FailoverLayer::with_monitor(fallback, monitor);
+///     let layer = FailoverLayer::with_fallback(fallback, Policy::default())
+///         .clock(TokioClock::new());
 ///     let (mut service, handle) = (layer.layer(primary), layer.handle());
 ///
 ///     for _ in 0..10 {
@@ -66,55 +72,60 @@ impl Clock for TokioClock {
         Moment::from_nanos(nanos(Instant::now().saturating_duration_since(self.origin)))
     }
 
-    /// `None` outside a runtime.
-    ///
-    /// # Panics
-    /// In a runtime without tokio's timer.
+    /// As that of [`CoarseClock`](crate::clock::CoarseClock#waking-calls-that-wait).
     fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
         let deadline = self.origin.checked_add(Duration::from_nanos(moment.as_nanos()))?;
-        Handle::try_current().ok()?;
-        Some(Box::pin(sleep_until(deadline)))
+        on_timer(|| sleep_until(deadline))
     }
 }
 
-/// Reads another clock and sleeps by tokio's timer, so that waiting calls wake when a change is due:
-/// see [`Clock`]. A call costs the same as with the other clock.
+/// A sleep on the timer of the current runtime. `None` outside a runtime, or if its timer is off.
 ///
-/// ```
-/// use failover::{FailoverLayer, Monitor, Policy};
-/// use failover::clock::{CoarseClock, TokioTimer};
-/// # let fallback = ();
-///
-/// let monitor = Monitor::with_clock(Policy::default(), TokioTimer::new(CoarseClock));
-/// let layer = FailoverLayer::with_monitor(fallback, monitor);
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TokioTimer<C = CoarseClock>(C);
+/// # Panics
+/// If its timer is off and panics abort.
+pub(super) fn sleep_for(time: Duration) -> Option<Sleep> {
+    on_timer(|| sleep(time))
+}
 
-impl<C: Clock> TokioTimer<C> {
-    /// Reads `clock`, which must run as fast as tokio's. If it is paused, sleeps end early and
-    /// waiting calls wake in vain.
-    pub fn new(clock: C) -> Self {
-        Self(clock)
+/// The last runtime whose timer was off, so that each one's panic is reported once.
+static WITHOUT_TIMER: Mutex<Option<Id>> = Mutex::new(None);
+
+fn on_timer(make: impl FnOnce() -> tokio::time::Sleep) -> Option<Sleep> {
+    let runtime = current()?;
+    let without_timer = || WITHOUT_TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+    if *without_timer() == Some(runtime) {
+        return None;
+    }
+    // tokio has no other way to ask whether the timer is on.
+    match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(sleep) => Some(Box::pin(OfRuntime { sleep, runtime })),
+        Err(_) => {
+            *without_timer() = Some(runtime);
+            None
+        }
     }
 }
 
-impl<C: Clock> Clock for TokioTimer<C> {
-    #[inline]
-    fn now(&self) -> Moment {
-        self.0.now()
-    }
+fn current() -> Option<Id> {
+    Handle::try_current().ok().map(|handle| handle.id())
+}
 
-    fn now_precise(&self) -> Moment {
-        self.0.now_precise()
+pin_project! {
+    #[project = OfRuntimeProjection]
+    /// Ends at once if another runtime polls it, since tokio's sleep panics after its own runtime has
+    /// shut down.
+    struct OfRuntime {
+        #[pin]
+        sleep: tokio::time::Sleep,
+        runtime: Id,
     }
+}
 
-    /// `None` outside a runtime.
-    ///
-    /// # Panics
-    /// In a runtime without tokio's timer.
-    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
-        Handle::try_current().ok()?;
-        Some(Box::pin(sleep(Duration::from_nanos(moment.nanos_since(self.now())))))
+impl Future for OfRuntime {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let OfRuntimeProjection { sleep, runtime } = self.project();
+        if current() == Some(*runtime) { sleep.poll(context) } else { Poll::Ready(()) }
     }
 }

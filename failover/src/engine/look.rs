@@ -29,7 +29,7 @@ impl Engine {
         phase.admits_in() == epoch && (while_probing || phase.kind() != Kind::Probing)
     }
 
-    /// When a waiting call has to look at the time again: at the end of the phase, when another call
+    /// When a waiting call has to look at the time again, `now` if that is over: at the end of the phase, when another call
     /// may have stalled, or at the end of a probe's lease, its own or another's.
     pub(crate) fn next_look(&self, lease: Option<ProbeLease>, now: Moment) -> Option<Moment> {
         let (at, phase) = (self.transitions.at(now), self.transitions.phase());
@@ -43,7 +43,8 @@ impl Engine {
             stalls.map(|flights| flights.next_bucket(at)),
             lease.map(ProbeLease::ends).or_else(others),
         ];
-        looks.into_iter().flatten().min().map(|at| self.transitions.moment(at))
+        let next = looks.into_iter().flatten().min()?;
+        Some(now.plus(next.since(at)))
     }
 
     /// Registers a waiting call that was admitted in `epoch`. False if its decision no longer stands:

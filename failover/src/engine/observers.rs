@@ -31,6 +31,12 @@ impl Observers {
         list.observers = Arc::new(observers);
     }
 
+    /// Moves all observers to another monitor, which has none.
+    pub(crate) fn move_to(&self, other: &Self) {
+        let observers = mem::take(&mut self.lock().observers);
+        other.lock().observers = observers;
+    }
+
     pub(super) fn set_name(&self, name: Arc<str>) {
         // Ordering: Relaxed: the text itself is behind the lock of the table of names.
         self.error_name.store(Name::of(&name).map_or(0, Name::number), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::nanos;
+use crate::clock::{Moment, nanos};
 
 /// The period between two transitions.
 ///
@@ -54,6 +54,8 @@ pub(crate) struct Elapsed(u64);
 impl Elapsed {
     /// The latest millisecond that fits the 40 bits of a packed word: 34 years.
     pub(crate) const LAST_MILLI: u64 = (1 << 40) - 1;
+    /// Its beginning. A monitor's time is not advanced beyond it.
+    pub(crate) const LAST: Self = Self::from_millis(Self::LAST_MILLI);
     const NANOS_PER_MILLI: u64 = 1_000_000;
 
     #[inline]
@@ -69,6 +71,13 @@ impl Elapsed {
     #[inline]
     pub(crate) const fn nanos(self) -> u64 {
         self.0
+    }
+
+    /// The time from an origin, in a clock's nanoseconds modulo 2^64, to `now`. Read as signed, and
+    /// zero if negative: 292 years fit on either side of the origin.
+    #[inline]
+    pub(crate) fn between(origin: u64, now: Moment) -> Self {
+        Self(now.as_nanos().wrapping_sub(origin).cast_signed().max(0).cast_unsigned())
     }
 
     /// Rounded down.

@@ -48,7 +48,8 @@ struct Front {
 #[derive(Debug)]
 pub(crate) struct Transitions {
     front: Front,
-    /// The moment that `at` counts from, in the clock's nanoseconds.
+    /// The moment that `at` counts from, in the clock's nanoseconds modulo 2^64: it may be before the
+    /// clock's zero.
     origin: Setting,
     carried: Carried,
     /// The epoch of the last `erased`.
@@ -94,17 +95,12 @@ impl Transitions {
         self.front.options.store(options.word(), Ordering::Release);
     }
 
-    /// The time from the monitor's origin to `now`.
+    /// The time from the monitor's origin to `now`; zero before the origin.
     #[inline]
     pub(crate) fn at(&self, now: Moment) -> Elapsed {
-        // Ordering: Relaxed: set before the epoch began that the caller has seen.
-        let origin = Moment::from_nanos(self.origin.load(Ordering::Relaxed));
-        Elapsed::from_nanos(now.nanos_since(origin))
-    }
-
-    /// The inverse of [`at`](Self::at).
-    pub(super) fn moment(&self, at: Elapsed) -> Moment {
-        Moment::from_nanos(self.origin.load(Ordering::Relaxed).saturating_add(at.nanos()))
+        // Ordering: Relaxed: set before the epoch began that the caller has seen. After an
+        // [advance](Self::advance), a thread that reads the old origin reads the time before it.
+        Elapsed::between(self.origin.load(Ordering::Relaxed), now)
     }
 
     /// The phase, after any policy swap or restore in progress. For operators, not for calls.

@@ -61,7 +61,7 @@ impl<F> HttpFailoverLayer<F> {
 }
 
 impl<F, Clk: Clock> HttpFailoverLayer<F, ServerErrorsAsFailures, Clk> {
-    /// Uses an existing monitor: with another clock, or shared with other calls.
+    /// Uses an existing monitor, shared with other calls.
     #[must_use]
     pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
         let layer = FailoverLayer::with_monitor(fallback, monitor);
@@ -91,6 +91,15 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     #[must_use]
     pub fn without_route_extension(self) -> Self {
         Self { mark: false, ..self }
+    }
+
+    /// Uses another clock: see [`FailoverLayer::clock`].
+    ///
+    /// # Panics
+    /// If something else already uses the failover on its old clock, as with [`FailoverLayer::clock`].
+    #[must_use]
+    pub fn clock<D: Clock>(self, clock: D) -> HttpFailoverLayer<F, H, D> {
+        HttpFailoverLayer { layer: self.layer.clock(clock), mark: self.mark }
     }
 
     /// Names the failover: see [`FailoverLayer::named`].

@@ -169,6 +169,38 @@ impl FailoverHandle {
         self.lease.restore(saved, elapsed);
     }
 
+    /// Continues as if `elapsed` had passed: for tests of code that holds a failover on the default
+    /// clock. All that depends on time sees it: the revert and other deadlines, the window, calls in
+    /// flight, the backoff. No new epoch begins, and calls in flight still count. Waiting calls are
+    /// woken and look at the time; otherwise the next call or snapshot does.
+    ///
+    /// Only this failover's time moves: not another key's, not that of a
+    /// [watched fallback](crate::service::layer::FailoverLayer::fallback_handle), and not its clock,
+    /// which meters and the nodes of a cluster read too. It stops 34 years after the failover was
+    /// made.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use failover::{Failover, Policy, Route};
+    /// use tower::{Service, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let down = service_fn(async |_: ()| Err::<(), _>("down"));
+    /// let fallback = service_fn(async |_: ()| Ok::<_, &str>(()));
+    /// let mut service = Failover::new(down, fallback, Policy::default());
+    /// for _ in 0..10 {
+    ///     let _ = service.ready().await.unwrap().call(()).await;
+    /// }
+    /// assert_eq!(service.handle().snapshot().route, Route::Fallback);
+    /// service.handle().advance(Duration::from_secs(5 * 60));
+    /// assert_eq!(service.handle().snapshot().route, Route::Primary);
+    /// # }
+    /// ```
+    pub fn advance(&self, elapsed: Duration) {
+        self.lease.engine().transitions.advance(elapsed, self.lease.now());
+    }
+
     /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset); no
     /// trip or timer ends it. The window starts empty and counts for display. Returns false if the
     /// route was already forced so.

@@ -177,6 +177,25 @@ impl<Clk: Clock> Monitor<Clk> {
         self.engine.engine.bytes()
     }
 
+    /// A monitor on another clock, with the same policy, name and observers.
+    ///
+    /// # Panics
+    /// If something else refers to this one.
+    pub(crate) fn on_clock<D: Clock>(mut self, clock: D) -> Monitor<D> {
+        assert!(
+            Arc::get_mut(&mut self.lease).is_some(),
+            "a failover's clock must be set before `handle`, `layer`, `watch_fallback` and `clone`: \
+             something else already uses this one on its old clock"
+        );
+        let monitor = Monitor::with_clock(self.lease.policy(), clock);
+        if let Some(name) = self.lease.given_name() {
+            monitor.lease.name(name.into());
+        }
+        let observers = &self.engine.engine.transitions.observers;
+        observers.move_to(&monitor.engine.engine.transitions.observers);
+        monitor
+    }
+
     pub(crate) fn engine_ref(&self) -> &EngineRef<Clk> {
         &self.engine
     }

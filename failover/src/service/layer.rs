@@ -44,8 +44,8 @@ impl<F> FailoverLayer<F> {
 }
 
 impl<F, Clk: Clock> FailoverLayer<F, ErrorsAsFailures, Clk> {
-    /// Uses an existing monitor: with another clock, or shared with calls that don't go through
-    /// tower.
+    /// Uses an existing monitor, shared with calls that don't go through tower or with another
+    /// layer.
     #[must_use]
     pub fn with_monitor(fallback: F, monitor: Monitor<Clk>) -> Self {
         Self { fallback, classify: ErrorsAsFailures, monitor }
@@ -57,6 +57,26 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
     #[must_use]
     pub fn classify<D>(self, classify: D) -> FailoverLayer<F, D, Clk> {
         FailoverLayer { fallback: self.fallback, classify, monitor: self.monitor }
+    }
+
+    /// Uses another clock. The policy, the name and the observers stay; the state starts anew.
+    ///
+    /// ```
+    /// use failover::{FailoverLayer, Policy};
+    /// use failover::clock::FineClock;
+    /// # let fallback = ();
+    ///
+    /// let layer = FailoverLayer::with_fallback(fallback, Policy::default()).clock(FineClock);
+    /// ```
+    ///
+    /// # Panics
+    /// If something else already uses the failover on its old clock: a handle, a service, a clone of
+    /// the layer, or [`watch_fallback`](Self::watch_fallback). It would be left with a state that no
+    /// call changes.
+    #[must_use]
+    pub fn clock<D: Clock>(self, clock: D) -> FailoverLayer<F, C, D> {
+        let Self { fallback, classify, monitor } = self;
+        FailoverLayer { fallback, classify, monitor: monitor.on_clock(clock) }
     }
 
     /// Names the failover, for operators, logs, metrics and errors. Costs calls nothing; each distinct

@@ -49,8 +49,8 @@ use crate::service::readiness::Switch;
 /// A route is chosen once per call, and kept until the call is made or a transition begins another
 /// epoch. A waiting call wakes when its service is ready, at each transition, and, if the clock can
 /// [sleep](crate::clock::Clock#waking-calls-that-wait), when a transition is due. The default clock
-/// can't: if all calls wait for a service that hangs and no new call comes, none of them changes its
-/// route.
+/// can with the feature `tokio`, in a runtime. Otherwise, if all calls wait for a service that hangs
+/// and no new call comes, none of them changes its route.
 ///
 /// tower's `ConcurrencyLimit` and `Buffer` queue a waiting call. If the call then takes the other
 /// service, the queue would assign it a permit that is never used. So the abandoned service is replaced

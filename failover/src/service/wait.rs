@@ -25,9 +25,18 @@ pub(crate) struct Wait {
 #[derive(Default)]
 struct State {
     waiter: Option<Waiter>,
-    sleep: Option<(Moment, Sleep)>,
+    sleep: Option<Sleeping>,
+    /// The clock's timer runs ahead of it, as in tokio's paused time: this call does not sleep again.
+    no_timer: bool,
     decision: Option<Decision>,
     queued: Queued,
+}
+
+/// A sleep until the time has to be looked at again.
+struct Sleeping {
+    began: Moment,
+    until: Moment,
+    sleep: Sleep,
 }
 
 /// The route of a waiting call. It stands for its epoch: during a ramp, a new decision at each poll would
@@ -143,26 +152,39 @@ impl State {
         lease: Option<ProbeLease>,
         context: &mut Context<'_>,
     ) {
-        let next = engine_ref.engine().next_look(lease, engine_ref.now());
-        let Some(moment) = next else { return self.sleep = None };
-        let mut asleep = |sleep: &mut Sleep| sleep.as_mut().poll(context).is_pending();
-        // A sleep that ends sooner is kept until then: most waits end before.
-        if let Some((earlier, sleep)) = &mut self.sleep
-            && *earlier < moment
-            && asleep(sleep)
-        {
-            return;
+        let now = engine_ref.now();
+        let next = engine_ref.engine().next_look(lease, now);
+        if next.is_some_and(|next| next <= now) {
+            // The time came since the decision.
+            return context.waker().wake_by_ref();
         }
-        if self.sleep.as_ref().is_none_or(|(other, _)| *other != moment) {
-            self.sleep = engine_ref.sleep_until(moment).map(|sleep| (moment, sleep));
+        if let Some(mut sleeping) = self.sleep.take() {
+            let asleep = sleeping.sleep.as_mut().poll(context).is_pending();
+            // A sleep that ends sooner is kept until then: most waits end before.
+            if asleep && next.is_some_and(|next| sleeping.until <= next) {
+                self.sleep = Some(sleeping);
+                return;
+            }
+            self.no_timer |= !asleep && sleeping.is_early(now);
         }
-        if let Some((_, sleep)) = &mut self.sleep
-            && !asleep(sleep)
-        {
-            // The moment has passed meanwhile.
-            self.sleep = None;
+        let Some(until) = next.filter(|_| !self.no_timer) else { return };
+        let Some(mut sleep) = engine_ref.sleep_until(until) else { return };
+        if sleep.as_mut().poll(context).is_pending() {
+            self.sleep = Some(Sleeping { began: now, until, sleep });
+        } else if engine_ref.now() < until {
+            self.no_timer = true;
+        } else {
             context.waker().wake_by_ref();
         }
+    }
+}
+
+impl Sleeping {
+    /// Whether it ended before half of its time had passed. With less to make up for, sleeping again
+    /// ends after a few times.
+    fn is_early(&self, now: Moment) -> bool {
+        let time = self.until.nanos_since(self.began);
+        now.nanos_since(self.began) < time / 2
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod calls;
+mod advance;
 mod chains;
 mod clocks;
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
@@ -52,4 +53,6 @@ mod tracing_observer;
 mod transitions;
 mod unwinding;
 mod waiting;
+#[cfg(feature = "tokio")]
+mod waiting_in_tokio;
 mod window;

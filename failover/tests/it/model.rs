@@ -31,6 +31,8 @@ enum Operation {
     /// A whole call.
     Call(Outcome),
     Advance(Duration),
+    /// The same by the handle, while the clock stands still.
+    Pass(Duration),
     /// A step back of the clock.
     StepBack(Duration),
     Force(Route),
@@ -73,7 +75,8 @@ fn operation(bucket: Duration) -> impl Strategy<Value = Operation> {
         3 => any::<prop::sample::Index>().prop_map(Abandon),
         1 => any::<prop::sample::Index>().prop_map(Leak),
         24 => outcome().prop_map(Call),
-        12 => pause(bucket).prop_map(Advance),
+        9 => pause(bucket).prop_map(Advance),
+        3 => pause(bucket).prop_map(Pass),
         1 => pause(bucket).prop_map(StepBack),
         1 => route.prop_map(Force),
         1 => Just(Release),
@@ -190,6 +193,8 @@ struct Pair {
     naive: Naive,
     monitor: Monitor<ManualClock>,
     clock: ManualClock,
+    /// By how much the clock is behind.
+    passed: u128,
     under_way: Vec<(Ticket, Pass)>,
     told: Arc<Mutex<Vec<(Route, Cause)>>>,
     /// A monitor may begin in any epoch, since its memory may have served another one.
@@ -212,7 +217,8 @@ impl Pair {
         });
         let naive = Naive::new(policy);
         let first_epoch = monitor.handle().snapshot().epoch;
-        Self { policies, naive, monitor, clock, under_way: Vec::new(), told, first_epoch }
+        let under_way = Vec::new();
+        Self { policies, naive, monitor, clock, passed: 0, under_way, told, first_epoch }
     }
 
     fn admit(&mut self) -> Result<Option<(Ticket, Pass)>, TestCaseError> {
@@ -233,9 +239,11 @@ impl Pair {
     }
 
     fn set_time(&mut self, now: u128) {
-        self.naive.now = now.min(1 << 62);
-        let nanos = START + u64::try_from(self.naive.now).unwrap();
-        self.clock.set(Moment::from_nanos(nanos));
+        // The clock does not go back beyond its zero.
+        let zero = self.passed.saturating_sub(START.into());
+        self.naive.now = now.clamp(zero, 1 << 62);
+        let nanos = u128::from(START) + self.naive.now - self.passed;
+        self.clock.set(Moment::from_nanos(u64::try_from(nanos).unwrap()));
     }
 
     fn apply(&mut self, operation: Operation) -> Result<(), TestCaseError> {
@@ -268,6 +276,11 @@ impl Pair {
                 }
             }
             Operation::Advance(by) => self.set_time(self.naive.now + by.as_nanos()),
+            Operation::Pass(by) => {
+                self.monitor.handle().advance(by);
+                self.naive.now += by.as_nanos();
+                self.passed += by.as_nanos();
+            }
             Operation::StepBack(by) => self.set_time(self.naive.now.saturating_sub(by.as_nanos())),
             Operation::Force(route) => {
                 let changes = self.naive.phase != Phase::Forced(route);

@@ -1,9 +1,12 @@
-//! The clock that follows tokio's paused time.
+//! Clocks with tokio: paused time, and tokio's timer.
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
-use failover::clock::{Clock, CoarseClock, ManualClock, Moment, TokioClock, TokioTimer};
+use failover::clock::{Clock, CoarseClock, FineClock, Moment, Sleep, TokioClock};
 use failover::{Monitor, Outcome, Policy, Route};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
 
 use crate::common::SECOND;
 
@@ -51,23 +54,67 @@ fn outside_a_runtime_it_is_the_systems_clock() {
     assert!(second.as_nanos() < 1_000_000_000_000);
 }
 
-/// The other clock decides when, and tokio's timer sleeps.
+fn system_clocks(moment: impl Fn(Moment) -> Moment) -> [Option<Sleep>; 2] {
+    [
+        CoarseClock.sleep_until(moment(CoarseClock.now())),
+        FineClock.sleep_until(moment(FineClock.now())),
+    ]
+}
+
 #[tokio::test(start_paused = true)]
-async fn tokios_timer_wakes_calls_that_wait_on_another_clock() {
-    let clock = ManualClock::new();
-    let timer = TokioTimer::new(clock.clone());
-    clock.advance(100 * SECOND);
-    assert_eq!(timer.now(), clock.now());
-    let began = tokio::time::Instant::now();
-    timer.sleep_until(Moment::from_nanos(110_000_000_000)).expect("in a runtime").await;
-    assert_eq!(began.elapsed(), 10 * SECOND);
-    // A moment in the past.
-    timer.sleep_until(Moment::from_nanos(7)).expect("in a runtime").await;
-    assert_eq!(began.elapsed(), 10 * SECOND);
+async fn the_systems_clocks_sleep_on_tokios_timer_and_the_coarse_one_for_a_tick_longer() {
+    let later = |moment: Moment| Moment::from_nanos(moment.as_nanos() + 10_000_000_000);
+    let tick = Duration::from_millis(10);
+    for (clock, lag) in [tick, Duration::ZERO].into_iter().enumerate() {
+        let began = Instant::now();
+        system_clocks(later)[clock].take().expect("in a runtime").await;
+        let slept = began.elapsed();
+        // tokio rounds up, and the clock went on between its two readings.
+        let most = 10 * SECOND + lag + Duration::from_millis(1);
+        assert!(most - SECOND < slept && slept <= most, "{slept:?}");
+        let began = Instant::now();
+        system_clocks(|_| Moment::default())[clock].take().expect("in a runtime").await;
+        assert!(began.elapsed() <= lag + Duration::from_millis(1));
+    }
 }
 
 #[test]
 fn outside_a_runtime_none_can_sleep() {
     assert!(TokioClock::new().sleep_until(Moment::default()).is_none());
-    assert!(TokioTimer::new(CoarseClock).sleep_until(Moment::default()).is_none());
+    assert!(system_clocks(|moment| moment).iter().all(Option::is_none));
+}
+
+fn without_timer() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+#[test]
+fn in_a_runtime_without_a_timer_none_can_sleep_and_none_panics() {
+    for _ in 0..2 {
+        without_timer().block_on(async {
+            for _ in 0..2 {
+                assert!(TokioClock::new().sleep_until(Moment::default()).is_none());
+                assert!(system_clocks(|moment| moment).iter().all(Option::is_none));
+            }
+        });
+    }
+}
+
+/// tokio's own sleep panics there.
+#[test]
+fn a_sleep_that_outlives_its_runtime_ends_at_once() {
+    let later = |moment: Moment| Moment::from_nanos(moment.as_nanos() + 600_000_000_000);
+    let timed = || Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = timed();
+    let mut sleeps = runtime.block_on(async { system_clocks(later) }).map(Option::unwrap);
+    let mut context = Context::from_waker(Waker::noop());
+    let entered = runtime.enter();
+    assert!(sleeps.iter_mut().all(|sleep| sleep.as_mut().poll(&mut context).is_pending()));
+    drop(entered);
+    drop(runtime);
+    timed().block_on(async {
+        for sleep in sleeps {
+            sleep.await;
+        }
+    });
 }

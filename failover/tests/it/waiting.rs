@@ -367,29 +367,3 @@ fn a_service_goes_and_is_shared_between_threads_if_its_parts_are() {
     fn is_send_and_sync<T: Send + Sync>(_: &T) {}
     is_send_and_sync(&rig(|p| p).service);
 }
-
-/// With tokio's clock no other call has to come.
-#[cfg(feature = "tokio")]
-#[tokio::test(start_paused = true)]
-async fn all_workers_wait_in_tokio_and_go_on_when_time_says_so() {
-    use failover::Monitor;
-    use failover::clock::TokioClock;
-    use tower::ServiceExt as _;
-
-    let stalls = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(2));
-    let monitor = Monitor::with_clock(stalls.build().unwrap(), TokioClock::new());
-    let hung = ConcurrencyLimit::new(service_fn(|()| pending::<Answer>()), 2);
-    let fallback = service_fn(|()| ready(Ok::<_, &str>("fallback")));
-    let service = FailoverLayer::with_monitor(fallback, monitor).layer(hung);
-    let mut hanging = Vec::new();
-    for _ in 0..2 {
-        let mut service = service.clone();
-        hanging.push(service.ready().await.unwrap().call(()));
-    }
-    let workers: Vec<_> = (0..8).map(|_| tokio::spawn(service.clone().oneshot(()))).collect();
-    for worker in workers {
-        let answer = tokio::time::timeout(3 * SECOND, worker).await.unwrap().unwrap();
-        assert_eq!(answer.unwrap(), "fallback");
-    }
-    assert_eq!(service.handle().snapshot().route, Route::Fallback);
-}

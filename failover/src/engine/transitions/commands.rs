@@ -1,8 +1,12 @@
 //! The commands of operators.
 
+use std::time::Duration;
+
 use super::Transitions;
-use crate::clock::Moment;
+use crate::clock::{Moment, nanos};
 use crate::engine::phase::{Kind, Phase};
+use crate::engine::sync::Ordering;
+use crate::engine::time::Elapsed;
 use crate::event::Cause;
 use crate::route::Route;
 
@@ -47,6 +51,19 @@ impl Transitions {
     pub(crate) fn reset(&self) {
         self.recovery.intervals.forget();
         self.command(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
+    }
+
+    /// Moves the time on, at most to the latest millisecond that a phase can hold. Nothing else
+    /// changes: the next call, or one that waits, makes the transitions that are due.
+    pub(crate) fn advance(&self, elapsed: Duration, now: Moment) {
+        let earlier = |origin: u64| {
+            let at = Elapsed::between(origin, now);
+            let by = at.plus(elapsed).min(Elapsed::LAST).since(at);
+            Some(origin.wrapping_sub(nanos(by)))
+        };
+        // Ordering: Relaxed. A thread that this one synchronises with reads the new origin.
+        let _ = self.origin.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+        self.waiters.wake_all();
     }
 
     fn command(&self, cause: Cause, next: impl Fn(Phase) -> Option<Phase>) -> bool {
