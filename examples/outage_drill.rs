@@ -9,7 +9,7 @@ use std::num::NonZeroU128;
 use std::time::Duration;
 
 use failover::clock::{Clock, ManualClock};
-use failover::{Classify, Failover, FailoverLayer, Monitor, Outcome, Policy};
+use failover::{Classify, Failover, FailoverLayer, Outcome, Policy};
 use tower::{Layer, Service, ServiceExt};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{
@@ -35,8 +35,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         providers::premium(&premium.base_url(), PremiumRange::PrivateSale, deadline, &transport)?;
 
     let clock = ManualClock::new();
-    let monitor = Monitor::with_clock(Policy::default(), clock.clone());
-    let mut service = FailoverLayer::with_monitor(fallback, monitor)
+    let mut service = FailoverLayer::with_fallback(fallback, Policy::default())
+        .clock(clock.clone())
         .classify(judge as fn(&Result<Answer, Failure>) -> Outcome)
         .layer(primary);
 

@@ -5,8 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use failover::clock::ManualClock;
-use failover::{FailoverLayer, Monitor, Policy};
+use failover::{FailoverLayer, Policy};
 use tower::{BoxError, Layer, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,13 +19,11 @@ async fn main() -> Result<(), BoxError> {
 
     // More than half of at least 10 calls in a minute failed: five minutes on the fallback.
     let policy = Policy::builder().revert_after(Duration::from_secs(300)).build()?;
-    let clock = ManualClock::new();
-    let monitor = Monitor::with_clock(policy, clock.clone());
-    let mut service = FailoverLayer::with_monitor(fallback, monitor).layer(primary);
+    let mut service = FailoverLayer::with_fallback(fallback, policy).layer(primary);
 
     for request in 0..15 {
         if request == 13 {
-            clock.advance(Duration::from_secs(300));
+            service.handle().advance(Duration::from_secs(300));
             println!("-- five minutes later --");
         }
         match service.send(request).await {

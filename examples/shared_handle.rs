@@ -6,10 +6,9 @@
 use std::io;
 use std::time::Duration;
 
-use failover::clock::ManualClock;
 use failover::event::Cause;
 use failover::prometheus::Metrics;
-use failover::{Event, FailoverHandle, FailoverLayer, Monitor, Policy, Route};
+use failover::{Event, FailoverHandle, FailoverLayer, Policy, Route};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -28,13 +27,12 @@ type Handle = FailoverHandle;
 async fn main() -> Result<(), BoxError> {
     let broken = service_fn(async |_: u32| Err::<&str, _>(io::Error::other("down")));
     let sound = service_fn(async |_: u32| Ok::<_, io::Error>("the fallback"));
-    let clock = ManualClock::new();
-    let monitor = Monitor::with_clock(Policy::default(), clock.clone()).named("valuations");
-    let handle = monitor.handle();
+    let layer = FailoverLayer::with_fallback(sound, Policy::default()).named("valuations");
+    let handle = layer.handle();
     let metrics = Metrics::new();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics.clone()));
-    let mut service = FailoverLayer::with_monitor(sound, monitor).metered(&metrics).layer(broken);
+    let mut service = layer.metered(&metrics).layer(broken);
 
     // Events are queued for the operator; calls never wait.
     let (sender, events) = mpsc::unbounded_channel();
@@ -63,7 +61,7 @@ async fn main() -> Result<(), BoxError> {
     println!("a call is answered by {}", service.ready().await?.call(6).await?);
 
     println!("half a minute later");
-    clock.advance(Duration::from_secs(30));
+    handle.advance(Duration::from_secs(30));
     let _ = service.ready().await?.call(7).await;
     until(&handle, |handle| handle.snapshot().route == Route::Primary).await;
 

@@ -1,43 +1,110 @@
-//! How to test your failover in milliseconds, with a manual clock or tokio's paused time. Each
-//! function could be a `#[test]`.
+//! How to test your own struct that holds a failover, in milliseconds. Each function could be a
+//! `#[tokio::test]`.
 //!
 //! `cargo run -p examples --example testing_your_failover`
 
 #![allow(clippy::unwrap_used, reason = "this stands for tests")]
 
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use failover::clock::{ManualClock, TokioClock};
-use failover::{Failover, FailoverLayer, Monitor, Policy, Route};
-use tower::timeout::TimeoutLayer;
-use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use failover::clock::TokioClock;
+use failover::{Error, Failover, FailoverHandle, FailoverLayer, Monitor, Outcome, Policy, Route};
+use tower::timeout::{Timeout, TimeoutLayer};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-/// The policy as your own crate would define it, in one place.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A client of your own; here any function.
+type Provider = BoxCloneSyncService<u32, &'static str, BoxError>;
+
+/// Your struct. No clock in its type, and no parameter for tests.
+struct Prices {
+    failover: Failover<Timeout<Provider>, Provider>,
+}
+
+impl Prices {
+    fn new(first: Provider, second: Provider) -> Self {
+        let timed = TimeoutLayer::new(Duration::from_secs(2)).layer(first);
+        Self { failover: Failover::new(timed, second, policy()) }
+    }
+
+    async fn price(&self, item: u32) -> Result<&'static str, BoxError> {
+        self.failover.clone().oneshot(item).await.map_err(Error::into_inner)
+    }
+
+    /// For operators, and for tests.
+    fn handle(&self) -> FailoverHandle {
+        self.failover.handle()
+    }
+}
+
 fn policy() -> Policy {
-    Policy::builder()
-        .minimum_calls(4)
-        .revert_after(Duration::from_secs(5 * 60))
-        .build()
-        .expect("the policy makes sense")
+    let policy = Policy::builder().minimum_calls(4).revert_after(5 * MINUTE);
+    policy.build().expect("the policy makes sense")
 }
 
-fn main() {
-    four_failures_send_calls_to_the_fallback_for_five_minutes();
-    println!("ok: four failures send calls to the fallback for five minutes");
-    half_of_the_calls_failing_is_not_more_than_half();
-    println!("ok: half of the calls failing is not more than half");
-    a_primary_that_hangs_is_left_after_four_time_outs();
-    println!("ok: a primary that hangs is left after four time-outs, 2 s of tokio's time each");
-    an_operator_is_told_of_the_trip();
-    println!("ok: an operator is told of the trip");
+async fn four_failures_send_calls_to_the_second_provider_for_five_minutes() {
+    let prices = Prices::new(down(), up());
+    for _ in 0..4 {
+        assert!(prices.price(7).await.is_err());
+    }
+    assert_eq!(prices.price(7).await.unwrap(), "from the second");
+    prices.handle().advance(5 * MINUTE);
+    assert!(prices.price(7).await.is_err(), "the first is asked again");
 }
 
-/// The monitor alone: a policy can be tested without services and without a runtime.
+/// With tokio's time paused, time-outs and sleeps pass at once.
+async fn a_provider_that_hangs_is_left_after_four_time_outs() {
+    let prices = Prices::new(hung(), up());
+    let start = tokio::time::Instant::now();
+    for _ in 0..4 {
+        assert!(prices.price(7).await.is_err());
+    }
+    assert_eq!(start.elapsed(), Duration::from_secs(8));
+    assert_eq!(prices.price(7).await.unwrap(), "from the second");
+}
+
+/// On tokio's clock the failover's own time passes with tokio's, for instance the time that a call
+/// takes. It is made inside the runtime whose time it follows.
+async fn slow_calls_send_calls_to_the_second_provider_until_tokios_clock_says_otherwise() {
+    use failover::policy::SlowCalls;
+    let slow = Policy::builder().minimum_calls(4).slow_calls(SlowCalls::longer_than(MINUTE / 60));
+    let first = service_fn(async |_: u32| {
+        tokio::time::sleep(MINUTE / 30).await;
+        Ok::<_, BoxError>("from the first, late")
+    });
+    let layer = FailoverLayer::with_fallback(up(), slow.build().unwrap()).clock(TokioClock::new());
+    let service = layer.layer(first);
+    for _ in 0..4 {
+        assert_eq!(service.clone().oneshot(7).await.unwrap(), "from the first, late");
+    }
+    assert_eq!(service.clone().oneshot(7).await.unwrap(), "from the second");
+    tokio::time::sleep(5 * MINUTE).await;
+    assert_eq!(service.handle().snapshot().route, Route::Primary);
+}
+
+/// An observer is a closure: count its events, or inspect them.
+async fn an_operator_is_told_of_the_trip() {
+    let (prices, told) = (Prices::new(down(), up()), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&told);
+    prices.handle().observe(move |event: &failover::Event| {
+        assert_eq!(event.cause.as_str(), "tripped");
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    for _ in 0..5 {
+        let _ = prices.price(7).await;
+    }
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+}
+
+/// The policy alone, without services and without a runtime.
 fn half_of_the_calls_failing_is_not_more_than_half() {
-    use failover::Outcome::{Failure, Success};
-    let monitor = Monitor::with_clock(policy(), ManualClock::new());
+    use Outcome::{Failure, Success};
+    let monitor = Monitor::new(policy());
     let call = |outcome| monitor.record(monitor.admit().ticket().expect("primary"), outcome);
     [Failure, Success, Failure, Success].into_iter().for_each(call);
     assert_eq!(monitor.route(), Route::Primary);
@@ -45,74 +112,34 @@ fn half_of_the_calls_failing_is_not_more_than_half() {
     assert_eq!(monitor.route(), Route::Fallback);
 }
 
-/// The manual clock: the test advances the time.
-fn four_failures_send_calls_to_the_fallback_for_five_minutes() {
-    let clock = ManualClock::new();
-    let monitor = Monitor::with_clock(policy(), clock.clone());
-    let broken = service_fn(async |_: ()| Err::<&str, _>("down"));
-    let sound = service_fn(async |_: ()| Ok::<_, &str>("from the fallback"));
-    let mut service = FailoverLayer::with_monitor(sound, monitor).layer(broken);
-
-    run(false, async move {
-        for _ in 0..4 {
-            assert!(call(&mut service).await.is_err());
-        }
-        assert_eq!(call(&mut service).await, Ok("from the fallback"));
-        clock.advance(Duration::from_millis(299_999));
-        assert_eq!(call(&mut service).await, Ok("from the fallback"));
-        clock.advance(Duration::from_millis(1));
-        assert!(call(&mut service).await.is_err(), "the primary is asked again");
-    });
+fn down() -> Provider {
+    Provider::new(service_fn(|_| ready(Err("down".into()))))
 }
 
-/// tokio's paused time: sleeps and time-outs pass at once, and so does the failover's time.
-fn a_primary_that_hangs_is_left_after_four_time_outs() {
-    run(true, async {
-        // Made inside the runtime whose time it follows.
-        let monitor = Monitor::with_clock(policy(), TokioClock::new());
-        let handle = monitor.handle();
-        let hanging =
-            service_fn(async |_: ()| std::future::pending::<Result<&str, BoxError>>().await);
-        let hanging = TimeoutLayer::new(Duration::from_secs(2)).layer(hanging);
-        let sound = service_fn(async |_: ()| Ok::<_, BoxError>("from the fallback"));
-        let mut service = FailoverLayer::with_monitor(sound, monitor).layer(hanging);
-
-        let start = tokio::time::Instant::now();
-        for _ in 0..4 {
-            assert!(service.ready().await.unwrap().call(()).await.is_err());
-        }
-        assert_eq!(start.elapsed(), Duration::from_secs(8));
-        assert_eq!(service.ready().await.unwrap().call(()).await.unwrap(), "from the fallback");
-        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
-        assert_eq!(handle.snapshot().route, Route::Primary);
-    });
+fn up() -> Provider {
+    Provider::new(service_fn(|_| ready(Ok("from the second"))))
 }
 
-/// An observer is a closure: count its events, or inspect them.
-fn an_operator_is_told_of_the_trip() {
-    let told = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&told);
-    let monitor = Monitor::with_clock(policy(), ManualClock::new());
-    monitor.observe(move |event: &failover::Event| {
-        assert_eq!(event.cause.as_str(), "tripped");
-        count.fetch_add(1, Ordering::Relaxed);
-    });
-    while let Some(ticket) = monitor.admit().ticket() {
-        monitor.record(ticket, failover::Outcome::Failure);
-    }
-    assert_eq!(told.load(Ordering::Relaxed), 1);
+fn hung() -> Provider {
+    Provider::new(service_fn(|_| pending()))
 }
 
-async fn call<P, F>(
-    service: &mut Failover<P, F, failover::classify::ErrorsAsFailures, ManualClock>,
-) -> Result<&'static str, &'static str>
-where
-    P: Service<(), Response = &'static str, Error = &'static str>,
-    F: Service<(), Response = &'static str, Error = &'static str>,
-{
-    service.send(()).await.map_err(failover::Error::into_inner)
+fn main() {
+    run(false, four_failures_send_calls_to_the_second_provider_for_five_minutes());
+    println!("ok: four failures send calls to the second provider for five minutes");
+    run(true, a_provider_that_hangs_is_left_after_four_time_outs());
+    println!("ok: a provider that hangs is left after four time-outs, 2 s of tokio's time each");
+    run(true, slow_calls_send_calls_to_the_second_provider_until_tokios_clock_says_otherwise());
+    println!(
+        "ok: slow calls send calls to the second provider, until tokio's clock says otherwise"
+    );
+    run(false, an_operator_is_told_of_the_trip());
+    println!("ok: an operator is told of the trip");
+    half_of_the_calls_failing_is_not_more_than_half();
+    println!("ok: half of the calls failing is not more than half");
 }
 
+/// What `#[tokio::test]` and `#[tokio::test(start_paused = true)]` do.
 fn run(paused: bool, test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(paused);

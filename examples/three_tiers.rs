@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use failover::clock::ManualClock;
-use failover::{Error, FailoverHandle, FailoverLayer, Monitor, Policy};
+use failover::{Error, FailoverHandle, FailoverLayer, Policy};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 /// How many of the three are down, from the first.
@@ -29,7 +28,6 @@ fn tier(
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let down = Down::default();
-    let clock = ManualClock::new();
     let [memory, nearby, far] = [(0, "memory"), (1, "the near store"), (2, "the far store")]
         .map(|(n, s)| tier(n, s, &down));
 
@@ -38,11 +36,10 @@ async fn main() -> Result<(), BoxError> {
         Policy::builder().minimum_calls(5).revert_after(Duration::from_secs(60)).build()?;
     let seconds =
         Policy::builder().minimum_calls(3).revert_after(Duration::from_secs(10)).build()?;
-    let stores = FailoverLayer::with_monitor(far, Monitor::with_clock(minute, clock.clone()))
-        .named("stores");
-    let cache = Monitor::with_clock(seconds, clock.clone()).named("cache");
+    let stores = FailoverLayer::with_fallback(far, minute).named("stores");
+    let cache = FailoverLayer::with_fallback(stores.layer(nearby), seconds).named("cache");
     let handles = [cache.handle(), stores.handle()];
-    let mut service = FailoverLayer::with_monitor(stores.layer(nearby), cache).layer(memory);
+    let mut service = cache.layer(memory);
 
     for (tiers, calls) in [(0, 2), (1, 5), (2, 7), (3, 2)] {
         down.store(tiers, Ordering::Relaxed);
@@ -61,7 +58,7 @@ async fn main() -> Result<(), BoxError> {
 
     down.store(0, Ordering::Relaxed);
     for seconds in [10, 50] {
-        clock.advance(Duration::from_secs(seconds));
+        handles.iter().for_each(|handle| handle.advance(Duration::from_secs(seconds)));
         println!("-- all is well, {seconds} s later --");
         show(&handles);
     }

@@ -169,15 +169,14 @@ impl FailoverHandle {
         self.lease.restore(saved, elapsed);
     }
 
-    /// Continues as if `elapsed` had passed: for tests of code that holds a failover on the default
-    /// clock. All that depends on time sees it: the revert and other deadlines, the window, calls in
+    /// Continues as if `elapsed` had passed, and less than a millisecond more, so that a time of just
+    /// that length is over. For tests of code that holds a failover on the default clock. All that depends on time sees it: the revert and other deadlines, the window, calls in
     /// flight, the backoff. No new epoch begins, and calls in flight still count. Waiting calls are
     /// woken and look at the time; otherwise the next call or snapshot does.
     ///
     /// Only this failover's time moves: not another key's, not that of a
-    /// [watched fallback](crate::service::layer::FailoverLayer::fallback_handle), and not its clock,
-    /// which meters and the nodes of a cluster read too. It stops 34 years after the failover was
-    /// made.
+    /// [watched fallback](crate::service::layer::FailoverLayer::fallback_handle), and not the clock, by
+    /// which meters and a cluster go. It stops 34 years after the failover was made.
     ///
     /// ```
     /// use std::time::Duration;

@@ -31,6 +31,50 @@ use crate::service::readiness::Switch;
 /// Made by [`FailoverLayer`](crate::service::layer::FailoverLayer). Clones share the window and the
 /// route.
 ///
+/// # In a struct
+/// Its type names the two services and nothing else. Tests let time pass by
+/// [`advance`](FailoverHandle::advance), so they need no other clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use failover::{Error, Failover, FailoverHandle, Policy};
+/// use tower::util::BoxCloneSyncService;
+/// use tower::{BoxError, ServiceExt, service_fn};
+///
+/// type Provider = BoxCloneSyncService<u32, &'static str, BoxError>;
+///
+/// struct Prices {
+///     failover: Failover<Provider, Provider>,
+/// }
+///
+/// impl Prices {
+///     fn new(first: Provider, second: Provider) -> Self {
+///         Self { failover: Failover::new(first, second, Policy::default()) }
+///     }
+///
+///     async fn price(&self, item: u32) -> Result<&'static str, BoxError> {
+///         self.failover.clone().oneshot(item).await.map_err(Error::into_inner)
+///     }
+///
+///     fn handle(&self) -> FailoverHandle {
+///         self.failover.handle()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let down = Provider::new(service_fn(async |_| Err("down".into())));
+/// let up = Provider::new(service_fn(async |_| Ok("from the second")));
+/// let prices = Prices::new(down, up);
+/// for _ in 0..10 {
+///     assert!(prices.price(7).await.is_err());
+/// }
+/// assert_eq!(prices.price(7).await.unwrap(), "from the second");
+/// prices.handle().advance(Duration::from_secs(5 * 60));
+/// assert!(prices.price(7).await.is_err(), "the first is asked again");
+/// # }
+/// ```
+///
 /// # Readiness
 /// `poll_ready` chooses the route and makes that service ready. `call` uses that service, even if the
 /// route changes in between. The other service is polled in two cases only. A clone carries no

@@ -1,12 +1,18 @@
-//! A clock that reads ahead on one thread.
+//! A layer's clock, and a clock that reads ahead on one thread.
 
+use std::any::Any;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use failover::clock::{Clock, ManualClock, Moment};
+use failover::clock::{Clock, FineClock, ManualClock, Moment};
 use failover::policy::StallLimit;
-use failover::{Monitor, Outcome, Policy, Route};
+use failover::watched::FallbackFailing;
+use failover::{Event, FailoverLayer, Monitor, Outcome, Policy, Route};
+use tower::Layer;
 
 use crate::common::{SECOND, ratio};
 
@@ -97,4 +103,62 @@ fn a_reading_ahead_makes_no_call_that_has_just_begun_a_stalled_one() {
         assert!(monitor.admit().ticket().is_some(), "{limit:?}");
         assert_eq!(monitor.handle().snapshot().stalled_calls, 0);
     }
+}
+
+#[test]
+fn a_layer_on_another_clock_keeps_its_policy_its_name_and_its_observers() {
+    let (clock, told) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&told);
+    let policy = Policy::builder().consecutive_failures(2).build().unwrap();
+    let layer = FailoverLayer::with_fallback((), policy.clone())
+        .named("quotes")
+        .observe(move |_: &Event| {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+        .clock(clock.clone());
+    let handle = layer.handle();
+    assert_eq!((handle.name(), handle.policy()), (Some("quotes"), policy));
+    handle.force(Route::Fallback);
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    handle.release();
+    let monitor = Monitor::with_clock(Policy::default(), clock.clone());
+    while let Some(ticket) = monitor.admit().ticket() {
+        monitor.record(ticket, Outcome::Failure);
+    }
+    handle.restore(&monitor.handle().save(), Duration::ZERO);
+    clock.advance(299 * SECOND);
+    assert_eq!(handle.snapshot().reverts_in, Some(SECOND));
+}
+
+#[test]
+fn a_layer_that_is_in_use_takes_no_other_clock() {
+    let uses: [fn(&FailoverLayer<()>) -> Box<dyn Any>; 3] = [
+        |layer| Box::new(layer.handle()),
+        |layer| Box::new(layer.clone()),
+        |layer| Box::new(layer.layer(())),
+    ];
+    for used in uses {
+        let layer = FailoverLayer::with_fallback((), Policy::default());
+        drop(used(&layer));
+        let _ = layer.clock(ManualClock::new());
+        let layer = FailoverLayer::with_fallback((), Policy::default());
+        let _used = used(&layer);
+        let clock = AssertUnwindSafe(|| layer.clock(ManualClock::new()));
+        assert!(catch_unwind(clock).is_err());
+    }
+}
+
+#[test]
+#[should_panic(expected = "must be set before `handle`, `layer`, `watch_fallback` and `clone`")]
+fn the_clock_of_a_layer_that_watches_its_fallback_is_set_before() {
+    let layer = FailoverLayer::with_fallback((), Policy::default());
+    let _ = layer.watch_fallback(Policy::default(), FallbackFailing::GoBack).clock(FineClock);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn an_http_layer_takes_another_clock_too() {
+    let layer = failover::http::HttpFailoverLayer::with_fallback((), Policy::default());
+    let layer = layer.without_route_extension().named("quotes").clock(ManualClock::new());
+    assert_eq!(layer.handle().name(), Some("quotes"));
 }

@@ -278,8 +278,10 @@ impl Pair {
             Operation::Advance(by) => self.set_time(self.naive.now + by.as_nanos()),
             Operation::Pass(by) => {
                 self.monitor.handle().advance(by);
-                self.naive.now += by.as_nanos();
-                self.passed += by.as_nanos();
+                // Rounded up to a millisecond.
+                let now = (self.naive.now + by.as_nanos()).next_multiple_of(1_000_000);
+                self.passed += now - self.naive.now;
+                self.naive.now = now;
             }
             Operation::StepBack(by) => self.set_time(self.naive.now.saturating_sub(by.as_nanos())),
             Operation::Force(route) => {

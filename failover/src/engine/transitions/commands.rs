@@ -53,12 +53,14 @@ impl Transitions {
         self.command(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
     }
 
-    /// Moves the time on, at most to the latest millisecond that a phase can hold. Nothing else
-    /// changes: the next call, or one that waits, makes the transitions that are due.
+    /// Moves the time on, at most to the latest millisecond that a phase can hold. Rounded up to a
+    /// millisecond as deadlines are, so that one at this distance has passed. Nothing else changes:
+    /// the next call, or one that waits, makes the transitions that are due.
     pub(crate) fn advance(&self, elapsed: Duration, now: Moment) {
         let earlier = |origin: u64| {
             let at = Elapsed::between(origin, now);
-            let by = at.plus(elapsed).min(Elapsed::LAST).since(at);
+            let to = Elapsed::from_millis(at.plus(elapsed).millis_up()).min(Elapsed::LAST);
+            let by = to.since(at);
             Some(origin.wrapping_sub(nanos(by)))
         };
         // Ordering: Relaxed. A thread that this one synchronises with reads the new origin.
