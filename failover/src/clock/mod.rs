@@ -9,10 +9,11 @@ mod tokio;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 pub(crate) use self::any::AnyClock;
 pub use self::manual::ManualClock;
+pub(crate) use self::system::wall_time;
 pub use self::system::{CoarseClock, FineClock};
 #[cfg(feature = "tokio")]
 pub use self::tokio::TokioClock;
@@ -50,16 +51,6 @@ impl Moment {
 /// In nanoseconds; at most 584 years.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The wall clock, for the text of events: nothing is decided by it.
-pub(crate) fn wall_time() -> SystemTime {
-    // There `SystemTime::now` panics.
-    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
-        SystemTime::UNIX_EPOCH
-    } else {
-        SystemTime::now()
-    }
 }
 
 /// A monotonic clock: it never goes backwards and does not follow the wall clock.

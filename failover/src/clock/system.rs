@@ -4,6 +4,7 @@
 use std::time::Duration;
 #[cfg(any(not(any(target_os = "linux", target_os = "android")), doc))]
 use std::time::Instant;
+use std::time::SystemTime;
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use super::nanos;
@@ -92,6 +93,16 @@ fn system(id: rustix::time::ClockId) -> Moment {
             .wrapping_mul(1_000_000_000)
             .wrapping_add(time.tv_nsec.cast_unsigned()),
     )
+}
+
+/// The wall clock, for the text of events: nothing is decided by it.
+pub(crate) fn wall_time() -> SystemTime {
+    // There `SystemTime::now` panics.
+    if cfg!(all(target_family = "wasm", target_os = "unknown")) {
+        SystemTime::UNIX_EPOCH
+    } else {
+        SystemTime::now()
+    }
 }
 
 #[cfg(test)]

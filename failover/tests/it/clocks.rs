@@ -132,7 +132,8 @@ fn a_layer_on_another_clock_keeps_its_policy_its_name_and_its_observers() {
 
 #[test]
 fn a_layer_that_is_in_use_takes_no_other_clock() {
-    let uses: [fn(&FailoverLayer<()>) -> Box<dyn Any>; 3] = [
+    type Use = fn(&FailoverLayer<()>) -> Box<dyn Any>;
+    let uses: [Use; 3] = [
         |layer| Box::new(layer.handle()),
         |layer| Box::new(layer.clone()),
         |layer| Box::new(layer.layer(())),

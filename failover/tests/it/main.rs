@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod calls;
 mod advance;
+mod calls;
 mod chains;
 mod clocks;
 #[cfg(any(feature = "cluster-tls", feature = "cluster-udp"))]
