@@ -15,6 +15,16 @@ pub struct Tally {
     /// Successes and failures that were slow. 0 unless the policy sets
     /// [`slow_calls`](crate::policy::PolicyBuilder::slow_calls).
     pub slow: u64,
+    /// Calls that were dropped before their outcome was known, as by a time-out *outside* the layer, and
+    /// so were counted as nothing: they are not among [`calls`](Self::calls), and no condition reads them.
+    /// A call that failed by [`dropped_after`](crate::policy::PolicyBuilder::dropped_after) is a failure
+    /// instead.
+    ///
+    /// In a window of more than 16 buckets it covers the window to within a sixteenth. In a window of
+    /// [last calls](crate::policy::PolicyBuilder::last_calls) these are the calls that were dropped while
+    /// the calls of the window ended, to within a sixteenth of them. 0 where the counts come from a
+    /// [saved state](crate::monitor::Saved) or from other nodes.
+    pub dropped: u64,
 }
 
 impl Tally {
@@ -22,6 +32,7 @@ impl Tally {
         self.successes = self.successes.saturating_add(other.successes);
         self.failures = self.failures.saturating_add(other.failures);
         self.slow = self.slow.saturating_add(other.slow);
+        self.dropped = self.dropped.saturating_add(other.dropped);
     }
 
     /// Successes and failures.
@@ -58,7 +69,7 @@ mod tests {
 
     #[test]
     fn rates_are_shares_of_all_calls_and_absent_without_calls() {
-        let tally = Tally { successes: 6, failures: 2, slow: 4 };
+        let tally = Tally { successes: 6, failures: 2, slow: 4, dropped: 9 };
         assert_eq!(
             (tally.calls(), tally.failure_rate(), tally.slow_rate()),
             (8, Some(0.25), Some(0.5))

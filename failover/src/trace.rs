@@ -22,6 +22,12 @@ use crate::event::{Cause, Condition, Event, Observe};
 ///
 /// Costs nothing per call: only transitions are logged.
 ///
+/// One warning needs no observer, and has the target `failover` too: once for each failover and policy,
+/// when 100 calls in a row were dropped before they ended, so that nothing is known about the primary. A
+/// time-out outside the layer does that: put it inside, around the primary, or set
+/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). In a window of time, the row begins
+/// anew after a window without a dropped call. Its fields are `name` and `dropped`.
+///
 /// ```
 /// use failover::{FailoverLayer, Policy};
 /// use failover::trace::TracingObserver;

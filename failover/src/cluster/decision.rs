@@ -142,7 +142,7 @@ mod tests {
         let witness = |(at, (_, calls, failures)): (usize, &(&str, u64, u64))| Witness {
             node: at as u64,
             labels: &labels[at],
-            tally: Tally { successes: calls - failures, failures: *failures, slow: 0 },
+            tally: Tally { successes: calls - failures, failures: *failures, ..Tally::default() },
         };
         let witnesses: Vec<_> = nodes.iter().enumerate().map(witness).collect();
         rules.decide(&witnesses, &labels[0]).map(|scope| scope.to_string())

@@ -94,7 +94,10 @@ impl Engine {
     fn trip(&self, phase: Phase, at: Elapsed, streak: u64, tally: Tally) -> Option<bool> {
         let tally = self.window().confirm(phase.epoch(), tally);
         match self.evidence.rules.evaluate(&tally, streak) {
-            Verdict::Trip(condition) => Some(self.transitions.trip(phase, at, condition, tally)),
+            Verdict::Trip(condition) => {
+                let tally = self.with_dropped(tally, When { epoch: phase.epoch(), at });
+                Some(self.transitions.trip(phase, at, condition, tally))
+            }
             _ => None,
         }
     }
@@ -144,7 +147,7 @@ impl Engine {
             }
             let stalled = flights.stalled(when);
             let Some(condition) = evidence.rules.evaluate_stalled(stalled) else { return };
-            let tally = self.window().tally(when);
+            let tally = self.with_dropped(self.window().tally(when), when);
             if transitions.trip(phase, when.at, condition, tally) {
                 return;
             }

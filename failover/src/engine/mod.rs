@@ -1,11 +1,12 @@
 //! The algorithm. It reads no clock: the time is an argument.
 //!
 //! `transitions` owns the phase and `evidence` the counts. [`Engine`] joins them: `admission`,
-//! `counting`, `evaluate`, `look`, `view`, `reconfigure` and `restore` use both.
+//! `counting`, `dropped`, `evaluate`, `look`, `view`, `reconfigure` and `restore` use both.
 
 mod admission;
 mod carried;
 mod counting;
+mod dropped;
 mod evaluate;
 mod evidence;
 pub(crate) mod look;
@@ -35,7 +36,7 @@ use crate::engine::evidence::Evidence;
 use crate::engine::rules::Options;
 use crate::engine::sync::{Ordering, fence};
 use crate::engine::transitions::Transitions;
-use crate::engine::window::{Window, Windows};
+use crate::engine::window::{Dropped, Window, Windows};
 use crate::policy::Policy;
 
 /// The state that all clones of one service share.
@@ -45,6 +46,7 @@ use crate::policy::Policy;
 pub(crate) struct Engine {
     evidence: Evidence,
     pub(crate) transitions: Transitions,
+    dropped: Dropped,
 }
 
 impl Engine {
@@ -54,6 +56,7 @@ impl Engine {
         Self {
             transitions: Transitions::new(policy, options, origin),
             evidence: Evidence::new(policy, threads),
+            dropped: Dropped::new(policy),
         }
     }
 
@@ -77,12 +80,14 @@ impl Engine {
         fence(Ordering::Release);
         let options = Options::new(policy, Windows::FIRST);
         self.evidence.adopt(policy, options);
+        self.dropped.adopt(policy);
         self.transitions.renew(policy, options, origin);
     }
 
     /// The memory in bytes, without the observers and waiting tasks.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.evidence.bytes() + self.transitions.recovery.bytes()
+        let parts = self.evidence.bytes() + self.transitions.recovery.bytes();
+        size_of::<Self>() + parts + self.dropped.bytes()
     }
 }
 

@@ -50,6 +50,7 @@ impl Engine {
         // over.
         fence(Ordering::Release);
         evidence.adopt(policy, new);
+        self.dropped.adopt(policy);
         transitions.adopt(policy, new);
 
         let to = self.phase_after(from, frozen, at, old.dry_run());

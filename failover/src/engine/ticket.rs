@@ -14,7 +14,8 @@ use crate::engine::time::{Began, Epoch};
 /// The right to record one outcome, in the epoch in which the call was admitted.
 ///
 /// It can't be copied and is consumed by [`Monitor::record`](crate::monitor::Monitor::record). A ticket that
-/// is dropped records nothing, and its call is no longer in flight. It belongs to the monitor that
+/// is dropped records nothing, not even a [dropped call](crate::monitor::Tally::dropped), and its call is
+/// no longer in flight; see [`Monitor::abandon`](crate::monitor::Monitor::abandon). It belongs to the monitor that
 /// gave it.
 ///
 /// ```compile_fail
@@ -39,6 +40,10 @@ impl Ticket {
     #[inline]
     pub(crate) fn plain(&self) -> Option<(Epoch, Began)> {
         self.held.is_none().then_some((self.epoch, self.began))
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     pub(crate) fn began(&self) -> Began {

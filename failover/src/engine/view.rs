@@ -20,6 +20,7 @@ impl Engine {
             let (counting, when) = (route == Route::Primary && !due, When { epoch, at });
             let tally =
                 if counting { self.evidence.window(options).tally(when) } else { Tally::default() };
+            let tally = if counting { self.with_dropped(tally, when) } else { tally };
             let stalled =
                 self.evidence.flights(options).filter(|_| counting).map(|f| f.stalled(when));
             let streak = if counting { self.evidence.streak(options, epoch) } else { 0 };

@@ -14,7 +14,7 @@
 //! | the body ends | success; with gRPC by the trailers' code, or as `UNKNOWN` if they have none |
 //! | the body breaks off with an error | failure |
 //! | the body panics, in `poll_frame`, `is_end_stream` or `size_hint` | failure, when it is dropped |
-//! | the body is dropped by a reader that waits for more | neutral, like any dropped call; see [`HttpClassify::abandoned`] |
+//! | the body is dropped by a reader that waits for more | neutral, and shown as [dropped](crate::monitor::Tally::dropped) like any dropped call; see [`HttpClassify::abandoned`] |
 //! | the body is dropped by a reader that does not wait, or never read | success; with gRPC neutral, since the code has not arrived |
 //!
 //! Each call is recorded at most once.

@@ -87,6 +87,7 @@ impl FailoverHandle {
     /// # Reset
     /// - The window, if only one of the two is of last calls.
     /// - Stalled calls: those that hang already are no longer seen.
+    /// - The count of [dropped calls](crate::monitor::Tally::dropped).
     /// - Probing: outcomes are discarded, and the next admission begins the way back by the new
     ///   policy. Probes in flight do not hold its permits.
     /// - The trip of a [dry run](crate::policy::PolicyBuilder::dry_run) that ends: the window since
@@ -122,7 +123,7 @@ impl FailoverHandle {
     /// of repeated trips. Contains no absolute time. Changes nothing.
     ///
     /// Serializable with the feature `serde`. Not saved: the policy, outcomes of probes, calls in
-    /// flight, a `Retry-After`, and the primary's counts at the trip, so a
+    /// flight, dropped calls, a `Retry-After`, and the primary's counts at the trip, so a
     /// [watched fallback](crate::service::watched::FallbackFailing) that compares itself with them
     /// stays.
     #[must_use]

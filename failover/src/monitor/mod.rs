@@ -4,6 +4,7 @@ mod call;
 pub(crate) mod handle;
 pub(crate) mod keyed;
 pub(crate) mod prober;
+mod silent;
 pub(crate) mod unrecorded;
 
 pub use crate::engine::saved::Saved;
@@ -130,7 +131,8 @@ impl<Clk: Clock> Monitor<Clk> {
     }
 
     /// Ends a call that was dropped before its outcome was known: a failure if it has run for longer than
-    /// the policy's [`dropped_after`](crate::policy::PolicyBuilder::dropped_after), otherwise not counted.
+    /// the policy's [`dropped_after`](crate::policy::PolicyBuilder::dropped_after), otherwise neutral and
+    /// shown as [`Tally::dropped`]. A probe that is neutral only returns its permit.
     #[inline]
     pub fn abandon(&self, ticket: Ticket) {
         self.engine.abandon(ticket);
@@ -169,7 +171,8 @@ impl<Clk: Clock> Monitor<Clk> {
     }
 
     /// The memory in bytes, which neither the number of calls nor time increases. It grows by a shard
-    /// for each thread beyond those with one from the start. After a swap of the policy, or if the
+    /// for each thread beyond those with one from the start, and by less than 1 KiB with the first
+    /// [dropped call](Tally::dropped). After a swap of the policy, or if the
     /// memory served another monitor before, it grows with a thread's first call that needs more
     /// buckets. Observers, waiting tasks and this value itself are not included.
     #[must_use]
@@ -355,9 +358,17 @@ impl<Clk: Clock> EngineRef<Clk> {
     #[cold]
     #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
+        let now = self.clock.now();
         let failed = self.engine.transitions.options().dropped()
-            && self.engine.is_failure_when_dropped(ticket.began(), self.clock.now());
-        self.record(ticket, if failed { Outcome::Failure } else { Outcome::Ignored });
+            && self.engine.is_failure_when_dropped(ticket.began(), now);
+        if failed {
+            return self.record(ticket, Outcome::Failure);
+        }
+        let (epoch, is_probe) = (ticket.epoch(), ticket.lease().is_some());
+        self.record(ticket, Outcome::Ignored);
+        if !is_probe && let Some(dropped) = self.engine.count_dropped(epoch, now) {
+            silent::report(self.engine, dropped);
+        }
     }
 
     /// The error of a call, with the failover's name.

@@ -248,10 +248,11 @@ impl PolicyBuilder {
 
     /// Counts a dropped call as a failure if it ran for longer than `time`, as with a time-out
     /// outside the layer; set `time` below that time-out by more than the clock's tick. From 1 ms
-    /// to [`Policy::LONGEST`]. Other dropped calls are neutral.
+    /// to [`Policy::LONGEST`]. Other dropped calls are neutral, and shown as
+    /// [`Tally::dropped`](crate::monitor::Tally::dropped).
     ///
-    /// Applies to the services' futures. A dropped ticket is always neutral, since it holds no
-    /// clock: use [`Monitor::abandon`](crate::monitor::Monitor::abandon) instead.
+    /// Applies to the services' futures. A dropped ticket is always neutral and not shown, since it
+    /// holds no clock: use [`Monitor::abandon`](crate::monitor::Monitor::abandon) instead.
     ///
     /// Cost: a read of the clock at admission.
     ///

@@ -16,6 +16,9 @@ use crate::outcome::Outcome;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 
+/// The label of a call that was dropped before its outcome was known.
+const DROPPED: &str = "dropped";
+
 /// Everything about one name, read before anything is written.
 struct Seen {
     name: String,
@@ -46,7 +49,7 @@ impl<Clk: Clock + fmt::Debug> Collector for Metrics<Clk> {
         family("failover_state", help, None, Gauge, Seen::states)?;
         let help = "The primary's failures among its calls in the window.";
         family("failover_failure_ratio", help, None, Gauge, Seen::failure_ratio)?;
-        let help = "The primary's calls in the window.";
+        let help = "The primary's calls in the window; those that were dropped count as nothing.";
         family("failover_window_calls", help, None, Gauge, Seen::window_calls)?;
         let help = "How long until calls go to the primary again.";
         family("failover_revert_in", help, Some(&Unit::Seconds), Gauge, Seen::revert_in)?;
@@ -82,9 +85,11 @@ impl Seen {
 
     fn window_calls(&self, family: &mut MetricEncoder) -> fmt::Result {
         let Some(Snapshot { tally, .. }) = self.snapshot else { return Ok(()) };
-        let counts = [(Outcome::Success, tally.successes), (Outcome::Failure, tally.failures)];
+        let (success, failure) = (Outcome::Success.as_str(), Outcome::Failure.as_str());
+        let counts =
+            [(success, tally.successes), (failure, tally.failures), (DROPPED, tally.dropped)];
         counts.into_iter().try_for_each(|(outcome, calls)| {
-            gauge(family, &[("name", &*self.name), ("outcome", outcome.as_str())], &calls)
+            gauge(family, &[("name", &*self.name), ("outcome", outcome)], &calls)
         })
     }
 
@@ -104,7 +109,7 @@ impl Seen {
         let Some(calls) = &self.calls else { return Ok(()) };
         let mut samples = ROUTES.into_iter().flat_map(|route| OUTCOMES.map(|end| (route, end)));
         samples.try_for_each(|(route, outcome)| {
-            let ended = outcome.map_or("dropped", Outcome::as_str);
+            let ended = outcome.map_or(DROPPED, Outcome::as_str);
             let labels = [("name", &*self.name), ("route", route.as_str()), ("outcome", ended)];
             counter(family, &labels, calls.calls(route, outcome))
         })

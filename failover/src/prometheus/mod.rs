@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `failover_state` | `name`, `state` | 1 for the current state, 0 for the others |
 //! | `failover_failure_ratio` | `name` | share of failures in the window; absent without calls |
-//! | `failover_window_calls` | `name`, `outcome` | calls in the window |
+//! | `failover_window_calls` | `name`, `outcome` | calls in the window; outcomes are `success`, `failure` and `dropped`, which counts as nothing |
 //! | `failover_revert_in_seconds` | `name` | time until the revert; absent if no timer runs |
 //! | `failover_transitions_total` | `name`, `from`, `to`, `cause` | transitions |
 //! | `failover_calls_total` | `name`, `route`, `outcome` | calls; outcomes are `success`, `failure`, `ignored` and `dropped` |

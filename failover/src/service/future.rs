@@ -18,8 +18,9 @@ pin_project! {
     /// The future of a call through a [`Failover`](crate::service::Failover).
     ///
     /// # Cancel safety
-    /// Dropping it drops the chosen service's future and records nothing, unless the policy says
-    /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
+    /// Dropping it drops the chosen service's future and records no outcome, unless the policy says
+    /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). A call to the primary is then one
+    /// of the [dropped](crate::monitor::Tally::dropped).
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<P, F, C, Clk>

@@ -145,7 +145,7 @@ fn fails_more(one: Tally, other: Tally) -> bool {
 
 /// A fallback whose calls are counted in its own window. Made by [`FailoverLayer::watch_fallback`].
 ///
-/// A dropped call is not counted, unless the fallback's policy sets
+/// A dropped call is only shown as [`Tally::dropped`], unless the fallback's policy sets
 /// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after).
 pub type WatchedFallback<F, D = ErrorsAsFailures, Clk = CoarseClock> =
     Observed<F, Monitor<Clk>, ByResult<D>>;

@@ -47,12 +47,14 @@ fn a_scrape_shows_state_window_and_transitions_of_each_name() {
     let (watched, metrics) = watched("valuations");
     watched.succeed(6);
     watched.fail(2);
+    watched.monitor.abandon(watched.ticket());
     let shown = page(&metrics);
     assert_eq!(value(&shown, r#"failover_failure_ratio{name="valuations"}"#), "0.25");
     let calls =
         |outcome| format!(r#"failover_window_calls{{name="valuations",outcome="{outcome}"}}"#);
     assert_eq!(value(&shown, &calls("success")), "6");
     assert_eq!(value(&shown, &calls("failure")), "2");
+    assert_eq!(value(&shown, &calls("dropped")), "1");
     let state = |state| format!(r#"failover_state{{name="valuations",state="{state}"}}"#);
     assert_eq!(value(&shown, &state("primary")), "1");
     let trips = r#"failover_transitions_total{name="valuations",from="primary",to="fallback",cause="tripped"}"#;

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::{pending, ready};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use failover::policy::StallLimit;
 use failover::trace::TracingObserver;
 use failover::{FailoverLayer, Outcome, Policy, Ratio, Route};
+use tower::timeout::Timeout;
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Level, Metadata, Subscriber, span};
 
@@ -161,6 +165,82 @@ fn other_transitions_are_information_without_a_trips_figures() {
         let names: Vec<_> = event.fields.keys().copied().collect();
         assert_eq!(names, ["cause", "epoch", "from", "message", "name", "to"]);
     }
+}
+
+fn drop_calls(watched: &Watched, calls: usize) {
+    (0..calls).for_each(|_| watched.monitor.abandon(watched.ticket()));
+}
+
+/// Without an observer: whoever puts the time-out outside the layer has not asked for one.
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_all_dropped_are_one_warning() {
+    let layer = FailoverLayer::with_fallback(
+        service_fn(|()| ready(Ok::<_, io::Error>(()))),
+        Policy::default(),
+    )
+    .named("valuations");
+    let hangs = service_fn(|()| pending::<io::Result<()>>());
+    let mut service = Timeout::new(layer.layer(hangs), SECOND);
+    let log = Log::default();
+    let events = Arc::clone(&log.0);
+    let _guard = tracing::subscriber::set_default(log);
+    for call in 1..=300 {
+        service.ready().await.unwrap().call(()).await.unwrap_err();
+        assert_eq!(events.lock().unwrap().len(), usize::from(call >= 100), "{call}");
+    }
+    let events = events.lock().unwrap();
+    assert_eq!((&*events[0].target, events[0].level), ("failover", Some(Level::WARN)));
+    let fields = fields(&events[0]);
+    assert_eq!(fields[..1], [("dropped", "100 (a number)")]);
+    assert!(fields[1].1.contains("put time-outs inside the layer"), "{fields:?}");
+    assert_eq!(fields[2..], [("name", "valuations")]);
+}
+
+#[test]
+fn calls_that_are_dropped_while_others_end_are_no_warning() {
+    let watched = Watched::new(Policy::default());
+    let events = told(|| {
+        watched.succeed(1);
+        for _ in 0..20 {
+            drop_calls(&watched, 99);
+            watched.clock.advance(3 * SECOND);
+            watched.succeed(1);
+        }
+    });
+    assert_eq!(events, []);
+}
+
+#[test]
+fn the_warning_comes_when_the_calls_that_ended_have_left_the_window() {
+    let watched = Watched::new(Policy::default());
+    let events = told(|| {
+        watched.succeed(5);
+        for _ in 0..59 {
+            watched.clock.advance(SECOND);
+            drop_calls(&watched, 10);
+        }
+    });
+    assert_eq!(events, []);
+    let events = told(|| {
+        for _ in 0..20 {
+            watched.clock.advance(SECOND);
+            drop_calls(&watched, 10);
+        }
+    });
+    assert_eq!(events.len(), 1);
+}
+
+#[test]
+fn another_policy_warns_again() {
+    let watched = Watched::new(Policy::default());
+    let events = told(|| {
+        drop_calls(&watched, 200);
+        let dropped_after = Policy::builder().dropped_after(2 * SECOND).build().unwrap();
+        watched.handle().swap_policy(dropped_after);
+        // Shorter than the time of the policy.
+        drop_calls(&watched, 200);
+    });
+    assert_eq!(events.len(), 2);
 }
 
 #[test]

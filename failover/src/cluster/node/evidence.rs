@@ -74,8 +74,14 @@ mod tests {
         assert_eq!(evidence.aged(1_000, 1_000), [bucket(100, 2), bucket(900, 3)]);
         assert_eq!(evidence.aged(1_500, 1_000), [bucket(600, 2)]);
         let buckets = evidence.aged(1_000, 1_000);
-        assert_eq!(tally(&buckets, 0, 1_000), Tally { successes: 3, failures: 2, slow: 0 });
-        assert_eq!(tally(&buckets, 101, 1_000), Tally { successes: 1, failures: 1, slow: 0 });
+        assert_eq!(
+            tally(&buckets, 0, 1_000),
+            Tally { successes: 3, failures: 2, ..Tally::default() }
+        );
+        assert_eq!(
+            tally(&buckets, 101, 1_000),
+            Tally { successes: 1, failures: 1, ..Tally::default() }
+        );
     }
 
     #[test]

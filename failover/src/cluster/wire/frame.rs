@@ -79,7 +79,7 @@ pub(crate) struct Frame {
 impl Bucket {
     pub(crate) fn tally(&self) -> Tally {
         let Self { calls, failures, .. } = *self;
-        Tally { successes: calls.saturating_sub(failures), failures, slow: 0 }
+        Tally { successes: calls.saturating_sub(failures), failures, ..Tally::default() }
     }
 }
 

@@ -133,7 +133,7 @@ impl From<Saved> for Text {
 }
 
 fn bucket((age, tally): &(Duration, Tally)) -> BucketText {
-    let Tally { successes, failures, slow } = *tally;
+    let Tally { successes, failures, slow, .. } = *tally;
     BucketText { age_ns: nanos(*age), successes, failures, slow, unknown: Unknown::new() }
 }
 
@@ -208,7 +208,7 @@ fn window(buckets: Option<Vec<BucketText>>, calls: Option<String>) -> Result<Sav
             let mut all = 0_u64;
             let mut aged = Vec::with_capacity(buckets.len());
             for BucketText { age_ns, successes, failures, slow, .. } in buckets {
-                let tally = Tally { successes, failures, slow };
+                let tally = Tally { successes, failures, slow, dropped: 0 };
                 all = all.saturating_add(tally.calls());
                 if slow > tally.calls() || all > MOST_CALLS {
                     return Err(Refused::Calls);

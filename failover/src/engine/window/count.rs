@@ -67,6 +67,12 @@ impl CountWindow {
         self.cells.len() >= size as usize
     }
 
+    /// The number of calls that have ended. Never decreases.
+    pub(crate) fn position(&self) -> u64 {
+        // Ordering: Relaxed: any recent position will do.
+        self.position.0.load(Ordering::Relaxed)
+    }
+
     /// The calls of an epoch that is over, the oldest first.
     pub(crate) fn kept(&self, epoch: Epoch) -> Vec<Sample> {
         let (size, base) = (self.size(), self.base.load(Ordering::Acquire));

@@ -1,7 +1,7 @@
 //! The rolling record of recent outcomes, and the counts read from it.
 //!
 //! There are two kinds: the calls of the last seconds ([`time`]) and the last calls ([`count`]).
-//! [`flight`] counts the calls in flight.
+//! [`flight`] counts the calls in flight, and [`dropped`] those that were dropped.
 //!
 //! # How the time window counts
 //! Each thread owns a [`Shard`](shard::Shard) of every window and is its only writer. A call is one
@@ -32,6 +32,7 @@
 //! begins a new epoch, which empties the window.
 
 mod count;
+mod dropped;
 mod flight;
 mod packed;
 mod ring;
@@ -42,6 +43,7 @@ mod span;
 mod time;
 
 pub(crate) use count::CountWindow;
+pub(crate) use dropped::Dropped;
 pub(crate) use flight::{Flights, Stalled};
 pub(crate) use slots::Windows;
 pub(crate) use span::Span;
@@ -50,7 +52,7 @@ pub(crate) use time::TimeWindow;
 use crate::tally::Tally;
 use std::collections::BTreeMap;
 
-use crate::engine::time::{Epoch, When};
+use crate::engine::time::{Elapsed, Epoch, When};
 use crate::policy::Policy;
 
 /// What a window keeps of a call.
@@ -65,7 +67,7 @@ impl Sample {
     /// The counts of one call.
     pub(crate) fn tally(self) -> Tally {
         let (failures, slow) = (u64::from(self.failed), u64::from(self.slow));
-        Tally { successes: 1 - failures, failures, slow }
+        Tally { successes: 1 - failures, failures, slow, dropped: 0 }
     }
 }
 
@@ -202,6 +204,14 @@ impl Window {
         }
     }
 
+    /// How far the window has slid at a moment: that moment, or the number of calls that have ended.
+    pub(crate) fn position(&self, at: Elapsed) -> Elapsed {
+        match self {
+            Self::Time(_) => at,
+            Self::Count(window) => Elapsed::from_nanos(window.position()),
+        }
+    }
+
     /// The contents of an epoch in the window that ends at a moment.
     pub(crate) fn kept(&self, when: When) -> Kept {
         match self {
@@ -265,7 +275,6 @@ impl Window {
 #[cfg(all(test, not(failover_loom)))]
 mod tests {
     use super::*;
-    use crate::engine::time::Elapsed;
     use std::time::Duration;
 
     #[test]
@@ -284,7 +293,9 @@ mod tests {
         let calls =
             |slow: [bool; 2]| Kept::Calls(slow.map(|slow| Sample { failed: true, slow }).into());
         assert_eq!(calls(slow).without_slow(), calls(fast));
-        let buckets = |slow| Kept::Buckets([(7, Tally { successes: 2, failures: 1, slow })].into());
+        let buckets = |slow| {
+            Kept::Buckets([(7, Tally { successes: 2, failures: 1, slow, dropped: 0 })].into())
+        };
         assert_eq!(buckets(3).without_slow(), buckets(0));
     }
 

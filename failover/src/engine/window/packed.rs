@@ -91,6 +91,7 @@ impl Counts {
             successes: calls.saturating_sub(failures),
             failures: failures.min(calls),
             slow: slow.min(calls),
+            dropped: 0,
         }
     }
 }

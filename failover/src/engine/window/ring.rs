@@ -45,6 +45,7 @@ impl Counts {
             successes: own(&self.successes),
             failures: own(&self.failures),
             slow: own(&self.slow),
+            dropped: 0,
         }
     }
 

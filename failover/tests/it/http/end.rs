@@ -122,6 +122,7 @@ fn a_body_dropped_by_a_reader_that_waits_is_neutral() {
         drop(body);
     }
     assert_eq!((rig.counts(), rig.watched.route()), ((0, 0), Route::Primary));
+    assert_eq!(rig.watched.tally().dropped, 20);
 }
 
 #[test]
@@ -134,6 +135,7 @@ fn the_outcome_of_a_body_dropped_by_a_reader_that_waits_can_be_configured() {
         read(&mut body);
         drop(body);
         assert_eq!(rig.counts(), counts, "{outcome:?}");
+        assert_eq!(rig.watched.tally().dropped, 0);
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Naive {
     pub(crate) epoch: u64,
     /// The calls that counted in this epoch, in the order in which they ended.
     ended: Vec<Ended>,
+    /// The neutral calls that were dropped in this epoch: when, and after how many that ended.
+    dropped: Vec<(i128, usize)>,
     /// The calls admitted in this epoch.
     admitted: Vec<Admitted>,
     /// The latest tick in which an admission of this epoch evaluated stalled calls, on either route.
@@ -92,6 +94,7 @@ impl Naive {
             phase: Phase::Primary,
             epoch: 0,
             ended: Vec::new(),
+            dropped: Vec::new(),
             admitted: Vec::new(),
             looked: 0,
             back: Back::default(),
@@ -105,6 +108,7 @@ impl Naive {
         self.phase = phase;
         self.epoch += 1;
         self.ended.clear();
+        self.dropped.clear();
         self.admitted.clear();
         self.looked = 0;
         self.before = (0, 0, 0);
@@ -139,7 +143,29 @@ impl Naive {
         tally.failures = inside.iter().filter(|e| e.failed).count() as u64;
         tally.successes = inside.iter().filter(|e| !e.failed).count() as u64;
         tally.slow = inside.iter().filter(|e| e.slow).count() as u64;
+        tally.dropped = self.dropped_inside();
         tally
+    }
+
+    /// By the buckets of the window, or by sixteenths of the last calls.
+    fn dropped_inside(&self) -> u64 {
+        let first = self.dropped.first().map_or(0, |(_, ended)| *ended);
+        let tick_at = |at: i128, ended: usize| match self.policy.last_calls() {
+            Some(calls) => {
+                i128::try_from(ended - first).unwrap() * i128::from(calls.min(16))
+                    / i128::from(calls)
+            }
+            None => tick_of(&self.policy, at),
+        };
+        let ticks = self.dropped.iter().scan(i128::MIN, |latest, &(at, ended)| {
+            *latest = tick_at(at, ended).max(*latest);
+            Some(*latest)
+        });
+        let ticks: Vec<_> = ticks.collect();
+        let now = tick_at(i128::try_from(self.now).unwrap(), self.ended.len());
+        let newest = ticks.last().map_or(now, |&latest| now.max(latest));
+        let buckets = self.policy.last_calls().unwrap_or(self.policy.buckets()).min(16);
+        ticks.into_iter().filter(|tick| tick + i128::from(buckets) > newest).count() as u64
     }
 
     fn run(&self) -> u64 {
@@ -170,6 +196,7 @@ impl Naive {
         self.before = (ended.len(), run, 0);
         self.ended = ended;
         self.before.2 = self.tick();
+        self.dropped.clear();
         self.admitted.clear();
         self.looked = 0;
         self.carried.clear();
@@ -211,6 +238,7 @@ impl Naive {
         self.before = (ended.len(), counted.map_or(0, |_| run), 0);
         self.ended = ended;
         self.before.2 = self.tick();
+        self.dropped.clear();
         self.admitted.clear();
         self.looked = 0;
         self.back.swapped(self.epoch, self.epoch + 2);
@@ -374,6 +402,7 @@ impl Naive {
             return;
         }
         let took = pass.began.map_or(0, |began| self.now.saturating_sub(began));
+        let was_dropped = outcome.is_none();
         let outcome = match outcome {
             Some(outcome) => outcome,
             None if self.policy.dropped_after().is_some_and(|time| took > time.as_nanos()) => {
@@ -385,6 +414,9 @@ impl Naive {
             return self.record_probe(place, outcome);
         }
         if outcome == Outcome::Ignored {
+            if was_dropped {
+                self.dropped.push((i128::try_from(self.now).unwrap(), self.ended.len()));
+            }
             return;
         }
         self.hint(outcome);

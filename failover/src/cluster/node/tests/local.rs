@@ -69,7 +69,7 @@ impl Local {
                     self.buckets.push((begin, Tally::default()));
                 }
                 let failures = u64::from(fails);
-                let one = Tally { successes: 1 - failures, failures, slow: 0 };
+                let one = Tally { successes: 1 - failures, failures, ..Tally::default() };
                 self.buckets.last_mut().unwrap().1.add(&one);
                 let tally = self.tally();
                 let trips = tally.calls() >= 10 && tally.exceeds(Ratio::HALF);
