@@ -21,7 +21,6 @@ const MOST_BUCKETS: usize = 16;
 
 /// The dropped calls of the current epoch that are in the window.
 #[derive(Debug)]
-#[repr(align(64))]
 pub(crate) struct Dropped(Mutex<Counted>);
 
 #[derive(Debug)]

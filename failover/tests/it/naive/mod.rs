@@ -1,6 +1,7 @@
 //! A monitor in the simplest form: lists of events, searched at every step.
 
 mod back;
+mod dropped;
 
 use std::time::Duration;
 
@@ -145,27 +146,6 @@ impl Naive {
         tally.slow = inside.iter().filter(|e| e.slow).count() as u64;
         tally.dropped = self.dropped_inside();
         tally
-    }
-
-    /// By the buckets of the window, or by sixteenths of the last calls.
-    fn dropped_inside(&self) -> u64 {
-        let first = self.dropped.first().map_or(0, |(_, ended)| *ended);
-        let tick_at = |at: i128, ended: usize| match self.policy.last_calls() {
-            Some(calls) => {
-                i128::try_from(ended - first).unwrap() * i128::from(calls.min(16))
-                    / i128::from(calls)
-            }
-            None => tick_of(&self.policy, at),
-        };
-        let ticks = self.dropped.iter().scan(i128::MIN, |latest, &(at, ended)| {
-            *latest = tick_at(at, ended).max(*latest);
-            Some(*latest)
-        });
-        let ticks: Vec<_> = ticks.collect();
-        let now = tick_at(i128::try_from(self.now).unwrap(), self.ended.len());
-        let newest = ticks.last().map_or(now, |&latest| now.max(latest));
-        let buckets = self.policy.last_calls().unwrap_or(self.policy.buckets()).min(16);
-        ticks.into_iter().filter(|tick| tick + i128::from(buckets) > newest).count() as u64
     }
 
     fn run(&self) -> u64 {
@@ -415,7 +395,7 @@ impl Naive {
         }
         if outcome == Outcome::Ignored {
             if was_dropped {
-                self.dropped.push((i128::try_from(self.now).unwrap(), self.ended.len()));
+                self.drop_neutral();
             }
             return;
         }
