@@ -5,6 +5,7 @@
 pub mod classify;
 pub mod error;
 pub mod event;
+mod name;
 mod outcome;
 pub mod ratio;
 mod route;
@@ -34,7 +35,7 @@ pub mod trace;
 pub mod manual;
 
 pub use classify::Classify;
-pub use error::{Error, ErrorKind};
+pub use error::Error;
 pub use event::Event;
 pub use monitor::Monitor;
 pub use monitor::handle::FailoverHandle;
@@ -45,6 +46,6 @@ pub use route::Route;
 pub use service::Failover;
 pub use service::layer::FailoverLayer;
 pub use service::rescue::Rescue;
-pub use service::{future, keyed, on_call, rescue, watched};
+pub use service::{boxed, future, keyed, on_call, rescue, watched};
 pub use snapshot::Snapshot;
 pub use state::State;

@@ -5,16 +5,10 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::sync::{Ordering, Setting};
-use crate::error::name::Name;
 use crate::event::{Event, Observe};
 
 #[derive(Default)]
-pub(crate) struct Observers {
-    list: Mutex<List>,
-    /// The number of the name that errors carry, or 0.
-    error_name: Setting,
-}
+pub(crate) struct Observers(Mutex<List>);
 
 #[derive(Default)]
 struct List {
@@ -38,8 +32,6 @@ impl Observers {
     }
 
     pub(super) fn set_name(&self, name: Arc<str>) {
-        // Ordering: Relaxed: the text itself is behind the lock of the table of names.
-        self.error_name.store(Name::of(&name).map_or(0, Name::number), Ordering::Relaxed);
         self.lock().name = Some(name);
     }
 
@@ -47,14 +39,7 @@ impl Observers {
         self.lock().name.clone()
     }
 
-    #[inline]
-    pub(crate) fn error_name(&self) -> Option<Name> {
-        // Ordering: Relaxed, as in `set_name`.
-        Name::from_number(self.error_name.load(Ordering::Relaxed))
-    }
-
     pub(crate) fn clear(&self) {
-        self.error_name.store(0, Ordering::Relaxed);
         // Outside the lock: a destructor may run any code.
         let list = mem::take(&mut *self.lock());
         drop(list);
@@ -73,7 +58,7 @@ impl Observers {
 
     // No panic can leave the list half-changed, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

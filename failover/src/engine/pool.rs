@@ -9,12 +9,8 @@
 //! Memory is bounded by the greatest number of monitors of each shape that were alive at once. After
 //! half a million transitions all counts of an engine are erased, so no later epoch with the same
 //! number meets them. A call that ends after its engine returned has an epoch that is over, and
-//! changes nothing for the next user. Two cases remain:
-//!
-//! - A thread that made a transition, and is suspended before it announces it until the engine has a
-//!   next user, notifies that user's observers.
-//! - A call that fails after its engine has a next user reports an error with that user's name, and
-//!   without a name before that.
+//! changes nothing for the next user. One case remains: a thread that made a transition, and is
+//! suspended before it announces it until the engine has a next user, notifies that user's observers.
 
 use std::collections::BTreeMap;
 use std::mem;

@@ -1,51 +1,81 @@
-//! Any service's error, boxed.
+//! The error of a failover with both services' errors boxed.
 
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::Error;
+use crate::route::Route;
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// A boxed error of a service. It is transparent: in a chain of errors the boxed one stands in its place.
+/// The error of a failover with both services' errors boxed, and with the failover's name if that is
+/// known. Made by [`Error::into_boxed`] and
+/// [`FailoverLayer::boxed_errors`](crate::FailoverLayer::boxed_errors).
 ///
-/// `Box<dyn Error>` does not implement [`Error`](StdError) itself.
-pub struct Boxed(BoxError);
+/// One type for every failover: `downcast_ref::<BoxedError>()` finds it behind the layers that box
+/// errors, such as tower's `buffer`, `timeout` and `load_shed`. The [`source`](StdError::source) is the
+/// service's error itself.
+#[derive(Debug)]
+pub struct BoxedError {
+    name: Option<&'static str>,
+    error: Error<BoxError, BoxError>,
+}
 
-impl Boxed {
-    pub(super) fn new(error: impl Into<BoxError>) -> Self {
-        match error.into().downcast() {
-            // Boxed before.
-            Ok(boxed) => *boxed,
-            Err(error) => Self(error),
-        }
+impl BoxedError {
+    pub(super) fn new(error: Error<BoxError, BoxError>) -> Self {
+        Self { name: None, error }
     }
 
-    /// The boxed error, for `downcast_ref`.
+    pub(crate) fn named(self, name: Option<&'static str>) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The failover's name: see [`FailoverLayer::named`](crate::FailoverLayer::named).
     #[must_use]
-    pub fn inner(&self) -> &(dyn StdError + 'static) {
-        &*self.0
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
     }
 
-    /// The box.
+    /// The service whose error is the [`source`](StdError::source): of two, the fallback.
     #[must_use]
-    pub fn into_inner(self) -> Box<dyn StdError + Send + Sync> {
-        self.0
+    pub fn route(&self) -> Route {
+        self.error.route()
+    }
+
+    /// The primary's error, if it failed.
+    #[must_use]
+    pub fn primary(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.primary().map(as_dyn)
+    }
+
+    /// The fallback's error, if it failed.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.fallback().map(as_dyn)
+    }
+
+    /// The error with its boxes, without the name.
+    #[must_use]
+    pub fn into_error(self) -> Error<BoxError, BoxError> {
+        self.error
     }
 }
 
-impl fmt::Debug for Boxed {
+fn as_dyn(error: &BoxError) -> &(dyn StdError + 'static) {
+    &**error
+}
+
+impl fmt::Display for BoxedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        self.error.write(self.name, f)
     }
 }
 
-impl fmt::Display for Boxed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl StdError for Boxed {
+impl StdError for BoxedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
+        match self.route() {
+            Route::Primary => self.primary(),
+            Route::Fallback => self.fallback(),
+        }
     }
 }

@@ -8,8 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::end::ObservedBody;
 use crate::clock::{Clock, CoarseClock};
-use crate::error::{Error, ErrorKind};
-use crate::monitor::EngineRef;
+use crate::error::Error;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::route::Route;
 
@@ -28,8 +27,6 @@ pin_project! {
     {
         #[pin]
         source: Source<P, F, Clk>,
-        // For the name in errors.
-        engine: EngineRef<Clk>,
     }
 }
 
@@ -46,15 +43,12 @@ pin_project! {
 }
 
 impl<P, F, Clk: Clock> HttpBody<P, F, Clk> {
-    pub(super) fn primary(
-        body: ObservedBody<P, UnrecordedCall<Clk>>,
-        engine: EngineRef<Clk>,
-    ) -> Self {
-        Self { source: Source::Primary { body }, engine }
+    pub(super) fn primary(body: ObservedBody<P, UnrecordedCall<Clk>>) -> Self {
+        Self { source: Source::Primary { body } }
     }
 
-    pub(super) fn fallback(body: F, engine: EngineRef<Clk>) -> Self {
-        Self { source: Source::Fallback { body }, engine }
+    pub(super) fn fallback(body: F) -> Self {
+        Self { source: Source::Fallback { body } }
     }
 
     /// The service that the body comes from.
@@ -81,16 +75,12 @@ where
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.project();
-        let engine = this.engine;
-        match this.source.project() {
+        match self.project().source.project() {
             SourceProjection::Primary { body } => {
-                let failed = |error| engine.error(ErrorKind::Primary(error));
-                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(failed)))
+                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(Error::Primary)))
             }
             SourceProjection::Fallback { body } => {
-                let failed = |error| engine.error(ErrorKind::Fallback(error));
-                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(failed)))
+                body.poll_frame(context).map(|frame| frame.map(|f| f.map_err(Error::Fallback)))
             }
         }
     }

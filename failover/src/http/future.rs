@@ -13,8 +13,7 @@ use super::classify::HttpClassify;
 use super::tiers::Mark;
 use crate::classify::Classify;
 use crate::clock::{Clock, CoarseClock};
-use crate::error::{Error, ErrorKind};
-use crate::monitor::EngineRef;
+use crate::error::Error;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::route::Route;
 use crate::service::observed::ObservedFuture;
@@ -46,7 +45,7 @@ pin_project! {
         Clk: Clock,
     {
         Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, HttpClassify<H>> },
-        Fallback { #[pin] call: F, engine: EngineRef<Clk> },
+        Fallback { #[pin] call: F },
     }
 }
 
@@ -63,16 +62,13 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (mut response, route) = match this.call.project() {
-            CallProjection::Primary { mut call } => {
-                let polled = ready!(call.as_mut().poll(context));
-                let engine = &call.call.engine;
-                let response = polled.map_err(|e| engine.error(ErrorKind::Primary(e)))?;
-                (response.map(|body| HttpBody::primary(body, engine.clone())), Route::Primary)
+            CallProjection::Primary { call } => {
+                let response = ready!(call.poll(context)).map_err(Error::Primary)?;
+                (response.map(HttpBody::primary), Route::Primary)
             }
-            CallProjection::Fallback { call, engine } => {
-                let polled = ready!(call.poll(context));
-                let response = polled.map_err(|e| engine.error(ErrorKind::Fallback(e)))?;
-                (response.map(|body| HttpBody::fallback(body, engine.clone())), Route::Fallback)
+            CallProjection::Fallback { call } => {
+                let response = ready!(call.poll(context)).map_err(Error::Fallback)?;
+                (response.map(HttpBody::fallback), Route::Fallback)
             }
         };
         this.mark.mark(&mut response, route);

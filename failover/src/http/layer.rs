@@ -9,6 +9,7 @@ use crate::event::Observe;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
 use crate::policy::Policy;
+use crate::service::boxed::BoxedErrorsLayer;
 use crate::service::layer::FailoverLayer;
 
 /// Wraps an HTTP primary into an [`HttpFailover`].
@@ -115,6 +116,14 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     #[must_use]
     pub fn observe(self, observer: impl Observe) -> Self {
         Self { layer: self.layer.observe(observer), ..self }
+    }
+
+    /// Boxes the errors, and gives them the failover's name: see [`FailoverLayer::boxed_errors`]. The
+    /// errors of bodies stay as they are.
+    #[must_use]
+    pub fn boxed_errors(self) -> BoxedErrorsLayer<Self> {
+        let handle = self.handle();
+        BoxedErrorsLayer::new(self, handle)
     }
 
     /// The operator's handle of all services that this layer makes.

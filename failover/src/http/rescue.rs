@@ -15,6 +15,7 @@ use crate::monitor::handle::FailoverHandle;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::outcome::Outcome;
 use crate::route::Route;
+use crate::service::boxed::BoxedErrorsLayer;
 use crate::service::layer::FailoverLayer;
 use crate::service::readiness::Switch;
 use crate::service::rescue::{CloneRequest, PlainClone, Rescue, RescueLayer, Rescuing, Respond};
@@ -96,6 +97,13 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
 }
 
 impl<F, H, Clk: Clock, S> RescueLayer<HttpFailoverLayer<F, H, Clk>, S> {
+    /// Boxes the errors: see [`FailoverLayer::boxed_errors`].
+    #[must_use]
+    pub fn boxed_errors(self) -> BoxedErrorsLayer<Self> {
+        let handle = self.handle();
+        BoxedErrorsLayer::new(self, handle)
+    }
+
     /// The operator's handle of all services that this layer makes.
     #[must_use]
     pub fn handle(&self) -> FailoverHandle {
@@ -160,10 +168,9 @@ where
         result: Result<Response<PB>, P::Error>,
         call: &mut UnrecordedCall<Clk>,
     ) -> (Result<Self::Response, P::Error>, Outcome) {
-        let engine = call.engine.clone();
         let (result, outcome) = self.classify.watch(result, call);
         let marked = result.map(|response| {
-            let mut response = response.map(|body| HttpBody::primary(body, engine));
+            let mut response = response.map(HttpBody::primary);
             self.mark.mark(&mut response, Route::Primary);
             response
         });
@@ -174,9 +181,8 @@ where
         self.classify.classify(result)
     }
 
-    fn fallback(&self, response: Response<FB>, call: &UnrecordedCall<Clk>) -> Self::Response {
-        let engine = call.engine.clone();
-        let mut response = response.map(|body| HttpBody::fallback(body, engine));
+    fn fallback(&self, response: Response<FB>) -> Self::Response {
+        let mut response = response.map(HttpBody::fallback);
         self.mark.mark(&mut response, Route::Fallback);
         response
     }

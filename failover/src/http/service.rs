@@ -140,19 +140,15 @@ where
 
     #[inline]
     fn call(&mut self, request: R) -> Self::Future {
-        let admitted = self.switch.choose::<R>();
-        let engine = self.switch.monitor.engine_ref();
-        let call = match admitted {
+        let call = match self.switch.choose::<R>() {
             Some(admitted) => {
+                let engine = self.switch.monitor.engine_ref();
                 let (future, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 let classify = self.classify.clone();
                 let call = UnrecordedCall::future(future, ticket, engine.clone(), classify);
                 Call::Primary { call }
             }
-            None => {
-                let call = self.switch.fallback.call(request);
-                Call::Fallback { call, engine: engine.clone() }
-            }
+            None => Call::Fallback { call: self.switch.fallback.call(request) },
         };
         HttpFuture { call, mark: self.mark }
     }

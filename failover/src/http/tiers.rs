@@ -1,14 +1,13 @@
 //! The route of a response, in its extensions.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::iter;
-use std::sync::{Mutex, PoisonError};
 
 use http::Response;
 
 use crate::clock::Clock;
 use crate::monitor::Monitor;
+use crate::name::kept;
 use crate::route::Route;
 
 /// The failovers that a response came through, outermost first: in the extensions of a response, like
@@ -123,22 +122,6 @@ impl Mark {
         let inner = extensions.insert(Tiers { outer: Tier { name, route }, inner: None });
         if let (Some(inner), Some(tiers)) = (inner, extensions.get_mut::<Tiers>()) {
             tiers.inner = Some(Box::new(inner));
-        }
-    }
-}
-
-/// The same name for the rest of the process. So a response needs no reference count, which threads
-/// would share, and may outlive its failover. Memory is bounded by the number of different names.
-fn kept(name: &str) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    // No panic can leave the set half-changed, so poisoning is ignored.
-    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-    match names.get(name) {
-        Some(name) => name,
-        None => {
-            let name: &'static str = Box::leak(name.into());
-            names.insert(name);
-            name
         }
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use crate::classify::{Classify, ErrorsAsFailures};
 use crate::clock::{Clock, CoarseClock};
 use crate::engine::ticket::Admitted;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::outcome::Outcome;
@@ -200,9 +200,9 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
         match engine.admit() {
             Ok(admitted) => {
                 let (result, _) = self.attempt(admitted, primary).await;
-                result.map_err(|error| engine.error(ErrorKind::Primary(error)))
+                result.map_err(Error::Primary)
             }
-            Err(_) => fallback().await.map_err(|error| engine.error(ErrorKind::Fallback(error))),
+            Err(_) => fallback().await.map_err(Error::Fallback),
         }
     }
 
@@ -223,17 +223,15 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
     {
         let engine = self.monitor.engine_ref();
         let Ok(admitted) = engine.admit() else {
-            return fallback().await.map_err(|error| engine.error(ErrorKind::Fallback(error)));
+            return fallback().await.map_err(Error::Fallback);
         };
         let (first, outcome) = self.attempt(admitted, primary).await;
         if !outcome.is_failure() {
-            return first.map_err(|error| engine.error(ErrorKind::Primary(error)));
+            return first.map_err(Error::Primary);
         }
         match (fallback().await, first) {
             (Ok(response), _) | (Err(_), Ok(response)) => Ok(response),
-            (Err(fallback), Err(primary)) => {
-                Err(engine.error(ErrorKind::Both { primary, fallback }))
-            }
+            (Err(fallback), Err(primary)) => Err(Error::Both { primary, fallback }),
         }
     }
 
@@ -254,9 +252,9 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
             Ok(admitted) => {
                 let (result, ticket) = engine.call(engine.begin(admitted), primary);
                 engine.record(ticket, self.classify.classify(&result));
-                result.map_err(|error| engine.error(ErrorKind::Primary(error)))
+                result.map_err(Error::Primary)
             }
-            Err(_) => fallback().map_err(|error| engine.error(ErrorKind::Fallback(error))),
+            Err(_) => fallback().map_err(Error::Fallback),
         }
     }
 

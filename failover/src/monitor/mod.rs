@@ -22,7 +22,6 @@ use crate::engine::Engine;
 use crate::engine::pool::Lease;
 use crate::engine::ticket::{Admitted, guard};
 use crate::engine::time::{Began, Epoch};
-use crate::error::{Error, ErrorKind};
 use crate::event::Observe;
 use crate::monitor::handle::FailoverHandle;
 use crate::outcome::Outcome;
@@ -154,8 +153,7 @@ impl<Clk: Clock> Monitor<Clk> {
         FailoverHandle::new(Arc::clone(&self.lease))
     }
 
-    /// Sets the name for operators, logs, metrics and errors. Calls that succeed do not read it. Each
-    /// distinct name is kept until the program ends.
+    /// Sets the name for operators, logs and metrics. Calls do not read it.
     ///
     /// # Panics
     /// If it already has another name.
@@ -369,12 +367,6 @@ impl<Clk: Clock> EngineRef<Clk> {
         if !is_probe && let Some(dropped) = self.engine.count_dropped(epoch, now) {
             silent::report(self.engine, dropped);
         }
-    }
-
-    /// The error of a call, with the failover's name.
-    #[inline]
-    pub(crate) fn error<P, F>(&self, kind: ErrorKind<P, F>) -> Error<P, F> {
-        Error::new(kind, self.engine.transitions.observers.error_name())
     }
 
     pub(crate) fn engine(&self) -> &'static Engine {

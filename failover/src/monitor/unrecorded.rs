@@ -2,7 +2,6 @@
 
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
-use crate::error::{Error, ErrorKind};
 use crate::monitor::EngineRef;
 use crate::outcome::Outcome;
 
@@ -18,11 +17,6 @@ impl<Clk: Clock> UnrecordedCall<Clk> {
     #[inline]
     pub(crate) fn new(ticket: Option<Ticket>, engine: EngineRef<Clk>) -> Self {
         Self { ticket, engine }
-    }
-
-    /// The error of the call, with the failover's name.
-    pub(crate) fn error<P, F>(&self, kind: ErrorKind<P, F>) -> Error<P, F> {
-        self.engine.error(kind)
     }
 
     /// Runs the primary's code while the call goes on. A panic is one failure.

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use crate::classify::Classify;
 use crate::clock::Clock;
 use crate::engine::ticket::Ticket;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::monitor::EngineRef;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::service::observed::{ByResult, ObservedFuture};
@@ -40,7 +40,7 @@ pin_project! {
         Clk: Clock,
     {
         Primary { #[pin] call: ObservedFuture<P, UnrecordedCall<Clk>, ByResult<C>> },
-        Fallback { #[pin] call: F, engine: EngineRef<Clk> },
+        Fallback { #[pin] call: F },
     }
 }
 
@@ -52,8 +52,8 @@ impl<P, F, C, Clk: Clock> ResponseFuture<P, F, C, Clk> {
     }
 
     #[inline]
-    pub(crate) fn fallback(call: F, engine: EngineRef<Clk>) -> Self {
-        Self { call: Call::Fallback { call, engine } }
+    pub(crate) fn fallback(call: F) -> Self {
+        Self { call: Call::Fallback { call } }
     }
 }
 
@@ -66,17 +66,11 @@ where
 {
     type Output = Result<T, Error<PE, FE>>;
 
-    // Always inlined, as `call` is: a call of its own adds a fifth to the cost of a call.
-    #[inline(always)]
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().call.project() {
-            CallProjection::Primary { mut call } => {
-                let polled = call.as_mut().poll_inlined(context);
-                polled.map_err(|error| call.call.engine.error(ErrorKind::Primary(error)))
-            }
-            CallProjection::Fallback { call, engine } => {
-                call.poll(context).map_err(|error| engine.error(ErrorKind::Fallback(error)))
-            }
+            CallProjection::Primary { call } => call.poll_inlined(context).map_err(Error::Primary),
+            CallProjection::Fallback { call } => call.poll(context).map_err(Error::Fallback),
         }
     }
 }

@@ -79,8 +79,8 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         FailoverLayer { fallback, classify, monitor: monitor.on_clock(clock) }
     }
 
-    /// Names the failover, for operators, logs, metrics and errors. Costs calls nothing; each distinct
-    /// name is kept until the program ends.
+    /// Names the failover, for operators, logs and metrics. Costs calls nothing. Errors have the name with
+    /// [`boxed_errors`](Self::boxed_errors).
     ///
     /// ```
     /// use failover::{FailoverLayer, Policy};

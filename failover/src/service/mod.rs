@@ -1,5 +1,6 @@
 //! The service: a primary and a fallback, and a monitor between them.
 
+pub mod boxed;
 pub mod future;
 pub mod keyed;
 pub(crate) mod layer;
@@ -186,14 +187,13 @@ where
     // other widths stalls store forwarding, for 10 ns and more.
     #[inline(always)]
     fn call(&mut self, request: R) -> Self::Future {
-        let admitted = self.switch.choose::<R>();
-        let engine = self.switch.monitor.engine_ref();
-        match admitted {
+        match self.switch.choose::<R>() {
             Some(admitted) => {
+                let engine = self.switch.monitor.engine_ref();
                 let (call, ticket) = engine.call(admitted, || self.switch.primary.call(request));
                 ResponseFuture::primary(call, ticket, engine.clone(), self.classify.clone())
             }
-            None => ResponseFuture::fallback(self.switch.fallback.call(request), engine.clone()),
+            None => ResponseFuture::fallback(self.switch.fallback.call(request)),
         }
     }
 }

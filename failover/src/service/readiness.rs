@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::clock::Clock;
 use crate::engine::ticket::{Admitted, Ticket, guard};
 use crate::engine::time::Epoch;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::monitor::Monitor;
 use crate::route::Route;
 use crate::service::wait::{Decision, Queued, Wait};
@@ -116,7 +116,7 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
                 self.next = Next::Fallback;
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(error))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Fallback(error))),
             Poll::Pending => {
                 self.next = Next::Waiting;
                 self.wait.queued().fallback = true;
@@ -262,7 +262,7 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
             self.wait.queued().fallback = polled.is_pending();
             if let Poll::Ready(result) = polled {
                 self.stop_waiting(if result.is_ok() { Next::Fallback } else { Next::Open });
-                return Some(Poll::Ready(result.map_err(|error| self.failed(error))));
+                return Some(Poll::Ready(result.map_err(Error::Fallback)));
             }
         }
         self.waits(decision, context).then_some(Poll::Pending)
@@ -288,12 +288,6 @@ impl<P, F, Clk: Clock> Switch<P, F, Clk> {
         if fallback {
             self.fallback = (self.clone_fallback)(&self.fallback);
         }
-    }
-
-    /// The fallback failed to become ready.
-    #[cold]
-    fn failed<PE, FE>(&self, error: FE) -> Error<PE, FE> {
-        self.monitor.engine_ref().error(ErrorKind::Fallback(error))
     }
 
     /// Whether the primary is ready for the next call.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use failover::policy::{Probing, StallLimit};
-use failover::{Error, ErrorKind, Monitor, Outcome, Policy, Route};
+use failover::{Error, Monitor, Outcome, Policy, Route};
 
 use crate::common::{SECOND, Watched, counts};
 
@@ -49,14 +49,14 @@ fn calls_go_to_the_primary_until_it_fails_too_often_and_only_the_chosen_closure_
     };
     for _ in 0..10 {
         let error = call().unwrap_err();
-        assert_eq!((error.name(), error.kind), (Some("prices"), ErrorKind::Primary("down")));
+        assert_eq!(error, Error::Primary("down"));
     }
     assert_eq!(call(), Ok(7));
     assert_eq!((primary.get(), fallback.get()), (10, 1));
     assert_eq!(watched.route(), Route::Fallback);
     let failing = || ready(Err::<u8, _>("down as well"));
     let error = done(monitor.call(|| ready(Ok::<_, u8>(1)), failing)).unwrap_err();
-    assert_eq!((error.name(), error.kind), (Some("prices"), ErrorKind::Fallback("down as well")));
+    assert_eq!(error, Error::Fallback("down as well"));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn blocking_calls_are_counted_alike() {
     assert_eq!(call(), Ok(7));
     let failing = || Err::<u8, _>("down");
     let error = watched.monitor.call_blocking(|| Ok::<_, ()>(1), failing).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Fallback("down"));
+    assert_eq!(error, Error::Fallback("down"));
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn a_rescued_call_is_answered_by_the_fallback_and_counts_as_a_failure() {
     };
     assert_eq!(rescue(Err("down"), Ok("fallback")), Ok("fallback"));
     assert_eq!(rescue(Ok("primary"), Err("unused")), Ok("primary"));
-    let both = ErrorKind::Both { primary: "down", fallback: "down as well" };
-    assert_eq!(rescue(Err("down"), Err("down as well")), Err(both.into()));
+    let both = Error::Both { primary: "down", fallback: "down as well" };
+    assert_eq!(rescue(Err("down"), Err("down as well")), Err(both));
     assert_eq!(counts(watched.tally()), (2, 1));
     watched.handle().force(Route::Fallback);
-    assert_eq!(rescue(Ok("unused"), Err("down")), Err(ErrorKind::Fallback("down").into()));
+    assert_eq!(rescue(Ok("unused"), Err("down")), Err(Error::Fallback("down")));
     let calls = watched.monitor.classify(five_hundred_is_failure);
     watched.handle().force(Route::Primary);
     // An answer that failed is better than no answer.

@@ -7,9 +7,7 @@ use std::task::{Context, Poll};
 
 use failover::clock::ManualClock;
 use failover::event::Cause;
-use failover::{
-    Error, ErrorKind, Event, FailoverHandle, FailoverLayer, Monitor, Policy, Rescue, Route,
-};
+use failover::{Error, Event, FailoverHandle, FailoverLayer, Monitor, Policy, Rescue, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, counts};
@@ -131,26 +129,26 @@ async fn only_the_service_of_the_tier_that_is_reached_is_made_ready() {
 async fn an_error_names_its_tier_and_is_unwrapped_tier_by_tier() {
     let mut chain = chain();
     chain.break_down([true, true, true]);
-    assert_eq!(chain.call().await, Err(ErrorKind::Primary("first").into()));
+    assert_eq!(chain.call().await, Err(Error::Primary("first")));
     chain.upper.force(Route::Fallback);
     let second = chain.call().await.unwrap_err();
-    assert_eq!(second.kind, ErrorKind::Fallback(ErrorKind::Primary("second").into()));
+    assert_eq!(second, Error::Fallback(Error::Primary("second")));
     assert_eq!(format!("{second:#}"), "fallback failed: primary failed: second");
     chain.lower.force(Route::Fallback);
     let third = chain.call().await.unwrap_err();
-    assert_eq!(third.kind, ErrorKind::Fallback(ErrorKind::Fallback("third").into()));
+    assert_eq!(third, Error::Fallback(Error::Fallback("third")));
     assert_eq!(second.map_fallback(Error::into_inner).into_inner(), "second");
     assert_eq!(third.map_fallback(Error::into_inner).into_inner(), "third");
 }
 
 #[test]
 fn of_two_errors_the_inner_one_is_the_fallbacks() {
-    let lower = ErrorKind::Primary(2).into();
-    let both: Error<u8, Error<u8, u8>> = ErrorKind::Both { primary: 1, fallback: lower }.into();
+    let lower = Error::Primary(2);
+    let both: Error<u8, Error<u8, u8>> = Error::Both { primary: 1, fallback: lower };
     assert_eq!(both.map_fallback(Error::into_inner).into_inner(), 2);
-    let upper = ErrorKind::Fallback(7).into();
-    let sides: Error<Error<u8, u8>, Error<u8, u8>> = ErrorKind::Primary(upper).into();
-    assert_eq!(sides.map_primary(|_| ()).kind, ErrorKind::Primary(()));
+    let upper = Error::Fallback(7);
+    let sides: Error<Error<u8, u8>, Error<u8, u8>> = Error::Primary(upper);
+    assert_eq!(sides.map_primary(|_| ()), Error::Primary(()));
 }
 
 #[tokio::test]
@@ -188,10 +186,7 @@ async fn the_lower_tiers_time_runs_while_calls_go_to_the_upper_one() {
     chain.clock.advance(100 * SECOND);
     assert_eq!(chain.routes(), (Route::Primary, Route::Primary));
     chain.upper.force(Route::Fallback);
-    assert_eq!(
-        chain.call().await,
-        Err(ErrorKind::Fallback(ErrorKind::Primary("second").into()).into())
-    );
+    assert_eq!(chain.call().await, Err(Error::Fallback(Error::Primary("second"))));
 }
 
 #[tokio::test]
@@ -219,7 +214,7 @@ async fn a_rescue_goes_down_the_whole_chain_and_each_failure_counts_in_its_tier(
     assert_eq!(counts(chain.lower.snapshot().tally), (1, 0));
     third.set_broken(true);
     let all = chain.call().await.unwrap_err();
-    let lower = ErrorKind::Both { primary: "second", fallback: "third" }.into();
-    assert_eq!(all.kind, ErrorKind::Both { primary: "first", fallback: lower });
+    let lower = Error::Both { primary: "second", fallback: "third" };
+    assert_eq!(all, Error::Both { primary: "first", fallback: lower });
     assert_eq!(all.map_fallback(Error::into_inner).into_inner(), "third");
 }

@@ -55,7 +55,7 @@ fn in_a_dry_run_the_service_calls_the_primary_whatever_it_answers() {
     for _ in 0..1_000 {
         assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
         let call = std::pin::pin!(service.call(()));
-        let error = failover::ErrorKind::Primary("primary").into();
+        let error = failover::Error::Primary("primary");
         assert_eq!(call.poll(&mut context), Poll::Ready(Err(error)));
         watched.clock.advance(SECOND);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use failover::error::BoxedError;
 use failover::keyed::KeyedFailover;
 use failover::monitor::KeyedMonitors;
-use failover::{Error, ErrorKind, FailoverLayer, Policy, Rescue, Route};
+use failover::{Error, FailoverLayer, Policy, Rescue, Route};
 use tower::buffer::Buffer;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -24,6 +24,10 @@ fn layer<F>(fallback: F) -> FailoverLayer<F> {
     FailoverLayer::with_fallback(fallback, Policy::default())
 }
 
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).into()
+}
+
 fn chain(error: &dyn StdError) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     texts.extend(error.source().map(chain).unwrap_or_default());
@@ -31,34 +35,51 @@ fn chain(error: &dyn StdError) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_error_names_the_failover_and_the_service_and_its_source_is_the_inner_error_itself() {
-    let layer = layer(broken("down as well")).named("prices");
-    let mut service = layer.layer(broken("down"));
+async fn an_error_names_the_service_and_its_source_is_the_inner_error_itself() {
+    let mut service = layer(broken("down as well")).layer(broken("down"));
     let error = service.send(()).await.unwrap_err();
-    assert_eq!((error.name(), error.route()), (Some("prices"), Route::Primary));
-    assert_eq!(chain(&error), ["primary of \"prices\" failed", "down"]);
+    assert_eq!((chain(&error), error.route()), (texts(["primary failed", "down"]), Route::Primary));
     assert!(error.source().unwrap().is::<io::Error>());
     assert!(error.primary().is_some() && error.fallback().is_none());
     service.handle().force(Route::Fallback);
     let error = service.send(()).await.unwrap_err();
-    assert_eq!((error.name(), error.route()), (Some("prices"), Route::Fallback));
-    assert_eq!(chain(&error), ["fallback of \"prices\" failed", "down as well"]);
+    let expected = texts(["fallback failed", "down as well"]);
+    assert_eq!((chain(&error), error.route()), (expected, Route::Fallback));
     assert!(error.primary().is_none() && error.fallback().is_some());
 }
 
 #[tokio::test]
-async fn an_error_of_a_failover_without_a_name_says_which_service_failed() {
-    let error = layer(broken("down as well")).layer(broken("down")).send(()).await.unwrap_err();
-    assert_eq!(error.name(), None);
-    assert_eq!(chain(&error), ["primary failed", "down"]);
+async fn boxed_by_the_layer_it_names_the_failover_too() {
+    let layer = layer(broken("down as well")).named("prices").boxed_errors();
+    let mut service = layer.layer(broken("down"));
+    let error: BoxedError = service.send(()).await.unwrap_err();
+    assert_eq!((error.name(), error.route()), (Some("prices"), Route::Primary));
+    assert_eq!(chain(&error), ["primary of \"prices\" failed", "down"]);
+    assert!(error.source().unwrap().is::<io::Error>());
+    assert!(error.primary().unwrap().is::<io::Error>() && error.fallback().is_none());
+    layer.handle().force(Route::Fallback);
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(chain(&error), ["fallback of \"prices\" failed", "down as well"]);
+    assert!(error.primary().is_none() && error.fallback().unwrap().is::<io::Error>());
+    assert_eq!(error.into_error().into_inner().to_string(), "down as well");
+}
+
+#[tokio::test]
+async fn without_a_name_a_boxed_error_says_which_service_failed() {
+    let service = layer(broken("down as well")).boxed_errors().layer(broken("down"));
+    let error = service.oneshot(()).await.unwrap_err();
+    assert_eq!((error.name(), chain(&error)), (None, texts(["primary failed", "down"])));
 }
 
 #[tokio::test]
 async fn of_two_errors_the_text_has_the_primarys_and_the_source_is_the_fallbacks() {
     let layer = layer(broken("down as well")).named("prices").rescue(Rescue::cloning());
-    let error = layer.layer(broken("down")).send(()).await.unwrap_err();
+    let error = layer.clone().boxed_errors().layer(broken("down")).send(()).await.unwrap_err();
     assert_eq!(error.route(), Route::Fallback);
     let expected = ["primary of \"prices\" failed (down), and so did the fallback", "down as well"];
+    assert_eq!(chain(&error), expected);
+    let error = layer.layer(broken("down")).send(()).await.unwrap_err();
+    let expected = ["primary failed (down), and so did the fallback", "down as well"];
     assert_eq!(chain(&error), expected);
 }
 
@@ -66,10 +87,17 @@ async fn of_two_errors_the_text_has_the_primarys_and_the_source_is_the_fallbacks
 async fn a_fallback_that_fails_to_become_ready_is_an_error_with_the_name() {
     let (fallback, worker) = Buffer::pair(broken("unused"), 1);
     drop(worker);
-    let mut service = layer(fallback).named("prices").layer(broken("down"));
-    service.handle().force(Route::Fallback);
-    let error = service.send(()).await.unwrap_err();
+    let layer = layer(fallback).named("prices").boxed_errors();
+    layer.handle().force(Route::Fallback);
+    let error = layer.layer(broken("down")).send(()).await.unwrap_err();
     assert_eq!(error.to_string(), "fallback of \"prices\" failed");
+}
+
+#[tokio::test]
+async fn every_layer_boxes_errors() {
+    let observed = layer(broken("")).named("prices").on_call(|_| ()).boxed_errors();
+    let error = observed.layer(broken("down")).send(()).await.unwrap_err();
+    assert_eq!(chain(&error), ["primary of \"prices\" failed", "down"]);
 }
 
 #[tokio::test]
@@ -81,33 +109,29 @@ async fn the_error_of_a_key_reaches_its_caller() {
 }
 
 #[test]
-fn errors_are_equal_if_their_kinds_are_and_the_alternate_text_has_the_services() {
-    let kind = ErrorKind::<_, &str>::Primary("down");
-    assert_eq!(Error::from(kind), kind.into());
-    assert_ne!(Error::from(kind), ErrorKind::Fallback("down").into());
-    assert_eq!(format!("{:#}", Error::from(kind)), "primary failed: down");
-    let both = Error::from(ErrorKind::Both { primary: kind, fallback: "down as well" });
-    let both = both.map_primary(Error::from);
+fn the_alternate_text_has_the_services_texts() {
+    let one = Error::<_, &str>::Primary("down");
+    assert_eq!(format!("{one:#}"), "primary failed: down");
+    let both = Error::Both { primary: one, fallback: "down as well" };
     let text = "primary failed (primary failed: down), and so did the fallback: down as well";
     assert_eq!(format!("{both:#}"), text);
 }
 
 #[test]
-fn boxed_errors_are_transparent_and_boxing_them_again_changes_nothing() {
+fn boxes_are_transparent() {
     let down: BoxError = io::Error::other("down").into();
-    let error: Error<BoxError, io::Error> = ErrorKind::Primary(down).into();
-    let twice: BoxedError = error.into_boxed().into_boxed();
-    assert_eq!(chain(&twice), ["primary failed", "down"]);
-    assert!(twice.source().unwrap().is::<io::Error>());
-    assert!(twice.into_inner().into_inner().is::<io::Error>());
+    let error: Error<BoxError, io::Error> = Error::Primary(down);
+    let error = error.into_boxed();
+    assert_eq!(chain(&error), ["primary failed", "down"]);
+    assert!(error.source().unwrap().is::<io::Error>());
 }
 
 /// The chain continues below a boxed error with what that one names as its source.
 #[test]
 fn a_boxed_chain_is_as_long_as_the_same_chain_without_boxes() {
-    let lower = || -> Pair { ErrorKind::Fallback(io::Error::other("down")).into() };
-    let upper: Error<Pair, Pair> = ErrorKind::Fallback(lower()).into();
-    let boxed: BoxedError = Error::<Pair, Pair>::from(ErrorKind::Fallback(lower())).into_boxed();
+    let lower = || -> Pair { Error::Fallback(io::Error::other("down")) };
+    let upper: Error<Pair, Pair> = Error::Fallback(lower());
+    let boxed: BoxedError = Error::<Pair, Pair>::Fallback(lower()).into_boxed();
     assert_eq!(chain(&upper), ["fallback failed", "fallback failed", "down"]);
     assert_eq!(chain(&boxed), chain(&upper));
     assert!(boxed.source().unwrap().is::<Pair>());
@@ -117,8 +141,7 @@ fn a_boxed_chain_is_as_long_as_the_same_chain_without_boxes() {
 async fn boxed_errors_are_found_again_outside_buffer_timeout_and_load_shed() {
     let layer = layer(broken("down as well")).named("prices");
     let inside = ServiceBuilder::new()
-        .map_err(Error::into_boxed)
-        .layer(layer.clone())
+        .layer(layer.boxed_errors())
         .timeout(Duration::from_secs(60))
         .service(broken("down"));
     let outside = ServiceBuilder::new().load_shed().buffer(4).timeout(Duration::from_secs(60));
@@ -133,9 +156,10 @@ async fn anyhow_says_no_message_twice() {
     async fn call(rescue: bool) -> anyhow::Result<()> {
         let layer = layer(broken("down as well")).named("prices");
         if rescue {
-            layer.rescue(Rescue::cloning()).layer(broken("down")).send(()).await?;
+            let layer = layer.rescue(Rescue::cloning()).boxed_errors();
+            layer.layer(broken("down")).send(()).await?;
         } else {
-            layer.layer(broken("down")).send(()).await.map_err(Error::into_boxed)?;
+            layer.boxed_errors().layer(broken("down")).send(()).await?;
         }
         Ok(())
     }

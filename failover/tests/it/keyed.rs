@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use failover::clock::ManualClock;
 use failover::monitor::KeyedMonitors;
-use failover::{ErrorKind, Outcome, Policy, Route};
+use failover::{Error, Outcome, Policy, Route};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// The key, and whether the primary fails.
@@ -66,7 +66,7 @@ async fn the_failures_of_one_key_divert_only_its_calls() {
     let service = registry.layer(fallback, key).layer(primary);
     for _ in 0..10 {
         let error = service.clone().oneshot((1, true)).await;
-        assert_eq!(error, Err(ErrorKind::Primary("primary").into()));
+        assert_eq!(error, Err(Error::Primary("primary")));
     }
     assert_eq!(service.clone().oneshot((1, false)).await, Ok("fallback"));
     assert_eq!(service.clone().oneshot((2, false)).await, Ok("primary"));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use failover::clock::ManualClock;
-use failover::{Error, ErrorKind, Failover, FailoverHandle, FailoverLayer, Policy, Ratio, Route};
+use failover::{Error, Failover, FailoverHandle, FailoverLayer, Policy, Ratio, Route};
 use tower::{Layer, Service};
 
 use crate::common::{SECOND, Watched};
@@ -213,7 +213,7 @@ fn a_fallback_that_fails_to_become_ready_is_the_callers_error() {
     let mut rig = rig();
     rig.watched.trip();
     rig.fallback.script().lock().unwrap().push_back(Poll::Ready(Err("broken")));
-    assert_eq!(rig.poll_ready(), Poll::Ready(Err(ErrorKind::Fallback("broken").into())));
+    assert_eq!(rig.poll_ready(), Poll::Ready(Err(Error::Fallback("broken"))));
     assert_eq!(rig.poll_ready(), READY);
 }
 
@@ -324,7 +324,7 @@ async fn two_services_made_by_one_layer_share_one_state() {
     for _ in 0..5 {
         for service in [&mut one, &mut other] {
             std::future::poll_fn(|context| service.poll_ready(context)).await.unwrap();
-            assert_eq!(service.call(()).await, Err(ErrorKind::Primary("down").into()));
+            assert_eq!(service.call(()).await, Err(Error::Primary("down")));
         }
     }
     for service in [&mut one, &mut other] {

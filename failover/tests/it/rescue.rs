@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use failover::{ErrorKind, FailoverLayer, Outcome, Policy, Rescue, Route};
+use failover::{Error, FailoverLayer, Outcome, Policy, Rescue, Route};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::common::{Watched, counts};
@@ -61,7 +61,7 @@ async fn when_both_fail_the_caller_sees_both_errors() {
     let ((primary, _), (fallback, _)) = (always(Err("down")), always(Err("down as well")));
     let layer = FailoverLayer::with_fallback(fallback, Policy::default()).rescue(Rescue::cloning());
     let error = layer.layer(primary).oneshot(0).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Both { primary: "down", fallback: "down as well" });
+    assert_eq!(error, Error::Both { primary: "down", fallback: "down as well" });
     assert_eq!(error.to_string(), "primary failed (down), and so did the fallback");
 }
 
@@ -80,7 +80,7 @@ async fn a_request_that_declines_is_not_sent_twice() {
     let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
     let idempotent = |request: &u8| (*request == 0).then_some(*request);
     let service = layer.rescue(Rescue::with(idempotent)).layer(primary);
-    assert_eq!(service.clone().oneshot(1).await, Err(ErrorKind::Primary("down").into()));
+    assert_eq!(service.clone().oneshot(1).await, Err(Error::Primary("down")));
     assert_eq!(asked.load(Ordering::Relaxed), 0);
     assert_eq!(service.oneshot(0).await, Ok(200));
     assert_eq!(counts(watched.tally()), (2, 0));
@@ -93,7 +93,7 @@ async fn the_last_resort_asks_the_primary_once_and_records_nothing() {
     let ((primary, asked), (fallback, _)) = (always(Ok(200)), always(Err("down")));
     let layer = FailoverLayer::with_monitor(fallback, watched.monitor.clone());
     let one_way = layer.clone().rescue(Rescue::cloning()).layer(primary.clone());
-    assert_eq!(one_way.oneshot(0).await, Err(ErrorKind::Fallback("down").into()));
+    assert_eq!(one_way.oneshot(0).await, Err(Error::Fallback("down")));
     let both_ways = layer.rescue(Rescue::cloning().both_ways()).layer(primary);
     assert_eq!(both_ways.oneshot(0).await, Ok(200));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -131,8 +131,8 @@ async fn only_what_the_classifier_calls_a_failure_is_rescued() {
             let service = layer.rescue(Rescue::cloning().both_ways()).layer(primary);
             let expected = match (rescued, tripped) {
                 (true, _) => Ok(200),
-                (false, false) => Err(ErrorKind::Primary("not found").into()),
-                (false, true) => Err(ErrorKind::Fallback("not found").into()),
+                (false, false) => Err(Error::Primary("not found")),
+                (false, true) => Err(Error::Fallback("not found")),
             };
             assert_eq!(service.oneshot(0).await, expected, "{answer:?}, tripped: {tripped}");
             assert_eq!(asked.load(Ordering::Relaxed), usize::from(rescued));

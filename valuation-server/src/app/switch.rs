@@ -9,8 +9,7 @@ use failover::event::Cause;
 use failover::policy::PolicyError;
 use failover::watched::{FallbackFailing, WatchedFallback};
 use failover::{
-    Error, ErrorKind, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Rescue, Route,
-    Snapshot,
+    Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Rescue, Route, Snapshot,
 };
 use tower::{Layer, ServiceExt};
 
@@ -217,11 +216,10 @@ impl<Clk: Clock> Providers<Clk> {
 
 /// The error that is an answer, if one of two is: "not found" says more than "no connection".
 fn informative(error: Error<QuoteError, QuoteError>) -> QuoteError {
-    match error.kind {
-        ErrorKind::Both {
-            primary: answer @ (QuoteError::NotFound | QuoteError::Refused(_)),
-            ..
+    match error {
+        Error::Both {
+            primary: answer @ (QuoteError::NotFound | QuoteError::Refused(_)), ..
         } => answer,
-        other => Error::from(other).into_inner(),
+        other => other.into_inner(),
     }
 }

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::respond::Respond;
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::monitor::unrecorded::UnrecordedCall;
 use crate::service::oneshot::Oneshot;
 
@@ -101,9 +101,7 @@ where
                             stage.set(Stage::ByFallback { rescue, first: Some(result) });
                         }
                         _ => {
-                            return Poll::Ready(
-                                result.map_err(|e| call.error(ErrorKind::Primary(e))),
-                            );
+                            return Poll::Ready(result.map_err(Error::Primary));
                         }
                     }
                 }
@@ -112,28 +110,26 @@ where
                     let standby = standby.take();
                     let standby =
                         standby.filter(|_| respond.classify_fallback(&result).is_failure());
-                    let result = result.map(|response| respond.fallback(response, call));
+                    let result = result.map(|response| respond.fallback(response));
                     match standby {
                         Some((primary, request)) => {
                             let rescue = Oneshot::new(primary, request);
                             stage.set(Stage::ByPrimary { rescue, first: Some(result) });
                         }
                         None => {
-                            return Poll::Ready(
-                                result.map_err(|e| call.error(ErrorKind::Fallback(e))),
-                            );
+                            return Poll::Ready(result.map_err(Error::Fallback));
                         }
                     }
                 }
                 StageProjection::ByFallback { rescue, first } => {
                     let result = ready!(rescue.poll(context));
                     return Poll::Ready(match (result, first.take()) {
-                        (Ok(response), _) => Ok(respond.fallback(response, call)),
+                        (Ok(response), _) => Ok(respond.fallback(response)),
                         (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(fallback), Some(Err(primary))) => {
-                            Err(call.error(ErrorKind::Both { primary, fallback }))
+                            Err(Error::Both { primary, fallback })
                         }
-                        (Err(fallback), None) => Err(call.error(ErrorKind::Fallback(fallback))),
+                        (Err(fallback), None) => Err(Error::Fallback(fallback)),
                     });
                 }
                 StageProjection::ByPrimary { rescue, first } => {
@@ -141,9 +137,9 @@ where
                     return Poll::Ready(match (result, first.take()) {
                         (Ok(response), _) | (Err(_), Some(Ok(response))) => Ok(response),
                         (Err(primary), Some(Err(fallback))) => {
-                            Err(call.error(ErrorKind::Both { primary, fallback }))
+                            Err(Error::Both { primary, fallback })
                         }
-                        (Err(primary), None) => Err(call.error(ErrorKind::Primary(primary))),
+                        (Err(primary), None) => Err(Error::Primary(primary)),
                     });
                 }
             }

@@ -31,7 +31,7 @@ use crate::service::rescue::standby::CloneStandby;
 /// Off by default, since a failed call becomes two calls. Each call clones the request and the other
 /// service before it starts.
 ///
-/// If both fail, the caller gets [`ErrorKind::Both`](crate::error::ErrorKind::Both). If the first service returned a response that the
+/// If both fail, the caller gets [`Error::Both`](crate::error::Error::Both). If the first service returned a response that the
 /// classifier calls a failure and the second an error, the caller gets that response.
 ///
 /// ```

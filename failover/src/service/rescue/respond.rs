@@ -28,7 +28,7 @@ pub trait Respond<R, P: Service<R>, F: Service<R>, Clk: Clock> {
     fn classify_fallback(&self, result: &Result<F::Response, F::Error>) -> Outcome;
 
     /// The failover's response, made of the fallback's.
-    fn fallback(&self, response: F::Response, call: &UnrecordedCall<Clk>) -> Self::Response;
+    fn fallback(&self, response: F::Response) -> Self::Response;
 }
 
 impl<R, P, F, C, Clk> Respond<R, P, F, Clk> for ByResult<C>
@@ -57,7 +57,7 @@ where
     }
 
     #[inline]
-    fn fallback(&self, response: P::Response, _: &UnrecordedCall<Clk>) -> P::Response {
+    fn fallback(&self, response: P::Response) -> P::Response {
         response
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use failover::http::{HttpClassify, HttpFailoverLayer};
-use failover::{ErrorKind, Outcome, Policy, Route};
+use failover::{Error, Outcome, Policy, Route};
 use http::Response;
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -40,7 +40,7 @@ fn a_body_that_breaks_off_after_a_200_is_one_failure() {
     assert!(matches!(next(&mut body), Poll::Ready(Some(Ok(_)))));
     let broken = next(&mut body);
     let Poll::Ready(Some(Err(error))) = broken else { panic!("no error") };
-    assert_eq!(error.kind, ErrorKind::Primary("broken off"));
+    assert_eq!(error, Error::Primary("broken off"));
     assert_eq!(rig.counts(), (1, 0));
     assert!(matches!(next(&mut body), Poll::Ready(Some(Err(_)))));
     assert!(matches!(next(&mut body), Poll::Ready(None)));
