@@ -40,6 +40,15 @@ pub struct Event {
     /// When the transition was made, by the system's wall clock, whatever clock the monitor has. The
     /// wall clock is read only at transitions, and may be set back: [`epoch`](Self::epoch) orders
     /// events. `UNIX_EPOCH` on `wasm32-unknown-unknown`, which has no wall clock.
+    ///
+    /// With `serde` a text of RFC 3339; if it is missing, `UNIX_EPOCH`.
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            with = "crate::text::scalar::moment",
+            default = "crate::text::scalar::unknown_moment"
+        )
+    )]
     pub time: SystemTime,
     /// The epoch that begins, from 0 to 2^20 − 1. It orders events that two threads report at once.
     pub epoch: u32,

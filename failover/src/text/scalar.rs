@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -134,4 +134,37 @@ pub(crate) mod optional_time {
     ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Time>::deserialize(from)?.map(|Time(time)| time))
     }
+}
+
+/// A time of the wall clock, to the nanosecond, as a text of RFC 3339 in UTC.
+pub(crate) mod moment {
+    use std::time::SystemTime;
+
+    use serde::de::{Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use super::{Deserialize, Scalar};
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339(*time))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        let Scalar(text) = Scalar::deserialize(deserializer)?;
+        humantime::parse_rfc3339(&text).map_err(|_| {
+            D::Error::custom(format_args!(
+                "{text:?} is no time: it must be like 2026-11-30T12:00:00Z"
+            ))
+        })
+    }
+}
+
+/// The time of an event that has none.
+pub(crate) fn unknown_moment() -> SystemTime {
+    SystemTime::UNIX_EPOCH
 }

@@ -320,9 +320,20 @@ fn what_a_snapshot_has_too_much_is_ignored_and_a_count_that_it_lacks_is_0() {
     assert_eq!((read.tally.successes, read.tally.failures, read.tally.slow), (7, 0, 0));
 }
 
+#[test]
+fn an_event_of_an_older_version_has_no_time_and_one_of_nonsense_is_refused() {
+    let mut value = serde_json::to_value(&events()[0]).unwrap();
+    value["time"] = json!("noon");
+    let error = serde_json::from_value::<Event>(value.clone()).unwrap_err().to_string();
+    assert_eq!(error, "\"noon\" is no time: it must be like 2026-11-30T12:00:00Z");
+    value.as_object_mut().unwrap().remove("time");
+    let event: Event = serde_json::from_value(value).unwrap();
+    assert_eq!(event.time, std::time::SystemTime::UNIX_EPOCH);
+}
+
 /// An event of each cause and each condition.
 fn events() -> Vec<Event> {
-    let tally = json!({ "successes": 4, "failures": 6, "slow": 0 });
+    let tally = json!({ "successes": 4, "failures": 6, "slow": 0, "dropped": 2 });
     let trip = |cause: &str, condition: Value| {
         let mut fields = condition;
         fields["cause"] = json!(cause);
@@ -352,6 +363,7 @@ fn events() -> Vec<Event> {
     ];
     let event = |mut fields: Value| {
         fields["name"] = json!("valuations");
+        fields["time"] = json!("2026-11-30T12:00:00.123456789Z");
         fields["epoch"] = json!(7);
         (fields["from"], fields["to"]) = (json!("primary"), json!("fallback"));
         fields["route"] = json!("fallback");
@@ -362,6 +374,8 @@ fn events() -> Vec<Event> {
             assert_eq!(&written[name], value, "{written}");
         }
         assert_eq!(written["cause"], event.cause.as_str());
+        let condition = event.cause.condition().map(|condition| condition.as_str());
+        assert_eq!(written.get("condition").and_then(Value::as_str), condition);
         event
     };
     causes.into_iter().map(event).collect()

@@ -12,8 +12,8 @@ use syn::{Attribute, Item, ItemUse, UseTree, Visibility};
 /// In the order of their imports. The features at the end may import one another.
 const ROOMS: &[&[&str]] = &[
     &[
-        "classify", "error", "event", "outcome", "ratio", "route", "snapshot", "state", "tally",
-        "text",
+        "classify", "error", "event", "name", "outcome", "ratio", "route", "snapshot", "state",
+        "tally", "text",
     ],
     &["clock"],
     &["policy"],
