@@ -61,7 +61,8 @@ impl ClusterBuilder {
         self.build_on(CoarseClock)
     }
 
-    /// The node, on a clock of your own: that of the failovers which will join.
+    /// The node, on a clock of your own, by which it sends and counts ages. The failovers that join keep
+    /// theirs.
     ///
     /// # Errors
     /// As [`build`](Self::build).
@@ -201,7 +202,7 @@ impl Cluster {
         for index in 0..state.members.len() {
             let suspicion = state.suspicion(index, now);
             let member = &mut state.members[index];
-            let own = member.own(suspicion, moment);
+            let own = member.own(suspicion);
             let own = member.node.look(&own, now);
             failovers.push(FleetView::new(&member.node, own, now));
         }
@@ -280,7 +281,7 @@ impl Cluster {
         }
         let mut state = self.lock();
         let member = &mut state.members[index];
-        let own = member.own(suspicion, moment);
+        let own = member.own(suspicion);
         let frame = Message::Frame(member.frame(&own, now));
         let orders = member.node.orders_to_send(now);
         self.publish(&state, index, &frame);
@@ -295,7 +296,7 @@ impl Cluster {
         let mut state = self.lock();
         for index in 0..state.members.len() {
             let member = &mut state.members[index];
-            let own = member.own(None, moment);
+            let own = member.own(None);
             let frame = Frame { leaving: true, ..member.frame(&own, millis(moment)) };
             self.publish(&state, index, &Message::Frame(frame));
         }

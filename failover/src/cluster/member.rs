@@ -80,21 +80,17 @@ impl Member {
     }
 
     /// What the failover says of itself.
-    pub(super) fn own(&self, suspicion: Option<Suspicion>, now: Moment) -> Own {
-        Self::own_of(&self.handle, suspicion, now)
+    pub(super) fn own(&self, suspicion: Option<Suspicion>) -> Own {
+        Self::own_of(&self.handle, suspicion)
     }
 
     /// The same of a handle.
-    pub(super) fn own_of(
-        handle: &FailoverHandle,
-        suspicion: Option<Suspicion>,
-        now: Moment,
-    ) -> Own {
+    pub(super) fn own_of(handle: &FailoverHandle, suspicion: Option<Suspicion>) -> Own {
         let snapshot = handle.snapshot();
         let mut own = Own {
             state: snapshot.state,
             left: snapshot.reverts_in.map_or(0, millis_of),
-            revert_after: millis_of(handle.next_interval(now)),
+            revert_after: millis_of(handle.next_interval()),
             buckets: Vec::new(),
             suspicion,
         };
@@ -122,7 +118,7 @@ impl Member {
         if let Some((tally, at)) = self.trip.take() {
             self.node.tripped(tally, millis(at));
         }
-        let own = self.own(suspicion, now);
+        let own = self.own(suspicion);
         self.node.beat(&own, millis(now))
     }
 

@@ -45,7 +45,7 @@ impl Cluster {
         let suspicion = state.suspicion(index, now);
         let member = &mut state.members[index];
         let handle = member.handle.clone();
-        let own = || Member::own_of(&handle, suspicion, moment);
+        let own = || Member::own_of(&handle, suspicion);
         let (received, change) = member.node.receive(frame, now, own);
         state.note(received.as_str());
         drop(state);

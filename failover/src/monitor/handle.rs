@@ -243,8 +243,8 @@ impl FailoverHandle {
 
     /// The time that a trip would have now.
     #[cfg(feature = "cluster")]
-    pub(crate) fn next_interval(&self, now: Moment) -> Duration {
-        self.lease.engine().transitions.next_interval(now)
+    pub(crate) fn next_interval(&self) -> Duration {
+        self.lease.engine().transitions.next_interval(self.lease.now())
     }
 
     /// Sends calls to the fallback for `left`, since the fleet does.

@@ -7,7 +7,7 @@ use failover::clock::ManualClock;
 use failover::cluster::bus::Port;
 use failover::cluster::{Cluster, ClusterBuilder, ClusterError, Command, Secret, Suspicion, View};
 use failover::event::{Cause, Condition};
-use failover::policy::Probing;
+use failover::policy::{Backoff, Probing};
 use failover::{Event, Monitor, Outcome, Policy, Route, State};
 
 const BEAT: Duration = Duration::from_millis(200);
@@ -356,4 +356,49 @@ fn a_node_exports_what_it_knows_of_the_fleet() {
     ] {
         assert!(page.contains(&format!("\n{line}\n")), "{line}\n{page}");
     }
+}
+
+/// A node's clock counts ages; a failover's own decides how long it stays.
+#[test]
+fn a_failover_on_another_clock_than_its_node_keeps_its_backoff() {
+    let (own, of_nodes) = (ManualClock::new(), ManualClock::new());
+    of_nodes.advance(Duration::from_secs(1_000_000));
+    let pass = |time| {
+        own.advance(time);
+        of_nodes.advance(time);
+    };
+    let policy = Policy::builder().backoff(Backoff::new(2)).build().unwrap();
+    let nodes = [(); 3].map(|()| {
+        let monitor = Monitor::with_clock(policy.clone(), own.clone()).named("valuations");
+        let cluster = Cluster::builder("test").build_on(of_nodes.clone()).unwrap();
+        cluster.join(&monitor.handle()).unwrap();
+        let port = cluster.port();
+        (monitor, cluster, port)
+    });
+    let beat = || {
+        for (_, cluster, port) in &nodes {
+            cluster.beat();
+            while let Some(message) = port.try_next() {
+                nodes.iter().for_each(|(.., port)| {
+                    port.deliver(&message);
+                });
+            }
+        }
+        pass(Duration::from_millis(200));
+    };
+    let mut stays = Vec::new();
+    for _ in 0..3 {
+        (0..5).for_each(|_| beat());
+        for (monitor, ..) in &nodes {
+            for ticket in (0..6).filter_map(|_| monitor.admit().ticket()) {
+                monitor.record(ticket, Outcome::Failure);
+            }
+        }
+        beat();
+        let left = nodes[0].0.handle().snapshot().reverts_in.unwrap();
+        stays.push(left.as_secs().next_multiple_of(100));
+        pass(left);
+        nodes.iter().for_each(|(monitor, ..)| drop(monitor.admit()));
+    }
+    assert_eq!(stays, [300, 600, 1_200]);
 }
