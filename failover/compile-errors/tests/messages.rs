@@ -1,4 +1,4 @@
-//! Each file in `ui` is a mistake that newcomers make, and the `.stderr` beside it is what rustc says: it must
+//! Each file in `ui` is a mistake that newcomers make, and the `.stderr` next to it is what rustc says: it must
 //! name the cause. `TRYBUILD=overwrite cargo test -p compile-errors` writes these anew.
 
 use std::env;
