@@ -25,8 +25,12 @@ use crate::event::{Cause, Condition, Event, Observe};
 /// One warning needs no observer, and has the target `failover` too: once for each failover and policy,
 /// when 100 calls in a row were dropped before they ended, so that nothing is known about the primary. A
 /// time-out outside the layer does that: put it inside, around the primary, or set
-/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). In a window of time, the row begins
-/// anew after a window without a dropped call. Its fields are `name` and `dropped`.
+/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). So do readers that leave an endless
+/// stream, which is no mistake. In a window of time, the row begins anew after a window without a dropped
+/// call. Its fields are `name`, `dropped` and `service`, whose calls were dropped: `primary`, `fallback`
+/// for a [watched](crate::service::watched) one, or `primary of a key`. All keys of a
+/// [`KeyedMonitors`](crate::monitor::KeyedMonitors) together are warned of once: the first one's dropped
+/// calls are told, and not which key it is.
 ///
 /// ```
 /// use failover::{FailoverLayer, Policy};

@@ -109,6 +109,9 @@ pub(crate) fn nanos(time: Duration) -> u64 {
 /// ```
 pub trait Clock: Clone + Send + Sync + 'static {
     /// The current moment.
+    ///
+    /// Destructors call it too: the future of a call that is dropped reads the clock, also while its
+    /// thread unwinds or ends. If it panics there, that call is neither counted nor shown.
     fn now(&self) -> Moment;
 
     /// The current moment at the clock's best resolution, for the durations of

@@ -17,6 +17,13 @@ impl Engine {
         self.dropped.add(position, || self.transitions.counts(epoch), any_ended)
     }
 
+    /// A call of `epoch` that was not a probe ended, and is ignored.
+    pub(crate) fn note_ignored(&self, epoch: Epoch) {
+        if self.transitions.counting(epoch).is_some() {
+            self.dropped.ends_row();
+        }
+    }
+
     /// The window's counts, with the calls that were dropped.
     pub(super) fn with_dropped(&self, tally: Tally, when: When) -> Tally {
         let position = When { at: self.window().position(when.at), ..when };

@@ -10,7 +10,7 @@ mod dropped;
 mod evaluate;
 mod evidence;
 pub(crate) mod look;
-mod observers;
+pub(crate) mod observers;
 pub(crate) mod phase;
 pub(crate) mod pool;
 mod reconfigure;

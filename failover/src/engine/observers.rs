@@ -7,6 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, Observe};
 
+/// What a warning is about.
+pub(crate) struct Subject {
+    pub(crate) name: Option<Arc<str>>,
+    /// The service whose calls it tells of.
+    pub(crate) service: &'static str,
+}
+
+/// The subject of a warning; `None` if it is not to be given.
+pub(crate) type FindSubject = dyn Fn() -> Option<Subject> + Send + Sync;
+
 #[derive(Default)]
 pub(crate) struct Observers(Mutex<List>);
 
@@ -15,6 +25,8 @@ struct List {
     /// Copied on write, so a notification shares it without copying.
     observers: Arc<Vec<Arc<dyn Observe>>>,
     name: Option<Arc<str>>,
+    /// `None` for the primary of a failover with its own name.
+    subject: Option<Arc<FindSubject>>,
 }
 
 impl Observers {
@@ -37,6 +49,20 @@ impl Observers {
 
     pub(crate) fn name(&self) -> Option<Arc<str>> {
         self.lock().name.clone()
+    }
+
+    /// What the warnings are about, if not the primary of a failover of this name.
+    pub(crate) fn warn_about(&self, subject: Arc<FindSubject>) {
+        self.lock().subject = Some(subject);
+    }
+
+    /// What a warning is about; `None` if it is not to be given.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        let list = self.lock();
+        let (name, find) = (list.name.clone(), list.subject.clone());
+        drop(list);
+        let Some(find) = find else { return Some(Subject { name, service: "primary" }) };
+        find().map(|found| Subject { name: found.name.or(name), ..found })
     }
 
     pub(crate) fn clear(&self) {

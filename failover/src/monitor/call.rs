@@ -127,7 +127,8 @@ impl<Clk: Clock> Monitor<Clk> {
         self.classify(ErrorsAsFailures).call_blocking(primary, fallback)
     }
 
-    /// The same calls with another classifier, which decides whether the primary failed.
+    /// The same calls with another classifier, which decides whether the primary failed. If it panics,
+    /// the call counts as dropped.
     ///
     /// ```
     /// use failover::{Monitor, Outcome, Policy};
@@ -186,6 +187,9 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
     ///
     /// # Errors
     /// The error of the service that was called.
+    ///
+    /// # Panics
+    /// If a closure, its future or the classifier does. A panic of the classifier is a dropped call.
     pub async fn call<T, PE, FE, PF, FF>(
         self,
         primary: impl FnOnce() -> PF,
@@ -239,6 +243,9 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
     ///
     /// # Errors
     /// The error of the service that was called.
+    ///
+    /// # Panics
+    /// If a closure or the classifier does. A panic of the classifier is a dropped call.
     pub fn call_blocking<T, PE, FE>(
         self,
         primary: impl FnOnce() -> Result<T, PE>,
@@ -251,7 +258,8 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
         match engine.admit() {
             Ok(admitted) => {
                 let (result, ticket) = engine.call(engine.begin(admitted), primary);
-                engine.record(ticket, self.classify.classify(&result));
+                let mut call = UnrecordedCall::new(Some(ticket), engine.clone());
+                call.record(self.classify.classify(&result));
                 result.map_err(Error::Primary)
             }
             Err(_) => fallback().map_err(Error::Fallback),
@@ -282,7 +290,10 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
 /// A call to the primary that your own code makes: see [`Monitor::guard`].
 ///
 /// Dropping it is a dropped call, which counts only by
-/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). A drop by a panic is a failure.
+/// [`dropped_after`](crate::policy::PolicyBuilder::dropped_after). A drop by a panic is a failure, since
+/// the call's own code has panicked as a rule. A guard that is held across an `.await` is dropped also by
+/// a panic of another future in the same task, as in `join!`, and then blames the primary for it: there
+/// use [`Monitor::call`], which counts only the panics of its own closures and futures.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped is a dropped call"]
 pub struct CallGuard<Clk: Clock = CoarseClock> {

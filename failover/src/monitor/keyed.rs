@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::clock::{Clock, CoarseClock};
+use crate::engine::observers::{FindSubject, Subject};
 use crate::event::Event;
 use crate::monitor::Monitor;
 use crate::monitor::handle::FailoverHandle;
@@ -23,7 +24,7 @@ use crate::policy::Policy;
 /// Only an idle and healthy key is evicted: its route is the primary and not forced, its window
 /// holds no failed and no slow call, no call is stalled, its policy is the table's, and no service,
 /// handle, monitor or future uses it. Its successes, streak and backoff are lost. A key with an empty
-/// window goes first, then one that was not used since a search last looked at it.
+/// window, without dropped calls, goes first, then one that was not used since a search last looked at it.
 ///
 /// Some keys are healthy again only after further calls: those that are [probing] or [ramping] up,
 /// and those with a failure in a window of [last calls]. They are evicted if the search meets no
@@ -77,6 +78,8 @@ struct Table<K, Clk> {
     /// How many of the next searches look at [`evict::LOOKS`] keys at most.
     short_searches: AtomicUsize,
     unshared: AtomicU64,
+    /// Of the warning of all keys.
+    subject: Arc<FindSubject>,
 }
 
 /// The settings of new keys.
@@ -126,6 +129,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
             hand: AtomicUsize::new(0),
             short_searches: AtomicUsize::new(0),
             unshared: AtomicU64::new(0),
+            subject: warn_once(),
         };
         Self { table: Arc::new(table) }
     }
@@ -234,6 +238,7 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         // Held until the key is added: a swap of the policy comes before, or finds the key.
         let settings = read(&self.table.settings);
         let monitor = Monitor::with_clock(settings.policy.clone(), self.table.clock.clone());
+        monitor.warn_about(Arc::clone(&self.table.subject));
         for observer in &settings.observers {
             let (observer, key) = (Arc::clone(observer), key.clone());
             monitor.observe(move |event: &Event| observer(&key, event));
@@ -267,6 +272,15 @@ impl<K: Hash + Eq + Clone + Send + Sync + 'static, Clk: Clock> KeyedMonitors<K, 
         // Ordering: Relaxed. Only a number: the keys themselves are behind the locks.
         self.table.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free).is_ok()
     }
+}
+
+/// One warning for all keys: a caller that drops its calls drops those of every key.
+fn warn_once() -> Arc<FindSubject> {
+    let warned = AtomicBool::new(false);
+    Arc::new(move || {
+        let first = !warned.swap(true, Ordering::Relaxed);
+        first.then_some(Subject { name: None, service: "primary of a key" })
+    })
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {

@@ -15,10 +15,12 @@ pub use keyed::KeyedMonitors;
 pub use prober::Prober;
 
 use crate::route::Route;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::{Clock, CoarseClock, Moment, Sleep};
 use crate::engine::Engine;
+use crate::engine::observers::FindSubject;
 use crate::engine::pool::Lease;
 use crate::engine::ticket::{Admitted, guard};
 use crate::engine::time::{Began, Epoch};
@@ -197,6 +199,11 @@ impl<Clk: Clock> Monitor<Clk> {
         monitor
     }
 
+    /// What its warnings are about, if not the primary of a failover of its own name.
+    pub(crate) fn warn_about(&self, subject: Arc<FindSubject>) {
+        self.engine.engine.transitions.observers.warn_about(subject);
+    }
+
     pub(crate) fn engine_ref(&self) -> &EngineRef<Clk> {
         &self.engine
     }
@@ -277,7 +284,8 @@ impl<Clk: Clock> EngineRef<Clk> {
         match outcome {
             Outcome::Success => self.conclude(ticket, false),
             Outcome::Failure => self.conclude(ticket, true),
-            Outcome::Ignored | Outcome::RetryAfter(_) => self.settle_slow(ticket, outcome),
+            Outcome::Ignored => self.ignore(ticket),
+            Outcome::RetryAfter(_) => self.settle_slow(ticket, outcome),
         }
     }
 
@@ -293,7 +301,15 @@ impl<Clk: Clock> EngineRef<Clk> {
         }
     }
 
-    /// The same for any ticket and any outcome.
+    #[inline(never)]
+    fn ignore(&self, ticket: &mut Option<Ticket>) {
+        if let Some(ticket) = ticket.as_ref().filter(|ticket| ticket.lease().is_none()) {
+            self.engine.note_ignored(ticket.epoch());
+        }
+        self.settle_slow(ticket, Outcome::Ignored);
+    }
+
+    /// The same for any ticket and any outcome. A call that was dropped is ignored.
     #[inline(never)]
     fn settle_slow(&self, ticket: &mut Option<Ticket>, outcome: Outcome) {
         let Some(ticket) = ticket.take() else { return };
@@ -356,15 +372,22 @@ impl<Clk: Clock> EngineRef<Clk> {
     #[cold]
     #[inline(never)]
     pub(crate) fn abandon(&self, ticket: Ticket) {
-        let now = self.clock.now();
+        // Caught, since destructors call it while their thread unwinds or ends: the clock and the
+        // subscriber of `tracing` may panic. The ticket gives back what it holds, and the panic hook
+        // has reported it.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.end_dropped(ticket)));
+    }
+
+    fn end_dropped(&self, ticket: Ticket) {
         let failed = self.engine.transitions.options().dropped()
-            && self.engine.is_failure_when_dropped(ticket.began(), now);
+            && self.engine.is_failure_when_dropped(ticket.began(), self.clock.now());
         if failed {
             return self.record(ticket, Outcome::Failure);
         }
         let (epoch, is_probe) = (ticket.epoch(), ticket.lease().is_some());
-        self.record(ticket, Outcome::Ignored);
-        if !is_probe && let Some(dropped) = self.engine.count_dropped(epoch, now) {
+        self.settle_slow(&mut Some(ticket), Outcome::Ignored);
+        // Last: it needs the clock only for display.
+        if !is_probe && let Some(dropped) = self.engine.count_dropped(epoch, self.clock.now()) {
             silent::report(self.engine, dropped);
         }
     }

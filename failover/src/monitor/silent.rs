@@ -3,17 +3,25 @@
 //! Unlike transitions this needs no observer: it is a mistake in how a failover is used.
 
 use crate::engine::Engine;
+use crate::engine::observers::Subject;
 
 /// The last calls, this many, were all dropped. Logged with feature `tracing`.
 pub(super) fn report(engine: &Engine, dropped: u64) {
+    let Some(Subject { name, service }) = engine.transitions.observers.subject() else { return };
+    let advice = if engine.transitions.options().dropped() {
+        "set `dropped_after` below them"
+    } else {
+        "set `dropped_after`"
+    };
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: "failover",
-        name = engine.transitions.observers.name().as_deref(),
+        name = name.as_deref(),
+        service,
         dropped,
-        "the last calls were all dropped before they ended, so none was counted: put time-outs \
-         inside the layer, around the service, or set `dropped_after`",
+        "the last calls were all dropped before they ended, and none was counted; if these are \
+         time-outs, put them inside the layer, around the service, or {advice}",
     );
     #[cfg(not(feature = "tracing"))]
-    let _ = (engine, dropped);
+    let _ = (name, service, dropped, advice);
 }

@@ -251,7 +251,8 @@ impl PolicyBuilder {
     /// to [`Policy::LONGEST`]. Other dropped calls are neutral, and shown as
     /// [`Tally::dropped`](crate::monitor::Tally::dropped).
     ///
-    /// Applies to the services' futures. A dropped ticket is always neutral and not shown, since it
+    /// Applies to the services' futures, those of [`Monitor::call`](crate::monitor::Monitor::call) and
+    /// its variants, and a dropped [`CallGuard`](crate::monitor::CallGuard). A dropped ticket is always neutral and not shown, since it
     /// holds no clock: use [`Monitor::abandon`](crate::monitor::Monitor::abandon) instead.
     ///
     /// Cost: a read of the clock at admission.

@@ -184,6 +184,9 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// Costs a call two readings of the [precise](Clock::now_precise) clock (20 to 30 ns each) and a
     /// reference count; without it a call pays nothing.
     ///
+    /// The failover's classifier classifies each result of the primary a second time, for the closure: one
+    /// with side effects, such as a counter, has them twice.
+    ///
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use failover::{FailoverLayer, Policy, Rescue};

@@ -10,6 +10,7 @@ pub use crate::service::observed::{ByResult, Observed, ObservedFuture};
 
 use crate::classify::ErrorsAsFailures;
 use crate::clock::{Clock, CoarseClock};
+use crate::engine::observers::Subject;
 use crate::engine::pool::Lease;
 use crate::event::{Cause, Event};
 use crate::monitor::Monitor;
@@ -103,6 +104,11 @@ fn watch<Clk: Clock>(
 ) -> Monitor<Clk> {
     let handle = monitor.handle();
     let watched = Monitor::with_clock(policy, monitor.engine_ref().clock().clone());
+    let failover = handle.weak();
+    watched.warn_about(Arc::new(move || {
+        let name = failover.upgrade().and_then(|lease| lease.given_name().map(Arc::from));
+        Some(Subject { name, service: "fallback" })
+    }));
     // The primary's window at the last trip.
     let at_trip = Arc::new(Mutex::new(Tally::default()));
     // The failover keeps the fallback's monitor alive, not the reverse.

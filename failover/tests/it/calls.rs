@@ -270,3 +270,23 @@ fn errors_of_both_are_told_apart() {
     let error: Error<u8, &str> = monitor.call_blocking(|| Err::<(), _>(7), || Ok(())).unwrap_err();
     assert_eq!((error.primary(), error.fallback()), (Some(&7), None));
 }
+
+#[test]
+fn a_classifier_that_panics_makes_a_dropped_call_of_a_blocking_one_too() {
+    let faulty = |_: &Answer| -> Outcome { panic!("a faulty classifier") };
+    for blocking in [true, false] {
+        let monitor = Monitor::new(Policy::default());
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let calls = monitor.classify(faulty);
+            let answer = || Answer::Ok("primary");
+            if blocking {
+                calls.call_blocking(answer, answer)
+            } else {
+                done(calls.call(|| ready(answer()), || ready(answer())))
+            }
+        }));
+        assert!(unwound.is_err());
+        let tally = monitor.handle().snapshot().tally;
+        assert_eq!((counts(tally), tally.dropped), ((0, 0), 1));
+    }
+}

@@ -4,13 +4,15 @@ use std::future::{Future, pending, ready};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use failover::clock::{Clock, ManualClock, Moment};
 use failover::event::Cause;
-use failover::policy::{PolicyBuilder, Probing, SlowCalls};
+use failover::policy::{PolicyBuilder, Probing, SlowCalls, StallLimit};
 use failover::{Event, FailoverLayer, Monitor, Policy, Rescue, Route, State};
 use tower::timeout::{Timeout, error::Elapsed};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -299,4 +301,45 @@ fn only_the_first_dropped_call_allocates() {
         }
     });
     assert_eq!((allocations.count_total, watched.monitor.memory()), (0, before));
+}
+
+/// A clock that panics, as tokio's does in the destructor of a thread-local.
+#[derive(Clone, Default)]
+struct FaultyClock {
+    faulty: Arc<AtomicBool>,
+    clock: ManualClock,
+}
+
+impl Clock for FaultyClock {
+    fn now(&self) -> Moment {
+        assert!(!self.faulty.load(Ordering::Relaxed), "a faulty clock");
+        self.clock.now()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_while_a_call_is_dropped_neither_aborts_nor_leaves_the_call_in_flight() {
+    let policies = [
+        Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(1)),
+        builder().stalled_calls(2 * SECOND, StallLimit::Calls(1)),
+    ];
+    for policy in policies.map(|policy| policy.build().unwrap()) {
+        let clock = FaultyClock::default();
+        let monitor = Monitor::with_clock(policy, clock.clone());
+        let guard = monitor.guard();
+        let mut hangs = Box::pin(monitor.call(pending::<Answer>, pending::<Answer>));
+        assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        clock.faulty.store(true, Ordering::Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(guard))).is_ok());
+        // Dropped while the thread unwinds: a second panic would abort.
+        let unwound = catch_unwind(AssertUnwindSafe(move || {
+            let _hangs = hangs;
+            panic!("something else");
+        }));
+        assert!(unwound.is_err());
+        clock.faulty.store(false, Ordering::Relaxed);
+        clock.clock.advance(3 * SECOND);
+        let snapshot = monitor.handle().snapshot();
+        assert_eq!((snapshot.stalled_calls, snapshot.tally.calls()), (0, 0));
+    }
 }

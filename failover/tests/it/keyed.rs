@@ -131,3 +131,15 @@ async fn a_custom_classifier_applies_to_every_key() {
     }
     assert_eq!(registry.monitor(&1).handle().snapshot().tally.calls(), 0);
 }
+
+#[test]
+fn a_key_whose_calls_were_all_dropped_is_not_evicted_before_those_that_are_empty() {
+    let keys = registry(8);
+    for key in 0..4 {
+        drop(keys.monitor(&key).guard());
+    }
+    for key in 4..40 {
+        drop(keys.monitor(&key));
+    }
+    assert!((0..4).all(|key| keys.handle(&key).is_some()));
+}

@@ -1,9 +1,12 @@
 //! Clocks with tokio: paused time, and tokio's timer.
 
+use std::any::Any;
+use std::cell::RefCell;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use failover::clock::{Clock, CoarseClock, FineClock, Moment, Sleep, TokioClock};
+use failover::policy::StallLimit;
 use failover::{Monitor, Outcome, Policy, Route};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
@@ -117,4 +120,25 @@ fn a_sleep_that_outlives_its_runtime_ends_at_once() {
             sleep.await;
         }
     });
+}
+
+#[test]
+fn a_call_dropped_in_the_destructor_of_a_thread_local_does_not_abort() {
+    thread_local! {
+        static LATE: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    }
+    let stalls = Policy::builder().stalled_calls(2 * SECOND, StallLimit::Calls(1)).build().unwrap();
+    let monitor = Monitor::with_clock(stalls, TokioClock::new());
+    let of_thread = monitor.clone();
+    let ended = std::thread::spawn(move || {
+        // Before tokio's own thread-locals, so that it is destroyed after them.
+        LATE.with(|late| drop(late.borrow_mut().take()));
+        let runtime =
+            Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            LATE.with(|late| *late.borrow_mut() = Some(Box::new(of_thread.guard())));
+        });
+    });
+    ended.join().unwrap();
+    assert_eq!(monitor.handle().snapshot().tally.calls(), 0);
 }

@@ -2,19 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{pending, ready};
+use std::future::{Future, pending, ready};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 
+use failover::monitor::KeyedMonitors;
 use failover::policy::StallLimit;
 use failover::trace::TracingObserver;
-use failover::{FailoverLayer, Outcome, Policy, Ratio, Route};
+use failover::watched::FallbackFailing;
+use failover::{FailoverLayer, Monitor, Outcome, Policy, Ratio, Route};
 use tower::timeout::Timeout;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing_core::field::{Field, Visit};
 use tracing_core::{Event, Level, Metadata, Subscriber, span};
 
 use crate::common::{SECOND, Watched};
+
+type Answer = Result<&'static str, &'static str>;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Told {
@@ -50,6 +57,28 @@ impl Subscriber for Log {
         let mut told = Told { target, level: Some(*event.metadata().level()), ..Told::default() };
         event.record(&mut told);
         self.0.lock().unwrap().push(told);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// Panics at each event.
+struct Faulty;
+
+impl Subscriber for Faulty {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        panic!("a faulty subscriber");
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -192,8 +221,8 @@ async fn calls_that_are_all_dropped_are_one_warning() {
     assert_eq!((&*events[0].target, events[0].level), ("failover", Some(Level::WARN)));
     let fields = fields(&events[0]);
     assert_eq!(fields[..1], [("dropped", "100 (a number)")]);
-    assert!(fields[1].1.contains("put time-outs inside the layer"), "{fields:?}");
-    assert_eq!(fields[2..], [("name", "valuations")]);
+    assert!(fields[1].1.contains("put them inside the layer"), "{fields:?}");
+    assert_eq!(fields[2..], [("name", "valuations"), ("service", "primary")]);
 }
 
 #[test]
@@ -252,4 +281,100 @@ fn calls_that_change_nothing_are_not_logged() {
         watched.fail(9);
     });
     assert_eq!(events, []);
+}
+
+#[test]
+fn a_subscriber_that_panics_does_not_panic_the_drop_of_a_call() {
+    let monitor = Monitor::new(Policy::default());
+    tracing::subscriber::with_default(Faulty, || {
+        for _ in 0..99 {
+            drop(monitor.guard());
+        }
+        let last = monitor.guard();
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(last))).is_ok());
+        // Another policy warns again.
+        monitor.handle().swap_policy(Policy::builder().window(10 * SECOND, 10).build().unwrap());
+        for _ in 0..99 {
+            drop(monitor.guard());
+        }
+        // Dropped while the thread unwinds: a second panic would abort.
+        let mut hangs = Box::pin(monitor.call(pending::<Answer>, pending::<Answer>));
+        assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let unwound = catch_unwind(AssertUnwindSafe(move || {
+            let _hangs = hangs;
+            panic!("something else");
+        }));
+        assert!(unwound.is_err());
+    });
+    assert_eq!(monitor.handle().snapshot().tally.dropped, 100);
+}
+
+#[test]
+fn calls_that_end_ignored_between_dropped_ones_are_no_warning() {
+    for policy in [Policy::default(), Policy::builder().last_calls(20).build().unwrap()] {
+        let monitor = Monitor::new(policy);
+        let events = told(|| {
+            for _ in 0..150 {
+                monitor.guard().unwrap().end(Outcome::Ignored);
+                drop(monitor.guard());
+            }
+        });
+        assert_eq!(events, []);
+        let events = told(|| (0..150).for_each(|_| drop(monitor.guard())));
+        assert_eq!(events.len(), 1);
+    }
+}
+
+#[test]
+fn the_warning_advises_a_shorter_dropped_after_where_it_is_set() {
+    let dropped_after = Policy::builder().dropped_after(4 * SECOND).build().unwrap();
+    let advice = [(Policy::default(), "set `dropped_after`"), (dropped_after, "below them")];
+    for (policy, advice) in advice {
+        let monitor = Monitor::new(policy);
+        let events = told(|| (0..100).for_each(|_| drop(monitor.guard())));
+        let message = &events[0].fields["message"];
+        assert!(
+            message.ends_with(advice) && message.contains("if these are time-outs"),
+            "{message}"
+        );
+        assert_eq!(events[0].fields["service"], "primary");
+    }
+}
+
+#[test]
+fn the_warning_of_a_watched_fallback_has_the_failovers_name_and_says_that_it_is_the_fallback() {
+    let hangs = service_fn(|()| pending::<Answer>());
+    for named_before in [true, false] {
+        let mut layer = FailoverLayer::with_fallback(hangs, Policy::default());
+        if named_before {
+            layer = layer.named("valuations");
+        }
+        let layer = layer.watch_fallback(Policy::default(), FallbackFailing::GoBack);
+        let layer = if named_before { layer } else { layer.named("valuations") };
+        let mut service = layer.layer(hangs);
+        service.handle().force(Route::Fallback);
+        let mut context = Context::from_waker(Waker::noop());
+        let events = told(|| {
+            for _ in 0..100 {
+                assert!(service.poll_ready(&mut context).is_ready());
+                assert!(pin!(service.call(())).poll(&mut context).is_pending());
+            }
+        });
+        let [event] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(event.fields["name"], "valuations");
+        assert_eq!(event.fields["service"], "fallback");
+    }
+}
+
+#[test]
+fn all_keys_of_a_table_are_one_warning_even_if_they_are_evicted() {
+    let keys = KeyedMonitors::<u32>::new(Policy::default(), 2);
+    let events = told(|| {
+        for key in (0..5).flat_map(|_| 0..10) {
+            let monitor = keys.monitor(&key);
+            (0..100).for_each(|_| drop(monitor.guard()));
+        }
+    });
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event.fields["service"], "primary of a key");
 }

@@ -7,6 +7,7 @@
 //! The ring follows the window of the policy in force. In a window of last calls its position is the
 //! number of calls that have ended instead of the time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::span::{Span, Tick, Ticks};
@@ -21,7 +22,11 @@ const MOST_BUCKETS: usize = 16;
 
 /// The dropped calls of the current epoch that are in the window.
 #[derive(Debug)]
-pub(crate) struct Dropped(Mutex<Counted>);
+pub(crate) struct Dropped {
+    counted: Mutex<Counted>,
+    /// The calls dropped in a row, as far as is known. Outside the lock, for the calls that end.
+    in_a_row: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Counted {
@@ -48,16 +53,15 @@ struct Ring {
     origin: u64,
     newest: Tick,
     buckets: [(Tick, u64); MOST_BUCKETS],
-    /// The calls dropped in a row, as far as is known.
-    in_a_row: u64,
-    /// The position of the last one.
+    /// The position of the last dropped call.
     last: Elapsed,
     reported: bool,
 }
 
 impl Dropped {
     pub(crate) fn new(policy: &Policy) -> Self {
-        Self(Mutex::new(Counted { scale: Scale::new(policy), ring: None }))
+        let counted = Counted { scale: Scale::new(policy), ring: None };
+        Self { counted: Mutex::new(counted), in_a_row: AtomicU64::new(0) }
     }
 
     /// Follows the window of another policy, and forgets all dropped calls.
@@ -68,6 +72,7 @@ impl Dropped {
         if let Some(ring) = &mut counted.ring {
             **ring = Ring::new(scale);
         }
+        self.in_a_row.store(0, Ordering::Relaxed);
     }
 
     /// Counts a dropped call at a position of the window. Once for each policy it returns the number of
@@ -90,8 +95,18 @@ impl Dropped {
                 return None;
             }
             ring.begin(when);
+            self.in_a_row.store(0, Ordering::Relaxed);
         }
-        ring.add(when.at, any_ended)
+        ring.add(when.at, &self.in_a_row, any_ended)
+    }
+
+    /// A call ended that the window does not count.
+    pub(crate) fn ends_row(&self) {
+        // Ordering: Relaxed. Only a number; without a row nothing is written, and the cache line stays
+        // shared.
+        if self.in_a_row.load(Ordering::Relaxed) != 0 {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
     }
 
     /// The dropped calls of an epoch in the window that ends at a position.
@@ -108,7 +123,7 @@ impl Dropped {
 
     // No panic can leave the ring half-changed, so poisoning is ignored.
     fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,7 +147,6 @@ impl Ring {
             origin: 0,
             newest: Tick::default(),
             buckets: [(Tick::default(), 0); MOST_BUCKETS],
-            in_a_row: 0,
             last: Elapsed::default(),
             reported: false,
         }
@@ -143,7 +157,6 @@ impl Ring {
         self.origin = if self.scale.of_calls { at.nanos() } else { 0 };
         self.newest = Tick::default();
         self.buckets = [(Tick::default(), 0); MOST_BUCKETS];
-        self.in_a_row = 0;
         self.last = at;
     }
 
@@ -159,7 +172,12 @@ impl Ring {
         inside.map(|(_, calls)| calls).sum()
     }
 
-    fn add(&mut self, at: Elapsed, any_ended: impl FnOnce() -> bool) -> Option<u64> {
+    fn add(
+        &mut self,
+        at: Elapsed,
+        in_a_row: &AtomicU64,
+        any_ended: impl FnOnce() -> bool,
+    ) -> Option<u64> {
         let is_alone = self.count(at) == 0;
         let tick = self.tick(at);
         let opens = tick != self.newest;
@@ -173,7 +191,8 @@ impl Ring {
         if self.reported {
             return None;
         }
-        let is_due = self.in_a_row + 1 == SILENT_CALLS;
+        let before = in_a_row.load(Ordering::Relaxed);
+        let is_due = before + 1 >= SILENT_CALLS;
         let ended_between = if self.scale.of_calls {
             at != self.last
         } else {
@@ -181,9 +200,14 @@ impl Ring {
             is_alone || ((opens || is_due) && any_ended())
         };
         self.last = at;
-        self.in_a_row = if ended_between { 1 } else { self.in_a_row + 1 };
-        self.reported = self.in_a_row >= SILENT_CALLS;
-        self.reported.then_some(self.in_a_row)
+        let row = if ended_between { 1 } else { before + 1 };
+        // If it differs, a call ended meanwhile.
+        let order = Ordering::Relaxed;
+        if in_a_row.compare_exchange(before, row, order, order).is_err() {
+            return None;
+        }
+        self.reported = row >= SILENT_CALLS;
+        self.reported.then_some(row)
     }
 }
 
@@ -283,5 +307,14 @@ mod tests {
         let of_calls = Dropped::new(&Policy::builder().last_calls(20).build().unwrap());
         let row = |calls: u64, ended: u64| (0..calls).filter(|_| add(&of_calls, at(ended))).count();
         assert_eq!((row(99, 0), row(99, 1), row(1, 1)), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_call_that_ends_uncounted_begins_a_new_row() {
+        let dropped = Dropped::new(&Policy::default());
+        let row = |calls: u64| (0..calls).filter(|_| add(&dropped, second(7))).count();
+        assert_eq!(row(99), 0);
+        dropped.ends_row();
+        assert_eq!((row(99), row(1), dropped.count(second(7))), (0, 1, 199));
     }
 }

@@ -18,7 +18,7 @@ pub(super) const LOOKS: usize = 32;
 enum Loss {
     /// Nothing: the window is empty.
     Nothing,
-    /// Successes of a key that was not used lately.
+    /// Successes, or dropped calls, of a key that was not used lately.
     Successes,
     /// Successes of a key that was.
     Recent,
@@ -107,7 +107,7 @@ impl<Clk: Clock> Entry<Clk> {
         let Snapshot { state, tally, stalled_calls, .. } = handle.snapshot();
         let clean = tally.failures == 0 && tally.slow == 0;
         let loss = match state {
-            State::Primary if tally.calls() == 0 => Loss::Nothing,
+            State::Primary if tally.calls() == 0 && tally.dropped == 0 => Loss::Nothing,
             State::Primary if clean && !used => Loss::Successes,
             State::Primary if clean => Loss::Recent,
             State::Primary if policy.last_calls().is_some() => Loss::Waiting,

@@ -28,8 +28,8 @@ use crate::service::rescue::standby::CloneStandby;
 /// Rescues single calls: a call that the primary failed is sent to the fallback at once, long before
 /// the failure rate trips. It still counts as a failure of the primary.
 ///
-/// Off by default, since a failed call becomes two calls. Each call clones the request and the other
-/// service before it starts.
+/// Off by default, since a failed call becomes two calls. Each call clones the request before
+/// the first service is called, and the other service after it.
 ///
 /// If both fail, the caller gets [`Error::Both`](crate::error::Error::Both). If the first service returned a response that the
 /// classifier calls a failure and the second an error, the caller gets that response.
