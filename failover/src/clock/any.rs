@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Clock, Moment, Sleep};
 
-/// A clock whose type is forgotten, so that what is off the way of a call needs no type parameter.
+/// A type-erased clock, for code off the hot path.
 #[derive(Clone)]
 pub(crate) struct AnyClock(Arc<dyn Erased>);
 

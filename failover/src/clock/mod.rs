@@ -125,7 +125,9 @@ pub trait Clock: Clone + Send + Sync + 'static {
     /// the default, if the clock can't wake a task. Only a call that waits asks for one.
     ///
     /// If it ends before half of the time has passed by [`now`](Self::now), the timer and the clock
-    /// disagree, as in tokio's paused time: that call does not sleep again.
+    /// disagree, as in tokio's paused time: that call does not sleep again before `now` has reached
+    /// `moment`. A call may go on in another runtime than the one that it began to wait in: the future
+    /// is then polled there.
     fn sleep_until(&self, _moment: Moment) -> Option<Sleep> {
         None
     }

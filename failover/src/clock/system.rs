@@ -20,14 +20,18 @@ use super::{Sleep, tokio::sleep_for};
 ///
 /// # Waking calls that wait
 /// With the feature `tokio` it [sleeps](Clock::sleep_until) on the timer of the runtime in which the
-/// call waits, and ends within 10 ms after the moment. Outside a runtime, or in one built without
-/// `enable_time`, it wakes no call.
+/// call waits, and ends within 10 ms after the moment. If the call goes on in another runtime, the sleep
+/// goes on there. Outside a runtime, and in one that shuts down or was built without `enable_time`, it
+/// wakes no call.
 ///
 /// # Panics
-/// `now` never. A call that waits in a tokio runtime built without `enable_time`, with the feature
-/// `tokio`, meets a panic inside tokio, which has no way to ask for its timer. The clock catches it:
-/// the panic hook reports it once per runtime, and the call waits without a timer. In a program
-/// built with `panic = "abort"` it ends the process.
+/// `now` never, except on `wasm32-unknown-unknown`, which has no clock.
+///
+/// With the feature `tokio`, a call that waits in a runtime that shuts down or was built without
+/// `enable_time` causes a panic inside tokio, which has no way to ask for its timer. The clock catches
+/// it, and the call waits without a timer. The panic hook reports it once per runtime; again if 16
+/// other runtimes without a timer came between. In a program built with `panic = "abort"`, or whose
+/// panic hook aborts, it ends the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 

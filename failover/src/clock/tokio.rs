@@ -82,41 +82,56 @@ impl Clock for TokioClock {
 /// A sleep on the timer of the current runtime. `None` outside a runtime, or if its timer is off.
 ///
 /// # Panics
-/// If its timer is off and panics abort.
+/// If its timer is off and panics abort, or the panic hook aborts.
 pub(super) fn sleep_for(time: Duration) -> Option<Sleep> {
     on_timer(|| sleep(time))
 }
 
-/// The last runtime whose timer was off, so that each one's panic is reported once.
-static WITHOUT_TIMER: Mutex<Option<Id>> = Mutex::new(None);
-
 fn on_timer(make: impl FnOnce() -> tokio::time::Sleep) -> Option<Sleep> {
     let runtime = current()?;
-    let without_timer = || WITHOUT_TIMER.lock().unwrap_or_else(PoisonError::into_inner);
-    if *without_timer() == Some(runtime) {
-        return None;
-    }
-    // tokio has no other way to ask whether the timer is on.
-    match catch_unwind(AssertUnwindSafe(make)) {
-        Ok(sleep) => Some(Box::pin(OfRuntime { sleep, runtime })),
-        Err(_) => {
-            *without_timer() = Some(runtime);
-            None
-        }
-    }
+    let sleep = unless_without_timer(runtime, make)?;
+    Some(Box::pin(OfRuntime { deadline: sleep.deadline(), sleep: Some(sleep), runtime }))
 }
 
 fn current() -> Option<Id> {
     Handle::try_current().ok().map(|handle| handle.id())
 }
 
+/// The last runtimes without a timer, so that each one's panic is reported once.
+struct WithoutTimer {
+    runtimes: [Option<Id>; 16],
+    next: usize,
+}
+
+static WITHOUT_TIMER: Mutex<WithoutTimer> =
+    Mutex::new(WithoutTimer { runtimes: [None; 16], next: 0 });
+
+/// `None` if the runtime is known to have no timer, or `use_timer` panics: tokio has no other way to
+/// ask whether the timer is on.
+fn unless_without_timer<T>(runtime: Id, use_timer: impl FnOnce() -> T) -> Option<T> {
+    let known = || WITHOUT_TIMER.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().runtimes.contains(&Some(runtime)) {
+        return None;
+    }
+    let used = catch_unwind(AssertUnwindSafe(use_timer)).ok();
+    if used.is_none() {
+        let mut known = known();
+        let next = known.next;
+        known.runtimes[next] = Some(runtime);
+        known.next = (next + 1) % known.runtimes.len();
+    }
+    used
+}
+
 pin_project! {
     #[project = OfRuntimeProjection]
-    /// Ends at once if another runtime polls it, since tokio's sleep panics after its own runtime has
-    /// shut down.
+    /// Sleeps on the timer of the runtime that polls it, until the same deadline in each. Without a
+    /// runtime or its timer it wakes no task, and ends in none.
     struct OfRuntime {
+        deadline: Instant,
+        // `None` if the runtime's timer is off, or has shut down.
         #[pin]
-        sleep: tokio::time::Sleep,
+        sleep: Option<tokio::time::Sleep>,
         runtime: Id,
     }
 }
@@ -125,7 +140,18 @@ impl Future for OfRuntime {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let OfRuntimeProjection { sleep, runtime } = self.project();
-        if current() == Some(*runtime) { sleep.poll(context) } else { Poll::Ready(()) }
+        let OfRuntimeProjection { deadline, mut sleep, runtime } = self.project();
+        let Some(current) = current() else { return Poll::Pending };
+        if current != *runtime {
+            *runtime = current;
+            sleep.set(unless_without_timer(current, || sleep_until(*deadline)));
+        }
+        let Some(timer) = sleep.as_mut().as_pin_mut() else { return Poll::Pending };
+        // tokio's sleep panics while its runtime shuts down, and afterwards.
+        let polled = unless_without_timer(current, || timer.poll(context));
+        polled.unwrap_or_else(|| {
+            sleep.set(None);
+            Poll::Pending
+        })
     }
 }

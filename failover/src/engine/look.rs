@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::engine::phase::Kind;
 use crate::engine::recovery::ProbeLease;
-use crate::engine::time::Epoch;
+use crate::engine::time::{Epoch, When};
 use crate::engine::waiters::Waiter;
 
 /// The permit of a probe, for a waiting call.
@@ -29,8 +29,9 @@ impl Engine {
         phase.admits_in() == epoch && (while_probing || phase.kind() != Kind::Probing)
     }
 
-    /// When a waiting call has to look at the time again, `now` if that is over: at the end of the phase, when another call
-    /// may have stalled, or at the end of a probe's lease, its own or another's.
+    /// When a waiting call has to look at the time again, `now` if that is over: at the end of the
+    /// phase, when another call may have stalled, or at the end of a probe's lease, its own or
+    /// another's.
     pub(crate) fn next_look(&self, lease: Option<ProbeLease>, now: Moment) -> Option<Moment> {
         let (at, phase) = (self.transitions.at(now), self.transitions.phase());
         let stalls =
@@ -40,7 +41,7 @@ impl Engine {
         let others = || others().map(|(rules, _)| at.plus(rules.lease));
         let looks = [
             phase.reverts_in(at).map(|left| at.plus(left)),
-            stalls.map(|flights| flights.next_bucket(at)),
+            stalls.map(|flights| flights.next_look(When { epoch: phase.epoch(), at })),
             lease.map(ProbeLease::ends).or_else(others),
         ];
         let next = looks.into_iter().flatten().min()?;

@@ -94,7 +94,9 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
         Self { mark: false, ..self }
     }
 
-    /// Uses another clock: see [`FailoverLayer::clock`].
+    /// Uses another clock: see [`FailoverLayer::clock`]. The state starts anew: call
+    /// [`force`](crate::monitor::handle::FailoverHandle::force) and
+    /// [`restore`](crate::monitor::handle::FailoverHandle::restore) afterwards.
     ///
     /// # Panics
     /// If something else already uses the failover on its old clock, as with [`FailoverLayer::clock`].

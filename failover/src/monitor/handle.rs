@@ -170,10 +170,14 @@ impl FailoverHandle {
         self.lease.restore(saved, elapsed);
     }
 
-    /// Continues as if `elapsed` had passed, and less than a millisecond more, so that a time of just
-    /// that length is over. For tests of code that holds a failover on the default clock. All that depends on time sees it: the revert and other deadlines, the window, calls in
-    /// flight, the backoff. No new epoch begins, and calls in flight still count. Waiting calls are
-    /// woken and look at the time; otherwise the next call or snapshot does.
+    /// Continues as if `elapsed` had passed. Deadlines are rounded up to a millisecond, so the time may
+    /// move on by up to a millisecond more, but not more than that between two transitions, however
+    /// many steps it takes: a deadline at the distance of their sum has passed. For tests of code that
+    /// holds a failover on the default clock.
+    ///
+    /// All that depends on time sees it: the revert and other deadlines, the window, calls in flight,
+    /// the backoff. No new epoch begins, and calls in flight still count. Waiting calls are woken and
+    /// look at the time; otherwise the next call or snapshot does.
     ///
     /// Only this failover's time moves: not another key's, not that of a
     /// [watched fallback](crate::service::layer::FailoverLayer::fallback_handle), and not the clock, by

@@ -198,6 +198,10 @@ impl PolicyBuilder {
     /// admission and per end two loads and stores in the thread's cache lines, and one or two
     /// divisions; once a quarter each thread reads all shards. Memory: 384 bytes per thread.
     ///
+    /// A call that waits in `poll_ready` on a clock that can [sleep](crate::clock::Clock::sleep_until)
+    /// wakes and polls its service at each quarter in which calls that are in flight may begin to count
+    /// as stalled; with none in flight, once per `5/4 after`, since another clone may have begun one.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use failover::{Monitor, Policy, Route};

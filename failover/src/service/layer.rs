@@ -59,7 +59,9 @@ impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
         FailoverLayer { fallback: self.fallback, classify, monitor: self.monitor }
     }
 
-    /// Uses another clock. The policy, the name and the observers stay; the state starts anew.
+    /// Uses another clock. The policy, the name and the observers stay; the state starts anew: what
+    /// [`force`](crate::monitor::handle::FailoverHandle::force) or
+    /// [`restore`](crate::monitor::handle::FailoverHandle::restore) set is lost. Call them afterwards.
     ///
     /// ```
     /// use failover::{FailoverLayer, Policy};

@@ -12,7 +12,7 @@ pub trait Report: Clone {
     /// The current moment of that clock.
     fn now(&self) -> Moment;
 
-    /// A call has ended after so many nanoseconds; without an outcome if it was dropped.
+    /// A call has ended after `nanos` nanoseconds; without an outcome if it was dropped.
     fn report(&self, attempt: Attempt, outcome: Option<Outcome>, nanos: u64);
 }
 

@@ -26,8 +26,10 @@ pub(crate) struct Wait {
 struct State {
     waiter: Option<Waiter>,
     sleep: Option<Sleeping>,
-    /// The clock's timer runs ahead of it, as in tokio's paused time: this call does not sleep again.
-    no_timer: bool,
+    /// The end of a sleep whose timer ran ahead of the clock, as in tokio's paused time: no other sleep
+    /// begins before. By then the timer may be another one: a wait that is given up goes on with the
+    /// service's next call.
+    no_sleep_before: Moment,
     decision: Option<Decision>,
     queued: Queued,
 }
@@ -165,14 +167,16 @@ impl State {
                 self.sleep = Some(sleeping);
                 return;
             }
-            self.no_timer |= !asleep && sleeping.is_early(now);
+            if !asleep && sleeping.is_early(now) {
+                self.no_sleep_before = sleeping.until;
+            }
         }
-        let Some(until) = next.filter(|_| !self.no_timer) else { return };
+        let Some(until) = next.filter(|_| self.no_sleep_before <= now) else { return };
         let Some(mut sleep) = engine_ref.sleep_until(until) else { return };
         if sleep.as_mut().poll(context).is_pending() {
             self.sleep = Some(Sleeping { began: now, until, sleep });
         } else if engine_ref.now() < until {
-            self.no_timer = true;
+            self.no_sleep_before = until;
         } else {
             context.waker().wake_by_ref();
         }

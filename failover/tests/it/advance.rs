@@ -53,6 +53,45 @@ fn calls_return_on_every_clock_and_calls_in_flight_still_count() {
     reverts_on(failover::clock::TokioClock::new());
 }
 
+/// Each step is rounded up on the way, their sum once. On a clock that moves, and on one that does not
+/// stand at a whole millisecond.
+#[test]
+fn small_steps_sum_up_and_no_time_moves_nothing() {
+    let clock = ManualClock::new();
+    clock.set(Moment::from_nanos(1_300_000));
+    let monitor = Monitor::with_clock(Policy::default(), clock.clone());
+    let milli = Duration::from_millis(1);
+    for round in 0..3 {
+        clock.advance(Duration::from_nanos(123_457));
+        trip(&monitor);
+        let left = || monitor.handle().snapshot().reverts_in.unwrap();
+        let before = left();
+        let mut real = Duration::ZERO;
+        let mut asked = Duration::ZERO;
+        for step in [milli, Duration::from_nanos(1), Duration::from_micros(1_700)] {
+            for _ in 0..1_000 {
+                monitor.handle().advance(step);
+                let tick = Duration::from_nanos(777 * round);
+                clock.advance(tick);
+                real += tick;
+                asked += step;
+                let passed = before - left() - real;
+                assert!(asked <= passed && passed < asked + milli, "{round}: {passed:?}");
+            }
+        }
+        let before = left();
+        for _ in 0..10 {
+            monitor.handle().advance(Duration::ZERO);
+        }
+        assert_eq!(left(), before);
+        // All steps together are as long as the time.
+        monitor.handle().advance(300 * SECOND - asked - 10 * milli);
+        assert_eq!(monitor.route(), Route::Fallback);
+        monitor.handle().advance(10 * milli);
+        assert_eq!(monitor.route(), Route::Primary);
+    }
+}
+
 #[test]
 fn the_window_expires_bucket_by_bucket() {
     let watched = Watched::new(Policy::default());

@@ -195,6 +195,8 @@ struct Pair {
     clock: ManualClock,
     /// By how much the clock is behind.
     passed: u128,
+    /// By how much more than asked for, and since which epoch.
+    rounding: (u64, u128),
     under_way: Vec<(Ticket, Pass)>,
     told: Arc<Mutex<Vec<(Route, Cause)>>>,
     /// A monitor may begin in any epoch, since its memory may have served another one.
@@ -218,7 +220,17 @@ impl Pair {
         let naive = Naive::new(policy);
         let first_epoch = monitor.handle().snapshot().epoch;
         let under_way = Vec::new();
-        Self { policies, naive, monitor, clock, passed: 0, under_way, told, first_epoch }
+        Self {
+            policies,
+            naive,
+            monitor,
+            clock,
+            passed: 0,
+            rounding: (0, 0),
+            under_way,
+            told,
+            first_epoch,
+        }
     }
 
     fn admit(&mut self) -> Result<Option<(Ticket, Pass)>, TestCaseError> {
@@ -244,6 +256,19 @@ impl Pair {
         self.naive.now = now.clamp(zero, 1 << 62);
         let nanos = u128::from(START) + self.naive.now - self.passed;
         self.clock.set(Moment::from_nanos(u64::try_from(nanos).unwrap()));
+    }
+
+    /// The sum of an epoch's advances is rounded up to a millisecond.
+    fn pass(&mut self, by: u128) {
+        if self.rounding.0 != self.naive.epoch {
+            self.rounding = (self.naive.epoch, 0);
+        }
+        let least = self.naive.now + by;
+        let exact = least - self.rounding.1;
+        let now = least.max(exact.next_multiple_of(1_000_000));
+        self.rounding.1 = now - exact;
+        self.passed += now - self.naive.now;
+        self.naive.now = now;
     }
 
     fn apply(&mut self, operation: Operation) -> Result<(), TestCaseError> {
@@ -278,10 +303,9 @@ impl Pair {
             Operation::Advance(by) => self.set_time(self.naive.now + by.as_nanos()),
             Operation::Pass(by) => {
                 self.monitor.handle().advance(by);
-                // Rounded up to a millisecond.
-                let now = (self.naive.now + by.as_nanos()).next_multiple_of(1_000_000);
-                self.passed += now - self.naive.now;
-                self.naive.now = now;
+                if !by.is_zero() {
+                    self.pass(by.as_nanos());
+                }
             }
             Operation::StepBack(by) => self.set_time(self.naive.now.saturating_sub(by.as_nanos())),
             Operation::Force(route) => {

@@ -105,7 +105,7 @@ fn in_a_runtime_without_a_timer_none_can_sleep_and_none_panics() {
 
 /// tokio's own sleep panics there.
 #[test]
-fn a_sleep_that_outlives_its_runtime_ends_at_once() {
+fn a_sleep_that_outlives_its_runtime_goes_on_in_the_next_one() {
     let later = |moment: Moment| Moment::from_nanos(moment.as_nanos() + 600_000_000_000);
     let timed = || Builder::new_current_thread().enable_time().build().unwrap();
     let runtime = timed();
@@ -114,11 +114,24 @@ fn a_sleep_that_outlives_its_runtime_ends_at_once() {
     let entered = runtime.enter();
     assert!(sleeps.iter_mut().all(|sleep| sleep.as_mut().poll(&mut context).is_pending()));
     drop(entered);
+    // Its timer has shut down, and so the sleep waits without one; outside a runtime too.
+    let handle = runtime.handle().clone();
     drop(runtime);
-    timed().block_on(async {
+    let entered = handle.enter();
+    assert!(sleeps.iter_mut().all(|sleep| sleep.as_mut().poll(&mut context).is_pending()));
+    drop(entered);
+    assert!(sleeps.iter_mut().all(|sleep| sleep.as_mut().poll(&mut context).is_pending()));
+    without_timer().block_on(async {
+        assert!(sleeps.iter_mut().all(|sleep| sleep.as_mut().poll(&mut context).is_pending()));
+    });
+    let paused = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    paused.block_on(async {
+        let began = Instant::now();
         for sleep in sleeps {
             sleep.await;
         }
+        let slept = began.elapsed();
+        assert!(590 * SECOND < slept && slept < 610 * SECOND, "{slept:?}");
     });
 }
 

@@ -322,8 +322,8 @@ fn calls_that_wait_for_a_hung_primary_see_its_stalled_calls() {
     assert!(!rig.is_ready());
     for _ in 0..5 {
         rig.watched.clock.advance(SECOND / 2);
-        assert_eq!(rig.wakes.take(), 1);
         let over = rig.watched.snapshot().stalled_calls == 2;
+        assert_eq!(rig.wakes.take(), usize::from(over));
         assert_eq!(rig.is_ready(), over);
     }
     assert_eq!((rig.call(), rig.watched.route()), ("fallback", Route::Fallback));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Transitions;
 use crate::clock::{Moment, nanos};
 use crate::engine::phase::{Kind, Phase};
-use crate::engine::sync::Ordering;
+use crate::engine::sync::{Ordering, PoisonError};
 use crate::engine::time::Elapsed;
 use crate::event::Cause;
 use crate::route::Route;
@@ -53,18 +53,17 @@ impl Transitions {
         self.command(Cause::Released, |phase| Some(phase.next(Kind::Primary)));
     }
 
-    /// Moves the time on, at most to the latest millisecond that a phase can hold. Rounded up to a
-    /// millisecond as deadlines are, so that one at this distance has passed. Nothing else changes:
-    /// the next call, or one that waits, makes the transitions that are due.
+    /// Moves the time on, at most to the latest millisecond that a phase can hold. Nothing else
+    /// changes: the next call, or one that waits, makes the transitions that are due.
     pub(crate) fn advance(&self, elapsed: Duration, now: Moment) {
-        let earlier = |origin: u64| {
-            let at = Elapsed::between(origin, now);
-            let to = Elapsed::from_millis(at.plus(elapsed).millis_up()).min(Elapsed::LAST);
-            let by = to.since(at);
-            Some(origin.wrapping_sub(nanos(by)))
-        };
+        // Held until the new origin is stored: no advance is lost.
+        let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
         // Ordering: Relaxed. A thread that this one synchronises with reads the new origin.
-        let _ = self.origin.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+        let origin = self.origin.load(Ordering::Relaxed);
+        let at = Elapsed::between(origin, now);
+        let by = advanced.moment(self.phase().epoch(), at, elapsed).since(at);
+        self.origin.store(origin.wrapping_sub(nanos(by)), Ordering::Relaxed);
+        drop(advanced);
         self.waiters.wake_all();
     }
 

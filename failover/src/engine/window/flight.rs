@@ -308,10 +308,25 @@ impl Flights {
         }
     }
 
-    /// When the next bucket begins, in which more calls may be stalled.
-    pub(crate) fn next_bucket(&self, at: Elapsed) -> Elapsed {
-        let next = self.tick_of(at).0.saturating_add(1);
+    /// The beginning of the next bucket in which more calls may be stalled, or a greater share. Without
+    /// calls in flight it is the first one in which a call that is admitted from now on can be: no
+    /// waiting call is woken by an admission.
+    pub(crate) fn next_look(&self, When { epoch, at }: When) -> Elapsed {
+        let Tick(now) = self.newest(epoch, self.tick_of(at));
+        // The oldest bucket that a share compares in the next one.
+        let oldest = now.saturating_sub(OLD + PARTS - 2);
+        let held = (oldest..=now).find(|&tick| self.holds_calls(epoch, Tick(tick)));
+        let next = held.unwrap_or(now).saturating_add(OLD).max(now.saturating_add(1));
         Elapsed::from_nanos(next.saturating_mul(self.width()))
+    }
+
+    /// Whether a call of the bucket is in flight.
+    fn holds_calls(&self, epoch: Epoch, tick: Tick) -> bool {
+        let shards = || self.shards.iter().filter(|shard| shard.newest(epoch).is_some());
+        // Ends first: a call that ends meanwhile counts as in flight.
+        let ended: u64 = shards().map(|s| s.sum(epoch, (tick, tick), |b| &b.ended)).sum();
+        let admitted: u64 = shards().map(|s| s.sum(epoch, (tick, tick), |b| &b.admitted)).sum();
+        admitted > ended
     }
 
     /// The memory in bytes.
