@@ -72,7 +72,7 @@ impl Transitions {
                 options: Setting::new(options.word()),
             },
             origin: Setting::new(origin.as_nanos()),
-            advanced: Mutex::default(),
+            advanced: Mutex::new(Advanced::default()),
             carried: Carried::default(),
             erased_in: Setting::new(0),
             came_round: Setting::new(0),

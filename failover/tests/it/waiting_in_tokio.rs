@@ -158,10 +158,11 @@ async fn a_call_that_waits_wakes_when_a_call_may_have_stalled_and_seldom_if_none
         let policy = Policy::builder().stalled_calls(SECOND, limit).build().unwrap();
         FailoverLayer::with_fallback(Busy, policy).clock(TokioClock::new()).layer(polled.clone())
     };
-    // At most so many polls after the first, with the one of the time-out, and the route at the end.
+    // At most so many more polls, with one of the time-out, and after the first case one since the end
+    // of the last one wakes the task; and the route at the end.
     let (one, two) = (StallLimit::Calls(1), StallLimit::Calls(2));
     let cases = [(false, one, 8, Route::Primary), (true, one, 1, Route::Fallback)];
-    for (hangs, limit, wakes, route) in cases.into_iter().chain([(true, two, 10, Route::Primary)]) {
+    for (hangs, limit, wakes, route) in cases.into_iter().chain([(true, two, 11, Route::Primary)]) {
         let polled = Polled::default();
         let mut service = layer(&polled, limit);
         service.ready().await.unwrap();
