@@ -50,6 +50,7 @@ pub struct Snapshot {
     /// How long until the revert; `None` if no timer runs.
     #[cfg_attr(feature = "serde", serde(default, with = "crate::text::scalar::optional_time"))]
     pub reverts_in: Option<Duration>,
-    /// The current epoch, from 0 to 2^20 − 1. Each transition begins a new one.
+    /// The current epoch, from 0 to 2^20 − 1. Each transition begins a new one;
+    /// the first is not always 0.
     pub epoch: u32,
 }

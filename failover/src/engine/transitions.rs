@@ -262,7 +262,10 @@ impl Transitions {
     /// A call of `epoch` failed with a retry-after.
     #[inline(never)]
     pub(crate) fn note_retry_after(&self, epoch: Epoch, now: Moment, retry_after: Duration) {
-        self.recovery.intervals.note_retry_after(When { epoch, at: self.at(now) }, retry_after);
+        // From its response on: a zero that only the trip raised would be over by then.
+        let bounds = self.recovery.rules().interval.retry_after;
+        let raised = bounds.map_or(retry_after, |bounds| retry_after.max(bounds.min));
+        self.recovery.intervals.note_retry_after(When { epoch, at: self.at(now) }, raised);
     }
 
     /// Freezes the monitor. Returns the phase before, and the frozen one.

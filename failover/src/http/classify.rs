@@ -133,7 +133,8 @@ impl HttpClassify {
 impl<S: Fn(Head<'_>) -> Outcome> HttpClassify<ByHead<S>> {
     /// Classifies by status and headers. An error instead of a response is a failure.
     ///
-    /// Fits every type of body, and so goes with metrics and with services of different body types.
+    /// Fits every type of body, and so goes with metrics and with services of different body types. With
+    /// `metered` or `on_call` each call is classified twice, so the closure must have no side effects.
     ///
     /// ```
     /// use failover::Outcome;

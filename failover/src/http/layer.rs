@@ -87,7 +87,7 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     }
 
     /// Does not store the [`Route`](crate::route::Route) and the [`Tiers`](crate::http::Tiers) in a
-    /// response's extensions, which allocates.
+    /// response's extensions, which allocates, and removes those of an inner failover.
     /// [`HttpBody::route`](crate::http::HttpBody::route) is free.
     #[must_use]
     pub fn without_route_extension(self) -> Self {

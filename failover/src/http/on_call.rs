@@ -18,7 +18,7 @@ impl<F, H: Clone, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     /// [`FailoverLayer::on_call`](crate::service::layer::FailoverLayer::on_call). The call ends with
     /// its body, or at the head if that is final, as in the [module's documentation](crate::http);
     /// this holds for the fallback's calls too. A custom classifier must fit any body type, since it
-    /// also sees the observed body: use [`HttpClassify::by_head`].
+    /// also sees the observed body: use [`HttpClassify::by_head`]. It classifies each call twice.
     ///
     /// ```
     /// use failover::Policy;

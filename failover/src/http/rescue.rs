@@ -25,6 +25,9 @@ use crate::service::rescue::{CloneRequest, PlainClone, Rescue, RescueLayer, Resc
 ///
 /// Each other request is sent once: a method that changes something must not be repeated unasked, and
 /// a body can be read only once. gRPC is `POST` and therefore never rescued by this.
+///
+/// hyper's `Incoming` is not `Default`: convert the request's body outside the failover to one that is,
+/// such as axum's `Body`, with `ServiceExt::map_request(|request: Request<Incoming>| request.map(Body::new))`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SafeRequests;
 
@@ -58,6 +61,10 @@ impl<F, H, Clk: Clock> HttpFailoverLayer<F, H, Clk> {
     ///
     /// The answer, its body and the [`Route`] in its extensions are those of the service that answered
     /// last.
+    ///
+    /// Call it after [`named`](Self::named), [`observe`](Self::observe), [`classify`](Self::classify),
+    /// [`clock`](Self::clock) and [`without_route_extension`](Self::without_route_extension), and before
+    /// `metered`, [`on_call`](Self::on_call) and [`boxed_errors`](Self::boxed_errors).
     ///
     /// ```
     /// use failover::http::HttpFailoverLayer;

@@ -10,7 +10,8 @@ use httpdate::parse_http_date;
 /// or invalid.
 ///
 /// A date is relative to the response's own `Date`, so the wall clocks of the two machines may
-/// differ. Without a `Date` it is ignored; a date in the past is zero.
+/// differ. Without a `Date` it is ignored; a date in the past is zero, as it
+/// is with `Retry-After: 0`: the shortest time that the policy allows.
 ///
 /// The value is not bounded: see [`RetryAfter::between`](crate::policy::RetryAfter::between).
 ///

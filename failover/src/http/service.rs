@@ -46,6 +46,9 @@ use crate::service::readiness::Switch;
 /// }
 /// ```
 ///
+/// axum's `route_service` and `fallback_service` take a service whose error is `Infallible`. For two such
+/// services: `ServiceExt::<Request<Body>>::map_err(failover, Infallible::from)`.
+///
 /// Readiness, clones and panics are as with [`Failover`](crate::service::Failover). The two services'
 /// body types may differ; their `Data` types must not.
 #[derive(Clone, Debug)]

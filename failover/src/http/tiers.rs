@@ -115,9 +115,14 @@ impl Mark {
 
     #[inline]
     pub(super) fn mark<B>(self, response: &mut Response<B>, route: Route) {
-        let Some(Named(name)) = self.0 else { return };
-        let name = Some(name).filter(|name| !name.is_empty());
         let extensions = response.extensions_mut();
+        let Some(Named(name)) = self.0 else {
+            // Those of an inner failover say nothing about this one's choice.
+            extensions.remove::<Route>();
+            extensions.remove::<Tiers>();
+            return;
+        };
+        let name = Some(name).filter(|name| !name.is_empty());
         extensions.insert(route);
         let inner = extensions.insert(Tiers { outer: Tier { name, route }, inner: None });
         if let (Some(inner), Some(tiers)) = (inner, extensions.get_mut::<Tiers>()) {

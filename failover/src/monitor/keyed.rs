@@ -40,6 +40,13 @@ use crate::policy::Policy;
 /// table is full, and no tripped key is evicted. [`unshared`](Self::unshared) counts these; if it
 /// grows, the capacity is too small.
 ///
+/// # What a key has not
+/// The calls of a [`layer`](Self::layer) are classified by their result, which over HTTP is the head: see
+/// [`KeyedFailover`](crate::service::keyed::KeyedFailover#over-http). They have no name, no metrics and no
+/// `on_call`. One layer per key, made with [`monitor`](Self::monitor), has all of them; but a name is kept for
+/// the rest of the process, so the names of unboundedly many keys are unbounded memory. To tell keys apart
+/// without names, use [`observe`](Self::observe).
+///
 /// # Cost
 /// A known key: a hash and a read lock on one of 16 parts, then the same as without keys. A new key:
 /// an allocation and, in a full table, a search. It evicts the best of 32 keys, and looks at further

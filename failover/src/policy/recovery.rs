@@ -109,7 +109,7 @@ impl Backoff {
 #[must_use = "it is for `PolicyBuilder::retry_after`"]
 #[non_exhaustive]
 pub struct RetryAfter {
-    /// Shorter times are raised to this.
+    /// Shorter times are raised to this, zero too.
     pub min: Duration,
     /// Longer times are cut to this.
     pub max: Duration,
@@ -297,7 +297,7 @@ impl PolicyBuilder {
 
     /// Follows the primary's `Retry-After`: the next trip lasts until the latest time asked for by
     /// an [`Outcome::RetryAfter`](crate::outcome::Outcome::RetryAfter) of the current epoch, within
-    /// the bounds. That replaces the policy's time, backoff and jitter. Without this option it is
+    /// the bounds, unless that is already over. That replaces the policy's time, backoff and jitter. Without this option it is
     /// an ordinary failure. The classifiers of feature `http` read the header.
     ///
     /// Cost: each such failure writes one shared word.

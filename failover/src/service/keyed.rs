@@ -36,6 +36,36 @@ impl<K: Clone, Clk: Clock> KeyedMonitors<K, Clk> {
 
 impl<F, S, K, C, Clk> KeyedLayer<F, S, K, C, Clk> {
     /// Replaces the [`Classify`] that decides whether a call failed.
+    #[cfg_attr(
+        feature = "http",
+        doc = "
+Over HTTP, by the head of the response:
+
+```
+use failover::Policy;
+use failover::http::HttpClassify;
+use failover::monitor::KeyedMonitors;
+use http::{Request, Response};
+use tower::{Layer, ServiceExt, service_fn};
+
+# #[tokio::main(flavor = \"current_thread\")]
+# async fn main() -> Result<(), Box<dyn std::error::Error>> {
+let busy = service_fn(|_: Request<()>| async {
+    Response::builder().status(503).body(()).map_err(std::io::Error::other)
+});
+let fallback = service_fn(|_: Request<()>| async { Ok::<_, std::io::Error>(Response::new(())) });
+
+let hosts = KeyedMonitors::new(Policy::default(), 1_000);
+let service = hosts
+    .layer(fallback, |request: &Request<()>| request.uri().host().map(str::to_owned))
+    .classify(HttpClassify::new())
+    .layer(busy);
+service.oneshot(Request::get(\"http://a.example/\").body(())?).await?;
+assert_eq!(hosts.handle(&Some(\"a.example\".to_owned())).unwrap().snapshot().tally.failures, 1);
+# Ok(())
+# }
+```"
+    )]
     #[must_use]
     pub fn classify<D>(self, classify: D) -> KeyedLayer<F, S, K, D, Clk> {
         KeyedLayer { fallback: self.fallback, key: self.key, classify, registry: self.registry }
@@ -69,6 +99,11 @@ impl<P, F: Clone, S: Clone, K: Clone, C: Clone, Clk: Clone> Layer<P>
 ///
 /// Otherwise the contract is that of a [`Failover`]. For rescue or other options, build one service
 /// per key: `FailoverLayer::with_monitor(fallback, registry.monitor(&key))`.
+///
+/// # Over HTTP
+/// By default only errors are failures, so a 503 is a success. With feature `http`, pass
+/// `HttpClassify::new()` to [`classify`](KeyedLayer::classify): it classifies by the head of the response. The
+/// end of the body is not seen; for that, build one `HttpFailoverLayer::with_monitor` per key.
 ///
 /// # Cost
 /// Per call: a lookup in the [`KeyedMonitors`], clones of both services and the classifier, and two

@@ -181,8 +181,8 @@ impl<F, C: Clone, Clk: Clock> FailoverLayer<F, C, Clk> {
     /// a channel. A panic in it is caught, and changes nothing for the call. A service that fails to
     /// become ready is not a call.
     ///
-    /// Costs a call two readings of the [precise](Clock::now_precise) clock (20 to 30 ns each) and a
-    /// reference count; without it a call pays nothing.
+    /// Costs a call two readings of the [precise](Clock::now_precise) clock (20 to 30 ns each), a
+    /// reference count, and a second run of the classifier; without it a call pays nothing.
     ///
     /// The failover's classifier classifies each result of the primary a second time, for the closure: one
     /// with side effects, such as a counter, has them twice.

@@ -225,6 +225,18 @@ fn a_retry_after_is_kept_within_the_policys_bounds_and_without_the_option_is_an_
     let bounded = watched(|p| p.retry_after(RetryAfter::between(10 * SECOND, 600 * SECOND)));
     assert_eq!(fail_with(&bounded, [hint(1)]), 10 * SECOND);
     bounded.handle().reset();
+    // Zero, or a date in the past, once gave the policy's own time.
+    assert_eq!(fail_with(&bounded, [hint(0)]), 10 * SECOND);
+    bounded.handle().reset();
+    // It is raised from its response on, and the trip comes later.
+    bounded.call(hint(0));
+    bounded.clock.advance(9 * SECOND);
+    assert_eq!(fail_with(&bounded, []), 10 * SECOND);
+    bounded.handle().reset();
+    bounded.call(hint(0));
+    bounded.clock.advance(10 * SECOND);
+    assert_eq!(fail_with(&bounded, []), 300 * SECOND);
+    bounded.handle().reset();
     assert_eq!(fail_with(&bounded, [hint(u64::MAX)]), 600 * SECOND);
     let plain = watched(|p| p);
     assert_eq!(fail_with(&plain, [hint(40)]), 300 * SECOND);

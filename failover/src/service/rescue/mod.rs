@@ -89,7 +89,8 @@ impl<S> Rescue<S> {
 /// Clones a request that is about to be sent, or declines.
 #[diagnostic::on_unimplemented(
     message = "a request of type `{R}` can't be cloned for a rescue by `{Self}`",
-    note = "`Rescue::cloning()` needs a request that is `Clone`; `Rescue::with` takes a closure `|request: &{R}| -> Option<{R}>`"
+    note = "`Rescue::cloning()` needs a request that is `Clone`; `Rescue::with` takes a closure `|request: &{R}| -> Option<{R}>`",
+    note = "`Rescue::safe()` needs an `http::Request` whose body is `Default`, which hyper's `Incoming` is not: `map_request` to a body that is, such as axum's `Body`"
 )]
 pub trait CloneRequest<R> {
     /// The clone; `None` if the request must not be sent twice.
@@ -121,7 +122,9 @@ pub struct RescueLayer<L, S = AlwaysClone> {
 }
 
 impl<F, C, Clk: Clock> FailoverLayer<F, C, Clk> {
-    /// Rescues single calls: see [`Rescue`].
+    /// Rescues single calls: see [`Rescue`]. Call it after [`named`](Self::named),
+    /// [`observe`](Self::observe), [`classify`](Self::classify) and [`clock`](Self::clock), and before
+    /// `metered`, [`on_call`](Self::on_call) and [`boxed_errors`](Self::boxed_errors).
     #[must_use]
     pub fn rescue<S>(self, rescue: Rescue<S>) -> RescueLayer<Self, S> {
         RescueLayer { layer: self, rescue }

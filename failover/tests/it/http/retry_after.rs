@@ -47,12 +47,16 @@ fn a_failure_with_a_valid_retry_after_asks_for_that_time() {
 #[test]
 fn a_policy_that_asks_for_it_follows_the_servers_retry_after() {
     let follows = RetryAfter::between(SECOND, Duration::from_secs(600));
-    let policy = || Policy::builder().minimum_calls(2);
-    for (policy, seconds) in
-        [(policy().build().unwrap(), 300), (policy().retry_after(follows).build().unwrap(), 42)]
-    {
-        let watched = Watched::new(policy);
-        let busy = service_fn(|()| std::future::ready(head(503, "42")));
+    let plain = Policy::builder().minimum_calls(2);
+    let following = plain.clone().retry_after(follows);
+    for (policy, asked, seconds) in [
+        (plain, "42", 300),
+        (following.clone(), "42", 42),
+        (following.clone(), "1", 1),
+        (following, "0", 1),
+    ] {
+        let watched = Watched::new(policy.build().unwrap());
+        let busy = service_fn(|()| std::future::ready(head(503, asked)));
         let layer = HttpFailoverLayer::with_monitor(Fallback, watched.monitor.clone());
         let mut service = layer.layer(busy);
         for _ in 0..2 {

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use failover::Route;
 use failover::http::{HttpClassify, HttpFailoverLayer, Tiers};
+use failover::{Rescue, Route};
 use http::Response;
 use tower::Layer;
 
@@ -79,6 +79,28 @@ fn a_failover_as_the_primary_is_a_tier_too() {
     inner.handle().force(Route::Fallback);
     let response = answered(&mut outer.layer(inner.layer(service))).unwrap();
     assert_eq!(tiers(&response), "outer: primary, inner: fallback");
+}
+
+/// The inner failover's own route once stayed, as if it were that of the outer one.
+#[test]
+fn a_failover_without_the_extension_shows_no_route_of_an_inner_one() {
+    let policy = failover::Policy::default;
+    let service = Primary(Arc::new(Mutex::new(Ok(Response::new(scripted([]))))));
+    let inner = HttpFailoverLayer::with_fallback(service.clone(), policy());
+    let plain = HttpFailoverLayer::with_fallback(inner.layer(service.clone()), policy())
+        .without_route_extension();
+    plain.handle().force(Route::Fallback);
+    let mut rescuing =
+        plain.clone().rescue(Rescue::with(|(): &()| Some(()))).layer(service.clone());
+    let rescued = answered(&mut rescuing).unwrap();
+    for response in [answered(&mut plain.layer(service.clone())).unwrap(), rescued] {
+        assert_eq!(response.body().route(), Route::Fallback);
+        assert!(response.extensions().is_empty(), "{:?}", response.extensions());
+    }
+    // A failover around it marks the response with its own route only.
+    let outer = HttpFailoverLayer::with_fallback(plain.layer(service.clone()), policy());
+    outer.handle().force(Route::Fallback);
+    assert_eq!(tiers(&answered(&mut outer.layer(service)).unwrap()), "fallback");
 }
 
 /// HARD-WON 32.

@@ -172,9 +172,9 @@ impl Naive {
 
     pub(super) fn hint(&mut self, outcome: Outcome) {
         if let Outcome::RetryAfter(retry_after) = outcome
-            && self.policy.retry_after().is_some()
+            && let Some(bounds) = self.policy.retry_after()
         {
-            let until = (self.now + retry_after.as_nanos()).div_ceil(MILLI);
+            let until = (self.now + retry_after.max(bounds.min).as_nanos()).div_ceil(MILLI);
             let epoch = self.epoch;
             let latest = self.back.hint.filter(|h| h.0 == epoch).map_or(until, |h| h.1.max(until));
             self.back.hint = Some((epoch, latest));
