@@ -48,6 +48,8 @@ fn app(broken: Arc<AtomicBool>) -> Result<Router, failover::policy::PolicyError>
     let layer = HttpFailoverLayer::with_fallback(get(old), policy).named("prices");
     let operator = operator(layer.handle());
     let prices = Router::new().route("/prices/{item}", get(fresh)).with_state(broken);
+    // `route_service` and `fallback_service` take a service whose error is `Infallible`; for them:
+    // `ServiceExt::<Request<Body>>::map_err(layer.layer(primary), Infallible::from)`.
     Ok(prices.layer(layer).merge(operator))
 }
 

@@ -88,9 +88,9 @@ async fn slow_calls_send_calls_to_the_second_provider_until_tokios_clock_says_ot
 }
 
 /// An observer is a closure: count its events, or inspect them.
-async fn an_operator_is_told_of_the_trip() {
-    let (prices, told) = (Prices::new(down(), up()), Arc::new(AtomicU32::new(0)));
-    let count = Arc::clone(&told);
+async fn an_observer_receives_the_trip() {
+    let (prices, trips) = (Prices::new(down(), up()), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&trips);
     prices.handle().observe(move |event: &failover::Event| {
         assert_eq!(event.cause.as_str(), "tripped");
         count.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +98,7 @@ async fn an_operator_is_told_of_the_trip() {
     for _ in 0..5 {
         let _ = prices.price(7).await;
     }
-    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert_eq!(trips.load(Ordering::Relaxed), 1);
 }
 
 /// The policy alone, without services and without a runtime.
@@ -133,8 +133,8 @@ fn main() {
     println!(
         "ok: slow calls send calls to the second provider, until tokio's clock says otherwise"
     );
-    run(false, an_operator_is_told_of_the_trip());
-    println!("ok: an operator is told of the trip");
+    run(false, an_observer_receives_the_trip());
+    println!("ok: an observer receives the trip");
     half_of_the_calls_failing_is_not_more_than_half();
     println!("ok: half of the calls failing is not more than half");
 }

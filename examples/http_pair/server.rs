@@ -39,12 +39,12 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mode: Arc<AtomicU8> = Arc::default();
-        let told = Arc::clone(&mode);
+        let shared = Arc::clone(&mode);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let told = Arc::clone(&told);
+                let shared = Arc::clone(&shared);
                 let answer = service_fn(move |_: Request<Incoming>| {
-                    let mode = MODES[usize::from(told.load(Ordering::Relaxed))];
+                    let mode = MODES[usize::from(shared.load(Ordering::Relaxed))];
                     async move { Ok::<_, Infallible>(answer(name, mode).await) }
                 });
                 tokio::spawn(async move {
