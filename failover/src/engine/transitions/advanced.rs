@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::clock::nanos;
 use crate::engine::time::{Elapsed, Epoch};
 
 /// By how many nanoseconds more than asked for the time was advanced in an epoch: below a millisecond.
 #[derive(Debug, Default)]
 pub(super) struct Advanced {
-    epoch: Option<Epoch>,
-    rounding: u64,
+    epoch: u32,
+    rounding: u32,
 }
 
 impl Advanced {
@@ -19,17 +18,17 @@ impl Advanced {
     /// millisecond. So that it has passed, the sum of the advances is rounded up as well, not each of
     /// them. A new epoch has new deadlines, so it forgets the rounding.
     pub(super) fn moment(&mut self, epoch: Epoch, at: Elapsed, elapsed: Duration) -> Elapsed {
-        if self.epoch != Some(epoch) {
-            *self = Self { epoch: Some(epoch), rounding: 0 };
+        if self.epoch != epoch.number() {
+            *self = Self { epoch: epoch.number(), rounding: 0 };
         }
         if elapsed.is_zero() {
             return at;
         }
         let least = at.plus(elapsed);
-        let exact = Elapsed::from_nanos(least.nanos().saturating_sub(self.rounding));
+        let exact = Elapsed::from_nanos(least.nanos().saturating_sub(self.rounding.into()));
         let rounded = Elapsed::from_millis(exact.millis_up());
         let moment = least.max(rounded).min(Elapsed::LAST);
-        self.rounding = nanos(moment.since(exact));
+        self.rounding = moment.since(exact).subsec_nanos();
         moment
     }
 }
