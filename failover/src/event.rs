@@ -11,7 +11,8 @@ use crate::tally::Tally;
 #[cfg_attr(
     feature = "serde",
     doc = "
-With the feature `serde` it is one flat table, whose `cause` and `condition` are labels:
+With the feature `serde` it is one flat table, whose `cause` and `condition` are labels. A `name` or `scope` that is
+`None` is not written:
 
 ```
 use std::sync::mpsc;
@@ -36,6 +37,7 @@ assert_eq!((&event[\"tally\"][\"failures\"], &event[\"revert_after\"]), (&10.int
 #[non_exhaustive]
 pub struct Event {
     /// The monitor's [name](crate::monitor::Monitor::named); `None` without one.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub name: Option<Arc<str>>,
     /// When the transition was made, by the system's wall clock, whatever clock the monitor has. The
     /// wall clock is read only at transitions, and may be set back: [`epoch`](Self::epoch) orders
@@ -64,6 +66,7 @@ pub struct Event {
     pub cause: Cause,
     /// The label of the nodes that leave the primary together, such as `zone=a`. `None` if all nodes of the
     /// fleet do, or this one by itself.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub scope: Option<Arc<str>>,
 }
 

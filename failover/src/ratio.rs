@@ -166,7 +166,7 @@ impl fmt::Display for RatioError {
         f.write_str(match self {
             Self::ZeroDenominator => "the denominator of a ratio must not be zero",
             Self::NotARatio => "a ratio is written as 1/3, 0.5 or 50%",
-            Self::TooLong => "the ratio has too many digits",
+            Self::TooLong => "the ratio has too many digits: write a fraction such as 1/3",
         })
     }
 }

@@ -11,7 +11,8 @@ use crate::tally::Tally;
     feature = "serde",
     doc = "
 With the feature `serde` it is an answer to a request for the status. Unknown fields are ignored
-when it is read, so that a newer version may say more.
+when it is read, so that a newer version may say more. Missing counts are 0, a missing `dry_run` is
+false, and a missing `reverts_in` is `None`; the other fields are required.
 
 ```
 use failover::{Monitor, Policy, Snapshot};
@@ -38,14 +39,18 @@ pub struct Snapshot {
     pub forced: bool,
     /// Whether the policy is a [dry run](crate::policy::PolicyBuilder::dry_run), which diverts no
     /// call.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub dry_run: bool,
     /// The primary's calls in the window. Empty on the fallback.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub tally: Tally,
     /// The primary's current streak of failures. 0 without
     /// [`consecutive_failures`](crate::policy::PolicyBuilder::consecutive_failures).
+    #[cfg_attr(feature = "serde", serde(default))]
     pub consecutive_failures: u64,
     /// The primary's calls in flight for too long. 0 without
     /// [`stalled_calls`](crate::policy::PolicyBuilder::stalled_calls).
+    #[cfg_attr(feature = "serde", serde(default))]
     pub stalled_calls: u64,
     /// How long until the revert; `None` if no timer runs.
     #[cfg_attr(feature = "serde", serde(default, with = "crate::text::scalar::optional_time"))]

@@ -58,7 +58,7 @@ impl Admission {
 /// ```
 /// use failover::{Monitor, Policy, Route};
 ///
-/// async fn primary(id: u32) -> Result<u32, std::io::Error> {
+/// async fn primary(_id: u32) -> Result<u32, std::io::Error> {
 ///     Err(std::io::Error::other("down"))
 /// }
 ///

@@ -1,11 +1,7 @@
 //! Validates a policy.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
+use super::error::{PROBES, TIMES};
 use super::{Policy, PolicyError, Probing, RetryAfter, SlowCalls, StallLimit, recovery, trip};
-
-const TIMES: RangeInclusive<Duration> = Policy::SHORTEST_BUCKET..=Policy::LONGEST;
 
 fn require(valid: bool, error: PolicyError) -> Result<(), PolicyError> {
     if valid { Ok(()) } else { Err(error) }
@@ -66,10 +62,9 @@ impl Policy {
     pub(super) fn check_recovery(&self) -> Result<(), PolicyError> {
         let recovery::Options { probing, ramp_up, backoff, jitter, retry_after } = self.recovery;
         if let Some(probing) = probing {
-            let counts = 1..=1_000_000;
             let valid = (1..=Probing::MOST).contains(&probing.max_in_flight)
-                && counts.contains(&probing.successes)
-                && counts.contains(&probing.failures)
+                && PROBES.contains(&probing.successes)
+                && PROBES.contains(&probing.failures)
                 && TIMES.contains(&probing.lease);
             require(valid, PolicyError::Probing(probing))?;
         }

@@ -1,10 +1,13 @@
 //! Why a policy is invalid.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Backoff, Policy, Probing, RetryAfter, StallLimit};
 use crate::ratio::Ratio;
+#[cfg(feature = "serde")]
+use crate::text::scalar::Written;
 
 /// An invalid policy, by its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,22 @@ pub enum PolicyError {
     RetryAfter(RetryAfter),
 }
 
+/// A time as it is written, for which humantime is there.
+#[cfg(not(feature = "serde"))]
+struct Written(Duration);
+
+#[cfg(not(feature = "serde"))]
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// How long most times may be.
+pub(super) const TIMES: RangeInclusive<Duration> = Policy::SHORTEST_BUCKET..=Policy::LONGEST;
+/// How many probes may have to succeed, or to fail.
+pub(super) const PROBES: RangeInclusive<u32> = 1..=1_000_000;
+
 const SHARE: &str = "which no share can exceed: it must be below 1";
 const TIME: &str = "it must be from 1 ms to 366 days";
 
@@ -79,10 +98,11 @@ impl fmt::Display for PolicyError {
             Self::Buckets(n) => write!(f, "window has {n} buckets: it must have 1 to {buckets}"),
             Self::Window { window, buckets } => write!(
                 f,
-                "window is {window:?} in {buckets} buckets: \
-                 a bucket must be at least 1 ms, and the window at most 366 days"
+                "window is {} in {buckets} buckets: \
+                 a bucket must be at least 1 ms, and the window at most 366 days",
+                Written(*window)
             ),
-            Self::RevertAfter(time) => write!(f, "revert_after is {time:?}: {TIME}"),
+            Self::RevertAfter(time) => write!(f, "revert_after is {}: {TIME}", Written(*time)),
             Self::NoCondition => write!(
                 f,
                 "failure_rate is off and no other condition is set: the policy would never trip"
@@ -90,13 +110,16 @@ impl fmt::Display for PolicyError {
             Self::ConsecutiveFailures => {
                 write!(f, "consecutive_failures is 0: it must be at least 1")
             }
-            Self::SlowerThan(time) => write!(f, "slow_calls has the time {time:?}: {TIME}"),
+            Self::SlowerThan(time) => {
+                write!(f, "slow_calls has the time {}: {TIME}", Written(*time))
+            }
             Self::SlowRate(rate) => write!(f, "slow_calls has the rate {rate}, {SHARE}"),
             Self::SlowMinimumCalls => {
                 write!(f, "slow_calls has a minimum of 0 calls: it must be at least 1")
             }
             Self::StalledAfter(after) => {
-                write!(f, "stalled_calls has the time {after:?}: it must be from 4 ms to 366 days")
+                let after = Written(*after);
+                write!(f, "stalled_calls has the time {after}: it must be from 4 ms to 366 days")
             }
             Self::StallLimit(StallLimit::Calls(calls)) => {
                 write!(f, "stalled_calls has a limit of {calls} calls: it must be at least 1")
@@ -110,34 +133,55 @@ impl fmt::Display for PolicyError {
                 "last_calls is {last_calls}: \
                  the window would never hold the minimum of {minimum} calls"
             ),
-            Self::DroppedAfter(time) => write!(f, "dropped_after is {time:?}: {TIME}"),
-            Self::Probing(Probing { max_in_flight, successes, failures, lease }) => write!(
-                f,
-                "probing has {max_in_flight} probes in flight, {successes} successes, \
-                 {failures} failures and a lease of {lease:?}: it must have 1 to 1,000 in flight, \
-                 1 to 1,000,000 of both, and 1 ms to 366 days"
-            ),
-            Self::RampUp { first, over } => write!(
-                f,
-                "ramp_up begins with {first} and takes {over:?}: the share must be below 1, \
-                 and the time from 1 ms to 366 days"
-            ),
-            Self::Backoff(Backoff { factor, max, reset_after }) => write!(
-                f,
-                "backoff has the factor {factor}, at most {max:?}, and resets after {reset_after:?}: \
-                 the factor must be above 1, max not below revert_after, and times from 1 ms to \
-                 366 days"
-            ),
+            Self::DroppedAfter(time) => write!(f, "dropped_after is {}: {TIME}", Written(*time)),
+            Self::Probing(probing) => write_probing(f, probing),
+            Self::RampUp { first, .. } if first.is_one_or_more() => {
+                write!(f, "ramp_up.first is {first}: it must be below 1")
+            }
+            Self::RampUp { over, .. } => write!(f, "ramp_up.over is {}: {TIME}", Written(*over)),
+            Self::Backoff(backoff) => write_backoff(f, backoff),
             Self::Jitter(up_to) => {
                 write!(f, "jitter is up to {up_to}: it must be above 0 and at most 1")
             }
-            Self::RetryAfter(RetryAfter { min, max }) => write!(
-                f,
-                "retry_after has the bounds {min:?} and {max:?}: times must be from 1 ms to \
-                 366 days, and min not above max"
-            ),
+            Self::RetryAfter(bounds) => write_retry_after(f, bounds),
         }
     }
+}
+
+fn write_probing(f: &mut fmt::Formatter<'_>, probing: &Probing) -> fmt::Result {
+    let Probing { max_in_flight, successes, failures, lease } = *probing;
+    if !(1..=Probing::MOST).contains(&max_in_flight) {
+        return write!(f, "probing.max_in_flight is {max_in_flight}: it must be from 1 to 1,000");
+    }
+    for (name, count) in [("successes", successes), ("failures", failures)] {
+        if !PROBES.contains(&count) {
+            return write!(f, "probing.{name} is {count}: it must be from 1 to 1,000,000");
+        }
+    }
+    write!(f, "probing.lease is {}: {TIME}", Written(lease))
+}
+
+fn write_backoff(f: &mut fmt::Formatter<'_>, backoff: &Backoff) -> fmt::Result {
+    let Backoff { factor, max, reset_after } = *backoff;
+    if factor.numerator() <= factor.denominator() {
+        return write!(f, "backoff.factor is {factor}: it must be above 1");
+    }
+    if !TIMES.contains(&reset_after) {
+        return write!(f, "backoff.reset_after is {}: {TIME}", Written(reset_after));
+    }
+    let max = Written(max);
+    write!(f, "backoff.max is {max}: it must be from revert_after to 366 days")
+}
+
+fn write_retry_after(f: &mut fmt::Formatter<'_>, bounds: &RetryAfter) -> fmt::Result {
+    let RetryAfter { min, max } = *bounds;
+    for (name, time) in [("min", min), ("max", max)] {
+        if !TIMES.contains(&time) {
+            return write!(f, "retry_after.{name} is {}: {TIME}", Written(time));
+        }
+    }
+    let (min, max) = (Written(min), Written(max));
+    write!(f, "retry_after.min is {min}, above max, which is {max}")
 }
 
 impl std::error::Error for PolicyError {}

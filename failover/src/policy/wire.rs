@@ -13,7 +13,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::{Backoff, Jitter, Policy, PolicyError, Probing, RetryAfter, SlowCalls, StallLimit};
 use crate::ratio::Ratio;
-use crate::text::scalar::{Scalar, Time, Whole};
+use crate::text::scalar::{Count, Scalar, Time, Whole};
 
 /// Tables of optional fields: the path before their names, the fields with one value, and those that are
 /// tables. An unknown field is refused by its name, and an invalid value by its path; serde's derive
@@ -66,8 +66,8 @@ tables! {
     PolicyText "" {
         failure_rate: Rate,
         minimum_calls: Whole,
-        last_calls: u32,
-        consecutive_failures: u32,
+        last_calls: Count,
+        consecutive_failures: Count,
         dropped_after: Time,
         dry_run: bool,
         revert_after: Time,
@@ -81,10 +81,10 @@ tables! {
         jitter: JitterText,
         retry_after: RetryAfterText,
     ]
-    WindowText "window" { length: Time, buckets: u32 } []
+    WindowText "window" { length: Time, buckets: Count } []
     SlowText "slow_calls" { longer_than: Time, more_than: Ratio, minimum_calls: Whole } []
     StalledText "stalled_calls" { after: Time, calls: Whole, share: Ratio } []
-    ProbingText "probing" { max_in_flight: u32, successes: u32, failures: u32, lease: Time } []
+    ProbingText "probing" { max_in_flight: Count, successes: Count, failures: Count, lease: Time } []
     RampText "ramp_up" { first: Ratio, over: Time } []
     BackoffText "backoff" { factor: Ratio, max: Time, reset_after: Time } []
     JitterText "jitter" { up_to: Ratio, seed: Whole } []
@@ -97,6 +97,9 @@ fn once<T, E: Error>(read: &Option<T>, name: &'static str) -> Result<(), E> {
 
 /// An error about a table or, with a name, about its field.
 fn about<E: Error>(table: &str, name: &str, error: &E) -> E {
+    // An error of `toml` ends with a line feed.
+    let error = error.to_string();
+    let error = error.trim_end();
     match (table, name) {
         ("", "") => E::custom(error),
         ("", path) | (path, "") => E::custom(format_args!("{path}: {error}")),
@@ -164,14 +167,16 @@ impl<'de> Deserialize<'de> for Rate {
 impl From<Policy> for PolicyText {
     fn from(policy: Policy) -> Self {
         let by_time = policy.last_calls().is_none();
-        let window =
-            WindowText { length: Some(Time(policy.window())), buckets: Some(policy.buckets()) };
+        let window = WindowText {
+            length: Some(Time(policy.window())),
+            buckets: Some(Count(policy.buckets())),
+        };
         Self {
             failure_rate: Some(policy.failure_rate().map_or(Rate::Off, Rate::Exceeds)),
             minimum_calls: Some(Whole(policy.minimum_calls())),
             window: by_time.then_some(window),
-            last_calls: policy.last_calls(),
-            consecutive_failures: policy.consecutive_failures(),
+            last_calls: policy.last_calls().map(Count),
+            consecutive_failures: policy.consecutive_failures().map(Count),
             slow_calls: policy.slow_calls().map(Into::into),
             stalled_calls: policy.stalled_calls().map(Into::into),
             dropped_after: policy.dropped_after().map(Time),
@@ -217,9 +222,9 @@ impl From<(std::time::Duration, StallLimit)> for StalledText {
 impl From<Probing> for ProbingText {
     fn from(Probing { max_in_flight, successes, failures, lease }: Probing) -> Self {
         Self {
-            max_in_flight: Some(max_in_flight),
-            successes: Some(successes),
-            failures: Some(failures),
+            max_in_flight: Some(Count(max_in_flight)),
+            successes: Some(Count(successes)),
+            failures: Some(Count(failures)),
             lease: Some(Time(lease)),
         }
     }
@@ -249,12 +254,13 @@ impl TryFrom<PolicyText> for Policy {
             (Some(_), Some(_)) => return Err(Refused::TwoWindows),
             (Some(WindowText { length, buckets }), None) => {
                 let length = length.map_or(plain.window, |Time(length)| length);
-                builder = builder.window(length, buckets.unwrap_or(plain.buckets));
+                let buckets = buckets.map_or(plain.buckets, |Count(buckets)| buckets);
+                builder = builder.window(length, buckets);
             }
-            (None, Some(calls)) => builder = builder.last_calls(calls),
+            (None, Some(Count(calls))) => builder = builder.last_calls(calls),
             (None, None) => {}
         }
-        if let Some(failures) = text.consecutive_failures {
+        if let Some(Count(failures)) = text.consecutive_failures {
             builder = builder.consecutive_failures(failures);
         }
         if let Some(slow) = text.slow_calls {
@@ -275,9 +281,8 @@ impl TryFrom<PolicyText> for Policy {
         if text.dry_run == Some(true) {
             builder = builder.dry_run();
         }
-        if let Some(Time(after)) = text.revert_after {
-            builder = builder.revert_after(after);
-        }
+        let revert_after = text.revert_after.map_or(plain.revert_after, |Time(after)| after);
+        builder = builder.revert_after(revert_after);
         if let Some(probing) = text.probing {
             builder = builder.probing(probing.try_into()?);
         }
@@ -286,8 +291,12 @@ impl TryFrom<PolicyText> for Policy {
             let Time(over) = over.ok_or(Refused::Missing("ramp_up", "over"))?;
             builder = builder.ramp_up(first, over);
         }
-        if let Some(backoff) = text.backoff {
-            builder = builder.backoff(backoff.try_into()?);
+        if let Some(BackoffText { factor, max, reset_after }) = text.backoff {
+            let backoff = Backoff::new(factor.ok_or(Refused::Missing("backoff", "factor"))?);
+            // The default gives way to a longer `revert_after`: nobody wrote it.
+            let max = max.map_or(backoff.max.max(revert_after), |Time(max)| max);
+            let reset_after = reset_after.map_or(backoff.reset_after, |Time(time)| time);
+            builder = builder.backoff(backoff.max(max).reset_after(reset_after));
         }
         if let Some(JitterText { up_to, seed }) = text.jitter {
             let up_to = up_to.ok_or(Refused::Missing("jitter", "up_to"))?;
@@ -316,22 +325,13 @@ impl TryFrom<SlowText> for SlowCalls {
 impl TryFrom<ProbingText> for Probing {
     type Error = Refused;
     fn try_from(text: ProbingText) -> Result<Self, Refused> {
-        let max_in_flight = text.max_in_flight;
-        let plain = Self::new(max_in_flight.ok_or(Refused::Missing("probing", "max_in_flight"))?);
+        let missing = Refused::Missing("probing", "max_in_flight");
+        let Count(max_in_flight) = text.max_in_flight.ok_or(missing)?;
+        let plain = Self::new(max_in_flight);
         Ok(plain
-            .successes(text.successes.unwrap_or(plain.successes))
-            .failures(text.failures.unwrap_or(plain.failures))
+            .successes(text.successes.map_or(plain.successes, |Count(count)| count))
+            .failures(text.failures.map_or(plain.failures, |Count(count)| count))
             .lease(text.lease.map_or(plain.lease, |Time(lease)| lease)))
-    }
-}
-
-impl TryFrom<BackoffText> for Backoff {
-    type Error = Refused;
-    fn try_from(text: BackoffText) -> Result<Self, Refused> {
-        let plain = Self::new(text.factor.ok_or(Refused::Missing("backoff", "factor"))?);
-        Ok(plain
-            .max(text.max.map_or(plain.max, |Time(max)| max))
-            .reset_after(text.reset_after.map_or(plain.reset_after, |Time(time)| time)))
     }
 }
 

@@ -9,8 +9,9 @@ use failover::policy::{Backoff, PolicyBuilder, Probing, RetryAfter, SlowCalls, S
 use failover::{Event, Policy, Ratio, Route, Snapshot, State};
 use proptest::option::of;
 use proptest::prelude::*;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::common::{SECOND, Watched, ratio};
@@ -162,6 +163,53 @@ fn missing_fields_have_the_defaults_of_the_builders() {
 }
 
 #[test]
+fn every_count_is_read_from_a_number_or_its_text() {
+    let [number, text, float] = ["5", "'5'", "5.0"].map(|five| {
+        from_toml(&format!(
+            "minimum_calls = {five}\nlast_calls = {five}\nconsecutive_failures = {five}\n\
+             probing = {{ max_in_flight = {five}, successes = {five}, failures = {five} }}"
+        ))
+    });
+    assert_eq!(number.as_ref().unwrap().consecutive_failures(), Some(5));
+    assert_eq!((&number, &number), (&text, &float));
+    assert_eq!(from_toml("window.buckets = '6'").unwrap().buckets(), 6);
+}
+
+#[test]
+fn a_number_is_read_in_the_form_that_arbitrary_precision_of_serde_json_gives_it() {
+    let read = |key: &'static str, text: &'static str| {
+        let number = MapDeserializer::<_, serde::de::value::Error>::new([(key, text)].into_iter());
+        Ratio::deserialize(number).map_err(|error| error.to_string())
+    };
+    for text in ["0.4", "4e-1", "0.40"] {
+        assert_eq!(read("$serde_json::private::Number", text), Ok(ratio(2, 5)), "{text}");
+    }
+    assert_eq!(read("$serde_json::private::Number", "2"), Ok(ratio(2, 1)));
+    let refused = "invalid type: map, expected a number or a text".to_owned();
+    assert_eq!(read("number", "0.4"), Err(refused));
+}
+
+#[test]
+fn a_backoff_without_a_maximum_has_an_hour_or_a_longer_revert_after() {
+    let most = |time: &str| {
+        let text = format!("revert_after = '{time}'\nbackoff = {{ factor = 2 }}");
+        from_toml(&text).unwrap().backoff().unwrap().max
+    };
+    assert_eq!((most("5m"), most("2h")), (3_600 * SECOND, 7_200 * SECOND));
+}
+
+#[test]
+fn a_long_time_is_written_in_days_and_without_months_and_years() {
+    let written = |time: Duration| {
+        let policy = Policy::builder().revert_after(time).build().unwrap();
+        same_again(&policy);
+        serde_json::to_value(policy).unwrap()["revert_after"].clone()
+    };
+    assert_eq!(written(Policy::LONGEST), "366days");
+    assert_eq!(written(86_461 * SECOND), "1day 1m 1s");
+}
+
+#[test]
 fn a_null_is_a_missing_field() {
     let nothing = json!({ "failure_rate": null, "probing": null, "jitter": null });
     assert_eq!(from_json(&nothing), Ok(Policy::default()));
@@ -217,7 +265,48 @@ fn a_mistake_is_refused_with_the_names_of_its_fields() {
         ("minimum_calls = 0", "minimum_calls is 0: it must be at least 1"),
         ("minimum_calls = -1", "minimum_calls: \"-1\" is no whole number from 0 to"),
         ("minimum_calls = 2.5", "minimum_calls: \"2.5\" is no whole number from 0 to"),
-        ("last_calls = 5_000_000_000", "last_calls: invalid value: integer `5000000000`"),
+        (
+            "last_calls = 5_000_000_000",
+            "last_calls: \"5000000000\" is no whole number from 0 to 4294967295",
+        ),
+        ("consecutive_failures = 'x'", "consecutive_failures: \"x\" is no whole number from 0 to"),
+        (
+            "failure_rate = 0.3333333333333333",
+            "failure_rate: \"0.3333333333333333\": the ratio has too many digits: write a fraction",
+        ),
+        ("failure_rate = {}", "failure_rate: invalid type: map, expected a number or a text"),
+        ("failure_rate = { a = '1/2' }", "failure_rate: invalid type: map, expected a number"),
+        ("revert_after = '1M'", "revert_after: \"1M\" has the unit `M`, and months and years"),
+        ("revert_after = '1month 2s'", "revert_after: \"1month 2s\" has the unit `month`"),
+        ("window.length = '2years'", "window.length: \"2years\" has the unit `years`"),
+        (
+            "revert_after = '2h'\nbackoff = { factor = 2, max = '1h' }",
+            "backoff.max is 1h: it must be from revert_after to 366 days",
+        ),
+        (
+            "backoff = { factor = 2, reset_after = '400days 2h' }",
+            "backoff.reset_after is 400days 2h: it must be from 1 ms to 366 days",
+        ),
+        (
+            "probing = { max_in_flight = 1, successes = 0 }",
+            "probing.successes is 0: it must be from 1",
+        ),
+        (
+            "probing = { max_in_flight = 1, failures = 0 }",
+            "probing.failures is 0: it must be from 1",
+        ),
+        (
+            "probing = { max_in_flight = 1, lease = '0s' }",
+            "probing.lease is 0s: it must be from 1 ms",
+        ),
+        ("ramp_up = { first = 1, over = '1m' }", "ramp_up.first is 1/1: it must be below 1"),
+        ("ramp_up = { first = 0.1, over = '0s' }", "ramp_up.over is 0s: it must be from 1 ms"),
+        ("retry_after = { min = '0s', max = '1s' }", "retry_after.min is 0s: it must be from 1 ms"),
+        ("retry_after = { min = '1s', max = '367days' }", "retry_after.max is 367days: it must be"),
+        (
+            "retry_after = { min = '1m', max = '30s' }",
+            "retry_after.min is 1m, above max, which is 30s",
+        ),
         (
             "window = '60s'",
             "invalid type: string \"60s\", expected `window` to be a table of length, buckets",
@@ -228,7 +317,7 @@ fn a_mistake_is_refused_with_the_names_of_its_fields() {
             &format!("revert_after: invalid type: integer `300`, expected {expected}"),
         ),
         ("revert_after = '300'", "revert_after: \"300\" is no duration such as \"5m\""),
-        ("revert_after = '0s'", "revert_after is 0ns: it must be from 1 ms to 366 days"),
+        ("revert_after = '0s'", "revert_after is 0s: it must be from 1 ms to 366 days"),
         ("slow_calls = {}", "slow_calls: missing field `longer_than`"),
         ("slow_calls.longer_than = '1'", "slow_calls.longer_than: \"1\" is no duration"),
         (
@@ -242,10 +331,13 @@ fn a_mistake_is_refused_with_the_names_of_its_fields() {
             "stalled_calls: exactly one of",
         ),
         ("probing.successes = 1", "probing: missing field `max_in_flight`"),
-        ("probing.max_in_flight = 1_001", "probing has 1001 probes in flight"),
+        (
+            "probing.max_in_flight = 1_001",
+            "probing.max_in_flight is 1001: it must be from 1 to 1,000",
+        ),
         ("ramp_up.over = '1m'", "ramp_up: missing field `first`"),
         ("ramp_up.first = 0.1", "ramp_up: missing field `over`"),
-        ("backoff = { factor = 1 }", "backoff has the factor 1/1"),
+        ("backoff = { factor = 1 }", "backoff.factor is 1/1: it must be above 1"),
         ("backoff = { max = '1h' }", "backoff: missing field `factor`"),
         ("jitter = { seed = 1 }", "jitter: missing field `up_to`"),
         ("retry_after = { min = '1s' }", "retry_after: missing field `max`"),
@@ -254,13 +346,14 @@ fn a_mistake_is_refused_with_the_names_of_its_fields() {
     ] {
         let refused = from_toml(text).unwrap_err();
         assert!(refused.starts_with(error), "{text}: {refused}");
+        assert_eq!(refused.trim_end(), refused, "{text}");
     }
     let twice = r#"{ "dry_run": true, "dry_run": true }"#;
     let error = serde_json::from_str::<Policy>(twice).unwrap_err().to_string();
     assert!(error.starts_with("duplicate field `dry_run`"), "{error}");
     let error = from_json(&json!({ "probing": { "max_in_flight": "x" } })).unwrap_err();
-    assert!(error.starts_with("probing.max_in_flight: invalid type: string \"x\""), "{error}");
-    assert!(error.ends_with(" at line 1 column 31"), "{error}");
+    assert!(error.starts_with("probing.max_in_flight: \"x\" is no whole number"), "{error}");
+    assert!(error.ends_with(" at line 1 column 32"), "{error}");
 }
 
 /// A mistake in a part of a document is shown where it is.
@@ -316,8 +409,13 @@ fn what_a_snapshot_has_too_much_is_ignored_and_a_count_that_it_lacks_is_0() {
     let mut value = serde_json::to_value(Watched::new(Policy::default()).snapshot()).unwrap();
     value["of_a_later_version"] = json!([1]);
     value["tally"] = json!({ "successes": 7, "of_a_later_version": 1 });
-    let read: Snapshot = serde_json::from_value(value).unwrap();
+    let read: Snapshot = serde_json::from_value(value.clone()).unwrap();
     assert_eq!((read.tally.successes, read.tally.failures, read.tally.slow), (7, 0, 0));
+    for later in ["tally", "dry_run", "consecutive_failures", "stalled_calls", "reverts_in"] {
+        value.as_object_mut().unwrap().remove(later);
+    }
+    let read: Snapshot = serde_json::from_value(value).unwrap();
+    assert_eq!((read.tally.calls(), read.dry_run, read.reverts_in), (0, false, None));
 }
 
 #[test]
@@ -367,7 +465,7 @@ fn events() -> Vec<Event> {
         fields["epoch"] = json!(7);
         (fields["from"], fields["to"]) = (json!("primary"), json!("fallback"));
         fields["route"] = json!("fallback");
-        fields["scope"] = json!(null);
+        fields["scope"] = json!("zone=a");
         let event: Event = serde_json::from_value(fields.clone()).unwrap();
         let written = serde_json::to_value(&event).unwrap();
         for (name, value) in fields.as_object().unwrap() {
@@ -391,6 +489,17 @@ fn an_event_of_every_cause_is_the_same_after_it_was_written_and_read() {
         let text = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
     }
+}
+
+#[test]
+fn a_name_and_a_scope_that_an_event_lacks_are_not_written_and_may_be_missing() {
+    let mut value = serde_json::to_value(&events()[0]).unwrap();
+    for name in ["name", "scope"] {
+        value.as_object_mut().unwrap().remove(name);
+    }
+    let event: Event = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!((&event.name, &event.scope), (&None, &None));
+    assert_eq!(serde_json::to_value(event).unwrap(), value);
 }
 
 #[test]
