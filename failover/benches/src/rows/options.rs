@@ -110,9 +110,7 @@ pub(super) fn on_the_primary() -> Vec<Row> {
         }),
         row("feature `cluster`: a node of three", way, || in_a_cluster().layer(primary())),
         row("`KeyedMonitors` of one key", way, || {
-            KeyedMonitors::new(built(policy()), 1)
-                .layer(fallback(), |_: &bool| ())
-                .layer(primary())
+            KeyedMonitors::new(built(policy()), 1).layer(fallback(), |_: &bool| ()).layer(primary())
         }),
     ]
 }
