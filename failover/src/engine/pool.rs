@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::clock::{AnyClock, Clock, Moment};
 use crate::engine::Engine;
 use crate::engine::saved::Saved;
+use crate::engine::transitions::advanced::Advanced;
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 
@@ -60,6 +61,7 @@ pub(crate) struct Lease {
     /// For operators. Calls have their own, of a type that is known.
     clock: AnyClock,
     policy: Mutex<Policy>,
+    advanced: Mutex<Advanced>,
     name: OnceLock<Arc<str>>,
 }
 
@@ -76,7 +78,8 @@ impl Lease {
             None => Box::leak(Box::new(Engine::new(&policy, origin, counting_threads()))),
         };
         let (clock, policy) = (AnyClock::new(clock), Mutex::new(policy));
-        Self { engine, shape, clock, policy, name: OnceLock::new() }
+        let advanced = Mutex::default();
+        Self { engine, shape, clock, policy, advanced, name: OnceLock::new() }
     }
 
     pub(crate) fn engine(&self) -> &'static Engine {
@@ -133,6 +136,15 @@ impl Lease {
         let restored = self.engine.restore(saved, elapsed, self.now());
         drop(policy);
         self.engine.thawed(restored);
+    }
+
+    /// Lets time pass at once.
+    pub(crate) fn advance(&self, elapsed: Duration) {
+        // No panic can leave it half-changed, so poisoning is ignored.
+        let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+        self.engine.transitions.advance(&mut advanced, elapsed, self.now());
+        drop(advanced);
+        self.engine.transitions.waiters.wake_all();
     }
 
     // The policy is replaced as a whole, so poisoning is ignored.

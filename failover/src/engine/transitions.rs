@@ -14,7 +14,7 @@
 //! A transition is a compare-and-swap from the phase that was read to one of the next epoch. One
 //! thread wins it, and notifies the waiting tasks and the observers.
 
-mod advanced;
+pub(crate) mod advanced;
 mod commands;
 #[cfg(feature = "cluster")]
 mod fleet;
@@ -23,14 +23,13 @@ mod reuse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::advanced::Advanced;
 use crate::clock::{Moment, wall_time};
 use crate::engine::carried::Carried;
 use crate::engine::observers::Observers;
 use crate::engine::phase::{Kind, Phase};
 use crate::engine::recovery::Recovery;
 use crate::engine::rules::Options;
-use crate::engine::sync::{AtomicU64, Mutex, Ordering, Setting, yield_now};
+use crate::engine::sync::{AtomicU64, Ordering, Setting, yield_now};
 use crate::engine::time::{Elapsed, Epoch, When};
 use crate::engine::waiters::Waiters;
 use crate::event::{Cause, Condition, Event};
@@ -53,7 +52,6 @@ pub(crate) struct Transitions {
     /// The moment that `at` counts from, in the clock's nanoseconds modulo 2^64: it may be before the
     /// clock's zero.
     origin: Setting,
-    advanced: Mutex<Advanced>,
     carried: Carried,
     /// The epoch of the last `erased`.
     erased_in: Setting,
@@ -72,7 +70,6 @@ impl Transitions {
                 options: Setting::new(options.word()),
             },
             origin: Setting::new(origin.as_nanos()),
-            advanced: Mutex::new(Advanced::default()),
             carried: Carried::default(),
             erased_in: Setting::new(0),
             came_round: Setting::new(0),

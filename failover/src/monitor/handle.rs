@@ -202,7 +202,7 @@ impl FailoverHandle {
     /// # }
     /// ```
     pub fn advance(&self, elapsed: Duration) {
-        self.lease.engine().transitions.advance(elapsed, self.lease.now());
+        self.lease.advance(elapsed);
     }
 
     /// Sends all calls to one route until [`release`](Self::release) or [`reset`](Self::reset); no

@@ -6,7 +6,7 @@ use crate::engine::time::{Elapsed, Epoch};
 
 /// By how many nanoseconds more than asked for the time was advanced in an epoch: below a millisecond.
 #[derive(Debug, Default)]
-pub(super) struct Advanced {
+pub(crate) struct Advanced {
     epoch: u32,
     rounding: u32,
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Transitions;
+use super::advanced::Advanced;
 use crate::clock::{Moment, nanos};
 use crate::engine::phase::{Kind, Phase};
-use crate::engine::sync::{Ordering, PoisonError};
+use crate::engine::sync::Ordering;
 use crate::engine::time::Elapsed;
 use crate::event::Cause;
 use crate::route::Route;
@@ -55,16 +56,14 @@ impl Transitions {
 
     /// Moves the time on, at most to the latest millisecond that a phase can hold. Nothing else
     /// changes: the next call, or one that waits, makes the transitions that are due.
-    pub(crate) fn advance(&self, elapsed: Duration, now: Moment) {
-        // Held until the new origin is stored: no advance is lost.
-        let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+    ///
+    /// The caller has `advanced` for itself, so no advance is lost, and wakes the waiting tasks.
+    pub(crate) fn advance(&self, advanced: &mut Advanced, elapsed: Duration, now: Moment) {
         // Ordering: Relaxed. A thread that this one synchronises with reads the new origin.
         let origin = self.origin.load(Ordering::Relaxed);
         let at = Elapsed::between(origin, now);
         let by = advanced.moment(self.phase().epoch(), at, elapsed).since(at);
         self.origin.store(origin.wrapping_sub(nanos(by)), Ordering::Relaxed);
-        drop(advanced);
-        self.waiters.wake_all();
     }
 
     fn command(&self, cause: Cause, next: impl Fn(Phase) -> Option<Phase>) -> bool {
