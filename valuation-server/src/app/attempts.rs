@@ -74,8 +74,11 @@ impl<Clk: Clock> Hooks for Attempts<Clk> {
 pub(super) fn classify(result: &Result<Quote, QuoteError>) -> Outcome {
     match result {
         Err(QuoteError::Unavailable { code: ErrorCode::Local, .. }) => Outcome::Ignored,
-        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) => Outcome::RetryAfter(*time),
-        Err(QuoteError::Unavailable { retry_after: None, .. }) => Outcome::Failure,
+        // A zero asks for no time without calls; the library would raise it to the policy's shortest.
+        Err(QuoteError::Unavailable { retry_after: Some(time), .. }) if !time.is_zero() => {
+            Outcome::RetryAfter(*time)
+        }
+        Err(QuoteError::Unavailable { .. }) => Outcome::Failure,
         Err(QuoteError::NotAsked) => Outcome::Ignored,
         Ok(_) | Err(QuoteError::NotFound | QuoteError::Refused(_)) => Outcome::Success,
     }
