@@ -264,7 +264,7 @@ impl Pair {
             self.rounding = (self.naive.epoch, 0);
         }
         let least = self.naive.now + by;
-        let exact = least - self.rounding.1;
+        let exact = least.saturating_sub(self.rounding.1);
         let now = least.max(exact.next_multiple_of(1_000_000));
         self.rounding.1 = now - exact;
         self.passed += now - self.naive.now;
