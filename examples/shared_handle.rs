@@ -21,8 +21,6 @@ enum Order {
     Swap(Box<Policy>),
 }
 
-type Handle = FailoverHandle;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let broken = service_fn(async |_: u32| Err::<&str, _>(io::Error::other("down")));
@@ -81,7 +79,7 @@ async fn main() -> Result<(), BoxError> {
 }
 
 async fn operate(
-    handle: Handle,
+    handle: FailoverHandle,
     mut events: mpsc::UnboundedReceiver<Event>,
     mut orders: mpsc::Receiver<Order>,
 ) {
@@ -103,7 +101,7 @@ async fn operate(
     }
 }
 
-fn carry_out(order: Order, handle: &Handle) {
+fn carry_out(order: Order, handle: &FailoverHandle) {
     match order {
         Order::Force(route) => {
             handle.force(route);
@@ -130,7 +128,7 @@ fn log(event: &Event) {
 }
 
 /// Yields until the condition is met.
-async fn until(handle: &Handle, condition: impl Fn(&Handle) -> bool) {
+async fn until(handle: &FailoverHandle, condition: impl Fn(&FailoverHandle) -> bool) {
     while !condition(handle) {
         tokio::task::yield_now().await;
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Clock, Moment, Sleep};
+use super::{Clock, Moment};
 
 /// A type-erased clock, for code off the hot path.
 #[derive(Clone)]
@@ -12,7 +12,6 @@ pub(crate) struct AnyClock(Arc<dyn Erased>);
 trait Erased: Send + Sync {
     fn now(&self) -> Moment;
     fn now_precise(&self) -> Moment;
-    fn sleep_until(&self, moment: Moment) -> Option<Sleep>;
 }
 
 impl<C: Clock> Erased for C {
@@ -23,29 +22,20 @@ impl<C: Clock> Erased for C {
     fn now_precise(&self) -> Moment {
         Clock::now_precise(self)
     }
-
-    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
-        Clock::sleep_until(self, moment)
-    }
 }
 
+// Not a `Clock` itself: nothing waits by it, so it need not sleep.
 impl AnyClock {
     pub(crate) fn new(clock: impl Clock) -> Self {
         Self(Arc::new(clock))
     }
-}
 
-impl Clock for AnyClock {
-    fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.0.now()
     }
 
-    fn now_precise(&self) -> Moment {
+    pub(crate) fn now_precise(&self) -> Moment {
         self.0.now_precise()
-    }
-
-    fn sleep_until(&self, moment: Moment) -> Option<Sleep> {
-        self.0.sleep_until(moment)
     }
 }
 

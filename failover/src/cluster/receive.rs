@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::Moment;
 use crate::cluster::bus::Delivery;
 use crate::cluster::hub::Cluster;
 use crate::cluster::member::{Member, apply};

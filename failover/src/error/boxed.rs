@@ -6,7 +6,8 @@ use std::fmt;
 use super::Error;
 use crate::route::Route;
 
-type BoxError = Box<dyn StdError + Send + Sync>;
+/// The error type of tower's own layers.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// The error of a failover with both services' errors boxed, and with the failover's name if that is
 /// known. Made by [`Error::into_boxed`] and

@@ -1,7 +1,7 @@
 //! The error type of a failover. The page [`errors`](crate::manual::errors) shows it with `?`,
 //! `ServiceBuilder`, thiserror, anyhow and tonic.
 
-mod boxed;
+pub(crate) mod boxed;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;

@@ -169,7 +169,7 @@ impl<Clk: Clock> Monitor<Clk> {
     #[must_use]
     pub fn guard(&self) -> Option<CallGuard<Clk>> {
         let ticket = self.admit().ticket()?;
-        let call = UnrecordedCall { ticket: Some(ticket), engine: self.engine_ref().clone() };
+        let call = UnrecordedCall::new(Some(ticket), self.engine_ref().clone());
         Some(CallGuard { call, unwinding: thread::panicking() })
     }
 }
@@ -278,7 +278,7 @@ impl<C, Clk: Clock> Calls<'_, C, Clk> {
     {
         let engine = self.monitor.engine_ref();
         let (future, ticket) = engine.call(engine.begin(admitted), primary);
-        let mut call = UnrecordedCall { ticket: Some(ticket), engine: engine.clone() };
+        let mut call = UnrecordedCall::new(Some(ticket), engine.clone());
         let mut future = pin!(future);
         let result = poll_fn(|context| call.run(|| future.as_mut().poll(context))).await;
         let outcome = self.classify.classify(&result);

@@ -1,6 +1,5 @@
 //! A failover whose errors are boxed, and have its name.
 
-use std::error::Error as StdError;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,14 +9,13 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::clock::Clock;
+use crate::error::boxed::BoxError;
 use crate::error::{BoxedError, Error};
 use crate::monitor::handle::FailoverHandle;
 use crate::name::kept;
 use crate::service::layer::FailoverLayer;
 use crate::service::on_call::ObservedLayer;
 use crate::service::rescue::RescueLayer;
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Boxes the errors of the failover that `L` makes. Made by [`FailoverLayer::boxed_errors`].
 #[derive(Clone, Debug)]

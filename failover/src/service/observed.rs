@@ -227,7 +227,7 @@ impl<Clk: Clock> ObserveCalls for Monitor<Clk> {
     type Call = UnrecordedCall<Clk>;
 
     fn start(&self, _: Attempt) -> UnrecordedCall<Clk> {
-        UnrecordedCall { ticket: self.admit().ticket(), engine: self.engine_ref().clone() }
+        UnrecordedCall::new(self.admit().ticket(), self.engine_ref().clone())
     }
 
     fn refused(&self) {
