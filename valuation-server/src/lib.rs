@@ -27,6 +27,7 @@ pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod providers;
+pub mod report;
 pub mod store;
 pub mod telemetry;
 pub mod valuer;

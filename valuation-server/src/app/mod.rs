@@ -31,6 +31,7 @@ mod policy;
 mod preview;
 mod recorder;
 mod records;
+mod rollups;
 mod standing;
 mod switch;
 mod transition;
@@ -294,6 +295,7 @@ impl<Clk: Clock> App<Clk> {
         let mut savers = JoinSet::new();
         savers.spawn(memory.keep(save_last.clone()));
         savers.spawn(recorder.keep(save_last.clone()));
+        savers.spawn(rollups::keep(self.store.clone(), save_last.clone()));
         savers.spawn(standing.keep(save_last.clone()));
         let mut node = JoinSet::new();
         let leave = CancellationToken::new();

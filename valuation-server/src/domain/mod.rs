@@ -1,6 +1,8 @@
 //! The terms of the business, without serde, HTTP, SQL and tower.
 
+mod accounted;
 mod attempt;
+mod bucket;
 mod call;
 mod counts;
 mod entry;
@@ -12,7 +14,9 @@ mod trace;
 mod valuation;
 mod vrm;
 
+pub use accounted::{AccountedCall, HourCell, log_seconds, row_outcome};
 pub use attempt::{Answer, Describe, Failure};
+pub use bucket::DurationBucket;
 pub use call::{CallOutcome, CallTrail, ErrorCode, ProviderCall};
 pub use counts::{Counts, Latencies};
 pub use entry::Entry;

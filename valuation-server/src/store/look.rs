@@ -83,7 +83,7 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
 }
 
 /// Which files SQLite has left next to the database decides how it can be read unchanged.
-fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
     let there = |suffix| open::beside(path, suffix).exists();
     let (flags, parameter) = match (there("-wal"), there("-shm")) {
         // A server uses it, or was killed. In the second case the shared memory is outdated: as it must

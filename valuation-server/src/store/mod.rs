@@ -15,6 +15,7 @@
 //! The file may be shared with the older service: `schema` says which files are accepted, and
 //! `valuations` how the values are read and written.
 
+mod audit_log;
 mod checkpoint;
 mod config;
 mod damage;
@@ -33,6 +34,8 @@ mod pace;
 mod queue;
 mod readers;
 mod reservation;
+mod rollup;
+mod rows;
 mod schema;
 mod stats;
 mod thinning;
@@ -54,10 +57,12 @@ use identity::Opened;
 use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
+use rollup::CatchUp;
 use stats::Shared;
 use thinning::Thinning;
 use valuations::Forgetting;
 
+pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interval};
 pub use config::{Durability, StoreConfig};
 pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
@@ -254,6 +259,19 @@ impl Store {
     /// Once polled with room in the queue, it is thinned even if the future is dropped.
     pub async fn thin_history(&self, now: SystemTime) -> Result<bool, StoreError> {
         self.hand_over(|done| Message::Thin(Thinning { now, done })).await
+    }
+
+    /// Adds the oldest rows of `ProviderLogs` that are not in the rollups to them, and says whether there
+    /// may be more. The rows of this store are added when they are written; this is for those of a database
+    /// from before the rollups, and of other programs. One call takes some ten milliseconds of the writer.
+    ///
+    /// # Errors
+    /// As [`Store::record`]. Nothing is added.
+    ///
+    /// # Cancel safety
+    /// Once polled with room in the queue, they are added even if the future is dropped.
+    pub async fn catch_up(&self) -> Result<bool, StoreError> {
+        self.hand_over(|done| Message::CatchUp(CatchUp { done })).await
     }
 
     /// The history of all sources in intervals of one length, from the one that `since` is in, in the

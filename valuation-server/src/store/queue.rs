@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::Entry;
 use super::history::Recording;
 use super::notes::Noting;
+use super::rollup::CatchUp;
 use super::thinning::Thinning;
 use super::valuations::{Forgetting, StoredValuation};
 
@@ -18,6 +19,8 @@ pub(super) enum Message {
     Record(Recording),
     /// Thins a piece of the history.
     Thin(Thinning),
+    /// Adds a piece of rows to the rollups.
+    CatchUp(CatchUp),
     /// Deletes a valuation.
     Forget(Forgetting),
     /// Limits the file to this many pages, and says when that holds.

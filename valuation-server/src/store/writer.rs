@@ -20,6 +20,7 @@ use super::identity::Opened;
 use super::notes;
 use super::pace::Pace;
 use super::queue::{Job, Message};
+use super::rollup::{self, CatchUp, Rollup};
 use super::stats::Shared;
 use super::valuations::{Forgetting, StoredValuation};
 use super::{Entry, StoreConfig, history, logs, open, thinning, valuations};
@@ -189,6 +190,9 @@ impl Writer {
             Message::Thin(thinning) => {
                 let thinned = self.attempt(|conn| thinning::thin(conn, thinning.now));
                 let _ = thinning.done.send(thinned);
+            }
+            Message::CatchUp(CatchUp { done }) => {
+                let _ = done.send(self.attempt(rollup::catch_up));
             }
             Message::Forget(Forgetting { vrm, done }) => {
                 let forgotten = self.attempt(|conn| valuations::delete(conn, &vrm));
@@ -387,9 +391,13 @@ fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
     let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0 };
     let mut insert_call = tx.prepare_cached(logs::INSERT)?;
     let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
+    let (mut rollup, mut first_id) = (Rollup::default(), None);
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
             logs::insert(&mut insert_call, call)?;
+            let id = tx.last_insert_rowid();
+            first_id.get_or_insert(id);
+            rollup.add_stored(id, call);
             written.rows += 1;
         }
         written.stored.push(match &entry.valuation {
@@ -402,6 +410,9 @@ fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
         });
     }
     drop((insert_call, insert_valuation));
+    if let Some(first_id) = first_id {
+        rollup.keep(&tx, first_id)?;
+    }
     tx.commit()?;
     Ok(written)
 }

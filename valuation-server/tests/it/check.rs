@@ -64,7 +64,7 @@ async fn a_database_of_ours_is_recognised_and_left_byte_for_byte() {
     let before = files(folder.path());
     let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("of this server, schema version 3"), "{out}");
+    assert!(out.contains("of this server, schema version 4"), "{out}");
     assert_eq!(files(folder.path()), before);
 }
 
@@ -76,7 +76,7 @@ async fn it_may_run_next_to_a_running_server() {
     let mut server = Process::start(&database, &supercar, &premium).await;
     let (code, out, _) = said(&mut check(&database, &supercar, &premium)).await;
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("of this server, schema version 3"), "{out}");
+    assert!(out.contains("of this server, schema version 4"), "{out}");
     server.signal("TERM");
     server.until_logged("stopped; everything is stored").await;
 }

@@ -63,6 +63,8 @@ mod providers_tls;
 mod providers_unasked;
 mod providers_wire;
 mod providers_xml;
+mod report_equality;
+mod report_support;
 mod simulator;
 mod store_end;
 mod store_files;

@@ -54,7 +54,7 @@ fn the_ids_that_the_file_is_known_by_are_set() {
         place.neighbour().query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0)).unwrap()
     };
     assert_eq!(read("application_id"), 0x5641_4C55);
-    assert_eq!(read("user_version"), 3);
+    assert_eq!(read("user_version"), 4);
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_newer_version_of_our_own_database_is_left_as_it_is() {
     place.make();
     place.neighbour().pragma_update(None, "user_version", 99).unwrap();
     let (problem, sentence) = refused_untouched(&place);
-    assert!(matches!(problem, OpenProblem::Newer { found: 99, known: 3 }), "{problem:?}");
+    assert!(matches!(problem, OpenProblem::Newer { found: 99, known: 4 }), "{problem:?}");
     assert_eq!(
         sentence,
-        "its schema is version 99 and this program knows versions up to 3; start the newer \
+        "its schema is version 99 and this program knows versions up to 4; start the newer \
          program that made it"
     );
 }

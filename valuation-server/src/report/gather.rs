@@ -1,0 +1,180 @@
+//! Reads what a report needs from the log: the rollups, or the rows.
+//!
+//! By rollups, hours that are counted whole, in one period, come from sums: their durations from the sums of
+//! whole days as far as possible. Hours that a period's boundary or an excluded window divides are read from
+//! the rows, and so are rows that are not in the rollups yet: nothing is estimated.
+
+use super::Report;
+use super::periods::{self, PeriodError};
+use super::tally::Tally;
+use super::terms::{Calendar, HourUse, Terms};
+use crate::store::{AuditSnapshot, CallRows, Interval, StoreError};
+
+/// From what a report is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// From the sums that the server keeps.
+    Rollups,
+    /// From every row.
+    Rows,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The periods make no sense.
+    #[error(transparent)]
+    Period(#[from] PeriodError),
+    /// There are no calls from which the start or the end could follow.
+    #[error("the log has no calls; name both --from and --to for a report that says so")]
+    NoCalls,
+}
+
+/// A report from one state of the log.
+///
+/// # Errors
+/// [`ReportError`].
+pub fn report(
+    log: &AuditSnapshot<'_>,
+    terms: &Terms,
+    method: Method,
+) -> Result<Report, ReportError> {
+    let (from, to) = range(log, terms, method)?;
+    let mut tally = Tally::new(Calendar::new(terms, from, to)?, terms);
+    match method {
+        Method::Rows => log.rows(CallRows::All, |call| tally.add_row(&call))?,
+        Method::Rollups => {
+            log.undated(|cell| tally.add_undated(cell.provider, cell.calls))?;
+            add_rollups(log, &mut tally)?;
+            log.rows(CallRows::Uncounted, |call| tally.add_row(&call))?;
+        }
+    }
+    Ok(tally.report(terms))
+}
+
+fn range(
+    log: &AuditSnapshot<'_>,
+    terms: &Terms,
+    method: Method,
+) -> Result<(i64, i64), ReportError> {
+    if let (Some(from), Some(to)) = (terms.from, terms.to) {
+        return Ok((from, to));
+    }
+    let mut seen: Option<(i64, i64)> = None;
+    let mut see = |first: i64, last: i64| {
+        let (low, high) = seen.unwrap_or((first, last));
+        seen = Some((low.min(first), high.max(last)));
+    };
+    let rows = match method {
+        Method::Rows => CallRows::All,
+        Method::Rollups => {
+            log.hours(0, i64::MAX, |cell| {
+                if let Some(hour) = cell.hour {
+                    let bit = |bit: u32| hour / 60 + i64::from(bit);
+                    see(bit(cell.minutes.trailing_zeros()), bit(63 - cell.minutes.leading_zeros()));
+                }
+            })?;
+            CallRows::Uncounted
+        }
+    };
+    log.rows(rows, |call| {
+        if let Some(at) = call.at {
+            see(at / 60, at / 60);
+        }
+    })?;
+    let (first, last) = seen.ok_or(ReportError::NoCalls)?;
+    let start = periods::around(first, terms.by, &terms.zone).0;
+    let end = periods::around(last, terms.by, &terms.zone).1;
+    Ok((terms.from.unwrap_or(start), terms.to.unwrap_or(end)))
+}
+
+/// Hours that follow on each other and are used in the same way.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    used: HourUse,
+    start: i64,
+    end: i64,
+}
+
+fn add_rollups(log: &AuditSnapshot<'_>, tally: &mut Tally) -> Result<(), StoreError> {
+    let (from, to) = (tally.calendar.from() * 60, tally.calendar.to() * 60);
+    let hour = Interval::Hour.seconds();
+    // Only hours with calls: a report may begin long before the first.
+    let mut runs: Vec<Run> = Vec::new();
+    log.hours(from - from.rem_euclid(hour), to, |cell| {
+        let Some(start) = cell.hour else { return };
+        let end = start + hour;
+        if runs.last().is_some_and(|last| last.end == end) {
+            return;
+        }
+        let used = tally.calendar.hour(start);
+        match runs.last_mut() {
+            Some(last) if last.used == used && gap_is_used(last, start, tally) => last.end = end,
+            _ => runs.push(Run { used, start, end }),
+        }
+    })?;
+    for run in runs {
+        match run.used {
+            HourUse::Whole(period) => {
+                log.hours(run.start, run.end, |cell| tally.add_cell(period, &cell))?;
+                add_durations(log, tally, period, run)?;
+            }
+            HourUse::Partly => add_rows(log, tally, run)?,
+            HourUse::Not => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the hours without calls between two runs of one use can be taken as theirs. Nothing is in them, but
+/// for whole days to be summed a window must not lie between.
+fn gap_is_used(last: &Run, start: i64, tally: &Tally) -> bool {
+    tally.calendar.excluded_minutes(last.end / 60, start / 60) == 0
+}
+
+fn add_durations(
+    log: &AuditSnapshot<'_>,
+    tally: &mut Tally,
+    period: usize,
+    run: Run,
+) -> Result<(), StoreError> {
+    let day = Interval::Day.seconds();
+    let first_day = (run.start + day - 1).div_euclid(day) * day;
+    let last_day = run.end.div_euclid(day) * day;
+    let parts = if first_day < last_day {
+        [
+            (Interval::Hour, run.start, first_day),
+            (Interval::Day, first_day, last_day),
+            (Interval::Hour, last_day, run.end),
+        ]
+    } else {
+        [(Interval::Hour, run.start, run.end), (Interval::Hour, 0, 0), (Interval::Hour, 0, 0)]
+    };
+    for (interval, start, end) in parts.into_iter().filter(|(_, start, end)| start < end) {
+        log.durations(interval, start, end, |provider, bucket, calls| {
+            tally.add_bucket(period, provider, bucket, calls);
+        })?;
+    }
+    Ok(())
+}
+
+fn add_rows(
+    log: &AuditSnapshot<'_>,
+    tally: &mut Tally,
+    Run { start, end, .. }: Run,
+) -> Result<(), StoreError> {
+    let mut providers: Vec<String> = Vec::new();
+    log.hours(start, end, |cell| {
+        if !providers.iter().any(|known| known == cell.provider) {
+            providers.push(cell.provider.to_owned());
+        }
+    })?;
+    for provider in &providers {
+        log.rows(CallRows::Counted { provider, start, end }, |call| tally.add_row(&call))?;
+    }
+    Ok(())
+}

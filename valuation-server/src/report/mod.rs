@@ -1,0 +1,64 @@
+//! The report about a service level agreement: how available and how fast each provider was.
+//!
+//! The accounting stands here, and knows no SQL, no command line and no format. [`report`] makes the same
+//! [`Report`] from the sums that the server keeps and from the rows.
+//!
+//! | term | definition |
+//! |---|---|
+//! | call | a row of `ProviderLogs` with the outcome success or failure, rescues included; a row from before that column is [judged by its codes](crate::domain::row_outcome) |
+//! | ignored call | says nothing about the provider (given up by us, or our own fault); in no figure but the price |
+//! | availability per call | calls that succeeded, of all calls |
+//! | available minute | a minute with calls, at least one of which succeeded; a call is in the minute in which it started |
+//! | availability per minute | available minutes, of the minutes with calls |
+//! | outage | [from an unavailable minute to the first later minute in which a call succeeded](Outage) |
+//! | period | of the clock in the named time zone; an outage is counted in the one in which it began |
+//! | no calls | no data, never 100 % |
+
+mod figures;
+mod gather;
+mod outages;
+mod percent;
+mod periods;
+mod tally;
+mod terms;
+
+pub use figures::{Durations, Figures, Verdict};
+pub use gather::{Method, ReportError, report};
+pub use outages::Outage;
+pub use percent::{Percent, PercentError, Share};
+pub use periods::{By, Period, PeriodError, minute, shown, zone};
+pub use terms::{Excluded, Fallback, Slow, Terms};
+
+/// What the log says about the providers. Times are minutes since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// What was asked for.
+    pub terms: Terms,
+    /// Its first minute.
+    pub from: i64,
+    /// The minute after its last.
+    pub to: i64,
+    /// Its periods, in order, without gaps.
+    pub periods: Vec<Period>,
+    /// Its days that do not have 24 hours, and their lengths in minutes.
+    pub odd_days: Vec<(jiff::civil::Date, i64)>,
+    /// The lowest and the highest id of the rows in it, ignored calls included; `None` without rows.
+    pub ids: Option<(i64, i64)>,
+    /// Rows of the whole log that are in no report, since their time can't be read.
+    pub undated: u64,
+    /// By name. A provider without a row in the report is not among them.
+    pub providers: Vec<ProviderReport>,
+}
+
+/// What the log says about a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderReport {
+    /// Its name, as logged.
+    pub name: String,
+    /// The whole time.
+    pub total: Figures,
+    /// Each period of the report.
+    pub periods: Vec<Figures>,
+    /// In the order of time.
+    pub outages: Vec<Outage>,
+}

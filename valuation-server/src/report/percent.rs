@@ -1,0 +1,140 @@
+//! Percentages in integers: no float that rounds 99.996 % to 100 %.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Parts of a whole that one percent is.
+const PER_PERCENT: u64 = 1_000_000;
+
+/// A percentage with up to six decimals, from 0 % to 100 %.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent {
+    /// In millionths of a percent.
+    parts: u64,
+    /// How many decimals were given.
+    decimals: usize,
+}
+
+/// Why a text is no [`Percent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a percentage from 0% to 100% with at most six decimals, such as 99.9%")]
+pub struct PercentError;
+
+impl FromStr for Percent {
+    type Err = PercentError;
+
+    fn from_str(text: &str) -> Result<Self, PercentError> {
+        let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
+        let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !all_digits(whole) || !all_digits(decimals) || whole.len() > 3 || decimals.len() > 6 {
+            return Err(PercentError);
+        }
+        let number: u64 = format!("{whole}{decimals:0<6}").parse().map_err(|_| PercentError)?;
+        let decimals = if digits.contains('.') { decimals.len() } else { 0 };
+        if number > 100 * PER_PERCENT {
+            return Err(PercentError);
+        }
+        Ok(Self { parts: number, decimals })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&decimal(self.parts, self.decimals))
+    }
+}
+
+impl Percent {
+    /// How many of `all` may be missing: the most with which `good` out of `all` are this share or more.
+    #[must_use]
+    pub fn allowance(self, all: u64) -> u64 {
+        let missing = u128::from(100 * PER_PERCENT - self.parts) * u128::from(all);
+        u64::try_from(missing / u128::from(100 * PER_PERCENT)).unwrap_or(u64::MAX)
+    }
+
+    /// The decimals of a share that is compared with it: two, or its own if they are more.
+    #[must_use]
+    pub fn decimals(self) -> usize {
+        self.decimals.max(2)
+    }
+}
+
+/// A part of a whole, such as the calls that succeeded of all calls. Never rounded up: it is shown as
+/// 100 % only if the part is the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The part.
+    pub part: u64,
+    /// The whole.
+    pub whole: u64,
+}
+
+impl Share {
+    /// The percentage with so many decimals (at most six), cut off after them; `None` of nothing.
+    #[must_use]
+    pub fn percent(self, decimals: usize) -> Option<String> {
+        let Self { part, whole } = self;
+        let parts =
+            (u128::from(part) * u128::from(100 * PER_PERCENT)).checked_div(u128::from(whole))?;
+        Some(decimal(u64::try_from(parts).unwrap_or(u64::MAX), decimals))
+    }
+}
+
+fn decimal(parts: u64, decimals: usize) -> String {
+    let (whole, rest) = (parts / PER_PERCENT, format!("{:06}", parts % PER_PERCENT));
+    match decimals.min(6) {
+        0 => format!("{whole}%"),
+        decimals => format!("{whole}.{}%", &rest[..decimals]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_share_is_cut_off_and_never_rounded_up() {
+        let share = |part, whole| Share { part, whole }.percent(2);
+        assert_eq!(share(99_996, 100_000).unwrap(), "99.99%");
+        assert_eq!(share(u64::MAX - 1, u64::MAX).unwrap(), "99.99%");
+        assert_eq!(share(u64::MAX, u64::MAX).unwrap(), "100.00%");
+        assert_eq!(share(0, 7).unwrap(), "0.00%");
+        assert_eq!(share(2, 3).unwrap(), "66.66%");
+        assert_eq!(share(0, 0), None);
+        assert_eq!(Share { part: 2, whole: 3 }.percent(4).unwrap(), "66.6666%");
+    }
+
+    #[test]
+    fn a_target_keeps_its_decimals_and_nonsense_is_refused() {
+        for text in ["0%", "99.9%", "99.95%", "99.999999%", "100%", "100.0%", "0.5%"] {
+            assert_eq!(text.parse::<Percent>().unwrap().to_string(), text);
+        }
+        assert_eq!("99.9".parse(), "99.9%".parse::<Percent>());
+        for text in
+            ["", "%", "100.1%", "1000%", "-1%", "99,9%", "99.9999999%", ".9%", "9.%", "1e2", "+1"]
+        {
+            assert_eq!(text.parse::<Percent>(), Err(PercentError), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_allowance_is_the_most_failures_with_which_the_target_is_met() {
+        let allowed = |target: &str, all| target.parse::<Percent>().unwrap().allowance(all);
+        assert_eq!(allowed("99.9%", 1_000), 1);
+        assert_eq!(allowed("99.9%", 999), 0);
+        assert_eq!(allowed("99.9%", 1_999), 1);
+        assert_eq!(allowed("100%", u64::MAX), 0);
+        assert_eq!(allowed("0%", u64::MAX), u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn a_share_below_the_whole_is_shown_below_100(whole in 1_u64.., part: u64, decimals in 0_usize..7) {
+            let part = part % whole;
+            let shown = Share { part, whole }.percent(decimals).unwrap();
+            prop_assert!(!shown.starts_with("100"), "{}", shown);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Periods of local time: hours, days, weeks and months of a named time zone.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, ToSpan, Zoned};
+
+/// The most periods of a report: 22 years of hours.
+const MOST: usize = 200_000;
+
+/// How long the periods are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// An hour of the clock.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
+    /// A month of the calendar.
+    Month,
+}
+
+impl By {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// A period. Times are minutes since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// Its first minute.
+    pub start: i64,
+    /// The minute after its last.
+    pub end: i64,
+    /// Its name: `2026-10-25 01:00+01:00`, `2026-10-25`, `2026-W43` or `2026-10`.
+    pub name: String,
+}
+
+/// Why there are no such periods.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeriodError {
+    /// The name of the time zone is unknown.
+    #[error("no time zone {0}; name one of the IANA database, such as Europe/London or UTC")]
+    Zone(String),
+    /// A time can't be read.
+    #[error(
+        "{0} is no time; write a month 2026-10, a day 2026-10-25, a local time 2026-10-25T01:30, or one \
+         with its offset 2026-10-25T01:30+01:00"
+    )]
+    Time(String),
+    /// A time is not within a minute, or before 1970.
+    #[error("{0} is not a whole minute since 1970, by which calls are counted")]
+    Minute(String),
+    /// The range is empty.
+    #[error("the report would end at {to}, which is not after its start at {from}")]
+    Empty {
+        /// The start.
+        from: String,
+        /// The end.
+        to: String,
+    },
+    /// There would be too many periods.
+    #[error("more than {MOST} periods; choose longer ones with --by, or a shorter time")]
+    TooMany,
+}
+
+/// The time zone of this name.
+///
+/// # Errors
+/// [`PeriodError::Zone`].
+pub fn zone(name: &str) -> Result<TimeZone, PeriodError> {
+    TimeZone::get(name).map_err(|_| PeriodError::Zone(name.to_owned()))
+}
+
+/// A time in minutes since 1970: the start of a month or day, or a minute, in the time zone.
+///
+/// # Errors
+/// [`PeriodError::Time`], [`PeriodError::Minute`].
+pub fn minute(text: &str, zone: &TimeZone) -> Result<i64, PeriodError> {
+    let unreadable = || PeriodError::Time(text.to_owned());
+    let has_clock = text.contains(['T', ' ']);
+    let timestamp = if let Ok(timestamp) = text.parse::<Timestamp>() {
+        timestamp
+    } else if has_clock {
+        let at: DateTime = text.parse().map_err(|_| unreadable())?;
+        // A local time that there is twice is the first of the two; `Z` or an offset says otherwise.
+        at.to_zoned(zone.clone()).map_err(|_| unreadable())?.timestamp()
+    } else {
+        let whole = if text.len() == 7 { format!("{text}-01") } else { text.to_owned() };
+        let date: Date = whole.parse().map_err(|_| unreadable())?;
+        start_of(date, zone).ok_or_else(unreadable)?.timestamp()
+    };
+    let seconds = timestamp.as_second();
+    if seconds < 0 || seconds % 60 != 0 || timestamp.subsec_nanosecond() != 0 {
+        return Err(PeriodError::Minute(text.to_owned()));
+    }
+    Ok(seconds / 60)
+}
+
+/// A time for people: local, with its offset.
+#[must_use]
+pub fn shown(minute: i64, zone: &TimeZone) -> String {
+    zoned(minute, zone).strftime("%Y-%m-%d %H:%M%:z").to_string()
+}
+
+/// The periods that cover the time from `from` to before `to`; the first and the last may be cut by it.
+///
+/// # Errors
+/// [`PeriodError::Empty`], [`PeriodError::TooMany`].
+pub(super) fn periods(
+    from: i64,
+    to: i64,
+    by: By,
+    zone: &TimeZone,
+) -> Result<Vec<Period>, PeriodError> {
+    if from >= to {
+        return Err(PeriodError::Empty { from: shown(from, zone), to: shown(to, zone) });
+    }
+    let mut periods = Vec::new();
+    let mut start = from;
+    while start < to {
+        if periods.len() == MOST {
+            return Err(PeriodError::TooMany);
+        }
+        let at = zoned(start, zone);
+        // At the end of representable time there is no next period.
+        let end = next(&at, by).map_or(to, |next| floor(&next)).clamp(start + 1, to);
+        periods.push(Period { start, end, name: name(&at, by) });
+        start = end;
+    }
+    Ok(periods)
+}
+
+/// The start of the period that a minute is in, and the start of the next one.
+pub(super) fn around(minute: i64, by: By, zone: &TimeZone) -> (i64, i64) {
+    let at = zoned(minute, zone);
+    let start = match by {
+        By::Hour => Some(minute - i64::from(at.minute())),
+        _ => first_day(&at, by).and_then(|date| start_of(date, zone)).map(|start| floor(&start)),
+    };
+    let end = next(&at, by).map(|next| floor(&next));
+    (start.unwrap_or(minute).clamp(0, minute), end.unwrap_or(minute + 1).max(minute + 1))
+}
+
+/// The days of this time that do not have 24 hours, and their lengths in minutes.
+pub(super) fn odd_days(from: i64, to: i64, zone: &TimeZone) -> Vec<(Date, i64)> {
+    let mut days = Vec::new();
+    for transition in zone.following(zoned(from, zone).timestamp()) {
+        if transition.timestamp().as_second() >= to * 60 {
+            break;
+        }
+        let date = transition.timestamp().to_zoned(zone.clone()).date();
+        let length = start_of(date, zone).zip(date.tomorrow().ok().and_then(|d| start_of(d, zone)));
+        let Some(minutes) = length.map(|(start, end)| floor(&end) - floor(&start)) else {
+            continue;
+        };
+        if minutes != 24 * 60 && days.last().is_none_or(|(last, _)| *last != date) {
+            days.push((date, minutes));
+        }
+    }
+    days
+}
+
+fn zoned(minute: i64, zone: &TimeZone) -> Zoned {
+    Timestamp::from_second(minute.saturating_mul(60))
+        .unwrap_or(Timestamp::MAX)
+        .to_zoned(zone.clone())
+}
+
+/// To the minute: offsets with seconds ended in 1972.
+fn floor(at: &Zoned) -> i64 {
+    at.timestamp().as_second().div_euclid(60)
+}
+
+fn start_of(date: Date, zone: &TimeZone) -> Option<Zoned> {
+    date.to_zoned(zone.clone()).ok()?.start_of_day().ok()
+}
+
+/// The first day of the period that a time is in.
+fn first_day(at: &Zoned, by: By) -> Option<Date> {
+    let date = at.date();
+    match by {
+        By::Hour | By::Day => Some(date),
+        By::Week => date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).ok(),
+        By::Month => Some(date.first_of_month()),
+    }
+}
+
+/// When the next period begins.
+fn next(at: &Zoned, by: By) -> Option<Zoned> {
+    if by == By::Hour {
+        // The clock's next full hour, or a transition before it, after which the clock shows another.
+        let left = 60 - i64::from(at.minute());
+        let next = at.checked_add(left.minutes()).ok()?;
+        let zone = at.time_zone();
+        return match zone.following(at.timestamp()).next() {
+            Some(t) if t.timestamp() < next.timestamp() => {
+                Some(t.timestamp().to_zoned(zone.clone()))
+            }
+            _ => Some(next),
+        };
+    }
+    let step: Span = match by {
+        By::Hour | By::Day => 1.day(),
+        By::Week => 7.days(),
+        By::Month => 1.month(),
+    };
+    let mut date = first_day(at, by)?.checked_add(step).ok()?;
+    loop {
+        let next = start_of(date, at.time_zone())?;
+        // A day that a zone skipped (Samoa's 30 December 2011) begins with the day after it.
+        if next.timestamp() > at.timestamp() {
+            return Some(next);
+        }
+        date = date.tomorrow().ok()?;
+    }
+}
+
+fn name(at: &Zoned, by: By) -> String {
+    match by {
+        By::Hour => at.strftime("%Y-%m-%d %H:%M%:z").to_string(),
+        By::Day => at.strftime("%Y-%m-%d").to_string(),
+        By::Week => at.strftime("%G-W%V").to_string(),
+        By::Month => at.strftime("%Y-%m").to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lengths(zone_name: &str, from: &str, to: &str, by: By) -> Vec<(String, i64)> {
+        let zone = zone(zone_name).unwrap();
+        let (from, to) = (minute(from, &zone).unwrap(), minute(to, &zone).unwrap());
+        let periods = periods(from, to, by, &zone).unwrap();
+        periods.into_iter().map(|p| (p.name, p.end - p.start)).collect()
+    }
+
+    fn pairs(expected: &[(&str, i64)]) -> Vec<(String, i64)> {
+        expected.iter().map(|(name, length)| ((*name).to_owned(), *length)).collect()
+    }
+
+    #[test]
+    fn days_of_a_change_of_the_clock_have_23_and_25_hours() {
+        assert_eq!(
+            lengths("Europe/London", "2026-03-28", "2026-03-31", By::Day),
+            pairs(&[("2026-03-28", 1440), ("2026-03-29", 1380), ("2026-03-30", 1440)])
+        );
+        assert_eq!(
+            lengths("Europe/London", "2026-10-25", "2026-10-26", By::Day),
+            pairs(&[("2026-10-25", 1500)])
+        );
+        let zone = zone("Europe/London").unwrap();
+        let year = (minute("2026-01", &zone).unwrap(), minute("2027-01", &zone).unwrap());
+        let days: Vec<_> = odd_days(year.0, year.1, &zone)
+            .into_iter()
+            .map(|(date, length)| (date.to_string(), length))
+            .collect();
+        assert_eq!(days, pairs(&[("2026-03-29", 1380), ("2026-10-25", 1500)]));
+    }
+
+    #[test]
+    fn the_hour_that_there_is_twice_is_two_periods_with_their_offsets() {
+        assert_eq!(
+            lengths("Europe/London", "2026-10-25T00:00", "2026-10-25T03:00", By::Hour),
+            pairs(&[
+                ("2026-10-25 00:00+01:00", 60),
+                ("2026-10-25 01:00+01:00", 60),
+                ("2026-10-25 01:00+00:00", 60),
+                ("2026-10-25 02:00+00:00", 60),
+            ])
+        );
+        // Its clock goes by half an hour: 02:00 is 01:30.
+        assert_eq!(
+            lengths("Australia/Lord_Howe", "2026-04-05T01:00", "2026-04-05T03:00", By::Hour),
+            pairs(&[
+                ("2026-04-05 01:00+11:00", 60),
+                ("2026-04-05 01:30+10:30", 30),
+                ("2026-04-05 02:00+10:30", 60),
+            ])
+        );
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_ends_of_the_report_cut() {
+        assert_eq!(
+            lengths("Asia/Kolkata", "2026-01-01", "2026-01-13", By::Week),
+            pairs(&[("2026-W01", 4 * 1440), ("2026-W02", 7 * 1440), ("2026-W03", 1440)])
+        );
+        assert_eq!(
+            lengths("UTC", "2026-01-31", "2026-03-02", By::Month),
+            pairs(&[("2026-01", 1440), ("2026-02", 28 * 1440), ("2026-03", 1440)])
+        );
+    }
+
+    #[test]
+    fn a_day_that_a_zone_skipped_is_no_period() {
+        assert_eq!(
+            lengths("Pacific/Apia", "2011-12-29", "2012-01-01", By::Day),
+            pairs(&[("2011-12-29", 1440), ("2011-12-31", 1440)])
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_what_would_be_one() {
+        let zone = zone("Europe/London").unwrap();
+        assert_eq!(minute("2026-10-25T01:30", &zone), minute("2026-10-25T00:30Z", &zone));
+        assert_eq!(minute("2026-10-25T01:30+00:00", &zone), minute("2026-10-25T01:30Z", &zone));
+        assert_eq!(minute("2026-07", &zone), minute("2026-06-30T23:00Z", &zone));
+        for text in
+            ["", "yesterday", "2026", "2026-13", "2026-02-30", "2026-02-03T", "2026-02-03T25:00"]
+        {
+            assert!(matches!(minute(text, &zone), Err(PeriodError::Time(_))), "{text}");
+        }
+        for text in ["2026-01-01T00:00:30", "2026-01-01T00:00:00.5", "1969-12-31"] {
+            assert!(matches!(minute(text, &zone), Err(PeriodError::Minute(_))), "{text}");
+        }
+        assert!(super::zone("Europe/Londn").is_err());
+        assert!(matches!(periods(5, 5, By::Day, &zone), Err(PeriodError::Empty { .. })));
+        assert_eq!(periods(0, 300_000 * 60, By::Hour, &zone), Err(PeriodError::TooMany));
+    }
+
+    proptest! {
+        #[test]
+        fn periods_are_gapless_and_each_minute_is_around_its_own(
+            from in 0_i64..40_000_000,
+            length in 1_i64..20_000,
+            by in prop::sample::select(vec![By::Hour, By::Day, By::Week, By::Month]),
+            name in prop::sample::select(vec![
+                "UTC", "Europe/London", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu",
+                "Pacific/Apia", "Africa/Monrovia", "America/Sao_Paulo", "Africa/Casablanca",
+            ]),
+        ) {
+            let zone = zone(name).unwrap();
+            let periods = periods(from, from + length, by, &zone).unwrap();
+            let mut at = from;
+            for period in &periods {
+                prop_assert_eq!(period.start, at);
+                prop_assert!(period.end > period.start);
+                let (start, end) = around(period.start, by, &zone);
+                prop_assert!(start <= period.start && period.end <= end);
+                at = period.end;
+            }
+            prop_assert_eq!(at, from + length);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The rollups: sums of `ProviderLogs` per hour, in `call_hours` and `call_durations`.
+//!
+//! `rollup_mark` says which rows are in them: all up to an id, each once, and none above it. So it is
+//! exactly once without any memory of who wrote a row. The writer adds its own rows in their transaction,
+//! unless rows that are not counted yet stand before them: those of a program without rollups, of an
+//! operator's INSERT, or of a database from before the rollups. Then [`catch_up`] counts all of them, in
+//! pieces, in the order of their ids. A reader counts the rows above the mark itself.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::error::StoreError;
+use super::logs;
+use super::rows::{self, Rows};
+use crate::domain::{AccountedCall, CallOutcome, DurationBucket, HourCell, ProviderCall};
+
+/// An hour, in seconds.
+pub(super) const HOUR: i64 = 3_600;
+/// A day, in seconds.
+pub(super) const DAY: i64 = 86_400;
+/// The hour that is stored for calls whose time can't be read.
+pub(super) const UNDATED: i64 = -1;
+
+/// How many rows a piece of [`catch_up`] counts: some ten milliseconds, for which entries wait.
+const PIECE: u32 = 2_000;
+
+/// A piece of catching up, and the caller that waits: whether more is to be counted.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+}
+
+/// Sums of some rows, before they are added to the tables.
+#[derive(Debug, Default)]
+pub(super) struct Rollup {
+    cells: BTreeMap<CellKey, Cell>,
+    /// By interval, start, provider and bucket.
+    durations: BTreeMap<(i64, i64, String, u16), u64>,
+    last_id: i64,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct CellKey {
+    hour: i64,
+    provider: String,
+    error_code: String,
+    outcome: &'static str,
+    rescue: bool,
+}
+
+#[derive(Debug)]
+struct Cell {
+    calls: u64,
+    sum_ms: u64,
+    max_ms: u64,
+    minutes: u64,
+    first_id: i64,
+    last_id: i64,
+}
+
+impl Rollup {
+    /// Adds a row.
+    pub(super) fn add(&mut self, call: &AccountedCall<'_>) {
+        let hour = call.at.map_or(UNDATED, |at| at - at.rem_euclid(HOUR));
+        let minute = call.at.map_or(0, |at| 1 << (at.rem_euclid(HOUR) / 60));
+        let key = CellKey {
+            hour,
+            provider: call.provider.to_owned(),
+            error_code: call.error_code.to_owned(),
+            outcome: call.outcome.as_str(),
+            rescue: call.rescue,
+        };
+        let cell = self.cells.entry(key).or_insert(Cell {
+            calls: 0,
+            sum_ms: 0,
+            max_ms: 0,
+            minutes: 0,
+            first_id: call.id,
+            last_id: call.id,
+        });
+        cell.calls += 1;
+        cell.sum_ms = cell.sum_ms.saturating_add(call.duration_ms);
+        cell.max_ms = cell.max_ms.max(call.duration_ms);
+        cell.minutes |= minute;
+        cell.first_id = cell.first_id.min(call.id);
+        cell.last_id = cell.last_id.max(call.id);
+        self.last_id = self.last_id.max(call.id);
+        if let (Some(at), CallOutcome::Success | CallOutcome::Failure) = (call.at, call.outcome) {
+            let bucket = DurationBucket::of(call.duration_ms).number();
+            for span in [HOUR, DAY] {
+                let key = (span, at - at.rem_euclid(span), call.provider.to_owned(), bucket);
+                *self.durations.entry(key).or_default() += 1;
+            }
+        }
+    }
+
+    /// Adds a call that is stored as the row `id`, as the row would be read.
+    pub(super) fn add_stored(&mut self, id: i64, call: &ProviderCall) {
+        let duration_ms = logs::milliseconds(call.duration).unsigned_abs();
+        self.add(&AccountedCall {
+            id,
+            at: logs::seconds(call.requested_at),
+            provider: call.provider.name(),
+            error_code: call.error.as_ref().map_or("", |(code, _)| code.as_str()),
+            outcome: call.outcome,
+            rescue: call.rescue,
+            duration_ms: duration_ms.min(AccountedCall::LONGEST_MS),
+        });
+    }
+
+    /// Adds these rows, which the transaction has written, to the tables, unless rows before them are not
+    /// counted yet.
+    pub(super) fn keep(&self, tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<()> {
+        let counted_to = counted_to(tx)?;
+        if first_id > counted_to.saturating_add(1) {
+            return Ok(());
+        }
+        self.store(tx, counted_to.max(self.last_id))
+    }
+
+    fn store(&self, tx: &Transaction<'_>, counted_to: i64) -> rusqlite::Result<()> {
+        let mut insert = tx.prepare_cached(
+            r#"INSERT INTO "call_hours" ("hour", "providerName", "errorCode", "outcome", "rescue",
+                "calls", "sumMs", "maxMs", "minutes", "firstId", "lastId")
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                ON CONFLICT ("hour", "providerName", "errorCode", "outcome", "rescue")
+                DO UPDATE SET "calls" = "calls" + ?6, "sumMs" = "sumMs" + ?7,
+                "maxMs" = max("maxMs", ?8), "minutes" = "minutes" | ?9,
+                "firstId" = min("firstId", ?10), "lastId" = max("lastId", ?11)"#,
+        )?;
+        for (key, cell) in &self.cells {
+            insert.execute((
+                key.hour,
+                &key.provider,
+                &key.error_code,
+                key.outcome,
+                key.rescue,
+                whole(cell.calls),
+                whole(cell.sum_ms),
+                whole(cell.max_ms),
+                whole(cell.minutes),
+                cell.first_id,
+                cell.last_id,
+            ))?;
+        }
+        let mut insert = tx.prepare_cached(
+            r#"INSERT INTO "call_durations" ("span", "at", "providerName", "bucket", "calls")
+                VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT ("span", "at", "providerName", "bucket")
+                DO UPDATE SET "calls" = "calls" + ?5"#,
+        )?;
+        for ((span, at, provider, bucket), calls) in &self.durations {
+            insert.execute((span, at, provider, bucket, whole(*calls)))?;
+        }
+        tx.prepare_cached(r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#)?.execute([counted_to])?;
+        Ok(())
+    }
+}
+
+/// The id up to which all rows are in the tables.
+pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached(r#"SELECT "countedTo" FROM "rollup_mark""#)?.query_row([], |row| row.get(0))
+}
+
+/// Counts the first rows above the mark, in one transaction, and says whether there may be more. After
+/// an error or a kill nothing of it is done.
+pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<bool> {
+    // Most of the time there is nothing to do, which needs no write lock.
+    let newest: Option<i64> = conn
+        .prepare_cached(r#"SELECT max("id") FROM "ProviderLogs""#)?
+        .query_row([], |row| row.get(0))?;
+    if newest.is_none_or(|newest| counted_to(conn).is_ok_and(|counted| counted >= newest)) {
+        return Ok(false);
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut rollup = Rollup::default();
+    let after = counted_to(&tx)?;
+    let read = rows::each(&tx, &Rows::After { id: after, limit: PIECE }, |call| rollup.add(&call))?;
+    if read > 0 {
+        rollup.store(&tx, rollup.last_id)?;
+    }
+    tx.commit()?;
+    Ok(read >= u64::from(PIECE))
+}
+
+/// The cells of these hours, from `start` to before `end`, in the order of time. Those without a time
+/// have the hour [`UNDATED`].
+pub(super) fn hours(
+    conn: &Connection,
+    (start, end): (i64, i64),
+    mut each: impl FnMut(HourCell<'_>),
+) -> rusqlite::Result<()> {
+    let mut select = conn.prepare_cached(
+        r#"SELECT "hour", "providerName", "errorCode", "outcome", "rescue", "calls", "sumMs",
+            "maxMs", "minutes", "firstId", "lastId" FROM "call_hours"
+            WHERE "hour" >= ?1 AND "hour" < ?2 ORDER BY "hour""#,
+    )?;
+    let mut found = select.query((start, end))?;
+    while let Some(row) = found.next()? {
+        let hour: i64 = row.get(0)?;
+        let outcome = row.get_ref(3)?.as_str().ok();
+        each(HourCell {
+            hour: (hour >= 0).then_some(hour),
+            provider: row.get_ref(1)?.as_str().unwrap_or_default(),
+            error_code: row.get_ref(2)?.as_str().unwrap_or_default(),
+            outcome: crate::domain::row_outcome(outcome, None, None),
+            rescue: row.get(4)?,
+            calls: natural(row.get(5)?),
+            sum_ms: natural(row.get(6)?),
+            max_ms: natural(row.get(7)?),
+            minutes: natural(row.get(8)?),
+            first_id: row.get(9)?,
+            last_id: row.get(10)?,
+        });
+    }
+    Ok(())
+}
+
+/// How many calls of each provider took how long, in the intervals of length `span` from `start` to before
+/// `end`. The same provider and bucket may come more than once.
+pub(super) fn durations(
+    conn: &Connection,
+    span: i64,
+    (start, end): (i64, i64),
+    mut each: impl FnMut(&str, DurationBucket, u64),
+) -> rusqlite::Result<()> {
+    let mut select = conn.prepare_cached(
+        r#"SELECT "providerName", "bucket", "calls" FROM "call_durations"
+            WHERE "span" = ?1 AND "at" >= ?2 AND "at" < ?3"#,
+    )?;
+    let mut found = select.query((span, start, end))?;
+    while let Some(row) = found.next()? {
+        if let Some(bucket) = DurationBucket::from_number(row.get(1)?) {
+            let provider = row.get_ref(0)?.as_str().unwrap_or_default();
+            each(provider, bucket, natural(row.get(2)?));
+        }
+    }
+    Ok(())
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn natural(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,89 @@
+//! Reads the rows of `ProviderLogs` for the accounting.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, ToSql};
+
+use crate::domain::{AccountedCall, log_seconds, row_outcome};
+
+/// Which rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rows<'a> {
+    /// The first of those with a higher id, in the order of their ids.
+    After { id: i64, limit: u32 },
+    /// All with a higher id.
+    All { after: i64 },
+    /// Those of a provider in this time, from `start` to before `end` (in seconds since 1970), up to an id.
+    During { provider: &'a str, start: i64, end: i64, up_to: i64 },
+}
+
+/// Calls `each` with each of the rows, and gives their number. Nothing in a row is an error: a program or an
+/// operator may have stored anything.
+pub(super) fn each(
+    conn: &Connection,
+    rows: &Rows<'_>,
+    mut each: impl FnMut(AccountedCall<'_>),
+) -> rusqlite::Result<u64> {
+    let times;
+    let (condition, parameters): (&str, Vec<&dyn ToSql>) = match rows {
+        Rows::After { id, limit } => (r#""id" > ?1 ORDER BY "id" LIMIT ?2"#, vec![id, limit]),
+        Rows::All { after } => (r#""id" > ?1"#, vec![after]),
+        Rows::During { provider, start, end, up_to } => {
+            times = [*start, *end].map(text);
+            let condition = r#""providerName" = ?1 AND "requestedAt" >= ?2 AND "requestedAt" < ?3
+                AND "id" <= ?4"#;
+            (condition, vec![provider, &times[0], &times[1], up_to])
+        }
+    };
+    let optional = optional_columns(conn)?;
+    let sql = format!(
+        r#"SELECT "id", "providerName", "requestedAt", "requestDurationMs", "responseCode", "errorCode",
+            {optional} FROM "ProviderLogs" WHERE {condition}"#
+    );
+    let mut select = conn.prepare_cached(&sql)?;
+    let mut found = select.query(parameters.as_slice())?;
+    let mut count = 0;
+    while let Some(row) = found.next()? {
+        each(call(row)?);
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn call<'a>(row: &'a Row<'_>) -> rusqlite::Result<AccountedCall<'a>> {
+    let error_code = row.get_ref(5)?;
+    let duration_ms = integer(row.get_ref(3)?).map_or(0, |ms| u64::try_from(ms).unwrap_or(0));
+    Ok(AccountedCall {
+        id: row.get(0)?,
+        at: str(row.get_ref(2)?).and_then(log_seconds),
+        provider: str(row.get_ref(1)?).unwrap_or_default(),
+        error_code: str(error_code).unwrap_or_default(),
+        outcome: row_outcome(str(row.get_ref(6)?), integer(row.get_ref(4)?), str(error_code)),
+        rescue: integer(row.get_ref(7)?) == Some(1),
+        duration_ms: duration_ms.min(AccountedCall::LONGEST_MS),
+    })
+}
+
+fn str(value: ValueRef<'_>) -> Option<&str> {
+    value.as_str().ok()
+}
+
+fn integer(value: ValueRef<'_>) -> Option<i64> {
+    value.as_i64().ok()
+}
+
+/// A database of an earlier version, which nothing may change here, is without these columns.
+fn optional_columns(conn: &Connection) -> rusqlite::Result<String> {
+    let mut has = conn
+        .prepare_cached("SELECT count(*) FROM pragma_table_info('ProviderLogs') WHERE name = ?1")?;
+    let mut column = |name: &str| -> rusqlite::Result<String> {
+        let there: bool = has.query_row([name], |row| row.get(0))?;
+        Ok(if there { format!(r#""{name}""#) } else { "NULL".to_owned() })
+    };
+    Ok(format!("{}, {}", column("outcome")?, column("rescue")?))
+}
+
+/// A time as the log has it.
+fn text(seconds: i64) -> String {
+    let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    format!("{at:.3}")
+}
