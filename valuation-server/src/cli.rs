@@ -3,6 +3,8 @@
 //! Each setting may be given as a flag, as an environment variable such as `VALUATION_FAILURE_RATE`,
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -12,6 +14,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 
 use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
+
+pub use report::{Format, Length, ReportArgs, ReportArgsError};
 
 /// Car valuations over HTTP, from two providers, with failover between them.
 #[derive(Clone, Debug, Parser)]
@@ -30,6 +34,9 @@ pub enum Command {
     /// Say whether `serve` would work: its configuration, the database, the providers. Nothing is
     /// created, changed or bought
     Check(SettingArgs),
+    /// Say from the log of provider calls how available and how fast each provider was: for a service level
+    /// agreement. A server may be running
+    Report(ReportArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     Demo(DemoArgs),
 }

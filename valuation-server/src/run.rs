@@ -14,8 +14,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::app::{App, Ended, StartError};
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ReportArgs};
 use crate::config::{Config, LogFormat};
+use crate::report::ReportError;
 use crate::signals::{self, Stop};
 use crate::{check, demo, system, telemetry};
 
@@ -36,6 +37,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
         Command::Serve(args) => args.settings.config(std::env::vars_os()),
         Command::Check(args) => args.config(std::env::vars_os()),
+        Command::Report(args) => return report(args),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -82,6 +84,24 @@ fn print(config: &Config) -> ExitCode {
     match io::stdout().write_all(config.to_toml().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &format!("the configuration cannot be printed: {error}")),
+    }
+}
+
+fn report(args: &ReportArgs) -> ExitCode {
+    let terms = match args.terms() {
+        Ok(terms) => terms,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    let text = match args.report(&terms, std::env::vars_os()) {
+        Ok(text) => text,
+        Err(error @ ReportError::Period(_)) => return fail(MISUSED, &error),
+        Err(error) => return fail(FAILED, &error),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // The reader, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("the report cannot be printed: {error}")),
+        Ok(()) => ExitCode::SUCCESS,
     }
 }
 

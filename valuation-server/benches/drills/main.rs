@@ -14,6 +14,7 @@
 //! They are not tests, because they take minutes and load the machine. They are a bench, because Cargo
 //! builds that with optimisation and together with the server's binary.
 
+mod audits;
 mod clock;
 mod crowds;
 mod disks;
@@ -98,6 +99,10 @@ fn main() -> ExitCode {
         match words.as_slice() {
             ["bare-server"] => servers::bare().await,
             ["server-without-a-hop", database] => servers::without_a_hop(Path::new(database)).await,
+            ["log", path, rows] => match rows.parse() {
+                Ok(rows) => audits::make(Path::new(path), rows).await,
+                Err(_) => Err(usage()),
+            },
             ["speed", only @ ..] if only.len() < 2 => {
                 let (time, rounds) = scale.of((4, 5), (1, 1));
                 let only = only.first().copied().unwrap_or_default();
@@ -123,7 +128,11 @@ fn main() -> ExitCode {
 
 fn usage() -> Failed {
     let names: Vec<&str> = DRILLS.iter().map(|(name, _)| *name).collect();
-    format!("say what to play: all, speed, {}; with --quick less of it", names.join(", ")).into()
+    format!(
+        "say what to play: all, speed, log FILE ROWS, {}; with --quick less of it",
+        names.join(", ")
+    )
+    .into()
 }
 
 fn on_a_runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {

@@ -14,20 +14,28 @@
 //! | period | of the clock in the named time zone; an outage is counted in the one in which it began |
 //! | no calls | no data, never 100 % |
 
+mod csv;
 mod figures;
 mod gather;
+mod json;
 mod outages;
 mod percent;
 mod periods;
+mod table;
 mod tally;
 mod terms;
+mod words;
 
+pub use csv::csv;
 pub use figures::{Durations, Figures, Verdict};
 pub use gather::{Method, ReportError, report};
+pub use json::json;
 pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
 pub use periods::{By, Period, PeriodError, minute, shown, zone};
+pub use table::table;
 pub use terms::{Excluded, Fallback, Slow, Terms};
+pub use words::{NO_DATA, Source, accounting};
 
 /// What the log says about the providers. Times are minutes since 1970.
 #[derive(Clone, Debug, PartialEq)]

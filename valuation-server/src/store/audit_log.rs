@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -23,7 +24,7 @@ pub struct AuditLog {
 pub struct AuditSnapshot<'a> {
     tx: Transaction<'a>,
     path: &'a Path,
-    /// `None`: the file is of a version without rollups.
+    /// `None`: the file is of a version without rollups, or they can't be used.
     counted_to: Option<i64>,
 }
 
@@ -65,6 +66,19 @@ pub enum CallRows<'a> {
     All,
 }
 
+/// How long a read waits for another program's lock.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// As one more reader, so that a server may start and write during a long report. A log that a killed server
+/// left stays where it is, and a file that can't be written, such as one on a read-only disk, is read as it
+/// is.
+fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+    if open::beside(path, "-wal").exists() {
+        return look::connect(path);
+    }
+    open::reader(path, LOCK_WAIT).or_else(|_| look::connect(path))
+}
+
 impl AuditLog {
     /// Opens the database of this server at `path`.
     ///
@@ -77,7 +91,7 @@ impl AuditLog {
             if let Err(error) = path.metadata() {
                 return Err(OpenProblem::Denied(Arc::new(error)));
             }
-            let conn = look::connect(&path)?;
+            let conn = connect(&path)?;
             match schema::inspect(&conn)? {
                 0 => Err(OpenProblem::Foreign("no log of provider calls".to_owned())),
                 _ => Ok(conn),
@@ -104,7 +118,7 @@ impl AuditLog {
             })
             .map_err(StoreError::unavailable)?;
         let counted_to = if has_rollups {
-            Some(rollup::counted_to(&tx).map_err(StoreError::unavailable)?)
+            rollup::counted_to(&tx).map_err(StoreError::unavailable)?
         } else {
             None
         };

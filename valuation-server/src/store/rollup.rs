@@ -23,6 +23,22 @@ pub(super) const DAY: i64 = 86_400;
 /// The hour that is stored for calls whose time can't be read.
 pub(super) const UNDATED: i64 = -1;
 
+/// Adds to the sums of an hour.
+pub(super) const INSERT_HOUR: &str = r#"INSERT INTO "call_hours" ("hour", "providerName", "errorCode",
+    "outcome", "rescue", "calls", "sumMs", "maxMs", "minutes", "firstId", "lastId")
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    ON CONFLICT ("hour", "providerName", "errorCode", "outcome", "rescue")
+    DO UPDATE SET "calls" = "calls" + ?6, "sumMs" = "sumMs" + ?7, "maxMs" = max("maxMs", ?8),
+    "minutes" = "minutes" | ?9, "firstId" = min("firstId", ?10), "lastId" = max("lastId", ?11)"#;
+
+/// Adds to the durations of an interval.
+pub(super) const INSERT_DURATION: &str = r#"INSERT INTO "call_durations"
+    ("span", "at", "providerName", "bucket", "calls") VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT ("span", "at", "providerName", "bucket") DO UPDATE SET "calls" = "calls" + ?5"#;
+
+/// Moves the mark.
+pub(super) const SET_MARK: &str = r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#;
+
 /// How many rows a piece of [`catch_up`] counts: some ten milliseconds, for which entries wait.
 const PIECE: u32 = 2_000;
 
@@ -113,7 +129,7 @@ impl Rollup {
     /// Adds these rows, which the transaction has written, to the tables, unless rows before them are not
     /// counted yet.
     pub(super) fn keep(&self, tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<()> {
-        let counted_to = counted_to(tx)?;
+        let Some(counted_to) = counted_to(tx)? else { return Ok(()) };
         if first_id > counted_to.saturating_add(1) {
             return Ok(());
         }
@@ -121,15 +137,7 @@ impl Rollup {
     }
 
     fn store(&self, tx: &Transaction<'_>, counted_to: i64) -> rusqlite::Result<()> {
-        let mut insert = tx.prepare_cached(
-            r#"INSERT INTO "call_hours" ("hour", "providerName", "errorCode", "outcome", "rescue",
-                "calls", "sumMs", "maxMs", "minutes", "firstId", "lastId")
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                ON CONFLICT ("hour", "providerName", "errorCode", "outcome", "rescue")
-                DO UPDATE SET "calls" = "calls" + ?6, "sumMs" = "sumMs" + ?7,
-                "maxMs" = max("maxMs", ?8), "minutes" = "minutes" | ?9,
-                "firstId" = min("firstId", ?10), "lastId" = max("lastId", ?11)"#,
-        )?;
+        let mut insert = tx.prepare_cached(INSERT_HOUR)?;
         for (key, cell) in &self.cells {
             insert.execute((
                 key.hour,
@@ -145,38 +153,35 @@ impl Rollup {
                 cell.last_id,
             ))?;
         }
-        let mut insert = tx.prepare_cached(
-            r#"INSERT INTO "call_durations" ("span", "at", "providerName", "bucket", "calls")
-                VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT ("span", "at", "providerName", "bucket")
-                DO UPDATE SET "calls" = "calls" + ?5"#,
-        )?;
+        let mut insert = tx.prepare_cached(INSERT_DURATION)?;
         for ((span, at, provider, bucket), calls) in &self.durations {
             insert.execute((span, at, provider, bucket, whole(*calls)))?;
         }
-        tx.prepare_cached(r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#)?.execute([counted_to])?;
+        tx.prepare_cached(SET_MARK)?.execute([counted_to])?;
         Ok(())
     }
 }
 
-/// The id up to which all rows are in the tables.
-pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached(r#"SELECT "countedTo" FROM "rollup_mark""#)?.query_row([], |row| row.get(0))
+/// The id up to which all rows are in the tables; `None` if somebody deleted the mark, so that the sums
+/// can't be used. Rows of the log are stored nevertheless.
+pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(r#"SELECT max("countedTo") FROM "rollup_mark""#)?
+        .query_row([], |row| row.get(0))
 }
 
 /// Counts the first rows above the mark, in one transaction, and says whether there may be more. After
 /// an error or a kill nothing of it is done.
 pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<bool> {
     // Most of the time there is nothing to do, which needs no write lock.
-    let newest: Option<i64> = conn
-        .prepare_cached(r#"SELECT max("id") FROM "ProviderLogs""#)?
+    let newest: i64 = conn
+        .prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
         .query_row([], |row| row.get(0))?;
-    if newest.is_none_or(|newest| counted_to(conn).is_ok_and(|counted| counted >= newest)) {
+    if counted_to(conn)?.is_none_or(|counted| counted >= newest) {
         return Ok(false);
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let Some(after) = counted_to(&tx)? else { return Ok(false) };
     let mut rollup = Rollup::default();
-    let after = counted_to(&tx)?;
     let read = rows::each(&tx, &Rows::After { id: after, limit: PIECE }, |call| rollup.add(&call))?;
     if read > 0 {
         rollup.store(&tx, rollup.last_id)?;

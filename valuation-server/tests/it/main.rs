@@ -63,6 +63,7 @@ mod providers_tls;
 mod providers_unasked;
 mod providers_wire;
 mod providers_xml;
+mod report_command;
 mod report_equality;
 mod report_support;
 mod simulator;

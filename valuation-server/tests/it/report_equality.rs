@@ -223,7 +223,7 @@ fn check_provider(conn: &Connection, report: &Report, found: &ProviderReport) ->
     for (period, figures) in periods.filter(|(_, figures)| figures.made() > 0).take(20) {
         check(conn, &found.name, (period.start, period.end), figures, slow)?;
     }
-    let calls: u64 = found.periods.iter().map(|figures| figures.made()).sum();
+    let calls: u64 = found.periods.iter().map(Figures::made).sum();
     prop_assert_eq!(calls, found.total.made());
     let ranges: Vec<_> = found.outages.iter().map(|o| (o.start, o.recovered)).collect();
     prop_assert_eq!(ranges, outages(conn, &found.name));
@@ -381,4 +381,30 @@ async fn two_servers_on_one_file_count_each_call_once() {
     for store in stores {
         store.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn without_its_mark_the_rollups_are_not_used_and_calls_are_stored_nevertheless() {
+    let place = Place::new();
+    let store = place.open();
+    let neighbour = place.neighbour();
+    let entry = || Entry { valuation: None, calls: vec![call("V")] };
+    store.commit(entry()).await.unwrap();
+    neighbour.execute_batch("DELETE FROM rollup_mark").unwrap();
+    store.commit(entry()).await.unwrap();
+    assert!(!store.catch_up().await.unwrap());
+    let report = made(&place, &everything(), Method::Rollups).unwrap();
+    assert_eq!(report.providers[0].total.calls, 2);
+
+    // As the documentation has it.
+    neighbour
+        .execute_batch(
+            "BEGIN; DELETE FROM call_hours; DELETE FROM call_durations;
+            INSERT OR REPLACE INTO rollup_mark (id, countedTo) VALUES (1, 0); COMMIT",
+        )
+        .unwrap();
+    assert!(!store.catch_up().await.unwrap());
+    assert_eq!(number(&neighbour, "SELECT sum(calls) FROM call_hours"), 2);
+    assert_eq!(number(&neighbour, "SELECT countedTo FROM rollup_mark"), 2);
+    store.shutdown().await;
 }

@@ -1,0 +1,119 @@
+//! A log of provider calls of three years, for reports to be measured on.
+//!
+//! ```console
+//! $ cargo bench -p valuation-server --bench drills -- log /tmp/audit.sqlite 10000000
+//! $ /usr/bin/time -v target/release/valuation-server report --database /tmp/audit.sqlite --target 99.9%
+//! $ /usr/bin/time -v target/release/valuation-server report --database /tmp/audit.sqlite --exact
+//! ```
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, params};
+use valuation_server::store::{Store, StoreConfig};
+
+use crate::Failed;
+
+/// 1 December 2023, in milliseconds.
+const START: i64 = 1_701_388_800_000;
+const DAY: i64 = 86_400_000;
+/// Three years.
+const DAYS: i64 = 1_096;
+const SUPERCAR: &str = "SuperCar Valuations";
+/// How many rows a transaction inserts.
+const BATCH: i64 = 100_000;
+
+/// Makes a database with a log of so many rows, without rollups, and has a store build these.
+pub(crate) async fn make(path: &Path, rows: i64) -> Result<(), Failed> {
+    let store = Store::open(&StoreConfig::new(path))?;
+    let began = Instant::now();
+    fill(&Connection::open(path)?, rows)?;
+    println!("{rows} rows written in {:.1?}", began.elapsed());
+    let (began, mut longest, mut pieces) = (Instant::now(), Duration::ZERO, 0_u64);
+    loop {
+        let piece = Instant::now();
+        let more = store.catch_up().await?;
+        longest = longest.max(piece.elapsed());
+        pieces += 1;
+        if !more {
+            break;
+        }
+    }
+    let mean = began.elapsed() / u32::try_from(pieces)?;
+    println!(
+        "rollups built in {:.1?}: {pieces} pieces, {mean:.1?} each, the longest {longest:.1?}",
+        began.elapsed()
+    );
+    store.shutdown().await;
+    Ok(())
+}
+
+/// SuperCar fails for an hour in each month, a few calls of each thousand fail beside that, and whatever
+/// fails is rescued by the fallback, which is another provider since the middle.
+fn fill(conn: &Connection, rows: i64) -> Result<(), Failed> {
+    let mut random = fastrand::Rng::with_seed(18);
+    let step = DAYS * DAY / rows.max(1);
+    let mut number = 0;
+    while number < rows {
+        let tx = conn.unchecked_transaction()?;
+        let mut insert = tx.prepare_cached(
+            r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+                "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage",
+                "outcome", "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#,
+        )?;
+        let end = (number + BATCH).min(rows);
+        while number < end {
+            let at = START + number * step + random.i64(0..step.max(1));
+            let (day, of_day) = ((at - START) / DAY, at % DAY);
+            let is_down = day % 30 == 11 && (36_000_000..39_600_000).contains(&of_day);
+            let vehicle = number % 1_000_000;
+            let mut insert = |provider, ms, failure: Option<(&str, Option<u16>)>, rescue| {
+                let code = failure.map_or(Some(200), |(_, code)| code);
+                let vrm = format!("V{vehicle}");
+                insert.execute(params![
+                    vrm,
+                    provider,
+                    format!("{:.3}", jiff::Timestamp::from_millisecond(at)?),
+                    ms,
+                    format!("https://valuations.example/valuations/{vrm}?mileage=10000"),
+                    code,
+                    failure.map(|(code, _)| code),
+                    failure.map(|_| "it failed"),
+                    if failure.is_some() { "failure" } else { "success" },
+                    rescue,
+                ])?;
+                Ok::<_, Failed>(())
+            };
+            let fallback =
+                if day < DAYS / 2 { "Classic Valuations" } else { "Premium Car Valuations" };
+            number += 1;
+            if is_down || random.u32(0..1_000) < 2 {
+                let failure = match random.u32(0..3) {
+                    0 => ("TIMEOUT", None),
+                    1 => ("STATUS", Some(503)),
+                    _ => ("CONNECT", None),
+                };
+                insert(
+                    SUPERCAR,
+                    if failure.0 == "TIMEOUT" { 5_000 } else { 40 },
+                    Some(failure),
+                    false,
+                )?;
+                insert(fallback, duration(&mut random, 300.0), None, true)?;
+                number += 1;
+            } else {
+                insert(SUPERCAR, duration(&mut random, 80.0), None, false)?;
+            }
+        }
+        drop(insert);
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+/// About this many milliseconds, and now and then several times as many.
+#[expect(clippy::cast_possible_truncation, reason = "some thousands at most")]
+fn duration(random: &mut fastrand::Rng, usual: f64) -> i64 {
+    let sum: f64 = (0..6).map(|_| random.f64() - 0.5).sum();
+    (usual * (sum * 0.7).exp()) as i64
+}

@@ -1,0 +1,105 @@
+//! The report as comma-separated values, a row per provider and period, and one for the total. The accounting
+//! stands before them, in lines that begin with `#`.
+
+use super::figures::Figures;
+use super::words::{Source, accounting, decimals, pence};
+use super::{Report, Verdict};
+
+const HEADER: &str = "provider,period,start,end,calls,failures,ignored,availability,minutes,\
+    unavailable_minutes,availability_by_minutes,p50_ms,p95_ms,p99_ms,max_ms,mean_ms,slow,outages,\
+    longest_outage_minutes,recoveries,recovery_minutes,share,rescues,rescued,price_pence,target_met,\
+    target_margin,target_met_by_minutes,target_margin_minutes,failures_by_code";
+
+/// The report as CSV. What there is no data for is empty.
+#[must_use]
+pub fn csv(report: &Report, source: &Source) -> String {
+    let mut text = String::new();
+    for (topic, statement) in accounting(report, source) {
+        text.push_str(&format!("# {topic}: {}\n", statement.replace(['\r', '\n'], " ")));
+    }
+    text.push_str(HEADER);
+    text.push('\n');
+    for provider in &report.providers {
+        let periods = report.periods.iter().map(|p| (p.name.as_str(), p.start, p.end));
+        let total = ("total", report.from, report.to);
+        let figures = provider.periods.iter().chain([&provider.total]);
+        for (period, figures) in periods.chain([total]).zip(figures) {
+            let cells = cells(report, &provider.name, period, figures);
+            text.push_str(&cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn cells(
+    report: &Report,
+    provider: &str,
+    (name, start, end): (&str, i64, i64),
+    figures: &Figures,
+) -> Vec<String> {
+    let time = |minute: i64| {
+        jiff::Timestamp::from_second(minute * 60)
+            .map_or_else(|_| String::new(), |at| at.to_string())
+    };
+    let percent = |share: super::Share| {
+        share
+            .percent(decimals(report))
+            .map(|text| text.trim_end_matches('%').to_owned())
+            .unwrap_or_default()
+    };
+    let has_data = figures.calls > 0;
+    let data = |number: u64| if has_data { number.to_string() } else { String::new() };
+    let ms = |pick: fn(super::Durations) -> u64| {
+        figures.durations.map(pick).map_or_else(String::new, |ms| ms.to_string())
+    };
+    let verdict = |verdict: Option<Verdict>| match verdict {
+        None => [String::new(), String::new()],
+        Some(verdict) => {
+            let sign = if verdict.is_met() { "" } else { "-" };
+            [verdict.is_met().to_string(), format!("{sign}{}", verdict.margin())]
+        }
+    };
+    let target = report.terms.target;
+    let codes =
+        figures.failures_by_code.iter().map(|(code, failures)| format!("{code}={failures}"));
+    let mut cells = vec![
+        provider.to_owned(),
+        name.to_owned(),
+        time(start),
+        time(end),
+        figures.calls.to_string(),
+        figures.failures.to_string(),
+        figures.ignored.to_string(),
+        percent(figures.available_calls()),
+        figures.minutes.to_string(),
+        figures.unavailable_minutes.to_string(),
+        percent(figures.available_minutes()),
+        ms(|durations| durations.p50),
+        ms(|durations| durations.p95),
+        ms(|durations| durations.p99),
+        ms(|durations| durations.max),
+        ms(|durations| durations.mean),
+        figures.slow.map_or_else(String::new, data),
+        data(figures.outages),
+        data(figures.longest_outage),
+        data(figures.recoveries),
+        data(figures.recovery_minutes),
+        percent(figures.share()),
+        figures.rescues.to_string(),
+        figures.rescued.to_string(),
+        pence(report, provider, figures).map_or_else(String::new, |pence| pence.to_string()),
+    ];
+    cells.extend(verdict(target.and_then(|target| figures.by_calls(target))));
+    cells.extend(verdict(target.and_then(|target| figures.by_minutes(target))));
+    cells.push(codes.collect::<Vec<_>>().join(" "));
+    cells
+}
+
+fn quoted(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r', '#']) {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}

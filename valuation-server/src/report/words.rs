@@ -1,0 +1,155 @@
+//! A report's accounting in words, and its figures as texts: the same in every format.
+
+use super::figures::Figures;
+use super::gather::Method;
+use super::percent::Percent;
+use super::{Report, shown};
+
+/// What stands for figures of no calls.
+pub const NO_DATA: &str = "no data";
+
+/// Where a report comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The database file.
+    pub database: String,
+    /// What was read in it.
+    pub method: Method,
+}
+
+/// How the report counts: each statement by its topic. Part of every format, so that the figures can be
+/// checked and repeated.
+#[must_use]
+pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String)> {
+    let terms = &report.terms;
+    let zone = &terms.zone;
+    let at = |minute| shown(minute, zone);
+    let mut lines = vec![
+        ("time", format!(
+            "from {} to before {}, in whole minutes; a call belongs to the minute in which it started",
+            at(report.from), at(report.to)
+        )),
+        ("time zone", format!("{}, by {}; {}", zone.iana_name().unwrap_or("UTC"), terms.by.as_str(), odd_days(report))),
+        ("call", "a row of ProviderLogs with the outcome success or failure, including rescues and probes; \
+            a row from before the column outcome is judged by its codes: failure for any error code but \
+            CANCELLED and LOCAL (ignored) and STATUS with a 4xx other than 408 and 429 (success)".to_owned()),
+        ("ignored call", "a call that was given up by us or failed by our fault: in no figure but the price".to_owned()),
+        ("failure", "a call with the outcome failure: no connection, no answer in time, status 5xx, 408 or \
+            429, or an unusable answer; a 404 is an answer".to_owned()),
+        ("availability", "calls that succeeded, of all calls; and by minutes: of the minutes with calls, \
+            those in which at least one call succeeded".to_owned()),
+        ("outage", "from a minute in which all calls failed to the first later minute in which one \
+            succeeded, including minutes without calls in between, without excluded ones; counted in the \
+            period in which it began; the time to recover is the mean of those that ended".to_owned()),
+        ("durations", "of all calls, failures included, in milliseconds; percentiles by nearest rank, \
+            rounded up to the bound of a bucket (exact below 256 ms, at most 0.8 % above), max exact".to_owned()),
+        ("percentages", "cut off after their last decimal, never rounded up; without calls there is no data".to_owned()),
+    ];
+    if let Some(slow) = terms.slow {
+        lines.push((
+            "slow",
+            format!(
+                "longer than {} ms: the bound of the bucket of the {} ms asked for",
+                slow.above_ms(),
+                slow.asked_ms
+            ),
+        ));
+    }
+    if let Some(target) = terms.target {
+        lines.push((
+            "target",
+            format!("{target} of the calls of each period, and of its minutes with calls"),
+        ));
+    }
+    if let Some(fallback) = &terms.fallback {
+        lines.push((
+            "price",
+            format!(
+                "£{} for each call to {}, including ignored ones",
+                fallback.price, fallback.provider
+            ),
+        ));
+    }
+    for window in &terms.excluded {
+        lines.push((
+            "excluded",
+            format!("{}: from {} to before {}", window.name, at(window.start), at(window.end)),
+        ));
+    }
+    if terms.excluded.is_empty() {
+        lines.push(("excluded", "nothing".to_owned()));
+    }
+    lines.push((
+        "rows",
+        match report.ids {
+            Some((first, last)) => {
+                format!("ids {first} to {last} of ProviderLogs in {}", source.database)
+            }
+            None => format!("none in {}", source.database),
+        },
+    ));
+    lines.push((
+        "read from",
+        match source.method {
+            Method::Rollups => {
+                "the hourly sums, which keep rows that were deleted or archived since; \
+            divided hours, and rows that are not summed yet, from the rows"
+                    .to_owned()
+            }
+            Method::Rows => {
+                "every row that is in the file; deleted and archived ones are missing".to_owned()
+            }
+        },
+    ));
+    if report.undated > 0 {
+        lines.push((
+            "not counted",
+            format!(
+                "{} rows of the log, whose requestedAt is not of the form 2026-11-22T19:38:00.123Z",
+                report.undated
+            ),
+        ));
+    }
+    lines
+}
+
+fn odd_days(report: &Report) -> String {
+    if report.odd_days.is_empty() {
+        return "every day has 24 hours".to_owned();
+    }
+    let day = |(date, minutes): &(jiff::civil::Date, i64)| match (minutes / 60, minutes % 60) {
+        (hours, 0) => format!("{date} has {hours} hours"),
+        (hours, minutes) => format!("{date} has {hours} hours and {minutes} minutes"),
+    };
+    let days: Vec<_> = report.odd_days.iter().map(day).collect();
+    days.join(", ")
+}
+
+/// The decimals of percentages in a report.
+pub(super) fn decimals(report: &Report) -> usize {
+    report.terms.target.map_or(2, Percent::decimals)
+}
+
+/// Whether the target is met, by calls and by minutes: `met, 3 to spare`, `missed by 1`.
+pub(super) fn verdicts(figures: &Figures, target: Percent) -> Option<[String; 2]> {
+    let words = |verdict: super::Verdict| match (verdict.is_met(), verdict.margin()) {
+        (true, margin) => format!("met, {margin} to spare"),
+        (false, margin) => format!("missed by {margin}"),
+    };
+    Some([words(figures.by_calls(target)?), words(figures.by_minutes(target)?)])
+}
+
+/// The price of a provider's calls in pence; `None` for a provider without a price.
+pub(super) fn pence(report: &Report, provider: &str, figures: &Figures) -> Option<u128> {
+    let fallback =
+        report.terms.fallback.as_ref().filter(|fallback| fallback.provider == provider)?;
+    Some(u128::from(fallback.price.pence()) * u128::from(figures.made()))
+}
+
+/// A length in minutes: `2 h 05 min`.
+pub(super) fn length(minutes: u64) -> String {
+    match minutes {
+        0..60 => format!("{minutes} min"),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
+    }
+}
