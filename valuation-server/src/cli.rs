@@ -36,6 +36,7 @@ pub enum Command {
     Check(SettingArgs),
     /// Say from the log of provider calls how available and how fast each provider was: for a service level
     /// agreement. A server may be running
+    #[command(after_help = report::EXAMPLES)]
     Report(ReportArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     Demo(DemoArgs),

@@ -15,7 +15,8 @@ use crate::store::AuditLog;
 /// The variable that names the database, as for `serve`.
 const DATABASE: &str = "VALUATION_DATABASE";
 
-const EXAMPLES: &str = "Examples:
+/// Shown below the flags.
+pub(super) const EXAMPLES: &str = "Examples:
   Was SuperCar within 99.9 % in October?
     valuation-server report --provider SuperCar --from 2026-10 --to 2026-11 \\
       --time-zone Europe/London --target 99.9%
@@ -26,7 +27,6 @@ const EXAMPLES: &str = "Examples:
 
 /// The flags of `report`.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
     /// The database; a running server may use it [default: VALUATION_DATABASE, or valuations.sqlite]
     #[arg(long, value_name = "FILE")]

@@ -194,6 +194,18 @@ async fn wrong_flags_and_files_are_refused_with_what_would_be_right() {
 }
 
 #[tokio::test]
+async fn its_help_has_examples() {
+    let out = binary()
+        .args(["report", "--help"])
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .await
+        .unwrap();
+    let out = String::from_utf8(out.stdout).unwrap();
+    assert!(out.contains("Was SuperCar within 99.9 % in October?"), "{out}");
+}
+
+#[tokio::test]
 async fn a_report_next_to_a_running_server_changes_nothing_and_sees_each_committed_call() {
     let place = Place::new();
     let store = place.open();
