@@ -2,7 +2,7 @@
 //! stands before them, in lines that begin with `#`.
 
 use super::figures::Figures;
-use super::words::{Source, accounting, decimals, pence};
+use super::words::{Source, accounting, decimals, named, pence};
 use super::{Report, Verdict};
 
 const HEADER: &str = "provider,period,start,end,calls,failures,ignored,availability,minutes,\
@@ -61,8 +61,10 @@ fn cells(
         }
     };
     let target = report.terms.target;
-    let codes =
-        figures.failures_by_code.iter().map(|(code, failures)| format!("{code}={failures}"));
+    let codes = figures
+        .failures_by_code
+        .iter()
+        .map(|(code, failures)| format!("{}={failures}", named(code)));
     let mut cells = vec![
         provider.to_owned(),
         name.to_owned(),

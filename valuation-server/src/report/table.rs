@@ -6,7 +6,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Row, Table};
 
 use super::figures::Figures;
-use super::words::{NO_DATA, Source, accounting, decimals, length, pence, verdicts};
+use super::words::{NO_DATA, Source, accounting, decimals, length, named, pence, verdicts};
 use super::{ProviderReport, Report, shown};
 
 /// How many outages are listed, the longest first.
@@ -100,8 +100,10 @@ fn row(report: &Report, name: &str, figures: &Figures) -> Row {
 fn notes(text: &mut String, report: &Report, provider: &ProviderReport) {
     let total = &provider.total;
     if !total.failures_by_code.is_empty() {
-        let codes =
-            total.failures_by_code.iter().map(|(code, failures)| format!("{code} {failures}"));
+        let codes = total
+            .failures_by_code
+            .iter()
+            .map(|(code, failures)| format!("{} {failures}", named(code)));
         let _ = writeln!(text, "failures: {}", codes.collect::<Vec<_>>().join(", "));
     }
     if total.ignored > 0 {

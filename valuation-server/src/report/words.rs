@@ -146,6 +146,11 @@ pub(super) fn pence(report: &Report, provider: &str, figures: &Figures) -> Optio
     Some(u128::from(fallback.price.pence()) * u128::from(figures.made()))
 }
 
+/// An error code. This server logs one with each failure, other programs may not.
+pub(super) fn named(code: &str) -> &str {
+    if code.is_empty() { "(none)" } else { code }
+}
+
 /// A length in minutes: `2 h 05 min`.
 pub(super) fn length(minutes: u64) -> String {
     match minutes {

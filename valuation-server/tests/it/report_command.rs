@@ -194,6 +194,15 @@ async fn wrong_flags_and_files_are_refused_with_what_would_be_right() {
 }
 
 #[tokio::test]
+async fn a_failure_without_an_error_code_is_named_as_such() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let failed = LogRow { outcome: Some("failure"), ..row(0, "Another", None) };
+    insert(&place.neighbour(), &[failed]);
+    let out = printed(&place, &["--provider", "Another"]).await;
+    assert!(out.contains("failures: (none) 1"), "{out}");
+}
+
+#[tokio::test]
 async fn its_help_has_examples() {
     let out = binary()
         .args(["report", "--help"])
