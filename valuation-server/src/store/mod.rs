@@ -16,6 +16,7 @@
 //! `valuations` how the values are read and written.
 
 mod audit_log;
+mod batch;
 mod checkpoint;
 mod config;
 mod damage;

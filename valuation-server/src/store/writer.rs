@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
@@ -20,10 +20,10 @@ use super::identity::Opened;
 use super::notes;
 use super::pace::Pace;
 use super::queue::{Job, Message};
-use super::rollup::{self, CatchUp, Rollup};
+use super::rollup::{self, CatchUp};
 use super::stats::Shared;
-use super::valuations::{Forgetting, StoredValuation};
-use super::{Entry, StoreConfig, history, logs, open, thinning, valuations};
+use super::valuations::Forgetting;
+use super::{Entry, StoreConfig, batch, history, open, thinning, valuations};
 
 /// The log is emptied after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
@@ -242,7 +242,7 @@ impl Writer {
             return self.unavailable(jobs, cause, Deferred::keep);
         }
         let began = Instant::now();
-        match write(&mut self.conn, &jobs) {
+        match batch::write(&mut self.conn, &jobs) {
             Ok(written) => {
                 if let Err(cause) = self.opened.is_still_there() {
                     // The file was removed since the first look. If it comes back, all is in it, so
@@ -376,43 +376,4 @@ impl Drop for Writer {
         self.deferred.lose(&self.shared, &StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
     }
-}
-
-/// The result of a transaction.
-struct Written {
-    /// For each of its entries, in order, the stored valuation.
-    stored: Vec<StoredValuation>,
-    rows: u64,
-}
-
-/// Stores all entries in one transaction, or none.
-fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0 };
-    let mut insert_call = tx.prepare_cached(logs::INSERT)?;
-    let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
-    let (mut rollup, mut first_id) = (Rollup::default(), None);
-    for Job { entry, .. } in jobs {
-        for call in &entry.calls {
-            logs::insert(&mut insert_call, call)?;
-            let id = tx.last_insert_rowid();
-            first_id.get_or_insert(id);
-            rollup.add_stored(id, call);
-            written.rows += 1;
-        }
-        written.stored.push(match &entry.valuation {
-            None => Ok(None),
-            Some(valuation) if valuations::insert(&mut insert_valuation, valuation)? => {
-                written.rows += 1;
-                Ok(Some(valuation.clone()))
-            }
-            Some(valuation) => valuations::find(&tx, &valuation.vrm)?,
-        });
-    }
-    drop((insert_call, insert_valuation));
-    if let Some(first_id) = first_id {
-        rollup.keep(&tx, first_id)?;
-    }
-    tx.commit()?;
-    Ok(written)
 }
