@@ -3,6 +3,8 @@
 //! Each setting may be given as a flag, as an environment variable such as `VALUATION_FAILURE_RATE`,
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
+mod log_files;
+mod progress;
 mod report;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
 
+pub use log_files::LogFiles;
+pub use progress::progress;
 pub use report::{Format, Length, ReportArgs, ReportArgsError};
 
 /// Car valuations over HTTP, from two providers, with failover between them.

@@ -1,19 +1,15 @@
 //! The command `report`: its flags, and what they ask for.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config::Setting;
+use super::LogFiles;
 use crate::domain::{Money, Provider};
 use crate::report::{
     self, By, Excluded, Fallback, Method, Percent, PeriodError, ReportError, Slow, Source, Terms,
 };
 use crate::store::AuditLog;
-
-/// The variable that names the database, as for `serve`.
-const DATABASE: &str = "VALUATION_DATABASE";
 
 /// Shown below the flags.
 pub(super) const EXAMPLES: &str = "Examples:
@@ -28,9 +24,9 @@ pub(super) const EXAMPLES: &str = "Examples:
 /// The flags of `report`.
 #[derive(Args, Clone, Debug)]
 pub struct ReportArgs {
-    /// The database; a running server may use it [default: VALUATION_DATABASE, or valuations.sqlite]
-    #[arg(long, value_name = "FILE")]
-    pub database: Option<PathBuf>,
+    /// What it is made from.
+    #[command(flatten)]
+    pub files: LogFiles,
 
     /// The start: a month 2026-10, a day 2026-10-25, a minute 2026-10-25T01:30, a minute with its offset
     /// 2026-10-25T01:30+01:00 [default: the period of the first call]
@@ -168,11 +164,7 @@ impl ReportArgs {
         terms: &Terms,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<String, ReportError> {
-        let given =
-            environment.into_iter().find(|(name, _)| name == DATABASE).map(|(_, path)| path);
-        let default = || Setting::Database.row().default.text().unwrap_or_default().into();
-        let path =
-            self.database.clone().or_else(|| given.map(PathBuf::from)).unwrap_or_else(default);
+        let path = self.files.database(environment);
         let mut log = AuditLog::open(&path)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };

@@ -14,7 +14,7 @@ const MIGRATIONS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
     M::up(include_str!("../../migrations/002_failover_state.sql")),
     M::up(include_str!("../../migrations/003_history.sql")),
-    M::up(include_str!("../../migrations/004_rollups.sql")),
+    M::up(include_str!("../../migrations/004_audit.sql")),
 ];
 
 /// `VALU`, as the first migration sets it.

@@ -42,3 +42,15 @@ CREATE TABLE IF NOT EXISTS "rollup_mark" (
     "countedTo" integer NOT NULL
 );
 INSERT OR IGNORE INTO "rollup_mark" ("id", "countedTo") VALUES (1, 0);
+
+-- The hash chain over "ProviderLogs": a record for the rows of each commit, whose ids have no gap.
+CREATE TABLE IF NOT EXISTS "log_chain" (
+    "lastId" integer PRIMARY KEY NOT NULL,
+    "firstId" integer NOT NULL,
+    -- The head of the record before, of 32 bytes: zeros for the first.
+    "previous" blob NOT NULL,
+    -- BLAKE3 of "previous" and the hashes of the rows, in the order of their ids.
+    "head" blob NOT NULL,
+    -- The first 8 bytes of each row's hash, which tell what row was changed.
+    "rowTags" blob NOT NULL
+);
