@@ -6,6 +6,7 @@
 mod log_files;
 mod progress;
 mod report;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use crate::providers::BaseUrl;
 pub use log_files::LogFiles;
 pub use progress::progress;
 pub use report::{Format, Length, ReportArgs, ReportArgsError};
+pub use verify::{VerifyArgs, WitnessError, verified};
 
 /// Car valuations over HTTP, from two providers, with failover between them.
 #[derive(Clone, Debug, Parser)]

@@ -14,7 +14,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::app::{App, Ended, StartError};
-use crate::cli::{Cli, Command, ReportArgs};
+use crate::cli::{Cli, Command, ReportArgs, verified};
 use crate::config::{Config, LogFormat};
 use crate::report::ReportError;
 use crate::signals::{self, Stop};
@@ -37,6 +37,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
         Command::Serve(args) => args.settings.config(std::env::vars_os()),
         Command::Check(args) => args.config(std::env::vars_os()),
+        Command::Report(args) if args.verify.verify.is_some() => return verify(args),
         Command::Report(args) => return report(args),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
@@ -97,11 +98,27 @@ fn report(args: &ReportArgs) -> ExitCode {
         Err(error @ ReportError::Period(_)) => return fail(MISUSED, &error),
         Err(error) => return fail(FAILED, &error),
     };
+    show(&text, ExitCode::SUCCESS)
+}
+
+fn verify(args: &ReportArgs) -> ExitCode {
+    let witnesses = match args.verify.witnesses() {
+        Ok(witnesses) => witnesses,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    match args.verify.run(&args.files, std::env::vars_os(), &witnesses) {
+        Ok(result) if result.count == 0 => show(&verified(&result), ExitCode::SUCCESS),
+        Ok(result) => show(&verified(&result), ExitCode::from(FAILED)),
+        Err(error) => fail(FAILED, &error),
+    }
+}
+
+fn show(text: &str, code: ExitCode) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         // The reader, such as `head`, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
         Err(error) => fail(FAILED, &format!("the report cannot be printed: {error}")),
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => code,
     }
 }
 

@@ -203,6 +203,7 @@ impl<Clk: Clock> App<Clk> {
             // A permit for every concurrent valuation: none waits for one.
             queue: max_puts,
             durability: config.durability,
+            newest_head: providers.newest_head.clone(),
             ..StoreConfig::new(&config.database)
         })?;
         Memory::new(providers.handle(), store.clone()).recall();

@@ -26,7 +26,7 @@ use super::transition::{Transition, by_fleet, report};
 use crate::admin::{Journal, Refusal};
 use crate::audit::{Audit, Hooks};
 use crate::config::{Config, Setting};
-use crate::domain::{Quote, QuoteError};
+use crate::domain::{NewestHead, Quote, QuoteError};
 use crate::providers::{ClientError, ProviderClient, premium, supercar};
 use crate::telemetry::{ClientErrors, ProviderCalls};
 use crate::valuer::Quotes;
@@ -39,6 +39,8 @@ pub struct Providers<Clk: Clock = CoarseClock> {
     rescue: bool,
     /// The configuration whose policy is in force. Locked when an operator reads or changes it.
     config: Arc<Mutex<Config>>,
+    /// The newest head of the log, which the calls carry if the configuration says so.
+    pub(super) newest_head: NewestHead,
     pub(super) attempts: Arc<Attempts<Clk>>,
     pub(super) orders: Arc<Orders>,
     pub(super) coverage: Arc<Coverage<Clk>>,
@@ -79,8 +81,13 @@ impl<Clk: Clock> Providers<Clk> {
     pub fn new(config: &Config, clock: Clk) -> Result<Self, ProvidersError> {
         let (on_primary, on_fallback) = (policy::primary(config)?, policy::fallback(config)?);
         let (deadline, transport) = (config.provider_timeout, &config.transport());
-        let supercar = supercar(&config.supercar_url, deadline, transport)?;
-        let premium = premium(&config.premium_url, config.premium_range, deadline, transport)?;
+        let mut supercar = supercar(&config.supercar_url, deadline, transport)?;
+        let mut premium = premium(&config.premium_url, config.premium_range, deadline, transport)?;
+        let newest_head = NewestHead::default();
+        if config.anchor_log {
+            supercar = supercar.anchored(newest_head.clone());
+            premium = premium.anchored(newest_head.clone());
+        }
         let attempts = Arc::new(Attempts {
             calls: ProviderCalls::default(),
             client_errors: Arc::new(ClientErrors::new(config.client_errors_as_failures)),
@@ -124,7 +131,7 @@ impl<Clk: Clock> Providers<Clk> {
         });
         let supercar = Audit::new(supercar, hooks());
         let (rescue, config) = (config.rescue, Arc::new(Mutex::new(config.clone())));
-        Ok(Self { layer, supercar, rescue, config, attempts, orders, coverage, fleet })
+        Ok(Self { layer, supercar, rescue, config, newest_head, attempts, orders, coverage, fleet })
     }
 
     /// Quotes from the provider that the route names.

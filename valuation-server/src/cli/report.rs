@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
-use super::LogFiles;
+use super::{LogFiles, VerifyArgs};
 use crate::domain::{Money, Provider};
 use crate::report::{
     self, By, Excluded, Fallback, Method, Percent, PeriodError, ReportError, Slow, Source, Terms,
@@ -19,7 +19,10 @@ pub(super) const EXAMPLES: &str = "Examples:
 
   The year by months, without the planned maintenance, as a file:
     valuation-server report --from 2026-01 --to 2027-01 --format csv \\
-      --exclude '2026-05-03T01:00/2026-05-03T03:00=planned maintenance' > 2026.csv";
+      --exclude '2026-05-03T01:00/2026-05-03T03:00=planned maintenance' > 2026.csv
+
+  Are the rows as they were logged? With heads that the provider has seen:
+    valuation-server report --verify --witness @heads.txt";
 
 /// The flags of `report`.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +30,10 @@ pub struct ReportArgs {
     /// What it is made from.
     #[command(flatten)]
     pub files: LogFiles,
+
+    /// Whether the log is verified instead.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
 
     /// The start: a month 2026-10, a day 2026-10-25, a minute 2026-10-25T01:30, a minute with its offset
     /// 2026-10-25T01:30+01:00 [default: the period of the first call]

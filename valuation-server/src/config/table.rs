@@ -233,6 +233,11 @@ settings! {
         "What an answered valuation survives: full (a power loss) or normal (the end of the process, \
          and perhaps not a power loss)";
 
+    anchor_log: bool, AnchorLog = "anchor-log", Serve, Text("off"), on_off(),
+        "Whether each provider call carries the newest head of the log's hash chain as the header \
+         audit-log-head, so that the provider's access log can prove rows: on or off",
+        "See [the audit log](audit_log.md)";
+
     cluster: Option<ClusterUrl>, Cluster = "cluster", Serve, Text("off"), optional(cluster()),
         "The bus over which the nodes of a fleet fail over as one: the address to bind for UDP, or the URL of \
          a Redis, NATS or Kafka that exists already. Without it this node decides alone",

@@ -23,7 +23,7 @@ use super::client::Client;
 use super::fetch_error::FetchError;
 use super::names::Names;
 use super::{BaseUrl, HttpVersion, Transport};
-use crate::domain::{ErrorCode, Trace};
+use crate::domain::{ErrorCode, LogHead, Trace};
 
 /// The longest body that is read, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -33,6 +33,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const OURSELVES: HeaderValue =
     HeaderValue::from_static(concat!("valuation-server/", env!("CARGO_PKG_VERSION")));
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const AUDIT_LOG_HEAD: HeaderName = HeaderName::from_static("audit-log-head");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The HTTP client could not be made: a certificate or a key is missing or unusable.
@@ -106,14 +107,19 @@ impl Fetch {
         inner.in_time(within(inner.deadline, head).await)
     }
 
-    /// Gets `url`, with the headers `traceparent` and `x-request-id` of the trace.
+    /// Gets `url`, with the headers `traceparent` and `x-request-id` of the trace, and `audit-log-head`.
     ///
     /// # Cancel safety
     /// Dropping the future closes its connection, or over HTTP/2 its stream.
-    pub(super) async fn get(&self, url: Url, trace: &Trace) -> Result<Reply, FetchError> {
+    pub(super) async fn get(
+        &self,
+        url: Url,
+        trace: &Trace,
+        head: Option<LogHead>,
+    ) -> Result<Reply, FetchError> {
         // Outside the exchange, so that a received status survives the deadline.
         let mut status = None;
-        let exchange = self.0.exchange(url, trace, &mut status);
+        let exchange = self.0.exchange(url, trace, head, &mut status);
         let reply = self.0.in_time(within(self.0.deadline, exchange).await);
         reply.map_err(|error| FetchError { status, ..error })
     }
@@ -156,6 +162,7 @@ impl Inner {
         &self,
         url: Url,
         trace: &Trace,
+        head: Option<LogHead>,
         came: &mut Option<u16>,
     ) -> Result<Reply, FetchError> {
         let mut request = self.request(Method::GET, url);
@@ -166,6 +173,11 @@ impl Inner {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
+        }
+        if let Some(head) = head
+            && let Ok(value) = HeaderValue::try_from(head.to_string())
+        {
+            headers.insert(AUDIT_LOG_HEAD, value);
         }
         let response = self.send(request).await?;
         let status = response.status().as_u16();

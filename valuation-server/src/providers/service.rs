@@ -11,7 +11,7 @@ use super::base_url::redacted;
 use super::fetch::Fetch;
 use super::{BaseUrl, ClientError, Transport};
 use crate::domain::{
-    Answer, Describe, ErrorCode, Failure, Provider, Quote, QuoteError, QuoteRequest,
+    Answer, Describe, ErrorCode, Failure, NewestHead, Provider, Quote, QuoteError, QuoteRequest,
 };
 
 /// The future of a provider's service.
@@ -34,6 +34,7 @@ pub(super) struct Api {
 pub struct ProviderClient {
     api: Api,
     fetch: Fetch,
+    anchor: Option<NewestHead>,
 }
 
 impl ProviderClient {
@@ -43,7 +44,14 @@ impl ProviderClient {
         deadline: Duration,
         transport: &Transport,
     ) -> Result<Self, ClientError> {
-        Ok(Self { api, fetch: Fetch::new(base, deadline, transport, api.accept)? })
+        let fetch = Fetch::new(base, deadline, transport, api.accept)?;
+        Ok(Self { api, fetch, anchor: None })
+    }
+
+    /// Sends the newest head of the log with every call, as the header `audit-log-head`.
+    #[must_use]
+    pub fn anchored(self, head: NewestHead) -> Self {
+        Self { anchor: Some(head), ..self }
     }
 }
 
@@ -69,10 +77,11 @@ impl Service<QuoteRequest> for ProviderClient {
     fn call(&mut self, request: QuoteRequest) -> ProviderFuture {
         let (fetch, parse) = (self.fetch.clone(), self.api.parse);
         let url = (self.api.url)(fetch.base(), &request);
+        let head = self.anchor.as_ref().and_then(NewestHead::get);
         Box::pin(async move {
             let failed = |error, response_code| Failure { error, response_code };
             let url = url.ok_or(failed(QuoteError::NotAsked, None))?;
-            let reply = fetch.get(url, &request.trace).await.map_err(|error| {
+            let reply = fetch.get(url, &request.trace, head).await.map_err(|error| {
                 let (code, message) = (error.code, error.message);
                 let unavailable = QuoteError::Unavailable { code, message, retry_after: None };
                 failed(unavailable, error.status)

@@ -127,6 +127,10 @@ impl AuditLog {
 }
 
 impl AuditSnapshot<'_> {
+    pub(super) fn conn(&self) -> &Connection {
+        &self.tx
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

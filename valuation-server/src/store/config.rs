@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::NewestHead;
+
 /// The configuration of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -27,6 +29,8 @@ pub struct StoreConfig {
     pub durability: Durability,
     /// The size in bytes above which the write-ahead log is truncated.
     pub wal_limit: u64,
+    /// Where the newest committed head of the log's hash chain is shown.
+    pub newest_head: NewestHead,
 }
 
 impl StoreConfig {
@@ -46,6 +50,7 @@ impl StoreConfig {
             last_tries: Duration::from_secs(4),
             durability: Durability::Full,
             wal_limit: 16 << 20,
+            newest_head: NewestHead::default(),
         }
     }
 }

@@ -124,12 +124,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
     })
 }
 
-/// What [`log_seconds`](crate::domain::log_seconds) reads from the [`timestamp`] of `at`.
-pub(super) fn seconds(at: SystemTime) -> Option<i64> {
-    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    (at >= Timestamp::UNIX_EPOCH).then(|| at.as_second())
-}
-
 /// Its order as text is the order of time; the index by provider and time needs that.
 pub(super) fn timestamp(at: SystemTime) -> String {
     // Only a clock that is thousands of years wrong is out of range.
@@ -171,19 +165,6 @@ mod tests {
         assert_eq!(at(1_795_376_280_120), "2026-11-22T19:38:00.120Z");
         let odd = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_999_999);
         assert_eq!(timestamp(odd), "1970-01-01T00:00:00.001Z");
-    }
-
-    #[test]
-    fn a_times_seconds_are_those_that_its_text_is_read_as() {
-        use crate::domain::log_seconds;
-        let far = Duration::from_secs(253_402_207_200);
-        for offset in
-            [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(1), far, far * 2]
-        {
-            for at in [SystemTime::UNIX_EPOCH + offset, SystemTime::UNIX_EPOCH - offset] {
-                assert_eq!(seconds(at), log_seconds(&timestamp(at)), "{at:?}");
-            }
-        }
     }
 
     #[test]

@@ -17,10 +17,12 @@
 
 mod audit_log;
 mod batch;
+mod chain;
 mod checkpoint;
 mod config;
 mod damage;
 mod deferred;
+mod derived;
 mod disk;
 mod error;
 mod foreign;
@@ -41,6 +43,7 @@ mod schema;
 mod stats;
 mod thinning;
 mod valuations;
+mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -52,13 +55,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{Counts, Entry, Valuation, Vrm};
+use crate::domain::{Counts, Entry, LogHead, Valuation, Vrm};
+use derived::CatchUp;
 use history::Recording;
 use identity::Opened;
 use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
-use rollup::CatchUp;
 use stats::Shared;
 use thinning::Thinning;
 use valuations::Forgetting;
@@ -73,6 +76,7 @@ pub use look::{Found, look};
 pub use notes::Note;
 pub use reservation::Reservation;
 pub use stats::StoreStats;
+pub use verify::{Finding, Problem, Verified, verify};
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
 /// what waits, and ends.
@@ -100,6 +104,9 @@ impl Store {
         let failed = |problem| StoreError::Open { path: config.path.clone(), problem };
 
         let conn = open::first_writer(&config).map_err(failed)?;
+        if let Some(head) = chain::end(&conn).map_err(|error| failed(error.into()))? {
+            config.newest_head.set(head);
+        }
         let opened = Opened::at(&config.path);
         let shared = Arc::new(Shared::default());
         let readers =
@@ -262,9 +269,10 @@ impl Store {
         self.hand_over(|done| Message::Thin(Thinning { now, done })).await
     }
 
-    /// Adds the oldest rows of `ProviderLogs` that are not in the rollups to them, and says whether there
-    /// may be more. The rows of this store are added when they are written; this is for those of a database
-    /// from before the rollups, and of other programs. One call takes some ten milliseconds of the writer.
+    /// Adds the oldest rows of `ProviderLogs` that are not in the rollups or not in the hash chain to them,
+    /// and says whether there may be more. The rows of this store are added when they are written; this is
+    /// for those of a database from before, and of other programs. One call takes some ten milliseconds of
+    /// the writer.
     ///
     /// # Errors
     /// As [`Store::record`]. Nothing is added.

@@ -3,9 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::Entry;
+use super::derived::CatchUp;
 use super::history::Recording;
 use super::notes::Noting;
-use super::rollup::CatchUp;
 use super::thinning::Thinning;
 use super::valuations::{Forgetting, StoredValuation};
 
@@ -19,7 +19,7 @@ pub(super) enum Message {
     Record(Recording),
     /// Thins a piece of the history.
     Thin(Thinning),
-    /// Adds a piece of rows to the rollups.
+    /// Derives from a piece of rows.
     CatchUp(CatchUp),
     /// Deletes a valuation.
     Forget(Forgetting),

@@ -1,20 +1,14 @@
 //! The rollups: sums of `ProviderLogs` per hour, in `call_hours` and `call_durations`.
 //!
 //! `rollup_mark` says which rows are in them: all up to an id, each once, and none above it. So it is
-//! exactly once without any memory of who wrote a row. The writer adds its own rows in their transaction,
-//! unless rows that are not counted yet stand before them: those of a program without rollups, of an
-//! operator's INSERT, or of a database from before the rollups. Then [`catch_up`] counts all of them, in
-//! pieces, in the order of their ids. A reader counts the rows above the mark itself.
+//! exactly once without any memory of who wrote a row; `derived` adds them. A reader counts the rows above
+//! the mark itself.
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
+use rusqlite::{Connection, Transaction};
 
-use super::error::StoreError;
-use super::logs;
-use super::rows::{self, Rows};
-use crate::domain::{AccountedCall, CallOutcome, DurationBucket, HourCell, ProviderCall};
+use crate::domain::{AccountedCall, CallOutcome, DurationBucket, HourCell};
 
 /// An hour, in seconds.
 pub(super) const HOUR: i64 = 3_600;
@@ -38,15 +32,6 @@ pub(super) const INSERT_DURATION: &str = r#"INSERT INTO "call_durations"
 
 /// Moves the mark.
 pub(super) const SET_MARK: &str = r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#;
-
-/// How many rows a piece of [`catch_up`] counts: some ten milliseconds, for which entries wait.
-const PIECE: u32 = 2_000;
-
-/// A piece of catching up, and the caller that waits: whether more is to be counted.
-#[derive(Debug)]
-pub(super) struct CatchUp {
-    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
-}
 
 /// Sums of some rows, before they are added to the tables.
 #[derive(Debug, Default)]
@@ -112,31 +97,11 @@ impl Rollup {
         }
     }
 
-    /// Adds a call that is stored as the row `id`, as the row would be read.
-    pub(super) fn add_stored(&mut self, id: i64, call: &ProviderCall) {
-        let duration_ms = logs::milliseconds(call.duration).unsigned_abs();
-        self.add(&AccountedCall {
-            id,
-            at: logs::seconds(call.requested_at),
-            provider: call.provider.name(),
-            error_code: call.error.as_ref().map_or("", |(code, _)| code.as_str()),
-            outcome: call.outcome,
-            rescue: call.rescue,
-            duration_ms: duration_ms.min(AccountedCall::LONGEST_MS),
-        });
-    }
-
-    /// Adds these rows, which the transaction has written, to the tables, unless rows before them are not
-    /// counted yet.
-    pub(super) fn keep(&self, tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<()> {
-        let Some(counted_to) = counted_to(tx)? else { return Ok(()) };
-        if first_id > counted_to.saturating_add(1) {
+    /// Adds the sums to the tables, and moves the mark up to the last of these rows, from `counted_to`.
+    pub(super) fn store(&self, tx: &Transaction<'_>, counted_to: i64) -> rusqlite::Result<()> {
+        if self.cells.is_empty() {
             return Ok(());
         }
-        self.store(tx, counted_to.max(self.last_id))
-    }
-
-    fn store(&self, tx: &Transaction<'_>, counted_to: i64) -> rusqlite::Result<()> {
         let mut insert = tx.prepare_cached(INSERT_HOUR)?;
         for (key, cell) in &self.cells {
             insert.execute((
@@ -157,7 +122,7 @@ impl Rollup {
         for ((span, at, provider, bucket), calls) in &self.durations {
             insert.execute((span, at, provider, bucket, whole(*calls)))?;
         }
-        tx.prepare_cached(SET_MARK)?.execute([counted_to])?;
+        tx.prepare_cached(SET_MARK)?.execute([counted_to.max(self.last_id)])?;
         Ok(())
     }
 }
@@ -167,27 +132,6 @@ impl Rollup {
 pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(r#"SELECT max("countedTo") FROM "rollup_mark""#)?
         .query_row([], |row| row.get(0))
-}
-
-/// Counts the first rows above the mark, in one transaction, and says whether there may be more. After
-/// an error or a kill nothing of it is done.
-pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<bool> {
-    // Most of the time there is nothing to do, which needs no write lock.
-    let newest: i64 = conn
-        .prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
-        .query_row([], |row| row.get(0))?;
-    if counted_to(conn)?.is_none_or(|counted| counted >= newest) {
-        return Ok(false);
-    }
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let Some(after) = counted_to(&tx)? else { return Ok(false) };
-    let mut rollup = Rollup::default();
-    let read = rows::each(&tx, &Rows::After { id: after, limit: PIECE }, |call| rollup.add(&call))?;
-    if read > 0 {
-        rollup.store(&tx, rollup.last_id)?;
-    }
-    tx.commit()?;
-    Ok(read >= u64::from(PIECE))
 }
 
 /// The cells of these hours, from `start` to before `end`, in the order of time. Those without a time

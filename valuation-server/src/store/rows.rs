@@ -1,9 +1,16 @@
-//! Reads the rows of `ProviderLogs` for the accounting.
+//! Reads the rows of `ProviderLogs`: for the accounting, and for the hash chain.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, ToSql};
 
 use crate::domain::{AccountedCall, log_seconds, row_outcome};
+
+/// All columns, those of the accounting first.
+pub(super) const WHOLE: &str = r#""id", "providerName", "requestedAt", "requestDurationMs",
+    "responseCode", "errorCode", "outcome", "rescue", "vrm", "requestUrl", "errorMessage""#;
+
+/// The places of the columns in [`WHOLE`], in the table's order.
+const TABLE_ORDER: [usize; 11] = [0, 8, 1, 2, 3, 9, 4, 5, 10, 6, 7];
 
 /// Which rows.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +30,54 @@ pub(super) fn each(
     rows: &Rows<'_>,
     mut each: impl FnMut(AccountedCall<'_>),
 ) -> rusqlite::Result<u64> {
+    let optional = optional_columns(conn)?;
+    let columns = format!(
+        r#""id", "providerName", "requestedAt", "requestDurationMs", "responseCode", "errorCode",
+            {optional}"#
+    );
+    query(conn, &columns, rows, |row| {
+        each(call(row)?);
+        Ok(())
+    })
+}
+
+/// As [`each`], with all columns of the rows. The columns must exist, as in a migrated database.
+pub(super) fn each_whole(
+    conn: &Connection,
+    rows: &Rows<'_>,
+    mut each: impl FnMut(&WholeRow<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<u64> {
+    query(conn, WHOLE, rows, |row| each(&WholeRow::of(row)?))
+}
+
+/// A row with all columns.
+pub(super) struct WholeRow<'a> {
+    pub(super) id: i64,
+    row: &'a Row<'a>,
+}
+
+impl<'a> WholeRow<'a> {
+    /// Of a query for [`WHOLE`].
+    pub(super) fn of(row: &'a Row<'a>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, row })
+    }
+
+    pub(super) fn accounted(&self) -> rusqlite::Result<AccountedCall<'_>> {
+        call(self.row)
+    }
+
+    /// Its values, in the table's order.
+    pub(super) fn values(&self) -> impl Iterator<Item = rusqlite::Result<ValueRef<'_>>> {
+        TABLE_ORDER.into_iter().map(|column| self.row.get_ref(column))
+    }
+}
+
+fn query(
+    conn: &Connection,
+    columns: &str,
+    rows: &Rows<'_>,
+    mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<u64> {
     let times;
     let (condition, parameters): (&str, Vec<&dyn ToSql>) = match rows {
         Rows::After { id, limit } => (r#""id" > ?1 ORDER BY "id" LIMIT ?2"#, vec![id, limit]),
@@ -34,16 +89,12 @@ pub(super) fn each(
             (condition, vec![provider, &times[0], &times[1], up_to])
         }
     };
-    let optional = optional_columns(conn)?;
-    let sql = format!(
-        r#"SELECT "id", "providerName", "requestedAt", "requestDurationMs", "responseCode", "errorCode",
-            {optional} FROM "ProviderLogs" WHERE {condition}"#
-    );
+    let sql = format!(r#"SELECT {columns} FROM "ProviderLogs" WHERE {condition}"#);
     let mut select = conn.prepare_cached(&sql)?;
     let mut found = select.query(parameters.as_slice())?;
     let mut count = 0;
     while let Some(row) = found.next()? {
-        each(call(row)?);
+        each(row)?;
         count += 1;
     }
     Ok(count)

@@ -20,15 +20,25 @@ const MIGRATIONS: &[M<'static>] = &[
 /// `VALU`, as the first migration sets it.
 const APPLICATION_ID: i32 = 0x5641_4C55;
 
-const TABLES: [Table; 2] = [
+const TABLES: [Table; 3] = [
     Table {
         name: "vehicle_valuation",
+        since: 0,
         key: "vrm",
         required: &["vrm", "lowestValue", "highestValue"],
         optional: &[("providerName", "varchar")],
     },
+    // Each commit of log rows writes it.
+    Table {
+        name: "log_chain",
+        since: 4,
+        key: "lastId",
+        required: &["lastId", "firstId", "previous", "head", "rowTags"],
+        optional: &[],
+    },
     Table {
         name: "ProviderLogs",
+        since: 0,
         key: "id",
         required: &[
             "id",
@@ -76,7 +86,7 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
         return Err(OpenProblem::Foreign(format!("{} tables: {first}", tables.len())));
     }
     for table in &TABLES {
-        if has(table) {
+        if has(table) || (table.since > 0 && version >= table.since) {
             table.check(conn)?;
         }
     }
@@ -119,6 +129,8 @@ fn add_columns(conn: &mut Connection) -> Result<(), OpenProblem> {
 /// The shape that a table must have for our statements.
 struct Table {
     name: &'static str,
+    /// The version whose databases must have it; 0 if they need not.
+    since: i32,
     /// The only column of the primary key.
     key: &'static str,
     required: &'static [&'static str],
@@ -150,6 +162,9 @@ impl Table {
     fn check(&self, conn: &Connection) -> Result<(), OpenProblem> {
         let wrong = |problem| Err(OpenProblem::Shape { table: self.name, problem });
         let columns = columns(self.name, conn)?;
+        if columns.is_empty() {
+            return wrong("is missing".to_owned());
+        }
         for name in self.required {
             if !columns.iter().any(|column| column.is(name)) {
                 return wrong(format!("has no column {name}"));

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::WalKeeper;
 use super::deferred::Deferred;
+use super::derived::{self, CatchUp};
 use super::error::{Cause, StoreError, is_about_the_row, is_about_the_statement};
 use super::foreign::ForeignCommits;
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
@@ -20,10 +21,9 @@ use super::identity::Opened;
 use super::notes;
 use super::pace::Pace;
 use super::queue::{Job, Message};
-use super::rollup::{self, CatchUp};
 use super::stats::Shared;
 use super::valuations::Forgetting;
-use super::{Entry, StoreConfig, batch, history, open, thinning, valuations};
+use super::{Entry, LogHead, StoreConfig, batch, history, open, thinning, valuations};
 
 /// The log is emptied after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
@@ -192,7 +192,9 @@ impl Writer {
                 let _ = thinning.done.send(thinned);
             }
             Message::CatchUp(CatchUp { done }) => {
-                let _ = done.send(self.attempt(rollup::catch_up));
+                let piece = self.attempt(derived::catch_up);
+                self.show_head(piece.as_ref().ok().and_then(|piece| piece.head));
+                let _ = done.send(piece.map(|piece| piece.more));
             }
             Message::Forget(Forgetting { vrm, done }) => {
                 let forgotten = self.attempt(|conn| valuations::delete(conn, &vrm));
@@ -203,6 +205,13 @@ impl Writer {
                 let _ = done.send(forgotten);
             }
             Message::Write(_) | Message::Limit(..) | Message::Stop(_) => {}
+        }
+    }
+
+    /// Shows a committed head to the others.
+    fn show_head(&self, head: Option<LogHead>) {
+        if let Some(head) = head {
+            self.config.newest_head.set(head);
         }
     }
 
@@ -251,6 +260,7 @@ impl Writer {
                         shared.lose(&entry, error);
                     });
                 }
+                self.show_head(written.head);
                 self.shared.count_committed(jobs.len(), written.rows, began.elapsed());
                 for (job, stored) in jobs.into_iter().zip(written.stored) {
                     job.answer(stored);

@@ -102,6 +102,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::MaxPuts, "34"),
         (Setting::Cache, "64MiB"),
         (Setting::Durability, "normal"),
+        (Setting::AnchorLog, "on"),
         (Setting::Cluster, "udp://0.0.0.0:7946"),
         (Setting::Peers, "10.0.0.2:7946,dns:nodes.example:7946"),
         (Setting::ClusterName, "cars"),
@@ -152,6 +153,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.fallback_price.map(Money::pence), Some(20));
         assert_eq!((config.max_connections, config.max_puts), (12, 34));
         assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
+        assert!(config.anchor_log);
         let bound = Engine::Udp("0.0.0.0:7946".parse().unwrap());
         assert_eq!(config.cluster.as_ref().map(|url| url.engine), Some(bound));
         assert_eq!(config.peers.len(), 2);

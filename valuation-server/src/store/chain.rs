@@ -1,0 +1,200 @@
+//! The hash chain over `ProviderLogs`, in `log_chain`.
+//!
+//! A row's hash is BLAKE3 of its [encoding](encode). The hashes of the rows of a transaction are linked by a
+//! record per run of ids without a gap: its head is BLAKE3 of a tag, the head of the record before, and
+//! these hashes. So a head binds all rows up to it. `super::verify` checks it.
+//!
+//! The row's encoding: a version byte, then for each column in the table's order a byte for its kind of
+//! value, and the value. Integers and reals have 8 bytes; texts and blobs their length in 8 bytes, then
+//! their bytes. Numbers are little-endian. NULL differs from an empty text, a text from a blob, 1 from 1.0.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use crate::domain::LogHead;
+
+/// A BLAKE3 hash.
+pub(super) type Hash = [u8; 32];
+
+/// Adds a record.
+pub(super) const INSERT: &str = r#"INSERT INTO "log_chain"
+    ("lastId", "firstId", "previous", "head", "rowTags") VALUES (?1, ?2, ?3, ?4, ?5)"#;
+
+/// What the first record follows.
+pub(super) const START: Hash = [0; 32];
+/// The length of the part of each row's hash that a record has.
+pub(super) const TAG: usize = 8;
+
+/// The version of the row's encoding. No head's input begins with this byte.
+const ROW_VERSION: u8 = 1;
+const HEAD_DOMAIN: &[u8] = b"valuation-server log_chain head 1";
+
+/// The place of the id in an encoding: after the version and the kind.
+pub(super) const ID_AT: std::ops::Range<usize> = 2..10;
+
+/// Encodes a row, in place of what `into` had.
+pub(super) fn encode<'a>(
+    values: impl Iterator<Item = rusqlite::Result<ValueRef<'a>>>,
+    into: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
+    let sized = |into: &mut Vec<u8>, kind, bytes: &[u8]| {
+        into.push(kind);
+        into.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        into.extend_from_slice(bytes);
+    };
+    into.clear();
+    into.push(ROW_VERSION);
+    for value in values {
+        match value? {
+            ValueRef::Null => into.push(0),
+            ValueRef::Integer(number) => {
+                into.push(1);
+                into.extend_from_slice(&number.to_le_bytes());
+            }
+            ValueRef::Real(number) => {
+                into.push(2);
+                into.extend_from_slice(&number.to_bits().to_le_bytes());
+            }
+            ValueRef::Text(bytes) => sized(into, 3, bytes),
+            ValueRef::Blob(bytes) => sized(into, 4, bytes),
+        }
+    }
+    Ok(())
+}
+
+/// The hash of an encoded row.
+pub(super) fn row_hash(encoded: &[u8]) -> Hash {
+    *blake3::hash(encoded).as_bytes()
+}
+
+/// The head of a record, row by row.
+pub(super) struct Head(blake3::Hasher);
+
+impl Head {
+    pub(super) fn after(previous: &Hash) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(HEAD_DOMAIN);
+        hasher.update(previous);
+        Self(hasher)
+    }
+
+    pub(super) fn add(&mut self, row: &Hash) {
+        self.0.update(row);
+    }
+
+    pub(super) fn hash(&self) -> Hash {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// Rows to be sealed, in the order of their ids.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// The first id of each run, and its hashes.
+    runs: Vec<(i64, Vec<Hash>)>,
+    last_id: i64,
+}
+
+impl Links {
+    pub(super) fn add(&mut self, id: i64, hash: Hash) {
+        match self.runs.last_mut() {
+            Some((_, hashes)) if id == self.last_id + 1 => hashes.push(hash),
+            _ => self.runs.push((id, vec![hash])),
+        }
+        self.last_id = id;
+    }
+
+    /// Adds the records after the chain's end, and gives its new end; `None` without rows.
+    pub(super) fn store(
+        &self,
+        tx: &Transaction<'_>,
+        mut end: Option<LogHead>,
+    ) -> rusqlite::Result<Option<LogHead>> {
+        if self.runs.is_empty() {
+            return Ok(None);
+        }
+        let mut insert = tx.prepare_cached(INSERT)?;
+        for (first_id, hashes) in &self.runs {
+            let previous = end.map_or(START, |end| end.hash);
+            let mut head = Head::after(&previous);
+            let mut tags = Vec::with_capacity(hashes.len() * TAG);
+            let mut last_id = first_id - 1;
+            for hash in hashes {
+                head.add(hash);
+                tags.extend_from_slice(&hash[..TAG]);
+                last_id += 1;
+            }
+            let hash = head.hash();
+            insert.execute((last_id, first_id, previous, hash, tags))?;
+            end = Some(LogHead { last_id, hash });
+        }
+        Ok(end)
+    }
+}
+
+/// The last record's head; `None` if nothing is sealed.
+pub(super) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
+    conn.prepare_cached(
+        r#"SELECT "lastId", "head" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1"#,
+    )?
+    .query_row([], |row| {
+        // A head that an operator destroyed must not stop the writer; it can't be hidden by that.
+        let hash = row.get_ref(1)?.as_blob().ok().and_then(|head| head.try_into().ok());
+        Ok(LogHead { last_id: row.get(0)?, hash: hash.unwrap_or(START) })
+    })
+    .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(values: &[ValueRef<'_>]) -> Vec<u8> {
+        let mut into = vec![9; 3];
+        encode(values.iter().copied().map(Ok), &mut into).unwrap();
+        into
+    }
+
+    #[test]
+    fn different_rows_have_different_encodings() {
+        use ValueRef::{Blob, Integer, Null, Real, Text};
+        let rows: Vec<Vec<ValueRef<'_>>> = vec![
+            vec![Null, Null],
+            vec![Null],
+            vec![Text(b""), Null],
+            vec![Null, Text(b"")],
+            vec![Blob(b""), Null],
+            vec![Integer(0), Null],
+            vec![Real(0.0), Null],
+            vec![Real(-0.0), Null],
+            vec![Integer(1), Null],
+            vec![Real(1.0), Null],
+            vec![Text(b"1"), Null],
+            vec![Text(b"ab"), Text(b"c")],
+            vec![Text(b"a"), Text(b"bc")],
+            vec![Text(b"abc"), Text(b"")],
+            vec![Text(b"a\0"), Text(b"bc")],
+        ];
+        for (at, row) in rows.iter().enumerate() {
+            for other in &rows[..at] {
+                assert_ne!(encoded(row), encoded(other), "{row:?} and {other:?}");
+            }
+        }
+    }
+
+    /// Chains are read by later versions: neither the encoding nor the heads may change.
+    #[test]
+    fn the_encoding_and_the_heads_are_these() {
+        let row = encoded(&[ValueRef::Integer(7), ValueRef::Null, ValueRef::Text(b"AB")]);
+        assert_eq!(row, b"\x01\x01\x07\0\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\0AB");
+        assert_eq!(row[ID_AT], 7_i64.to_le_bytes());
+        let hash = row_hash(&row);
+        let mut head = Head::after(&START);
+        head.add(&hash);
+        let mut input = HEAD_DOMAIN.to_vec();
+        input.extend_from_slice(&START);
+        input.extend_from_slice(blake3::hash(&row).as_bytes());
+        assert_eq!(head.hash(), *blake3::hash(&input).as_bytes());
+        assert_ne!(HEAD_DOMAIN[0], ROW_VERSION);
+    }
+}

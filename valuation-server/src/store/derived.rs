@@ -1,0 +1,116 @@
+//! What is derived from each row of `ProviderLogs` once, in the order of ids: its part of the
+//! [rollups](super::rollup), and its link of the hash [chain](super::chain).
+//!
+//! Each of both has a mark: all rows up to an id are done, none above it. The writer does its own rows in
+//! their transaction, unless rows before them are not done yet: those of a program without rollups, of an
+//! operator's INSERT, or of a database from before. Then [`catch_up`] does all of them, in pieces. The marks
+//! are independent, so that the rollups can be built again without a new chain.
+//!
+//! The rows are read back from the table: what is hashed is what is stored, whatever a trigger or a
+//! column's type made of it.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::chain::{self, Links};
+use super::error::StoreError;
+use super::rollup::{self, Rollup};
+use super::rows::{self, Rows};
+use crate::domain::LogHead;
+
+/// How many rows a piece of [`catch_up`] takes: some ten milliseconds, for which entries wait.
+const PIECE: u32 = 2_000;
+
+/// A piece of catching up, and the caller that waits: whether more is to be done.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+}
+
+/// The result of a piece.
+pub(super) struct Piece {
+    pub(super) more: bool,
+    /// The new head of the chain, if rows were sealed.
+    pub(super) head: Option<LogHead>,
+}
+
+/// Up to which ids the rows are done.
+struct Marks {
+    /// `None` if the rollups can't be used.
+    counted_to: Option<i64>,
+    end: Option<LogHead>,
+}
+
+impl Marks {
+    fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self { counted_to: rollup::counted_to(conn)?, end: chain::end(conn)? })
+    }
+
+    fn sealed_to(&self) -> i64 {
+        self.end.map_or(0, |end| end.last_id)
+    }
+
+    /// The id up to which both are done.
+    fn lowest(&self) -> i64 {
+        self.counted_to.unwrap_or(i64::MAX).min(self.sealed_to())
+    }
+}
+
+/// Derives from the rows that this transaction has written, the first of which has this id, as far as all
+/// rows before them are done. Gives the new head of the chain.
+pub(super) fn keep(tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<Option<LogHead>> {
+    let marks = Marks::read(tx)?;
+    let follows = |mark: i64| first_id <= mark.saturating_add(1);
+    let before = first_id - 1;
+    // An id below the mark is one that an operator's reset of the ids gave again: it is another call, but
+    // the chain has that id already.
+    let count_above = marks.counted_to.is_some_and(follows).then_some(before);
+    let seal_above = follows(marks.sealed_to()).then_some(before.max(marks.sealed_to()));
+    if count_above.is_none() && seal_above.is_none() {
+        return Ok(None);
+    }
+    let rows = Rows::After { id: before, limit: u32::MAX };
+    let (_, head) = derive(tx, &marks, &rows, count_above, seal_above)?;
+    Ok(head)
+}
+
+/// Derives from the first rows that are not done, in one transaction. After an error or a kill nothing of
+/// it is done.
+pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
+    // Most of the time there is nothing to do, which needs no write lock.
+    let newest: i64 = conn
+        .prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
+        .query_row([], |row| row.get(0))?;
+    if Marks::read(conn)?.lowest() >= newest {
+        return Ok(Piece { more: false, head: None });
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let marks = Marks::read(&tx)?;
+    let rows = Rows::After { id: marks.lowest(), limit: PIECE };
+    let (read, head) = derive(&tx, &marks, &rows, marks.counted_to, Some(marks.sealed_to()))?;
+    tx.commit()?;
+    Ok(Piece { more: read >= u64::from(PIECE), head })
+}
+
+/// Counts and seals the rows above these ids, and gives the number of all, and the new head.
+fn derive(
+    tx: &Transaction<'_>,
+    marks: &Marks,
+    rows: &Rows<'_>,
+    count_above: Option<i64>,
+    seal_above: Option<i64>,
+) -> rusqlite::Result<(u64, Option<LogHead>)> {
+    let (mut rollup, mut links, mut encoded) = (Rollup::default(), Links::default(), Vec::new());
+    let read = rows::each_whole(tx, rows, |row| {
+        if count_above.is_some_and(|above| row.id > above) {
+            rollup.add(&row.accounted()?);
+        }
+        if seal_above.is_some_and(|above| row.id > above) {
+            chain::encode(row.values(), &mut encoded)?;
+            links.add(row.id, chain::row_hash(&encoded));
+        }
+        Ok(())
+    })?;
+    rollup.store(tx, marks.counted_to.unwrap_or(0))?;
+    Ok((read, links.store(tx, marks.end)?))
+}

@@ -1,0 +1,103 @@
+//! Verifies the hash chain over `ProviderLogs`: in a database, and in the archives that its rows were moved to.
+//!
+//! Files are read in the order of their ids, each in one pass over its records and one over its rows, in
+//! constant memory.
+
+mod file;
+mod findings;
+mod witnesses;
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::audit_log::AuditLog;
+use super::error::StoreError;
+use crate::domain::LogHead;
+use file::Walk;
+use witnesses::Witnesses;
+
+pub use findings::{Finding, Problem};
+
+/// What was verified, and what was found.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The first of the findings, at most [`Self::MOST`].
+    pub findings: Vec<Finding>,
+    /// How many there are.
+    pub count: u64,
+    /// How many rows were read.
+    pub rows: u64,
+    /// The lowest and the highest id of a sealed row, if there is one.
+    pub ids: Option<(i64, i64)>,
+    /// The end of the chain.
+    pub head: Option<LogHead>,
+    /// How many rows at the end are not sealed yet, so that nothing is known of them.
+    pub unsealed: u64,
+}
+
+impl Verified {
+    /// How many findings are kept.
+    pub const MOST: usize = 100;
+}
+
+/// Verifies the log in these files: the database, and archives of its rows, in any order. Each of the
+/// witnesses must be a head of the chain. `progress` is called now and then with the number of rows so far,
+/// and that of all, which is an upper bound.
+///
+/// # Errors
+/// [`StoreError::Open`] names a file that can't be opened, and [`StoreError::Unavailable`] if one can't be
+/// read. What is wrong with the log is no error, but a finding.
+pub fn verify(
+    files: &[PathBuf],
+    witnesses: &[LogHead],
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Verified, StoreError> {
+    let mut logs =
+        files.iter().map(|file| AuditLog::open(file)).collect::<Result<Vec<_>, StoreError>>()?;
+    // All of them before the first is read: the rows are of one moment.
+    let mut snapshots =
+        logs.iter_mut().map(AuditLog::snapshot).collect::<Result<Vec<_>, StoreError>>()?;
+    let (mut walk, mut all) = (Walk::new(Witnesses::new(witnesses)), 0);
+    let mut parts = Vec::new();
+    for snapshot in snapshots.drain(..) {
+        let (chained, first, rows) = look(snapshot.conn()).map_err(StoreError::unavailable)?;
+        if chained {
+            all += rows;
+            parts.push((first.unwrap_or(i64::MAX), snapshot));
+        } else {
+            walk.findings.add(snapshot.path(), Problem::NoChain);
+        }
+    }
+    parts.sort_by_key(|(first, _)| *first);
+    let last = parts.len().saturating_sub(1);
+    for (at, (_, snapshot)) in parts.iter().enumerate() {
+        walk.file(snapshot.path(), snapshot.conn(), at == last, &mut |rows| progress(rows, all))
+            .map_err(StoreError::unavailable)?;
+    }
+    Ok(walk.end(files))
+}
+
+/// Whether the file has a chain, the first id of it, and about how many rows there are.
+fn look(conn: &Connection) -> rusqlite::Result<(bool, Option<i64>, u64)> {
+    let chained: bool =
+        conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'log_chain'", [], |row| {
+            row.get(0)
+        })?;
+    if !chained {
+        return Ok((false, None, 0));
+    }
+    let first = conn
+        .query_row(r#"SELECT "lastId" FROM "log_chain" ORDER BY "lastId" LIMIT 1"#, [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    // Of all ids, since counting the rows would read all of them.
+    let ids =
+        r#"SELECT (SELECT min("id") FROM "ProviderLogs"), (SELECT max("id") FROM "ProviderLogs")"#;
+    let rows = conn.query_row(ids, [], |row| {
+        let (low, high) = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?);
+        Ok(low.zip(high).map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1)))
+    })?;
+    Ok((true, first, rows))
+}
