@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | stopped in order, or the demo's story ended as it should, or no check failed |
-//! | 1 | could not start, or the story or a check failed; the last line says what |
+//! | 1 | could not start, or the story or a check failed, or the log is not as it was sealed; the last line says what |
 //! | 2 | the command line or a setting is wrong; the last line says which |
 //! | 3 | stopped, and something was cut off at its deadline |
 //! | 4 | stopped, and provider calls could not be stored: they are in the log alone |

@@ -1,5 +1,5 @@
 //! What is derived from each row of `ProviderLogs` once, in the order of ids: its part of the
-//! [rollups](super::rollup), and its link of the hash [chain](super::chain).
+//! [rollups](super::rollup), and its link of the [hash chain](super::chain).
 //!
 //! Each of both has a mark: all rows up to an id are done, none above it. The writer does its own rows in
 //! their transaction, unless rows before them are not done yet: those of a program without rollups, of an
