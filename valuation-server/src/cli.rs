@@ -3,6 +3,7 @@
 //! Each setting may be given as a flag, as an environment variable such as `VALUATION_FAILURE_RATE`,
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
+mod archive;
 mod log_files;
 mod progress;
 mod report;
@@ -18,6 +19,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
 
+pub use archive::{ArchiveArgs, ArchiveArgsError, ArchiveRunError};
 pub use log_files::LogFiles;
 pub use progress::progress;
 pub use report::{Format, Length, ReportArgs, ReportArgsError};
@@ -44,6 +46,10 @@ pub enum Command {
     /// agreement. A server may be running
     #[command(after_help = report::EXAMPLES)]
     Report(ReportArgs),
+    /// Move old rows of the log of provider calls to a file of their own, in small steps. A server may be
+    /// running
+    #[command(after_help = archive::EXAMPLES)]
+    Archive(ArchiveArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     Demo(DemoArgs),
 }

@@ -12,9 +12,12 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use crate::app::{App, Ended, StartError};
-use crate::cli::{Cli, Command, ReportArgs, verified};
+use crate::cli::{ArchiveArgs, Cli, Command, ReportArgs, verified};
 use crate::config::{Config, LogFormat};
 use crate::report::ReportError;
 use crate::signals::{self, Stop};
@@ -39,6 +42,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Check(args) => args.config(std::env::vars_os()),
         Command::Report(args) if args.verify.verify.is_some() => return verify(args),
         Command::Report(args) => return report(args),
+        Command::Archive(args) => return archive(args),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -120,6 +124,33 @@ fn show(text: &str, code: ExitCode) -> ExitCode {
         Err(error) => fail(FAILED, &format!("the report cannot be printed: {error}")),
         Ok(()) => code,
     }
+}
+
+fn archive(args: &ArchiveArgs) -> ExitCode {
+    let now = SystemTime::now();
+    let before = match args.before(now) {
+        Ok(before) => before,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    let args = args.clone();
+    in_runtime(async move {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (stop, setting) = (stop(Stop::Terminal), Arc::clone(&stopped));
+        tokio::spawn(async move {
+            stop.await;
+            // Ordering: nothing else is published by it.
+            setting.store(true, Ordering::Relaxed);
+        });
+        let work = tokio::task::spawn_blocking(move || {
+            args.run((before, now), std::env::vars_os(), &stopped, &mut io::stdout().lock())
+        });
+        match work.await {
+            Ok(Ok(true)) => ExitCode::SUCCESS,
+            Ok(Ok(false)) => ExitCode::from(FAILED),
+            Ok(Err(error)) => fail(FAILED, &error),
+            Err(error) => fail(FAILED, &error),
+        }
+    })
 }
 
 async fn serve(config: &Config) -> ExitCode {

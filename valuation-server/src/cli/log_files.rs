@@ -16,6 +16,10 @@ pub struct LogFiles {
     /// The database; a running server may use it [default: VALUATION_DATABASE, or valuations.sqlite]
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
+
+    /// An archive of older rows; may be given again, in any order
+    #[arg(long, value_name = "FILE")]
+    pub archive: Vec<PathBuf>,
 }
 
 impl LogFiles {

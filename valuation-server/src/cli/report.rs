@@ -1,6 +1,7 @@
 //! The command `report`: its flags, and what they ask for.
 
 use std::ffi::OsString;
+use std::iter;
 
 use clap::{Args, ValueEnum};
 
@@ -172,11 +173,13 @@ impl ReportArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<String, ReportError> {
         let path = self.files.database(environment);
-        let mut log = AuditLog::open(&path)?;
+        let mut log = AuditLog::open_files(&path, &self.files.archive)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
         let report = report::report(&snapshot, terms, method)?;
-        let source = Source { database: path.display().to_string(), method };
+        let archives = self.files.archive.iter().map(|path| path.display().to_string());
+        let files: Vec<_> = iter::once(path.display().to_string()).chain(archives).collect();
+        let source = Source { database: files.join(", "), method };
         Ok(match self.format {
             Format::Table => report::table(&report, &source),
             Format::Csv => report::csv(&report, &source),

@@ -4,10 +4,12 @@
 //! whole days as far as possible. Hours that a period's boundary or an excluded window divides are read from
 //! the rows, and so are rows that are not in the rollups yet: nothing is estimated.
 
-use super::Report;
+use std::collections::BTreeMap;
+
 use super::periods::{self, PeriodError};
 use super::tally::Tally;
 use super::terms::{Calendar, HourUse, Terms};
+use super::{Report, Unread};
 use crate::store::{AuditSnapshot, CallRows, Interval, StoreError};
 
 /// From what a report is made.
@@ -45,15 +47,19 @@ pub fn report(
 ) -> Result<Report, ReportError> {
     let (from, to) = range(log, terms, method)?;
     let mut tally = Tally::new(Calendar::new(terms, from, to)?, terms);
-    match method {
-        Method::Rows => log.rows(CallRows::All, |call| tally.add_row(&call))?,
+    let gaps = match method {
+        Method::Rows => {
+            log.rows(CallRows::All, |call| tally.add_row(&call))?;
+            log.gaps()?
+        }
         Method::Rollups => {
             log.undated(|cell| tally.add_undated(cell.provider, cell.calls))?;
             add_rollups(log, &mut tally)?;
             log.rows(CallRows::Uncounted, |call| tally.add_row(&call))?;
+            log.uncounted_gaps()?
         }
-    }
-    Ok(tally.report(terms))
+    };
+    Ok(Report { gaps, ..tally.report(terms) })
 }
 
 fn range(
@@ -167,14 +173,22 @@ fn add_rows(
     tally: &mut Tally,
     Run { start, end, .. }: Run,
 ) -> Result<(), StoreError> {
-    let mut providers: Vec<String> = Vec::new();
+    let mut providers: BTreeMap<String, Unread> = BTreeMap::new();
     log.hours(start, end, |cell| {
-        if !providers.iter().any(|known| known == cell.provider) {
-            providers.push(cell.provider.to_owned());
-        }
+        let ids = (cell.first_id, cell.last_id);
+        let sum = providers.entry(cell.provider.to_owned()).or_insert(Unread { calls: 0, ids });
+        sum.calls += cell.calls;
+        sum.ids = (sum.ids.0.min(ids.0), sum.ids.1.max(ids.1));
     })?;
-    for provider in &providers {
-        log.rows(CallRows::Counted { provider, start, end }, |call| tally.add_row(&call))?;
+    for (provider, mut unread) in providers {
+        let rows = CallRows::Counted { provider: &provider, start, end };
+        log.rows(rows, |call| {
+            unread.calls = unread.calls.saturating_sub(1);
+            tally.add_row(&call);
+        })?;
+        if unread.calls > 0 {
+            tally.add_unread(&provider, unread);
+        }
     }
     Ok(())
 }

@@ -54,8 +54,21 @@ pub struct Report {
     pub ids: Option<(i64, i64)>,
     /// Rows of the whole log that are in no report, since their time can't be read.
     pub undated: u64,
+    /// Ranges of ids, from the first to the last, of rows that are in no given file and so in no figure.
+    pub gaps: Vec<(i64, i64)>,
+    /// Calls that are in no figure, since the rows of divided hours are in no given file.
+    pub unread: Option<Unread>,
     /// By name. A provider without a row in the report is not among them.
     pub providers: Vec<ProviderReport>,
+}
+
+/// Calls that the sums have, and of which rows are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// How many; some of them may be outside of the report, or excluded.
+    pub calls: u64,
+    /// The lowest and the highest id of the hours in which they are.
+    pub ids: (i64, i64),
 }
 
 /// What the log says about a provider.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::figures::{Figures, Sum};
 use super::outages::{Minutes, minutes, outages};
 use super::terms::{Calendar, Terms};
-use super::{ProviderReport, Report, periods};
+use super::{ProviderReport, Report, Unread, periods};
 use crate::domain::{AccountedCall, CallOutcome, DurationBucket, HourCell};
 
 /// What is known of the calls so far.
@@ -15,6 +15,7 @@ pub(super) struct Tally {
     providers: Vec<Provider>,
     ids: Option<(i64, i64)>,
     undated: u64,
+    unread: Option<Unread>,
     only: Option<String>,
 }
 
@@ -30,7 +31,7 @@ struct Provider {
 impl Tally {
     pub(super) fn new(calendar: Calendar, terms: &Terms) -> Self {
         let only = terms.provider.clone();
-        Self { calendar, providers: Vec::new(), ids: None, undated: 0, only }
+        Self { calendar, providers: Vec::new(), ids: None, undated: 0, unread: None, only }
     }
 
     /// Adds a row, if it is counted.
@@ -68,6 +69,15 @@ impl Tally {
     pub(super) fn add_undated(&mut self, provider: &str, calls: u64) {
         if self.only.as_ref().is_none_or(|only| only == provider) {
             self.undated += calls;
+        }
+    }
+
+    /// Notes calls of which the rows are missing.
+    pub(super) fn add_unread(&mut self, provider: &str, Unread { calls, ids }: Unread) {
+        if self.only.as_ref().is_none_or(|only| only == provider) {
+            let known = self.unread.unwrap_or(Unread { calls: 0, ids });
+            let ids = (known.ids.0.min(ids.0), known.ids.1.max(ids.1));
+            self.unread = Some(Unread { calls: known.calls + calls, ids });
         }
     }
 
@@ -112,6 +122,8 @@ impl Tally {
             periods: self.calendar.periods,
             ids: self.ids,
             undated: self.undated,
+            gaps: Vec::new(),
+            unread: self.unread,
             providers,
         }
     }

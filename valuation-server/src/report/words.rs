@@ -11,7 +11,7 @@ pub const NO_DATA: &str = "no data";
 /// Where a report comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The database file.
+    /// The database file, and the archives after it.
     pub database: String,
     /// What was read in it.
     pub method: Method,
@@ -97,10 +97,31 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
                     .to_owned()
             }
             Method::Rows => {
-                "every row that is in the file; deleted and archived ones are missing".to_owned()
+                "every row that is in the given files; deleted ones, and those of other archives, are missing".to_owned()
             }
         },
     ));
+    if !report.gaps.is_empty() {
+        let gaps: Vec<_> =
+            report.gaps.iter().map(|(first, last)| format!("{first} to {last}")).collect();
+        lines.push((
+            "missing rows",
+            format!(
+                "ids {}: the rows are in no given file, so that their calls are in no figure",
+                gaps.join(", ")
+            ),
+        ));
+    }
+    if let Some(unread) = report.unread {
+        lines.push((
+            "not counted",
+            format!(
+                "{} calls with ids between {} and {}, in hours that a period or an excluded time divides: \
+                their rows are in no given file; name their archive",
+                unread.calls, unread.ids.0, unread.ids.1
+            ),
+        ));
+    }
     if report.undated > 0 {
         lines.push((
             "not counted",

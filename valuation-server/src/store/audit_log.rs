@@ -1,31 +1,34 @@
 //! Reads the log of provider calls for a report, next to a running server: nothing is created or changed.
+//!
+//! The log may be in several files: the database, and archives of its older rows. Each id is read from one
+//! of them.
 
+use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-
-use super::error::{OpenProblem, StoreError};
+use super::audit_file::{AuditFile, FileSnapshot};
+use super::error::StoreError;
+use super::id_ranges::{self, Ids};
 use super::rollup::{self, DAY, HOUR, UNDATED};
 use super::rows::{self, Rows};
-use super::{look, open, schema};
+use super::schema;
 use crate::domain::{AccountedCall, DurationBucket, HourCell};
 
-/// The log of provider calls in a database file, for reading.
+/// The log of provider calls in a database file and its archives, for reading.
 #[derive(Debug)]
 pub struct AuditLog {
-    conn: Connection,
-    path: PathBuf,
+    /// The database first.
+    files: Vec<AuditFile>,
 }
 
 /// One state of the log, whatever is written meanwhile.
 #[derive(Debug)]
 pub struct AuditSnapshot<'a> {
-    tx: Transaction<'a>,
-    path: &'a Path,
-    /// `None`: the file is of a version without rollups, or they can't be used.
-    counted_to: Option<i64>,
+    files: Vec<FileSnapshot<'a>>,
+    /// The ids that each file is read for: none is read twice.
+    owned: Vec<Ids>,
+    /// Those in the database's rollups. `None`: it is of a version without them, or they can't be used.
+    counted: Option<Ids>,
 }
 
 /// The intervals that durations are summed by.
@@ -66,75 +69,102 @@ pub enum CallRows<'a> {
     All,
 }
 
-/// How long a read waits for another program's lock.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-
-/// As one more reader, so that a server may start and write during a long report. A log that a killed server
-/// left stays where it is, and a file that can't be written, such as one on a read-only disk, is read as it
-/// is.
-fn connect(path: &Path) -> Result<Connection, OpenProblem> {
-    if open::beside(path, "-wal").exists() {
-        return look::connect(path);
-    }
-    open::reader(path, LOCK_WAIT).or_else(|_| look::connect(path))
-}
-
 impl AuditLog {
-    /// Opens the database of this server at `path`.
+    /// Opens the database of this server at `path`, or an archive.
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let path = open::absolute(path)?;
-        let opened = || {
-            open::look_at_the_path(&path)?;
-            if let Err(error) = path.metadata() {
-                return Err(OpenProblem::Denied(Arc::new(error)));
+        Self::open_files(path, &[])
+    }
+
+    /// Opens the log that is in a database and its archives, in any order. A file that is named twice is
+    /// read once.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_files(database: &Path, archives: &[PathBuf]) -> Result<Self, StoreError> {
+        let mut files: Vec<AuditFile> = Vec::new();
+        for path in iter::once(database).chain(archives.iter().map(PathBuf::as_path)) {
+            let file = AuditFile::open(path)?;
+            if !files.iter().any(|known| known.is_same(&file)) {
+                files.push(file);
             }
-            let conn = connect(&path)?;
-            match schema::inspect(&conn)? {
-                0 => Err(OpenProblem::Foreign("no log of provider calls".to_owned())),
-                _ => Ok(conn),
-            }
-        };
-        match opened() {
-            Ok(conn) => Ok(Self { conn, path }),
-            Err(problem) => Err(StoreError::Open { path, problem }),
         }
+        Ok(Self { files })
     }
 
     /// The log as it is now.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if it can't be read.
+    /// [`StoreError::Unavailable`] if it can't be read, [`StoreError::Differs`] if the files are not of one
+    /// log.
     pub fn snapshot(&mut self) -> Result<AuditSnapshot<'_>, StoreError> {
-        let Self { conn, path } = self;
-        let tx = conn
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .map_err(StoreError::unavailable)?;
-        let has_rollups = tx
-            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'rollup_mark'", [], |row| {
-                row.get::<_, bool>(0)
-            })
-            .map_err(StoreError::unavailable)?;
-        let counted_to = if has_rollups {
-            rollup::counted_to(&tx).map_err(StoreError::unavailable)?
-        } else {
-            None
-        };
-        Ok(AuditSnapshot { tx, path, counted_to })
+        // The database first: rows that are moved meanwhile are then in both files, and never in none.
+        let files =
+            self.files.iter_mut().map(AuditFile::snapshot).collect::<Result<Vec<_>, _>>()?;
+        let ends: Vec<_> = files.iter().map(|file| file.ends).collect();
+        let owned = id_ranges::divide(&ends);
+        for (one, other, ids) in id_ranges::overlaps(&ends, &owned) {
+            let (one, other) = (&files[one], &files[other]);
+            if let Some(id) = one.difference(other, ids).map_err(StoreError::unavailable)? {
+                let files = [one.path.to_owned(), other.path.to_owned()];
+                return Err(StoreError::Differs { id, files });
+            }
+        }
+        let counted = counted(&files).map_err(StoreError::unavailable)?;
+        Ok(AuditSnapshot { files, owned, counted })
     }
 }
 
+/// The ids that are in the sums of the first file.
+fn counted(files: &[FileSnapshot<'_>]) -> rusqlite::Result<Option<Ids>> {
+    let Some(database) = files.first() else { return Ok(None) };
+    if !schema::has_table(&database.tx, "rollup_mark")? {
+        return Ok(None);
+    }
+    let Some(up_to) = rollup::counted_to(&database.tx)? else { return Ok(None) };
+    // Sums that were built again, from the rows that the database still had, are without older ones.
+    let after = match files {
+        [_] => 0,
+        _ => rollup::first_id(&database.tx)?.map_or(up_to, |first| first.saturating_sub(1)),
+    };
+    Ok(Some((after, up_to)))
+}
+
 impl AuditSnapshot<'_> {
-    pub(super) fn conn(&self) -> &Connection {
-        &self.tx
+    /// Ids that were given to rows that are in none of the files: ranges from the first to the last of
+    /// them, between and around the files. Rows that were deleted within a file are not among them.
+    ///
+    /// # Errors
+    /// As [`hours`](Self::hours).
+    pub fn gaps(&self) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut given = 0;
+        for file in &self.files {
+            given = given.max(file.last_given_id().map_err(StoreError::unavailable)?);
+        }
+        Ok(id_ranges::gaps(&self.owned, given))
     }
 
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.path
+    /// As [`gaps`](Self::gaps), without those that are in the rollups.
+    ///
+    /// # Errors
+    /// As [`hours`](Self::hours).
+    pub fn uncounted_gaps(&self) -> Result<Vec<(i64, i64)>, StoreError> {
+        let uncounted = self.uncounted();
+        let gaps = self.gaps()?.into_iter().flat_map(|(first, last)| {
+            uncounted.map(|ids| id_ranges::common((first - 1, last), ids))
+        });
+        Ok(gaps
+            .filter(|(after, up_to)| after < up_to)
+            .map(|(after, last)| (after + 1, last))
+            .collect())
+    }
+
+    /// Below and above those in the rollups.
+    fn uncounted(&self) -> [Ids; 2] {
+        let (after, up_to) = self.counted.unwrap_or_default();
+        [(0, after), (up_to, i64::MAX)]
     }
 
     /// The sums of the hours from `start` to before `end`, in seconds since 1970, in the order of time, as
@@ -160,10 +190,8 @@ impl AuditSnapshot<'_> {
     }
 
     fn cells(&self, range: (i64, i64), each: impl FnMut(HourCell<'_>)) -> Result<(), StoreError> {
-        if self.counted_to.is_none() {
-            return Ok(());
-        }
-        rollup::hours(&self.tx, range, each).map_err(StoreError::unavailable)
+        let Some(database) = self.summed() else { return Ok(()) };
+        rollup::hours(&database.tx, range, each).map_err(StoreError::unavailable)
     }
 
     /// How many calls with an outcome other than ignored took how long, per provider, in the intervals
@@ -178,10 +206,8 @@ impl AuditSnapshot<'_> {
         end: i64,
         each: impl FnMut(&str, DurationBucket, u64),
     ) -> Result<(), StoreError> {
-        if self.counted_to.is_none() {
-            return Ok(());
-        }
-        rollup::durations(&self.tx, interval.seconds(), (start, end), each)
+        let Some(database) = self.summed() else { return Ok(()) };
+        rollup::durations(&database.tx, interval.seconds(), (start, end), each)
             .map_err(StoreError::unavailable)
     }
 
@@ -194,16 +220,35 @@ impl AuditSnapshot<'_> {
         rows: CallRows<'_>,
         each: impl FnMut(AccountedCall<'_>),
     ) -> Result<(), StoreError> {
-        let counted_to = self.counted_to.unwrap_or(0);
-        let rows = match rows {
-            // Ids begin with 1.
-            CallRows::All => Rows::All { after: 0 },
-            CallRows::Uncounted => Rows::All { after: counted_to },
-            CallRows::Counted { provider, start, end } => {
-                Rows::During { provider, start, end, up_to: counted_to }
+        let mut each = each;
+        for (file, owned) in self.files.iter().zip(&self.owned) {
+            for rows in self.of_file(rows, *owned) {
+                rows::each(&file.tx, &rows, &mut each).map_err(StoreError::unavailable)?;
             }
-        };
-        rows::each(&self.tx, &rows, each).map_err(StoreError::unavailable)?;
+        }
         Ok(())
+    }
+
+    /// The parts of these rows that a file is read for.
+    fn of_file<'a>(&self, rows: CallRows<'a>, owned: Ids) -> Vec<Rows<'a>> {
+        let parts = match rows {
+            CallRows::All => vec![(0, i64::MAX)],
+            CallRows::Uncounted => self.uncounted().to_vec(),
+            CallRows::Counted { .. } => vec![self.counted.unwrap_or_default()],
+        };
+        let parts = parts.into_iter().map(|ids| id_ranges::common(ids, owned));
+        let parts = parts.filter(|(after, up_to)| after < up_to);
+        let rows = |ids| match rows {
+            CallRows::Counted { provider, start, end } => {
+                Rows::During { provider, start, end, ids }
+            }
+            CallRows::All | CallRows::Uncounted => Rows::All { ids },
+        };
+        parts.map(rows).collect()
+    }
+
+    /// The file whose sums are used.
+    fn summed(&self) -> Option<&FileSnapshot<'_>> {
+        self.files.first().filter(|_| self.counted.is_some())
     }
 }

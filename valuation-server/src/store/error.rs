@@ -34,6 +34,18 @@ pub enum StoreError {
     /// stored; its calls were, unless they are what is refused.
     #[error("the database refuses the entry: {0}")]
     Rejected(#[source] Cause),
+    /// Two files of a log have different rows with the same id.
+    #[error(
+        "row {id} of ProviderLogs is not the same in {} and in {}: they are not of one log, or one of them \
+         was changed",
+        files[0].display(), files[1].display()
+    )]
+    Differs {
+        /// The row.
+        id: i64,
+        /// The files.
+        files: [PathBuf; 2],
+    },
     /// The stored row of this vehicle makes no sense.
     #[error("the stored valuation of {vrm} cannot be used: {problem}")]
     Corrupt {
@@ -110,6 +122,12 @@ pub enum OpenProblem {
         /// The newest version known here.
         known: i32,
     },
+    /// An archive of a database's log.
+    #[error(
+        "it is an archive of provider calls, to which no server may add; name a database of this server, \
+         or a path where one can be created"
+    )]
+    Archive,
     /// A table of the right name that can't be used.
     #[error("its table {table} {problem}, so it is not the table of this server")]
     Shape {

@@ -66,6 +66,9 @@ fn inspect(path: &Path) -> Result<Found, OpenProblem> {
     }
     let conn = connect(path)?;
     let version = schema::inspect(&conn)?;
+    if schema::is_archive(&conn)? {
+        return Err(OpenProblem::Archive);
+    }
     damage::look_for(&conn, LONGEST)?;
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(match version {

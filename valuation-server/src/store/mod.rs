@@ -15,6 +15,8 @@
 //! The file may be shared with the older service: `schema` says which files are accepted, and
 //! `valuations` how the values are read and written.
 
+mod archive;
+mod audit_file;
 mod audit_log;
 mod batch;
 mod chain;
@@ -28,7 +30,9 @@ mod error;
 mod foreign;
 mod health;
 mod history;
+mod id_ranges;
 mod identity;
+mod log_tables;
 mod logs;
 mod look;
 mod notes;
@@ -66,6 +70,9 @@ use stats::Shared;
 use thinning::Thinning;
 use valuations::Forgetting;
 
+pub use archive::{
+    ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, Rest, archive_plan,
+};
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interval};
 pub use config::{Durability, StoreConfig};
 pub use disk::DiskUse;

@@ -39,9 +39,21 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 
 /// The writer's connection at the start: the file is created or migrated.
 pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+    first(config, |conn| if schema::is_archive(conn)? { Err(OpenProblem::Archive) } else { Ok(()) })
+}
+
+/// As [`first_writer`], for the file of an archive.
+pub(super) fn archive_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+    first(config, |_| Ok(()))
+}
+
+fn first(
+    config: &StoreConfig,
+    look: fn(&Connection) -> Result<(), OpenProblem>,
+) -> Result<Connection, OpenProblem> {
     let started = Instant::now();
     loop {
-        match try_first_writer(config) {
+        match try_first_writer(config, look) {
             // SQLite itself waits for a lock, except for a deadlock, for example of two servers that
             // switch the same file to write-ahead logging.
             Err(OpenProblem::Locked) if started.elapsed() < config.lock_wait => {
@@ -52,9 +64,13 @@ pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProbl
     }
 }
 
-fn try_first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+fn try_first_writer(
+    config: &StoreConfig,
+    look: fn(&Connection) -> Result<(), OpenProblem>,
+) -> Result<Connection, OpenProblem> {
     look_at_the_path(&config.path)?;
     let (mut conn, _) = inspected(config, OpenFlags::SQLITE_OPEN_CREATE, |conn| {
+        look(conn)?;
         damage::look_for(conn, FIRST_LOOK)
     })?;
     use_wal(&conn, config)?;

@@ -134,6 +134,11 @@ pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<Option<i64>> {
         .query_row([], |row| row.get(0))
 }
 
+/// The lowest id in the tables.
+pub(super) fn first_id(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    conn.query_row(r#"SELECT min("firstId") FROM "call_hours""#, [], |row| row.get(0))
+}
+
 /// The cells of these hours, from `start` to before `end`, in the order of time. Those without a time
 /// have the hour [`UNDATED`].
 pub(super) fn hours(

@@ -3,6 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, ToSql};
 
+use super::id_ranges::Ids;
 use crate::domain::{AccountedCall, log_seconds, row_outcome};
 
 /// All columns, those of the accounting first.
@@ -17,10 +18,10 @@ const TABLE_ORDER: [usize; 11] = [0, 8, 1, 2, 3, 9, 4, 5, 10, 6, 7];
 pub(super) enum Rows<'a> {
     /// The first of those with a higher id, in the order of their ids.
     After { id: i64, limit: u32 },
-    /// All with a higher id.
-    All { after: i64 },
-    /// Those of a provider in this time, from `start` to before `end` (in seconds since 1970), up to an id.
-    During { provider: &'a str, start: i64, end: i64, up_to: i64 },
+    /// All of these ids.
+    All { ids: Ids },
+    /// Those of a provider in this time, from `start` to before `end` (in seconds since 1970), of these ids.
+    During { provider: &'a str, start: i64, end: i64, ids: Ids },
 }
 
 /// Calls `each` with each of the rows, and gives their number. Nothing in a row is an error: a program or an
@@ -81,12 +82,13 @@ fn query(
     let times;
     let (condition, parameters): (&str, Vec<&dyn ToSql>) = match rows {
         Rows::After { id, limit } => (r#""id" > ?1 ORDER BY "id" LIMIT ?2"#, vec![id, limit]),
-        Rows::All { after } => (r#""id" > ?1"#, vec![after]),
-        Rows::During { provider, start, end, up_to } => {
+        Rows::All { ids: (after, up_to) } => (r#""id" > ?1 AND "id" <= ?2"#, vec![after, up_to]),
+        Rows::During { provider, start, end, ids: (after, up_to) } => {
             times = [*start, *end].map(text);
+            // By the sign no range of ids is searched in place of the index by provider and time.
             let condition = r#""providerName" = ?1 AND "requestedAt" >= ?2 AND "requestedAt" < ?3
-                AND "id" <= ?4"#;
-            (condition, vec![provider, &times[0], &times[1], up_to])
+                AND +"id" > ?4 AND +"id" <= ?5"#;
+            (condition, vec![provider, &times[0], &times[1], after, up_to])
         }
     };
     let sql = format!(r#"SELECT {columns} FROM "ProviderLogs" WHERE {condition}"#);

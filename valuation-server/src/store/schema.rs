@@ -93,6 +93,17 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
     Ok(version)
 }
 
+/// Whether it is an archive of another database's log, which has a table of that name.
+pub(super) fn is_archive(conn: &Connection) -> rusqlite::Result<bool> {
+    has_table(conn, "archive")
+}
+
+/// Whether there is a table of this name.
+pub(super) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    conn.query_row(sql, [name], |row| row.get(0))
+}
+
 /// Migrates a database that passed [`inspect`].
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
     // Takes the lock first, so that of two servers that start at once one waits for the other.

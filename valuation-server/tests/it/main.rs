@@ -28,6 +28,8 @@ mod app_shortage;
 mod app_signals;
 mod app_stop;
 mod app_unstored;
+mod archive;
+mod archive_equality;
 mod audit;
 mod check;
 mod cluster;

@@ -15,11 +15,11 @@ use crate::report_support::{LogRow, insert, number, view};
 use crate::store_support::{Place, call};
 
 /// From 24 October 2026, a day before the clocks of Europe change.
-const START: i64 = 1_792_800_000;
+pub(crate) const START: i64 = 1_792_800_000;
 const SUPERCAR: &str = "SuperCar Valuations";
 const PREMIUM: &str = "Premium Car Valuations";
 
-fn row() -> impl Strategy<Value = LogRow> {
+pub(crate) fn row() -> impl Strategy<Value = LogRow> {
     let at = prop_oneof![
         // Dense, so that outages have several calls, and over a week.
         20 => (0_i64..6 * 3_600_000).prop_map(Ok),
@@ -55,7 +55,7 @@ fn row() -> impl Strategy<Value = LogRow> {
 }
 
 /// What a report is asked for.
-fn terms() -> impl Strategy<Value = Terms> {
+pub(crate) fn terms() -> impl Strategy<Value = Terms> {
     let week = 7_i64 * 24 * 60;
     let window = (0..week, prop_oneof![1_i64..200, Just(60), 1_i64..3_000]);
     (
@@ -276,7 +276,7 @@ proptest! {
 }
 
 /// From the whole log, so that all calls are in it.
-fn everything() -> Terms {
+pub(crate) fn everything() -> Terms {
     Terms {
         zone: report::zone("UTC").unwrap(),
         by: By::Month,
@@ -290,7 +290,7 @@ fn everything() -> Terms {
     }
 }
 
-fn many(count: i64) -> Vec<LogRow> {
+pub(crate) fn many(count: i64) -> Vec<LogRow> {
     let row = |number: i64| LogRow {
         at: Ok(START * 1_000 + number * 7_001),
         provider: if number % 5 == 0 { PREMIUM } else { SUPERCAR },

@@ -9,10 +9,10 @@ mod witnesses;
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension};
-
-use super::audit_log::AuditLog;
+use super::audit_file::{AuditFile, FileSnapshot};
 use super::error::StoreError;
+use super::log_tables::LogTable;
+use super::schema;
 use crate::domain::LogHead;
 use file::Walk;
 use witnesses::Witnesses;
@@ -54,50 +54,37 @@ pub fn verify(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, StoreError> {
     let mut logs =
-        files.iter().map(|file| AuditLog::open(file)).collect::<Result<Vec<_>, StoreError>>()?;
+        files.iter().map(|file| AuditFile::open(file)).collect::<Result<Vec<_>, StoreError>>()?;
     // All of them before the first is read: the rows are of one moment.
     let mut snapshots =
-        logs.iter_mut().map(AuditLog::snapshot).collect::<Result<Vec<_>, StoreError>>()?;
+        logs.iter_mut().map(AuditFile::snapshot).collect::<Result<Vec<_>, StoreError>>()?;
     let (mut walk, mut all) = (Walk::new(Witnesses::new(witnesses)), 0);
     let mut parts = Vec::new();
     for snapshot in snapshots.drain(..) {
-        let (chained, first, rows) = look(snapshot.conn()).map_err(StoreError::unavailable)?;
+        let (chained, first, rows) = look(&snapshot).map_err(StoreError::unavailable)?;
         if chained {
             all += rows;
             parts.push((first.unwrap_or(i64::MAX), snapshot));
         } else {
-            walk.findings.add(snapshot.path(), Problem::NoChain);
+            walk.findings.add(snapshot.path, Problem::NoChain);
         }
     }
     parts.sort_by_key(|(first, _)| *first);
     let last = parts.len().saturating_sub(1);
     for (at, (_, snapshot)) in parts.iter().enumerate() {
-        walk.file(snapshot.path(), snapshot.conn(), at == last, &mut |rows| progress(rows, all))
+        walk.file(snapshot.path, &snapshot.tx, at == last, &mut |rows| progress(rows, all))
             .map_err(StoreError::unavailable)?;
     }
     Ok(walk.end(files))
 }
 
-/// Whether the file has a chain, the first id of it, and about how many rows there are.
-fn look(conn: &Connection) -> rusqlite::Result<(bool, Option<i64>, u64)> {
-    let chained: bool =
-        conn.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'log_chain'", [], |row| {
-            row.get(0)
-        })?;
-    if !chained {
+/// Whether the file has a chain, the first id of it, and about how many rows there are: as many as ids, since
+/// counting the rows would read all of them.
+fn look(file: &FileSnapshot<'_>) -> rusqlite::Result<(bool, Option<i64>, u64)> {
+    if !schema::has_table(&file.tx, "log_chain")? {
         return Ok((false, None, 0));
     }
-    let first = conn
-        .query_row(r#"SELECT "lastId" FROM "log_chain" ORDER BY "lastId" LIMIT 1"#, [], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    // Of all ids, since counting the rows would read all of them.
-    let ids =
-        r#"SELECT (SELECT min("id") FROM "ProviderLogs"), (SELECT max("id") FROM "ProviderLogs")"#;
-    let rows = conn.query_row(ids, [], |row| {
-        let (low, high) = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?);
-        Ok(low.zip(high).map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1)))
-    })?;
+    let first = LogTable::chain(&file.tx)?.ends(&file.tx)?.map(|(first, _)| first);
+    let rows = file.ends.map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1));
     Ok((true, first, rows))
 }
