@@ -104,8 +104,8 @@ impl ArchiveArgs {
     ) -> Result<bool, ArchiveRunError> {
         let files = LogFiles { database: self.database.clone(), ..LogFiles::default() };
         let database = files.database(environment);
+        let plan = archive_plan(&database, &self.to, before)?;
         if self.dry_run {
-            let plan = archive_plan(&database, &self.to, before)?;
             match plan.ids {
                 Some((first, last)) => {
                     writeln!(out, "would move {} rows, ids {first} to {last}", plan.rows)?;
@@ -115,14 +115,12 @@ impl ArchiveArgs {
             writeln!(out, "{}", rest(&plan))?;
             return Ok(true);
         }
-        let plan = archive_plan(&database, &self.to, before)?;
         if plan.is_done {
             writeln!(out, "nothing to move")?;
             writeln!(out, "{}", rest(&plan))?;
             return Ok(true);
         }
-        let mut archiver = Archiver::open(&database, &self.to, before, now)?;
-        let plan = archiver.plan().clone();
+        let mut archiver = Archiver::open(&database, &self.to, &plan, now)?;
         let (moved, is_whole) = moved(&mut archiver, plan.rows, stopped)?;
         writeln!(out, "moved {moved} rows of {}", plan.rows)?;
         writeln!(out, "{}", rest(&plan))?;

@@ -30,7 +30,12 @@ fn archive_of(place: &Place) -> PathBuf {
 }
 
 fn archiver(place: &Place, to: &Path) -> Result<Archiver, ArchiveError> {
-    Archiver::open(&place.path(), to, LATER, std::time::UNIX_EPOCH)
+    archiver_until(place, to, LATER)
+}
+
+fn archiver_until(place: &Place, to: &Path, before: i64) -> Result<Archiver, ArchiveError> {
+    let plan = archive_plan(&place.path(), to, before)?;
+    Archiver::open(&place.path(), to, &plan, std::time::UNIX_EPOCH)
 }
 
 fn move_all(place: &Place, to: &Path) -> valuation_server::store::Archived {
@@ -116,14 +121,10 @@ fn the_finished_archive_is_one_file_with_a_checksum_that_sha256sum_accepts() {
 fn a_later_run_continues_the_archive_or_begins_another_and_each_is_refused_out_of_turn() {
     let place = log();
     let [first, second] = ["1.sqlite", "2.sqlite"].map(|name| place.folder.path().join(name));
-    let mut archiver =
-        Archiver::open(&place.path(), &first, START + 10_000, std::time::UNIX_EPOCH).unwrap();
-    assert!(
-        matches!(archiver.plan().rest, Rest::Recent { id: 1_430, .. }),
-        "{:?}",
-        archiver.plan()
-    );
-    assert_eq!((archiver.plan().rows, archiver.plan().ids), (1_400, Some((1, 1_400))));
+    let plan = archive_plan(&place.path(), &first, START + 10_000).unwrap();
+    assert!(matches!(plan.rest, Rest::Recent { id: 1_430, .. }), "{plan:?}");
+    assert_eq!((plan.rows, plan.ids), (1_400, Some((1, 1_400))));
+    let mut archiver = archiver_until(&place, &first, START + 10_000).unwrap();
     while let Some(piece) = archiver.copy().unwrap() {
         archiver.delete(piece).unwrap();
     }
@@ -131,8 +132,7 @@ fn a_later_run_continues_the_archive_or_begins_another_and_each_is_refused_out_o
     let copy = place.folder.path().join("copy.sqlite");
     fs::copy(&first, &copy).unwrap();
     // The same file goes on.
-    let mut next =
-        Archiver::open(&place.path(), &first, START + 20_000, std::time::UNIX_EPOCH).unwrap();
+    let mut next = archiver_until(&place, &first, START + 20_000).unwrap();
     while let Some(piece) = next.copy().unwrap() {
         next.delete(piece).unwrap();
     }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use valuation_server::report::{self, Method, Report, Terms};
-use valuation_server::store::{Archiver, AuditLog};
+use valuation_server::store::{Archiver, AuditLog, archive_plan};
 
-use crate::report_equality::{START, row, terms};
-use crate::report_support::{LogRow, insert, seal};
+use crate::report_equality::{START, everything, many, row, terms};
+use crate::report_support::{LogRow, insert, number, seal};
 use crate::store_support::Place;
 
 fn made(database: &Path, archives: &[PathBuf], terms: &Terms, method: Method) -> Option<Report> {
@@ -48,7 +48,8 @@ fn run() -> impl Strategy<Value = Run> {
 }
 
 fn archive(database: &Path, to: &Path, run: &Run) -> bool {
-    let mut archiver = Archiver::open(database, to, run.before, std::time::UNIX_EPOCH).unwrap();
+    let plan = archive_plan(database, to, run.before).unwrap();
+    let mut archiver = Archiver::open(database, to, &plan, std::time::UNIX_EPOCH).unwrap();
     let mut pieces = 0;
     while let Some(piece) = archiver.copy().unwrap() {
         if let Some((count, is_copied)) = run.ends
@@ -64,6 +65,28 @@ fn archive(database: &Path, to: &Path, run: &Run) -> bool {
     }
     archiver.finish().unwrap();
     false
+}
+
+#[tokio::test]
+async fn archived_rows_are_read_if_the_rollups_were_built_again_without_them() {
+    let place = tokio::task::spawn_blocking(|| sealed(&many(500), &[30])).await.unwrap();
+    let (database, to) = (place.path(), place.folder.path().join("old.sqlite"));
+    let before = made(&database, &[], &everything(), Method::Rows);
+    archive(&database, &to, &Run { before: START + 86_400, is_new_file: true, ends: None });
+    let neighbour = place.neighbour();
+    neighbour
+        .execute_batch(
+            "BEGIN; DELETE FROM call_hours; DELETE FROM call_durations;
+            INSERT OR REPLACE INTO rollup_mark (id, countedTo) VALUES (1, 0); COMMIT",
+        )
+        .unwrap();
+    let archives = [to];
+    assert_eq!(made(&database, &archives, &everything(), Method::Rollups), before);
+    let store = place.open();
+    while store.catch_up().await.unwrap() {}
+    store.shutdown().await;
+    assert_eq!(number(&neighbour, "SELECT sum(calls) FROM call_hours"), 20);
+    assert_eq!(made(&database, &archives, &everything(), Method::Rollups), before);
 }
 
 proptest! {

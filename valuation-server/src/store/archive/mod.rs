@@ -80,7 +80,8 @@ pub struct Archiver {
     archive: Connection,
     tables: [LogTable; 2],
     paths: Paths,
-    plan: ArchivePlan,
+    /// All up to this id are moved.
+    cut: i64,
     /// The archive's last id.
     copied_to: i64,
     now: String,
@@ -98,7 +99,10 @@ struct Paths {
 /// [`ArchiveError`], also for a file at `to` that could not be continued.
 pub fn archive_plan(database: &Path, to: &Path, before: i64) -> Result<ArchivePlan, ArchiveError> {
     let paths = Paths::new(database, to)?;
-    paths.look(before)
+    let database = paths.look()?;
+    let plan = plan::plan(&database, before).map_err(paths.in_database())?;
+    let is_finished = !paths.archive.exists() || checksum::path(&paths.archive).exists();
+    Ok(ArchivePlan { is_done: plan.cut == 0 && is_finished, ..plan })
 }
 
 impl Paths {
@@ -127,8 +131,8 @@ impl Paths {
         |problem| StoreError::Open { path: path.to_owned(), problem }
     }
 
-    /// Checks both files by reading alone.
-    fn look(&self, before: i64) -> Result<ArchivePlan, ArchiveError> {
+    /// Checks both files by reading alone, and gives the database.
+    fn look(&self) -> Result<Connection, ArchiveError> {
         let (database, found) =
             audit_file::open(&self.database).map_err(Self::open_failed(&self.database))?;
         let latest = schema::latest();
@@ -141,9 +145,7 @@ impl Paths {
                 audit_file::open(&self.archive).map_err(Self::open_failed(&self.archive))?;
             self.must_follow(&database, &archive)?;
         }
-        let plan = plan::plan(&database, before).map_err(self.in_database())?;
-        let is_finished = !self.archive.exists() || checksum::path(&self.archive).exists();
-        Ok(ArchivePlan { is_done: plan.cut == 0 && is_finished, ..plan })
+        Ok(database)
     }
 
     /// Refuses a file that the database's rows do not continue.
@@ -188,19 +190,19 @@ fn chain_end(
 }
 
 impl Archiver {
-    /// Opens the database, and the archive at `to`, which is created if there is none: for the rows before
-    /// `before`, in seconds since 1970. `now` is stored in the archive, with the database's name.
+    /// Opens the database, and the archive at `to`, which is created if there is none: for what
+    /// [`archive_plan`] found in the same files. `now` is stored in the archive, with the database's name.
     ///
     /// # Errors
     /// [`ArchiveError`]. A file that is no archive of this database is left unchanged.
     pub fn open(
         database: &Path,
         to: &Path,
-        before: i64,
+        plan: &ArchivePlan,
         now: std::time::SystemTime,
     ) -> Result<Self, ArchiveError> {
         let paths = Paths::new(database, to)?;
-        let plan = paths.look(before)?;
+        drop(paths.look()?);
         let config = |path: &Path| StoreConfig { lock_wait: LOCK_WAIT, ..StoreConfig::new(path) };
         let database = open::next_writer(&config(&paths.database))
             .map_err(Paths::open_failed(&paths.database))?;
@@ -215,26 +217,25 @@ impl Archiver {
         }
         archive.execute_batch(MARKER).map_err(paths.in_archive())?;
         // What a killed run wrote must be on the disk before rows are deleted because of it.
-        archive
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .and_then(|()| schema_matches(&database, &archive))
-            .map_err(paths.in_archive())?
-            .map_or(Ok(()), |refusal| Err(paths.refused(refusal)))?;
+        let is_busy: bool = archive
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(paths.in_archive())?;
+        if is_busy {
+            return Err(ArchiveError::InUse { path: paths.archive });
+        }
+        if let Some(refusal) = schema_matches(&database, &archive).map_err(paths.in_archive())? {
+            return Err(paths.refused(refusal));
+        }
         checksum::sync_folder(&paths.archive)
             .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
-        let tables = [LogTable::rows(&database), LogTable::chain(&database)];
-        let [rows, chain] = tables;
-        let tables = [rows.map_err(paths.in_database())?, chain.map_err(paths.in_database())?];
+        let tables = [
+            LogTable::rows(&database).map_err(paths.in_database())?,
+            LogTable::chain(&database).map_err(paths.in_database())?,
+        ];
         let copied_to = tables[1].ends(&archive).map_err(paths.in_archive())?;
         let copied_to = copied_to.map_or(0, |(_, last)| last);
         let now = super::logs::timestamp(now);
-        Ok(Self { database, archive, tables, paths, plan, copied_to, now })
-    }
-
-    /// What is to be moved.
-    #[must_use]
-    pub fn plan(&self) -> &ArchivePlan {
-        &self.plan
+        Ok(Self { database, archive, tables, paths, cut: plan.cut, copied_to, now })
     }
 
     /// Copies the next rows to the archive, durably; `None` if all are moved. Rows that a killed run left
@@ -305,7 +306,7 @@ impl Archiver {
         let mut records = self.database.prepare_cached(
             r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" <= ?1 ORDER BY "lastId""#,
         )?;
-        let mut records = records.query([self.plan.cut])?;
+        let mut records = records.query([self.cut])?;
         let (mut cut, mut rows) = (None, 0);
         while let Some(record) = records.next()? {
             let (first, last): (i64, i64) = (record.get(0)?, record.get(1)?);

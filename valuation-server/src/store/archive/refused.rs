@@ -67,10 +67,9 @@ pub enum ArchiveError {
         /// The row.
         id: i64,
     },
-    /// Another program has the finished archive open.
+    /// Another program has the archive open.
     #[error(
-        "another program has the archive {} open, so that it can't be closed into one file; all rows are \
-         in it. End that program, and run the same command again",
+        "another program has the archive {} open, so that it can't be made one synced file; no row is lost. End that program, and run the same command again",
         path.display()
     )]
     InUse {
