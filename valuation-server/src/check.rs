@@ -1,5 +1,7 @@
 //! Whether `serve` would work: one line per check. Nothing is changed.
 
+pub mod live;
+
 use std::io::{self, Write};
 
 use futures_util::future::join_all;

@@ -4,7 +4,10 @@
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
 mod archive;
+mod check;
+mod completions;
 mod log_files;
+mod man;
 mod progress;
 mod report;
 mod verify;
@@ -20,7 +23,10 @@ use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
 
 pub use archive::{ArchiveArgs, ArchiveArgsError, ArchiveRunError};
+pub use check::{CheckArgs, ProbeError};
+pub use completions::CompletionsArgs;
 pub use log_files::LogFiles;
+pub use man::{ManArgs, ManError};
 pub use progress::progress;
 pub use report::{Format, Length, ReportArgs, ReportArgsError};
 pub use verify::{VerifyArgs, WitnessError, verified};
@@ -38,10 +44,12 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Serve valuations from the two configured providers
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
     /// Say whether `serve` would work: its configuration, the database, the providers. Nothing is
-    /// created, changed or bought
-    Check(SettingArgs),
+    /// created, changed or bought. With --live or --ready: whether the running server is healthy
+    #[command(after_help = check::EXAMPLES)]
+    Check(CheckArgs),
     /// Say from the log of provider calls how available and how fast each provider was: for a service level
     /// agreement. A server may be running
     #[command(after_help = report::EXAMPLES)]
@@ -51,8 +59,42 @@ pub enum Command {
     #[command(after_help = archive::EXAMPLES)]
     Archive(ArchiveArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
+    #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
+    /// Print a script with which a shell completes commands and flags
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command
+    #[command(after_help = man::EXAMPLES)]
+    Man(ManArgs),
 }
+
+/// Shown below the flags of `serve`.
+const SERVE_EXAMPLES: &str = "Examples:
+  The least that must be given, and the operators' page on http://127.0.0.1:9000:
+    valuation-server serve --supercar-url https://supercar.example \\
+      --premium-url https://premium.example --admin-listen 127.0.0.1:9000
+
+  With a file, which keeps keys off the command line:
+    valuation-server serve --config /etc/valuation-server/config.toml
+
+  Where did each setting come from?
+    valuation-server serve --config /etc/valuation-server/config.toml --print-config
+
+Exit status:
+  0 stopped cleanly, 1 could not start, 2 a setting is wrong, 3 something was cut off at the stop,
+  4 provider calls are in the log alone, 130 ended by a second signal";
+
+/// Shown below the flags of `demo`.
+const DEMO_EXAMPLES: &str = "Examples:
+  Look around, until Ctrl-C:
+    valuation-server demo
+
+  A whole outage, in a minute or so:
+    valuation-server demo --scenario outage --quick
+
+  Three servers that fail over as one:
+    valuation-server demo --nodes 3 --scenario outage";
 
 /// The flags of `serve`.
 #[derive(Args, Clone, Debug, Default)]

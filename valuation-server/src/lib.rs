@@ -35,6 +35,7 @@ pub mod web;
 
 mod listener;
 mod log_throttle;
+mod notify;
 mod panics;
 mod run;
 mod signals;

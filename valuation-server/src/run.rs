@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::app::{App, Ended, StartError};
-use crate::cli::{ArchiveArgs, Cli, Command, ReportArgs, verified};
+use crate::check::live::{self, Probe};
+use crate::cli::{ArchiveArgs, CheckArgs, Cli, Command, ManArgs, ReportArgs, verified};
 use crate::config::{Config, LogFormat};
 use crate::report::ReportError;
 use crate::signals::{self, Stop};
-use crate::{check, demo, system, telemetry};
+use crate::{check, demo, notify, system, telemetry};
 
 /// Could not start, or failed.
 const FAILED: u8 = 1;
@@ -39,10 +40,26 @@ const INTERRUPTED: u8 = 130;
 pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
         Command::Serve(args) => args.settings.config(std::env::vars_os()),
-        Command::Check(args) => args.config(std::env::vars_os()),
+        Command::Check(args) => match args.probe() {
+            Some(probe) => return ask(args, probe),
+            None => args.settings.config(std::env::vars_os()),
+        },
         Command::Report(args) if args.verify.verify.is_some() => return verify(args),
         Command::Report(args) => return report(args),
         Command::Archive(args) => return archive(args),
+        Command::Completions(args) => return print(&args.script(), "the script"),
+        Command::Man(ManArgs { out: Some(folder) }) => {
+            return match ManArgs::write_to(folder) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(FAILED, &error),
+            };
+        }
+        Command::Man(ManArgs { out: None }) => {
+            return match ManArgs::page() {
+                Ok(page) => print(&page, "the manual page"),
+                Err(error) => fail(FAILED, &error),
+            };
+        }
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -58,7 +75,9 @@ pub fn run(cli: &Cli) -> ExitCode {
         Err(error) => return fail(MISUSED, &error),
     };
     match &cli.command {
-        Command::Serve(args) if args.print_config => print(&config),
+        Command::Serve(args) if args.print_config => {
+            print(config.to_toml().as_bytes(), "the configuration")
+        }
         Command::Check(_) => in_runtime(async {
             let mut out = io::stdout().lock();
             match check::run(&config, &mut out).await {
@@ -85,11 +104,29 @@ fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     code
 }
 
-fn print(config: &Config) -> ExitCode {
-    match io::stdout().write_all(config.to_toml().as_bytes()) {
+fn print(bytes: &[u8], what: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // The reader, such as `head`, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(FAILED, &format!("{what} cannot be printed: {error}")),
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(FAILED, &format!("the configuration cannot be printed: {error}")),
     }
+}
+
+/// Asks a running server.
+fn ask(args: &CheckArgs, probe: Probe) -> ExitCode {
+    let server = match args.server(std::env::vars_os()) {
+        Ok(server) => server,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    in_runtime(async {
+        match live::run(&server, probe, &mut io::stdout().lock()).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(error) => fail(FAILED, &error),
+        }
+    })
 }
 
 fn report(args: &ReportArgs) -> ExitCode {
@@ -102,7 +139,7 @@ fn report(args: &ReportArgs) -> ExitCode {
         Err(error @ ReportError::Period(_)) => return fail(MISUSED, &error),
         Err(error) => return fail(FAILED, &error),
     };
-    show(&text, ExitCode::SUCCESS)
+    print(text.as_bytes(), "the report")
 }
 
 fn verify(args: &ReportArgs) -> ExitCode {
@@ -110,19 +147,13 @@ fn verify(args: &ReportArgs) -> ExitCode {
         Ok(witnesses) => witnesses,
         Err(error) => return fail(MISUSED, &error),
     };
-    match args.verify.run(&args.files, std::env::vars_os(), &witnesses) {
-        Ok(result) if result.count == 0 => show(&verified(&result), ExitCode::SUCCESS),
-        Ok(result) => show(&verified(&result), ExitCode::from(FAILED)),
-        Err(error) => fail(FAILED, &error),
-    }
-}
-
-fn show(text: &str, code: ExitCode) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader, such as `head`, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
-        Err(error) => fail(FAILED, &format!("the report cannot be printed: {error}")),
-        Ok(()) => code,
+    let result = match args.verify.run(&args.files, std::env::vars_os(), &witnesses) {
+        Ok(result) => result,
+        Err(error) => return fail(FAILED, &error),
+    };
+    match print(verified(&result).as_bytes(), "the findings") {
+        ExitCode::SUCCESS if result.count > 0 => ExitCode::from(FAILED),
+        code => code,
     }
 }
 
@@ -172,6 +203,13 @@ async fn serve(config: &Config) -> ExitCode {
     if let Some(address) = app.admin_address() {
         tracing::info!("operators: http://{address}");
     }
+    // Until the process ends: a stop is watched as well.
+    let _alive = notify::ready();
+    let longest = app.longest_stop();
+    let stopped = async move {
+        stopped.await;
+        notify::stopping(longest);
+    };
     exit_code(app.run(stopped).await)
 }
 

@@ -33,6 +33,7 @@ mod recorder;
 mod records;
 mod rollups;
 mod standing;
+mod start_error;
 mod switch;
 mod transition;
 mod vehicles;
@@ -40,13 +41,11 @@ mod warnings;
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use failover::clock::{Clock, CoarseClock};
-use failover::cluster::bus::error::BusError;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -56,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Options, Stopped, Watch};
-use crate::store::{Store, StoreConfig, StoreError};
+use crate::store::{Store, StoreConfig};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
@@ -69,6 +68,7 @@ use standing::Standing;
 
 pub use failover::State;
 pub use records::Stored;
+pub use start_error::StartError;
 pub use switch::{Providers, ProvidersError};
 pub use transition::{Transition, provider};
 
@@ -106,40 +106,6 @@ struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     guard: Guard,
-}
-
-/// Why the server can't start. The text names what to change.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The providers, or the policy that chooses between them.
-    #[error(transparent)]
-    Providers(#[from] ProvidersError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The bus of the cluster.
-    #[error("cannot join the cluster (--cluster): {0}")]
-    Cluster(#[from] BusError),
-    /// The address to listen on.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The address for operators to listen on.
-    #[error(
-        "cannot listen on {address} for operators: {source}; choose another address with \
-         --admin-listen"
-    )]
-    AdminListen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 impl Admin {
@@ -262,6 +228,12 @@ impl<Clk: Clock> App<Clk> {
     pub fn with_cluster_peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.carrier = self.carrier.map(|carrier| carrier.with_peers(peers));
         self
+    }
+
+    /// How long [`run`](Self::run) may take after its signal: the sum of its deadlines.
+    #[must_use]
+    pub fn longest_stop(&self) -> Duration {
+        self.options.limits.drain_timeout + LEAVING + SAVING + CLOSING + SAVING
     }
 
     /// The providers and the switch between them.

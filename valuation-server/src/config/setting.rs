@@ -204,6 +204,92 @@ without `--`. The settings marked \"live\" can be changed by an operator while t
         text
     }
 
+    const EXAMPLE: &str = "valuation-server/packaging/config.example.toml";
+
+    /// The value that the example shows if there is no default.
+    fn shown_in_example(setting: Setting) -> &'static str {
+        match setting {
+            Setting::SupercarUrl => "https://supercar.example/v1",
+            Setting::PremiumUrl => "https://premium.example/v1",
+            // Refused, so that nobody runs with a secret that everybody knows.
+            _ => "<what `openssl rand -hex 32` prints>",
+        }
+    }
+
+    fn example() -> String {
+        let mut text = "\
+# Settings of valuation-server, all of them, with their defaults: for `serve --config FILE`, or
+# VALUATION_CONFIG=FILE. `valuation-server check --config FILE` says whether it is right.
+# Flags and VALUATION_* variables override this file. It may hold keys: let nobody else read it.
+#
+# The test `config::setting` writes this file from `src/config/table.rs`.
+"
+        .to_owned();
+        for setting in Setting::ALL {
+            let Row { key, default, help, more, form, .. } = setting.row();
+            let more = if more.is_empty() { String::new() } else { format!(" {more}.") };
+            let state = match default {
+                Default::Required => " Must be set.",
+                Default::None => " Not set by default.",
+                _ => "",
+            };
+            let words = format!("{help}.{more} Takes {}.{state}", form.expected);
+            text.push_str("\n#");
+            let mut column = 1;
+            for word in words.split_whitespace() {
+                if column + 1 + word.chars().count() > 100 {
+                    text.push_str("\n#");
+                    column = 1;
+                }
+                text.push(' ');
+                text.push_str(word);
+                column += 1 + word.chars().count();
+            }
+            let value = default.text().unwrap_or_else(|| shown_in_example(setting));
+            writeln!(text, "\n#{key} = {}", toml::Value::from(value)).unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_example_of_a_file_is_what_the_table_gives() {
+        hold(EXAMPLE, |_| example());
+    }
+
+    /// The file with every setting in force; a line of words has a space after its `#`.
+    #[test]
+    fn the_example_without_its_comment_signs_is_the_default_and_its_secrets_are_refused() {
+        use std::collections::BTreeMap;
+
+        use crate::config::Config;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let load = |text: String| {
+            fs::write(&path, text).unwrap();
+            Config::load(&BTreeMap::new(), Some(&path), [])
+        };
+        let in_force = |line: &str| {
+            let setting = line.strip_prefix('#').filter(|rest| !rest.is_empty());
+            setting.filter(|rest| !rest.starts_with(' ')).map(|rest| format!("{rest}\n"))
+        };
+        let lines: Vec<String> = example().lines().filter_map(in_force).collect();
+        assert_eq!(lines.len(), Setting::ALL.len());
+        let (secrets, others): (Vec<String>, Vec<String>) =
+            lines.into_iter().partition(|line| line.contains("openssl"));
+        let given = load(others.concat()).unwrap();
+        let urls = others.iter().filter(|line| line.contains("-url = ")).cloned();
+        let defaults = load(urls.collect()).unwrap();
+        for setting in Setting::ALL {
+            assert_eq!(given.shown(setting), defaults.shown(setting), "{}", setting.key());
+        }
+        assert_eq!(secrets.len(), 2);
+        for secret in secrets {
+            let error = load(others.concat() + &secret).unwrap_err().to_string();
+            assert!(error.contains("without spaces"), "{error}");
+        }
+    }
+
     #[test]
     fn the_documentation_is_what_the_table_gives() {
         hold("valuation-server/docs/settings.md", |_| documentation());

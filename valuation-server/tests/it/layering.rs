@@ -113,12 +113,12 @@ fn the_crate_failover_is_named_in_app_config_telemetry_and_the_operators_page_al
 }
 
 #[test]
-fn sql_stands_in_the_store_alone_and_http_client_in_the_providers_and_the_demo() {
+fn sql_stands_in_the_store_alone_and_http_clients_in_the_providers_the_demo_and_the_health_check() {
     for (path, code) in sources("src") {
         let store = path.starts_with("store");
         assert!(store || !names(&code, "rusqlite::"), "{} names rusqlite", path.display());
-        let asks = path.starts_with("providers") || path.starts_with("demo");
-        for client in ["hyper_util::client", "reqwest::"] {
+        let asks = ["providers", "demo", "check"].iter().any(|module| path.starts_with(module));
+        for client in ["hyper::client", "hyper_util::client", "reqwest::"] {
             assert!(asks || !names(&code, client), "{} names an HTTP client", path.display());
         }
     }
