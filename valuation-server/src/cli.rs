@@ -34,6 +34,7 @@ pub use verify::{VerifyArgs, WitnessError, verified};
 /// Car valuations over HTTP, from two providers, with failover between them.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
+#[command(after_help = "The help of each command has examples: valuation-server serve --help")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

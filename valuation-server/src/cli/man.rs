@@ -71,7 +71,8 @@ fn program() -> Command {
 
 /// A page. The text below the flags is examples: its lines are kept.
 fn page(command: &Command) -> io::Result<Vec<u8>> {
-    let (mut page, man) = (Vec::new(), Man::new(command.clone()));
+    let source = concat!("valuation-server ", env!("CARGO_PKG_VERSION"));
+    let (mut page, man) = (Vec::new(), Man::new(command.clone()).source(source));
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;

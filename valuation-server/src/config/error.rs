@@ -27,10 +27,16 @@ pub enum ConfigError {
         because: Invalid,
     },
     /// Required settings, the providers' URLs, are given nowhere.
-    #[error("serve needs to know where the providers are: set {}", missing_urls(.0))]
+    #[error(
+        "serve needs to know where the providers are: set {}; to try it without providers: \
+         valuation-server demo", missing_urls(.0)
+    )]
     Missing(Vec<Setting>),
     /// The file can't be read.
-    #[error("the configuration file {} can't be read: {source}", path.display())]
+    #[error(
+        "the configuration file {} can't be read: {source}; name another one with --config or {}",
+        path.display(), super::FILE_VARIABLE
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -224,7 +224,8 @@ fn serve_without_the_urls_says_what_to_set() {
         error(serve(&[], &[])),
         "serve needs to know where the providers are: set --supercar-url (or \
          VALUATION_SUPERCAR_URL, or supercar-url in the file) and --premium-url (or \
-         VALUATION_PREMIUM_URL, or premium-url in the file)"
+         VALUATION_PREMIUM_URL, or premium-url in the file); to try it without providers: \
+         valuation-server demo"
     );
     let one = error(serve(&URLS[..2], &[]));
     assert!(one.contains("--premium-url") && !one.contains("--supercar-url"), "{one}");
@@ -397,6 +398,7 @@ fn a_file_that_is_not_right_is_named_with_its_line() {
     }
     let shown = error(serve(&[&URLS[..], &["--config", "/nonexistent/x.toml"]].concat(), &[]));
     assert!(shown.starts_with("the configuration file /nonexistent/x.toml can't be read: "));
+    assert!(shown.ends_with("name another one with --config or VALUATION_CONFIG"), "{shown}");
 }
 
 #[test]
