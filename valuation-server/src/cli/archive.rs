@@ -174,8 +174,8 @@ fn rest(plan: &ArchivePlan) -> String {
             let stays = plan.ids.map_or(1, |(_, last)| last + 1);
             if stays < *id {
                 format!(
-                    "rows from id {stays} on stay: {id} of {requested_at} is not older, and the rows \
-                    before it are of the same record of the hash chain, or of one with it"
+                    "rows from id {stays} on stay: {id} is of {requested_at}, and those before it are in \
+                    the same record of the hash chain"
                 )
             } else {
                 format!("rows from id {id} on stay: it is of {requested_at}")

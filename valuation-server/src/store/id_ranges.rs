@@ -41,15 +41,15 @@ pub(super) fn gaps(owned: &[Ids], last: i64) -> Vec<(i64, i64)> {
     let mut owned: Vec<_> = owned.iter().filter(|(after, up_to)| after < up_to).collect();
     owned.sort();
     let mut found = Vec::new();
-    let mut next = 1;
+    let mut taken = 0;
     for (after, up_to) in owned {
-        if next <= *after {
-            found.push((next, *after));
+        if taken < *after {
+            found.push((taken + 1, *after));
         }
-        next = up_to.saturating_add(1);
+        taken = *up_to;
     }
-    if next <= last {
-        found.push((next, last));
+    if taken < last {
+        found.push((taken + 1, last));
     }
     found
 }
