@@ -4,10 +4,16 @@
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
 mod archive;
+mod backup;
 mod check;
 mod completions;
+mod export;
+mod lines;
 mod log_files;
+mod log_tool;
+mod logs;
 mod man;
+mod part_file;
 mod progress;
 mod report;
 mod verify;
@@ -23,10 +29,15 @@ use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
 
 pub use archive::{ArchiveArgs, ArchiveArgsError, ArchiveRunError};
+pub use backup::BackupArgs;
 pub use check::{CheckArgs, ProbeError};
 pub use completions::CompletionsArgs;
-pub use log_files::LogFiles;
+pub use export::{ExportArgs, ExportFormat};
+pub use log_files::{DatabaseArgs, LogFiles};
+pub use log_tool::LogToolError;
+pub use logs::{LogsArgs, LogsFormat};
 pub use man::{ManArgs, ManError};
+pub use part_file::PartFileError;
 pub use progress::progress;
 pub use report::{Format, Length, ReportArgs, ReportArgsError};
 pub use verify::{VerifyArgs, WitnessError, verified};
@@ -59,6 +70,15 @@ pub enum Command {
     /// running
     #[command(after_help = archive::EXAMPLES)]
     Archive(ArchiveArgs),
+    /// Show the log of provider calls, newest last, and follow it. A server may be running
+    #[command(after_help = logs::EXAMPLES)]
+    Logs(LogsArgs),
+    /// Write the log of provider calls as CSV or JSON lines. A server may be running
+    #[command(after_help = export::EXAMPLES)]
+    Export(ExportArgs),
+    /// Copy the database into a file, and verify the copy. A server may be running
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(BackupArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),

@@ -7,7 +7,7 @@
 //! | 2 | the command line or a setting is wrong; the last line says which |
 //! | 3 | stopped, and something was cut off at its deadline |
 //! | 4 | stopped, and provider calls could not be stored: they are in the log alone |
-//! | 130 | stopped at once by a second signal |
+//! | 130 | stopped at once by a second signal; or `logs`, `export` or `backup` by the first, before the end |
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -18,7 +18,9 @@ use std::time::SystemTime;
 
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
-use crate::cli::{ArchiveArgs, CheckArgs, Cli, Command, ManArgs, ReportArgs, verified};
+use crate::cli::{
+    ArchiveArgs, CheckArgs, Cli, Command, LogToolError, ManArgs, ReportArgs, verified,
+};
 use crate::config::{Config, LogFormat};
 use crate::report::ReportError;
 use crate::signals::{self, Stop};
@@ -60,6 +62,9 @@ pub fn run(cli: &Cli) -> ExitCode {
                 Err(error) => fail(FAILED, &error),
             };
         }
+        Command::Logs(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Export(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Backup(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -134,7 +139,11 @@ fn report(args: &ReportArgs) -> ExitCode {
         Ok(terms) => terms,
         Err(error) => return fail(MISUSED, &error),
     };
-    let text = match args.report(&terms, std::env::vars_os()) {
+    let path = match args.files.paths(std::env::vars_os()) {
+        Ok(path) => path,
+        Err(error) => return fail(MISUSED, &error),
+    };
+    let text = match args.report(&terms, &path) {
         Ok(text) => text,
         Err(error @ ReportError::Period(_)) => return fail(MISUSED, &error),
         Err(error) => return fail(FAILED, &error),
@@ -182,6 +191,32 @@ fn archive(args: &ArchiveArgs) -> ExitCode {
             Err(error) => fail(FAILED, &error),
         }
     })
+}
+
+/// Runs a command on the log, which reads the flag: a signal to stop sets it, and a second one ends the process.
+fn log_tool(work: impl FnOnce(&AtomicBool) -> Result<(), LogToolError>) -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
+    };
+    let _context = runtime.enter();
+    system::survive_the_file_size_limit();
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (ordered, flag) = (stop(Stop::Terminal), Arc::clone(&stopped));
+    runtime.spawn(async move {
+        ordered.await;
+        // Ordering: nothing else is read by it.
+        flag.store(true, Ordering::Relaxed);
+    });
+    match work(&stopped) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) if error.is_misuse() => fail(MISUSED, &error),
+        Err(error) if error.is_interrupted() => fail(INTERRUPTED, &error),
+        Err(error) => fail(FAILED, &error),
+    }
 }
 
 async fn serve(config: &Config) -> ExitCode {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 
-use super::LogFiles;
+use super::DatabaseArgs;
+use crate::config::ConfigError;
 use crate::report::{self, PeriodError};
 use crate::store::{ArchiveError, ArchivePlan, Archiver, Rest, archive_plan};
 
@@ -37,9 +38,9 @@ pub struct ArchiveArgs {
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
 
-    /// The database; a running server may use it [default: VALUATION_DATABASE, or valuations.sqlite]
-    #[arg(long, value_name = "FILE")]
-    pub database: Option<PathBuf>,
+    /// Where the rows are.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// The time zone of a date without an offset
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
@@ -68,6 +69,9 @@ pub enum ArchiveArgsError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveRunError {
+    /// The configuration that names the database is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Of the files.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -102,8 +106,7 @@ impl ArchiveArgs {
         stopped: &AtomicBool,
         out: &mut impl Write,
     ) -> Result<bool, ArchiveRunError> {
-        let files = LogFiles { database: self.database.clone(), ..LogFiles::default() };
-        let database = files.database(environment);
+        let database = self.database.path(environment)?;
         let plan = archive_plan(&database, &self.to, before)?;
         if self.dry_run {
             match plan.ids {

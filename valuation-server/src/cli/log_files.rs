@@ -5,29 +5,57 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::Setting;
+use crate::config::{Config, ConfigError};
 
-/// The variable that names the database, as for `serve`.
-const DATABASE: &str = "VALUATION_DATABASE";
-
-/// The files of a log.
+/// The database.
 #[derive(Args, Clone, Debug, Default)]
-pub struct LogFiles {
-    /// The database; a running server may use it [default: VALUATION_DATABASE, or valuations.sqlite]
+pub struct DatabaseArgs {
+    /// The database; a running server may use it [env: VALUATION_DATABASE; default: valuations.sqlite]
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
+
+    /// The server's configuration file, of which the database's path is read [env: VALUATION_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// The files of a log: the database, and archives of its older rows.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LogFiles {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// An archive of older rows; may be given again, in any order
     #[arg(long, value_name = "FILE")]
     pub archive: Vec<PathBuf>,
 }
 
+impl DatabaseArgs {
+    /// The path, as `serve` would have it: of the flag, the environment, the file, or the
+    /// default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the environment or the file has what is no setting.
+    pub fn path(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<PathBuf, ConfigError> {
+        Config::database_path(self.database.as_deref(), self.config.as_deref(), environment)
+    }
+}
+
 impl LogFiles {
-    /// The path of the database: of the flag, of the environment, or the default.
-    pub fn database(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> PathBuf {
-        let given = || environment.into_iter().find(|(name, _)| name == DATABASE);
-        let default = || Setting::Database.row().default.text().unwrap_or_default().into();
-        let given = self.database.clone().or_else(|| given().map(|(_, path)| path.into()));
-        given.unwrap_or_else(default)
+    /// All paths: the database first.
+    ///
+    /// # Errors
+    /// As [`DatabaseArgs::path`].
+    pub fn paths(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Vec<PathBuf>, ConfigError> {
+        let mut paths = vec![self.database.path(environment)?];
+        paths.extend(self.archive.iter().cloned());
+        Ok(paths)
     }
 }

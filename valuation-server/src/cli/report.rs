@@ -1,7 +1,6 @@
 //! The command `report`: its flags, and what they ask for.
 
-use std::ffi::OsString;
-use std::iter;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -163,22 +162,16 @@ impl ReportArgs {
         })
     }
 
-    /// The report as a text in its format.
+    /// The report on the log in these files, the database first, as a text in its format.
     ///
     /// # Errors
     /// [`ReportError`].
-    pub fn report(
-        &self,
-        terms: &Terms,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<String, ReportError> {
-        let path = self.files.database(environment);
-        let mut log = AuditLog::open_files(&path, &self.files.archive)?;
+    pub fn report(&self, terms: &Terms, paths: &[PathBuf]) -> Result<String, ReportError> {
+        let mut log = AuditLog::open_files(paths)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
         let report = report::report(&snapshot, terms, method)?;
-        let archives = self.files.archive.iter().map(|path| path.display().to_string());
-        let files: Vec<_> = iter::once(path.display().to_string()).chain(archives).collect();
+        let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         let source = Source { database: files.join(", "), method };
         Ok(match self.format {
             Format::Table => report::table(&report, &source),
@@ -189,7 +182,7 @@ impl ReportArgs {
 }
 
 /// A known provider by the beginning of its name, or the name as it is given: the log may have others.
-fn provider(given: &str) -> String {
+pub(super) fn provider(given: &str) -> String {
     let begins = |provider: &Provider| {
         provider.name().get(..given.len()).is_some_and(|start| start.eq_ignore_ascii_case(given))
     };

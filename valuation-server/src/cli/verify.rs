@@ -7,9 +7,9 @@ use std::{fs, io};
 
 use clap::Args;
 
-use super::{LogFiles, progress};
+use super::{LogFiles, LogToolError, progress};
 use crate::domain::{LogHead, LogHeadError};
-use crate::store::{StoreError, Verified, verify};
+use crate::store::{Verified, verify};
 
 /// The flags of `report --verify`.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,19 +84,19 @@ impl VerifyArgs {
         Ok(heads)
     }
 
-    /// Verifies the files, or the database if none is named, with a progress bar on a terminal.
+    /// Verifies the files, or the database and the archives named with it if there is none, with a progress bar on a terminal.
     ///
     /// # Errors
-    /// [`StoreError`] if a file can't be read.
+    /// [`LogToolError`] if a file can't be read.
     pub fn run(
         &self,
         database: &LogFiles,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         witnesses: &[LogHead],
-    ) -> Result<Verified, StoreError> {
+    ) -> Result<Verified, LogToolError> {
         let files = match &self.verify {
             Some(files) if !files.is_empty() => files.clone(),
-            _ => vec![database.database(environment)],
+            _ => database.paths(environment)?,
         };
         let bar = progress(0, "verifying rows");
         let verified = verify(&files, witnesses, |rows, all| {
@@ -104,7 +104,7 @@ impl VerifyArgs {
             bar.set_position(rows);
         });
         bar.finish_and_clear();
-        verified
+        Ok(verified?)
     }
 }
 

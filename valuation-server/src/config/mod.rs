@@ -67,6 +67,19 @@ fn given(
     texts.iter().map(|(s, text)| (*s, Given { text: text.clone(), origin: origin.clone() }))
 }
 
+/// What the environment and the file set.
+fn around(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<BTreeMap<Setting, Given>, ConfigError> {
+    let mut variables = environment::ours(environment);
+    let named = variables.remove(FILE_VARIABLE).map(PathBuf::from);
+    let file = file.map(Path::to_owned).or(named);
+    let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    merged.extend(environment::read(variables)?);
+    Ok(merged)
+}
+
 impl Config {
     /// Reads the configuration.
     ///
@@ -81,13 +94,31 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let mut variables = environment::ours(environment);
-        let named = variables.remove(FILE_VARIABLE).map(PathBuf::from);
-        let file = file.map(Path::to_owned).or(named);
-        let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        merged.extend(environment::read(variables)?);
+        let mut merged = around(file, environment)?;
         merged.extend(given(flags, &Origin::Flag));
         Self::from_given(merged)
+    }
+
+    /// The path of the database alone, from where [`load`](Self::load) takes it, whatever else is not set. With
+    /// a flag nothing else is read.
+    ///
+    /// # Errors
+    /// [`ConfigError`], as [`load`](Self::load).
+    pub fn database_path(
+        flag: Option<&Path>,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<PathBuf, ConfigError> {
+        if let Some(path) = flag {
+            return Ok(path.to_owned());
+        }
+        match around(file, environment)?.get(&Setting::Database) {
+            Some(given) if given.text.is_empty() => {
+                Err(refused(Setting::Database, given, Invalid::Form))
+            }
+            Some(given) => Ok(given.text.clone().into()),
+            None => Ok(Setting::Database.row().default.text().unwrap_or_default().into()),
+        }
     }
 
     /// The configuration from flags alone, for a database and providers that exist already.

@@ -32,7 +32,7 @@ pub use gather::{Method, ReportError, report};
 pub use json::json;
 pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
-pub use periods::{By, Period, PeriodError, minute, shown, zone};
+pub use periods::{By, Period, PeriodError, minute, shown, time, zone};
 pub use table::table;
 pub use terms::{Excluded, Fallback, Slow, Terms};
 pub use words::{NO_DATA, Source, accounting};

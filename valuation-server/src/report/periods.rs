@@ -81,24 +81,31 @@ pub fn zone(name: &str) -> Result<TimeZone, PeriodError> {
     TimeZone::get(name).map_err(|_| PeriodError::Zone(name.to_owned()))
 }
 
-/// A time in minutes since 1970: the start of a month or day, or a minute, in the time zone.
+/// The start of a month or day, or a time, in the time zone unless it has an offset.
+///
+/// # Errors
+/// [`PeriodError::Time`].
+pub fn time(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
+    let unreadable = || PeriodError::Time(text.to_owned());
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Ok(timestamp);
+    }
+    if text.contains(['T', ' ']) {
+        let at: DateTime = text.parse().map_err(|_| unreadable())?;
+        // A local time that there is twice is the first of the two; `Z` or an offset says otherwise.
+        return Ok(at.to_zoned(zone.clone()).map_err(|_| unreadable())?.timestamp());
+    }
+    let whole = if text.len() == 7 { format!("{text}-01") } else { text.to_owned() };
+    let date: Date = whole.parse().map_err(|_| unreadable())?;
+    Ok(start_of(date, zone).ok_or_else(unreadable)?.timestamp())
+}
+
+/// A [time] in minutes since 1970.
 ///
 /// # Errors
 /// [`PeriodError::Time`], [`PeriodError::Minute`].
 pub fn minute(text: &str, zone: &TimeZone) -> Result<i64, PeriodError> {
-    let unreadable = || PeriodError::Time(text.to_owned());
-    let has_clock = text.contains(['T', ' ']);
-    let timestamp = if let Ok(timestamp) = text.parse::<Timestamp>() {
-        timestamp
-    } else if has_clock {
-        let at: DateTime = text.parse().map_err(|_| unreadable())?;
-        // A local time that there is twice is the first of the two; `Z` or an offset says otherwise.
-        at.to_zoned(zone.clone()).map_err(|_| unreadable())?.timestamp()
-    } else {
-        let whole = if text.len() == 7 { format!("{text}-01") } else { text.to_owned() };
-        let date: Date = whole.parse().map_err(|_| unreadable())?;
-        start_of(date, zone).ok_or_else(unreadable)?.timestamp()
-    };
+    let timestamp = time(text, zone)?;
     let seconds = timestamp.as_second();
     if seconds < 0 || seconds % 60 != 0 || timestamp.subsec_nanosecond() != 0 {
         return Err(PeriodError::Minute(text.to_owned()));

@@ -17,8 +17,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// A file.
 #[derive(Debug)]
 pub(super) struct AuditFile {
-    path: PathBuf,
-    conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) conn: Connection,
 }
 
 /// One state of a file.

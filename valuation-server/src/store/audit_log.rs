@@ -3,7 +3,6 @@
 //! The log may be in several files: the database, and archives of its older rows. Each id is read from one
 //! of them.
 
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use super::audit_file::{AuditFile, FileSnapshot};
@@ -75,17 +74,17 @@ impl AuditLog {
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_files(path, &[])
+        Self::open_files(&[path.to_owned()])
     }
 
-    /// Opens the log that is in a database and its archives, in any order. A file that is named twice is
-    /// read once.
+    /// Opens the log that is in a database and its archives: the database first, the archives in any order. A
+    /// file that is named twice is read once.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_files(database: &Path, archives: &[PathBuf]) -> Result<Self, StoreError> {
+    pub fn open_files(paths: &[PathBuf]) -> Result<Self, StoreError> {
         let mut files: Vec<AuditFile> = Vec::new();
-        for path in iter::once(database).chain(archives.iter().map(PathBuf::as_path)) {
+        for path in paths {
             let file = AuditFile::open(path)?;
             if !files.iter().any(|known| known.is_same(&file)) {
                 files.push(file);

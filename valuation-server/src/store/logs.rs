@@ -3,25 +3,29 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Statement, ToSql, params};
+use serde::Serialize;
 
 use super::Entry;
 use super::error::StoreError;
-use crate::domain::{ErrorCode, Provider, ProviderCall, Vrm};
+use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
 
 /// Stores the record of a call.
 pub(super) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
     "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
-const COLUMNS: &str = r#"SELECT "id", "vrm", "providerName", "requestedAt", "requestDurationMs",
-    "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome", "rescue" FROM "ProviderLogs""#;
+/// The columns that each database has. A row has two more: outcome and rescue.
+pub(super) const FIRST_COLUMNS: &str = r#""id", "vrm", "providerName", "requestedAt",
+    "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage""#;
 
 /// The longest error message that is stored, in characters.
 const MESSAGE_LIMIT: usize = 500;
 
-/// A row of `ProviderLogs`, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A row of `ProviderLogs`, as it is stored. Serialized, its fields have the names of the columns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LoggedCall {
     /// The row's number: it rises with each row, and is never used again.
     pub id: i64,
@@ -46,6 +50,16 @@ pub struct LoggedCall {
     pub outcome: Option<String>,
     /// Whether an earlier call for the same request had failed; `None` as above.
     pub rescue: Option<bool>,
+}
+
+impl LoggedCall {
+    /// Whether its outcome is failure, as [`row_outcome`] judges it.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let code = self.response_code.map(i64::from);
+        row_outcome(self.outcome.as_deref(), code, self.error_code.as_deref())
+            == CallOutcome::Failure
+    }
 }
 
 /// Runs [`INSERT`].
@@ -79,7 +93,10 @@ pub(super) fn newest(
         Some(vrm) => (r#"WHERE "vrm" = ?2"#, vec![&limit, vrm]),
         None => ("", vec![&limit]),
     };
-    let sql = format!(r#"{COLUMNS} {condition} ORDER BY "id" DESC LIMIT ?1"#);
+    let sql = format!(
+        r#"SELECT {FIRST_COLUMNS}, "outcome", "rescue" FROM "ProviderLogs" {condition}
+            ORDER BY "id" DESC LIMIT ?1"#
+    );
     let mut calls = conn
         .prepare_cached(&sql)?
         .query_map(parameters.as_slice(), from_row)?
@@ -108,20 +125,37 @@ pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
     }
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
+/// Nothing in a row is an error, since another program may have stored anything: a value of another type than
+/// its column's is converted, or left out.
+pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
     Ok(LoggedCall {
         id: row.get(0)?,
-        vrm: row.get(1)?,
-        provider_name: row.get(2)?,
-        requested_at: row.get(3)?,
-        request_duration_ms: row.get(4)?,
-        request_url: row.get(5)?,
-        response_code: row.get(6)?,
-        error_code: row.get(7)?,
-        error_message: row.get(8)?,
-        outcome: row.get(9)?,
-        rescue: row.get(10)?,
+        vrm: text(row.get_ref(1)?).unwrap_or_default(),
+        provider_name: text(row.get_ref(2)?).unwrap_or_default(),
+        requested_at: text(row.get_ref(3)?).unwrap_or_default(),
+        request_duration_ms: integer(row.get_ref(4)?).unwrap_or_default(),
+        request_url: text(row.get_ref(5)?).unwrap_or_default(),
+        response_code: integer(row.get_ref(6)?).and_then(|code| u16::try_from(code).ok()),
+        error_code: text(row.get_ref(7)?),
+        error_message: text(row.get_ref(8)?),
+        outcome: text(row.get_ref(9)?),
+        rescue: integer(row.get_ref(10)?).map(|rescue| rescue != 0),
     })
+}
+
+fn text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        }
+    }
+}
+
+fn integer(value: ValueRef<'_>) -> Option<i64> {
+    value.as_i64().ok()
 }
 
 /// Its order as text is the order of time; the index by provider and time needs that.
@@ -156,7 +190,6 @@ fn printable(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CallOutcome;
 
     #[test]
     fn times_are_utc_with_exactly_three_decimals() {

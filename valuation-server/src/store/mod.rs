@@ -18,6 +18,7 @@
 mod archive;
 mod audit_file;
 mod audit_log;
+mod backup;
 mod batch;
 mod chain;
 mod checkpoint;
@@ -46,6 +47,7 @@ mod rows;
 mod schema;
 mod stats;
 mod thinning;
+mod trail;
 mod valuations;
 mod verify;
 mod writer;
@@ -74,6 +76,7 @@ pub use archive::{
     ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, Rest, archive_plan,
 };
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interval};
+pub use backup::{BackedUp, BackupError, backup};
 pub use config::{Durability, StoreConfig};
 pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
@@ -83,6 +86,7 @@ pub use look::{Found, look};
 pub use notes::Note;
 pub use reservation::Reservation;
 pub use stats::StoreStats;
+pub use trail::{Pieces, Trail, TrailFilter};
 pub use verify::{Finding, Problem, Verified, verify};
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits

@@ -125,7 +125,7 @@ fn integer(value: ValueRef<'_>) -> Option<i64> {
 }
 
 /// A database of an earlier version, which nothing may change here, is without these columns.
-fn optional_columns(conn: &Connection) -> rusqlite::Result<String> {
+pub(super) fn optional_columns(conn: &Connection) -> rusqlite::Result<String> {
     let mut has = conn
         .prepare_cached("SELECT count(*) FROM pragma_table_info('ProviderLogs') WHERE name = ?1")?;
     let mut column = |name: &str| -> rusqlite::Result<String> {

@@ -152,6 +152,7 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_and_ov
         "app/recorder.rs",
         "app/standing.rs",
         "audit/entry.rs",
+        "cli/logs.rs",
         // The library's, for the time of its events.
         "clock/system.rs",
         // For what an archive says of itself, and to refuse a date to come.

@@ -1,0 +1,128 @@
+//! The command `export`: all rows of the log, as a file for other programs.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, ValueEnum};
+
+use super::lines::Lines;
+use super::log_tool::{LogToolError, is_stopped, write, write_header};
+use super::logs::time;
+use super::part_file::PartFile;
+use super::report::provider;
+use super::{LogFiles, progress};
+use crate::store::{Pieces, Trail, TrailFilter};
+
+/// Shown below the flags.
+pub(super) const EXAMPLES: &str = "Examples:
+  A month as a file for a spreadsheet:
+    valuation-server export --format csv --from 2026-10 --to 2026-11 -o october.csv
+
+  The whole log, compressed:
+    valuation-server export --format jsonl | zstd > log.jsonl.zst";
+
+/// How many bytes are written at once.
+const BUFFER: usize = 1 << 16;
+
+/// The flags of `export`.
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// What is read.
+    #[command(flatten)]
+    pub files: LogFiles,
+
+    /// The format
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+
+    /// Only calls from this time on: a month 2026-10, a day 2026-10-25, a time 2026-10-25T01:30 in UTC or with
+    /// its offset, as in 2026-10-25T01:30+01:00
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+
+    /// Only calls before this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+
+    /// Only this provider: its name, or the beginning of it [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace the file if it exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
+}
+
+/// The format of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated values, with a header
+    Csv,
+    /// A JSON object a line
+    Jsonl,
+}
+
+impl ExportArgs {
+    /// Writes the rows that there are now, unless `stopped`.
+    ///
+    /// # Errors
+    /// [`LogToolError`]. Then there is no output file, or the one from before.
+    pub fn run(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        stopped: &AtomicBool,
+    ) -> Result<(), LogToolError> {
+        let paths = self.files.paths(environment)?;
+        let filter = TrailFilter {
+            provider: self.provider.as_deref().map(provider),
+            from: time(self.from.as_ref())?,
+            to: time(self.to.as_ref())?,
+            ..TrailFilter::default()
+        };
+        let trail = Trail::open(&paths)?;
+        let pieces = trail.pieces(&filter)?;
+        let Some(target) = &self.output else {
+            return self.write(pieces, io::stdout().lock(), stopped, |_| ());
+        };
+        let file = PartFile::create(target, self.force, &paths)?;
+        let total = pieces.left();
+        let bar = progress(total, "exporting");
+        self.write(pieces, file.file(), stopped, |left| bar.set_position(total - left)).map_err(
+            |error| match error {
+                LogToolError::Print(error) => file.failed(error).into(),
+                error => error,
+            },
+        )?;
+        bar.finish_and_clear();
+        Ok(file.finish()?)
+    }
+
+    fn write(
+        &self,
+        mut pieces: Pieces<'_>,
+        out: impl Write,
+        stopped: &AtomicBool,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), LogToolError> {
+        let lines = match self.format {
+            ExportFormat::Csv => Lines::Csv,
+            ExportFormat::Jsonl => Lines::Jsonl,
+        };
+        let mut out = BufWriter::with_capacity(BUFFER, out);
+        write_header(&mut out, lines)?;
+        while let Some(calls) = pieces.next() {
+            write(&mut out, lines, &calls?)?;
+            progress(pieces.left());
+            if is_stopped(stopped) {
+                return Err(LogToolError::Interrupted);
+            }
+        }
+        Ok(out.flush()?)
+    }
+}

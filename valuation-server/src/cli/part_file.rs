@@ -1,0 +1,140 @@
+//! An output file that is there as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file that is written as `FILE.part`, and gets its name when it is complete and on the disk. Dropped before,
+/// it is deleted; a kill leaves it, and the next run replaces it.
+#[derive(Debug)]
+pub(super) struct PartFile {
+    file: File,
+    part: PathBuf,
+    target: PathBuf,
+    force: bool,
+}
+
+/// Why the file can't be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartFileError {
+    /// There is such a file.
+    #[error("{} exists; name another file, or give --force to replace it", .0.display())]
+    Exists(PathBuf),
+    /// It would replace what is no file.
+    #[error("{} is not a regular file; name a file", .0.display())]
+    NotAFile(PathBuf),
+    /// It would replace what is read.
+    #[error("{} is the database itself; name another file", .0.display())]
+    IsSource(PathBuf),
+    /// It would replace a database in use.
+    #[error(
+        "{} is a database in use, or one with the log of a killed program ({}-wal exists); name another file",
+        .0.display(), .0.display()
+    )]
+    InUse(PathBuf),
+    /// Another program is writing the same file.
+    #[error("another program is writing {}; name another file", .0.display())]
+    Busy(PathBuf),
+    /// The file can't be created, written or renamed.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl PartFile {
+    /// Creates the part file. An existing `target` is replaced only with `force`, and never if it is one of
+    /// `sources`.
+    pub(super) fn create(
+        target: &Path,
+        force: bool,
+        sources: &[PathBuf],
+    ) -> Result<Self, PartFileError> {
+        let failed = |path: &Path, source| PartFileError::Io { path: path.to_owned(), source };
+        let target = std::path::absolute(target).map_err(|source| failed(target, source))?;
+        if target.file_name().is_none() {
+            return Err(PartFileError::NotAFile(target));
+        }
+        check_target(&target, force, sources)?;
+        let part = with_suffix(&target, ".part");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&part)
+            .map_err(|source| failed(&part, source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(PartFileError::Busy(part)),
+            Err(TryLockError::Error(source)) => return Err(failed(&part, source)),
+        }
+        // Between opening and locking, another program may have finished it and given it its name.
+        let same = |found: fs::Metadata, opened: fs::Metadata| {
+            (found.dev(), found.ino()) == (opened.dev(), opened.ino())
+        };
+        if !part.metadata().is_ok_and(|found| file.metadata().is_ok_and(|own| same(found, own))) {
+            return Err(PartFileError::Busy(part));
+        }
+        file.set_len(0).map_err(|source| failed(&part, source))?;
+        Ok(Self { file, part, target, force })
+    }
+
+    /// The path to write to.
+    pub(super) fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// The file, for writing.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn failed(&self, source: io::Error) -> PartFileError {
+        PartFileError::Io { path: self.part.clone(), source }
+    }
+
+    /// Gives the file its name. After a power loss it is there too.
+    pub(super) fn finish(self) -> Result<(), PartFileError> {
+        self.file.sync_all().map_err(|source| self.failed(source))?;
+        check_target(&self.target, self.force, &[])?;
+        fs::rename(&self.part, &self.target).map_err(|source| self.failed(source))?;
+        let folder = self.target.parent().unwrap_or(Path::new("/"));
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| PartFileError::Io { path: folder.to_owned(), source })
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        // After `finish` there is none. An error has been reported, or is the cause of the drop.
+        let _ = fs::remove_file(&self.part);
+    }
+}
+
+fn check_target(target: &Path, force: bool, sources: &[PathBuf]) -> Result<(), PartFileError> {
+    let Ok(found) = fs::symlink_metadata(target) else { return Ok(()) };
+    if !found.is_file() {
+        return Err(PartFileError::NotAFile(target.to_owned()));
+    }
+    let is_source = |source: &PathBuf| {
+        source.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
+    };
+    if sources.iter().any(is_source) {
+        return Err(PartFileError::IsSource(target.to_owned()));
+    }
+    if with_suffix(target, "-wal").exists() {
+        return Err(PartFileError::InUse(target.to_owned()));
+    }
+    if force { Ok(()) } else { Err(PartFileError::Exists(target.to_owned())) }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
