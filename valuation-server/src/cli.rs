@@ -39,7 +39,7 @@ pub use logs::{LogsArgs, LogsFormat};
 pub use man::{ManArgs, ManError};
 pub use part_file::PartFileError;
 pub use progress::progress;
-pub use report::{Format, Length, ReportArgs, ReportArgsError};
+pub use report::{Format, ReportArgs};
 pub use verify::{VerifyArgs, WitnessError, verified};
 
 /// Car valuations over HTTP, from two providers, with failover between them.

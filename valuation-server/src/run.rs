@@ -137,7 +137,10 @@ fn ask(args: &CheckArgs, probe: Probe) -> ExitCode {
 fn report(args: &ReportArgs) -> ExitCode {
     let terms = match args.terms() {
         Ok(terms) => terms,
-        Err(error) => return fail(MISUSED, &error),
+        Err(wrong) => {
+            let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+            return fail(MISUSED, &wrong.join("; "));
+        }
     };
     let path = match args.files.paths(std::env::vars_os()) {
         Ok(path) => path,

@@ -48,8 +48,11 @@ pub(crate) async fn make(path: &Path, rows: i64) -> Result<(), Failed> {
     Ok(())
 }
 
-/// SuperCar fails for an hour in each month, a few calls of each thousand fail beside that, and whatever
-/// fails is rescued by the fallback, which is another provider since the middle.
+/// SuperCar fails for an hour in each month, and in a planned window of two hours every 91 days; a few calls
+/// of each thousand fail in addition. Whatever fails is rescued by the fallback, which is another provider
+/// since the middle. Nobody calls on three days in each year.
+///
+/// The first planned windows are `2024-01-10T01:00/2024-01-10T03:00` and `2024-04-10T01:00/2024-04-10T03:00`.
 fn fill(conn: &Connection, rows: i64) -> Result<(), Failed> {
     let mut random = fastrand::Rng::with_seed(18);
     let step = DAYS * DAY / rows.max(1);
@@ -65,7 +68,13 @@ fn fill(conn: &Connection, rows: i64) -> Result<(), Failed> {
         while number < end {
             let at = START + number * step + random.i64(0..step.max(1));
             let (day, of_day) = ((at - START) / DAY, at % DAY);
-            let is_down = day % 30 == 11 && (36_000_000..39_600_000).contains(&of_day);
+            if (200..203).contains(&(day % 365)) {
+                number += 1;
+                continue;
+            }
+            let is_planned = day % 91 == 40 && (3_600_000..10_800_000).contains(&of_day);
+            let is_down =
+                is_planned || day % 30 == 11 && (36_000_000..39_600_000).contains(&of_day);
             let vehicle = number % 1_000_000;
             let mut insert = |provider, ms, failure: Option<(&str, Option<u16>)>, rescue| {
                 let code = failure.map_or(Some(200), |(_, code)| code);

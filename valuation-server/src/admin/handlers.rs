@@ -10,7 +10,9 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 
 use super::answers::{Answer, Problem, answer, empty, json, text};
-use super::{Failover, Guard, Operated, Refusal, commands, login, page, parameter, vehicles};
+use super::{
+    Failover, Guard, Operated, Refusal, commands, login, page, parameter, report, vehicles,
+};
 use crate::log_throttle::LogThrottle;
 use crate::web::accept::wants_html;
 use crate::web::openapi::{self, Side};
@@ -27,6 +29,7 @@ GET  /openapi, /openapi.json
 GET  /livez
 GET  /readyz?verbose
 GET  /metrics
+GET  /report?from=2026-10&to=2026-11&by=day&target=99.9%25&format=html|csv|json|table
 GET  /admin/cluster
 GET  /admin/failovers
 GET  /admin/failovers/{name}
@@ -60,6 +63,7 @@ enum Resource<'a> {
     Asset(&'a str),
     PageNow,
     PageHistory,
+    Report,
     Description(openapi::Part),
     Live,
     Ready,
@@ -85,6 +89,7 @@ impl<'a> Resource<'a> {
                 "/" => Some(Self::Index),
                 "/page/now" => Some(Self::PageNow),
                 "/page/history" => Some(Self::PageHistory),
+                "/report" => Some(Self::Report),
                 "/livez" => Some(Self::Live),
                 "/readyz" => Some(Self::Ready),
                 "/metrics" => Some(Self::Metrics),
@@ -108,7 +113,7 @@ impl<'a> Resource<'a> {
 
     /// Whether a browser shows it.
     fn is_page(self) -> bool {
-        matches!(self, Self::Index | Self::Description(openapi::Part::Page))
+        matches!(self, Self::Index | Self::Report | Self::Description(openapi::Part::Page))
     }
 
     fn allow(self) -> &'static str {
@@ -207,6 +212,9 @@ impl Handlers {
             (Resource::Policy(_), &Method::GET | &Method::HEAD) => {
                 Err(Problem::wrong_method(resource.allow()))
             }
+            (Resource::Report, &Method::GET | &Method::HEAD) => {
+                report::show(&*self.operated, parts).await
+            }
             (resource, &Method::GET | &Method::HEAD) => self.show(resource, parts, verbose),
             (resource, &Method::OPTIONS) => {
                 let mut answer = empty();
@@ -230,7 +238,7 @@ impl Handlers {
                 let has_session = self.guard.sessions().has(&parts.headers);
                 Ok(page::page(&*self.operated, has_session))
             }
-            Resource::Index => Ok(text(StatusCode::OK, INDEX)),
+            Resource::Index | Resource::Report => Ok(text(StatusCode::OK, INDEX)),
             Resource::Asset(name) => page::asset(name, &parts.headers),
             Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
             Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),

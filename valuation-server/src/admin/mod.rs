@@ -13,6 +13,7 @@
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
 //! | `PUT /admin/failovers/{name}/policy` | changes settings of the policy |
+//! | `GET /report?from=&to=&…` | the report about a service level agreement: a page, or a file |
 //! | `GET /admin/valuations/{vrm}?limit=` | a vehicle's valuation, and its log rows, newest first |
 //! | `DELETE /admin/valuations/{vrm}` | forgets the valuation, so that the next PUT asks again |
 //! | `PUT /admin/failovers/{name}/policy?preview` | what these settings would change |
@@ -33,6 +34,7 @@ mod journal;
 mod login;
 mod order;
 mod page;
+mod report;
 mod sessions;
 mod vehicles;
 
@@ -70,6 +72,7 @@ pub use cluster::{Bus, Cluster, Fleet, GivenOrder, Node};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
 pub use order::{Executed, ForcedRoute, Instruction, Order, Scope};
+pub use report::{ReportFormat, ReportProblem, ReportRequest, Reporting};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
 /// An answer is not to be taken for another type.
@@ -139,6 +142,13 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// What the page shows and changes every ten seconds: one for each failover of the
     /// [overview](Self::overview), in its order.
     fn history(&self) -> Vec<History>;
+
+    /// Makes the report about a service level agreement, by the same code as the command `report`. Reads the
+    /// log off the runtime's threads.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, when the future is polled.
+    fn report(&self, request: ReportRequest) -> Reporting;
 
     /// What is stored about a vehicle, with its newest `calls`. The segment of a path is decoded as on the
     /// public side.

@@ -6,7 +6,8 @@ use hyper::header::{self, HeaderMap};
 use super::Operated;
 use super::answers::{Answer, Problem, answer, text};
 use crate::web::assets::{Asset, is_known, tag};
-use crate::web::operator::{self, ASSETS, Overview};
+use crate::web::operator::{self, Overview};
+use crate::web::report;
 
 /// The page. A session can be ended on it.
 pub(super) fn page(operated: &dyn Operated, has_session: bool) -> Answer {
@@ -15,10 +16,13 @@ pub(super) fn page(operated: &dyn Operated, has_session: bool) -> Answer {
     answer("text/html; charset=utf-8", page)
 }
 
-/// A file of the page.
+/// A file of the pages.
 pub(super) fn asset(name: &str, request: &HeaderMap) -> Result<Answer, Problem> {
-    let asset = Asset::find(ASSETS, name)
-        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such file of the page"))?;
+    let asset = Asset::find(operator::ASSETS, name)
+        .or_else(|| Asset::find(report::ASSETS, name))
+        .ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "there is no such file of the page")
+    })?;
     Ok(asset.answer(request))
 }
 

@@ -31,6 +31,7 @@ mod policy;
 mod preview;
 mod recorder;
 mod records;
+mod report;
 mod rollups;
 mod standing;
 mod start_error;
@@ -64,6 +65,7 @@ use history::History;
 use memory::Memory;
 use operator::Backstage;
 use recorder::Recorder;
+use report::Reports;
 use standing::Standing;
 
 pub use failover::State;
@@ -349,12 +351,14 @@ impl<Clk: Clock> App<Clk> {
                 .as_ref()
                 .map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
+        let reports = Reports::new(self.providers.config().database.clone());
         let backstage = Backstage {
             store: self.store.clone(),
             stopping,
             metrics,
             providers,
             history: self.history.clone(),
+            reports,
             started: self.started,
         };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());

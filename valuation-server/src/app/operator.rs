@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::history::History;
 use super::policy;
+use super::report::Reports;
 use super::switch::Providers;
 use super::transition::provider;
 use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
     Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
-    Refusal, Scope, Vehicle, VehicleError, View, Warning,
+    Refusal, ReportRequest, Reporting, Scope, Vehicle, VehicleError, View, Warning,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -31,6 +32,7 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) metrics: Metrics,
     pub(super) providers: Arc<Providers<Clk>>,
     pub(super) history: History,
+    pub(super) reports: Reports,
     /// When the server began to serve.
     pub(super) started: Instant,
 }
@@ -67,6 +69,10 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
 
     fn history(&self) -> Vec<operator::History> {
         self.histories()
+    }
+
+    fn report(&self, request: ReportRequest) -> Reporting {
+        self.reports.make(request, self.providers.config().fallback_price)
     }
 
     fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError> {

@@ -171,6 +171,7 @@ mod tests {
 
     use super::super::history::History as Recorded;
     use super::super::records::Stored;
+    use super::super::report::Reports;
     use super::*;
     use crate::config::{Config, Setting};
     use crate::domain::{CallOutcome, Entry, Money, ProviderCall, Vrm};
@@ -199,6 +200,7 @@ mod tests {
         });
         Backstage {
             history: Recorded::new(store.clone(), calls),
+            reports: Reports::new(folder.join("v.sqlite")),
             stopping: CancellationToken::new(),
             started: Instant::now(),
             store,

@@ -11,8 +11,9 @@ use super::lines::Lines;
 use super::log_tool::{LogToolError, is_stopped, write, write_header};
 use super::logs::time;
 use super::part_file::PartFile;
-use super::report::provider;
+
 use super::{LogFiles, progress};
+use crate::report;
 use crate::store::{Pieces, Trail, TrailFilter};
 
 /// Shown below the flags.
@@ -80,7 +81,7 @@ impl ExportArgs {
     ) -> Result<(), LogToolError> {
         let paths = self.files.paths(environment)?;
         let filter = TrailFilter {
-            provider: self.provider.as_deref().map(provider),
+            provider: self.provider.as_deref().map(report::provider),
             from: time(self.from.as_ref())?,
             to: time(self.to.as_ref())?,
             ..TrailFilter::default()

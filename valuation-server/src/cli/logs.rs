@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::LogFiles;
 use super::lines::Lines;
 use super::log_tool::{LogToolError, is_stopped, write, write_header};
-use super::report::provider;
+
 use crate::domain::Vrm;
 use crate::report::{self, PeriodError};
 use crate::store::{StoreError, Trail, TrailFilter};
@@ -132,7 +132,7 @@ impl LogsArgs {
         let ago = |since: Duration| now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
         Ok(TrailFilter {
             vrm: self.vrm.as_ref().map(|vrm| vrm.as_str().to_owned()),
-            provider: self.provider.as_deref().map(provider),
+            provider: self.provider.as_deref().map(report::provider),
             from: time(self.from.as_ref())?.or(self.since.map(ago)),
             to: time(self.to.as_ref())?,
             failed: self.failed,

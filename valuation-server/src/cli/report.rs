@@ -5,10 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{LogFiles, VerifyArgs};
-use crate::domain::{Money, Provider};
-use crate::report::{
-    self, By, Excluded, Fallback, Method, Percent, PeriodError, ReportError, Slow, Source, Terms,
-};
+use crate::domain::Money;
+use crate::report::{self, Given, MOST_PERIODS, Method, ReportError, Source, Terms, WrongTerm};
 use crate::store::AuditLog;
 
 /// Shown below the flags.
@@ -49,8 +47,8 @@ pub struct ReportArgs {
     pub provider: Option<String>,
 
     /// The length of the periods
-    #[arg(long, value_enum, default_value = "month")]
-    pub by: Length,
+    #[arg(long, value_parser = ["hour", "day", "week", "month"], default_value = "month")]
+    pub by: String,
 
     /// The time zone of the periods, and of times without an offset
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
@@ -62,11 +60,11 @@ pub struct ReportArgs {
 
     /// The agreed availability, to say whether it was met, and by how many calls and minutes
     #[arg(long, value_name = "PERCENT")]
-    pub target: Option<Percent>,
+    pub target: Option<String>,
 
     /// The duration above which a call is slow, such as 2s
-    #[arg(long, value_name = "DURATION", value_parser = slow)]
-    pub slow: Option<Slow>,
+    #[arg(long, value_name = "DURATION")]
+    pub slow: Option<String>,
 
     /// A time that is not counted, and its name; may be given again
     #[arg(long, value_name = "FROM/TO=NAME")]
@@ -81,19 +79,6 @@ pub struct ReportArgs {
     pub exact: bool,
 }
 
-/// How long the periods are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Length {
-    /// An hour of the clock
-    Hour,
-    /// From midnight to midnight
-    Day,
-    /// From Monday to Sunday
-    Week,
-    /// A month of the calendar
-    Month,
-}
-
 /// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -103,63 +88,27 @@ pub enum Format {
     Csv,
     /// JSON
     Json,
-}
-
-/// Why a report's flags make no sense.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReportArgsError {
-    /// A time or the time zone.
-    #[error(transparent)]
-    Period(#[from] PeriodError),
-    /// An excluded time.
-    #[error(
-        "--exclude {0}: write FROM/TO=NAME, such as 2026-05-03T01:00/2026-05-03T03:00=maintenance"
-    )]
-    Exclude(String),
-    /// An excluded time that is none.
-    #[error("--exclude {0}: its end is not after its start")]
-    Backwards(String),
+    /// A page to send or to print, in one file
+    Html,
 }
 
 impl ReportArgs {
     /// What the report is asked for.
     ///
     /// # Errors
-    /// [`ReportArgsError`].
-    pub fn terms(&self) -> Result<Terms, ReportArgsError> {
-        let zone = report::zone(&self.time_zone)?;
-        let time = |text: &String| report::minute(text, &zone);
-        let excluded = |given: &String| {
-            let wrong = || ReportArgsError::Exclude(given.clone());
-            let (range, name) = given.split_once('=').ok_or_else(wrong)?;
-            let (start, end) = range.split_once('/').ok_or_else(wrong)?;
-            if name.trim().is_empty() {
-                return Err(wrong());
-            }
-            let (start, end) = (report::minute(start, &zone)?, report::minute(end, &zone)?);
-            if start >= end {
-                return Err(ReportArgsError::Backwards(given.clone()));
-            }
-            Ok(Excluded { start, end, name: name.trim().to_owned() })
+    /// Each flag that can't be read.
+    pub fn terms(&self) -> Result<Terms, Vec<WrongTerm>> {
+        let given = Given {
+            from: self.from.clone(),
+            to: self.to.clone(),
+            provider: self.provider.clone(),
+            by: Some(self.by.clone()),
+            time_zone: Some(self.time_zone.clone()),
+            target: self.target.clone(),
+            slow: self.slow.clone(),
+            exclude: self.exclude.clone(),
         };
-        let fallback = |price| Fallback { provider: Provider::Premium.name().to_owned(), price };
-        Ok(Terms {
-            by: match self.by {
-                Length::Hour => By::Hour,
-                Length::Day => By::Day,
-                Length::Week => By::Week,
-                Length::Month => By::Month,
-            },
-            from: self.from.as_ref().map(time).transpose()?,
-            to: self.to.as_ref().map(time).transpose()?,
-            provider: self.provider.as_deref().map(provider),
-            target: self.target,
-            slow: self.slow,
-            excluded: self.exclude.iter().map(excluded).collect::<Result<_, ReportArgsError>>()?,
-            fallback: self.fallback_price.map(fallback),
-            zone,
-        })
+        given.terms(self.fallback_price, MOST_PERIODS)
     }
 
     /// The report on the log in these files, the database first, as a text in its format.
@@ -177,23 +126,7 @@ impl ReportArgs {
             Format::Table => report::table(&report, &source),
             Format::Csv => report::csv(&report, &source),
             Format::Json => report::json(&report, &source),
+            Format::Html => report::html(&report, &source),
         })
     }
-}
-
-/// A known provider by the beginning of its name, or the name as it is given: the log may have others.
-pub(super) fn provider(given: &str) -> String {
-    let begins = |provider: &Provider| {
-        provider.name().get(..given.len()).is_some_and(|start| start.eq_ignore_ascii_case(given))
-    };
-    match Provider::ALL.into_iter().find(|provider| !given.is_empty() && begins(provider)) {
-        Some(provider) => provider.name().to_owned(),
-        None => given.to_owned(),
-    }
-}
-
-fn slow(text: &str) -> Result<Slow, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let asked_ms = u64::try_from(duration.as_millis()).map_err(|error| error.to_string())?;
-    Ok(Slow { asked_ms })
 }

@@ -1,14 +1,18 @@
-//! The report as comma-separated values, a row per provider and period, and one for the total. The accounting
-//! stands before them, in lines that begin with `#`.
+//! The report as comma-separated values, one table: a row per provider and period, one for the total, and one
+//! per outage. The column `record` says which. The accounting stands before them, in lines that begin with `#`.
 
 use super::figures::Figures;
+use super::outages::Outage;
 use super::words::{Source, accounting, decimals, named, pence};
 use super::{Report, Verdict};
 
-const HEADER: &str = "provider,period,start,end,calls,failures,ignored,availability,minutes,\
+const HEADER: &str = "provider,record,period,start,end,calls,failures,ignored,availability,minutes,\
     unavailable_minutes,availability_by_minutes,p50_ms,p95_ms,p99_ms,max_ms,mean_ms,slow,outages,\
     longest_outage_minutes,recoveries,recovery_minutes,share,rescues,rescued,price_pence,target_met,\
-    target_margin,target_met_by_minutes,target_margin_minutes,failures_by_code";
+    target_margin,target_met_by_minutes,target_margin_minutes,failures_by_code,\
+    outage_minutes";
+/// The cells of an outage between its end and its length, which are empty.
+const BETWEEN: usize = 26;
 
 /// The report as CSV. What there is no data for is empty.
 #[must_use]
@@ -20,28 +24,48 @@ pub fn csv(report: &Report, source: &Source) -> String {
     text.push_str(HEADER);
     text.push('\n');
     for provider in &report.providers {
-        let periods = report.periods.iter().map(|p| (p.name.as_str(), p.start, p.end));
-        let total = ("total", report.from, report.to);
-        let figures = provider.periods.iter().chain([&provider.total]);
-        for (period, figures) in periods.chain([total]).zip(figures) {
-            let cells = cells(report, &provider.name, period, figures);
-            text.push_str(&cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
-            text.push('\n');
+        let periods = report.periods.iter().zip(&provider.periods);
+        for (period, figures) in periods {
+            let begins = ["period", &period.name, &time(period.start), &time(period.end)];
+            line(&mut text, &cells(report, &provider.name, begins, figures));
+        }
+        let begins = ["total", "total", &time(report.from), &time(report.to)];
+        line(&mut text, &cells(report, &provider.name, begins, &provider.total));
+        for outage in &provider.outages {
+            line(&mut text, &outage_cells(report, &provider.name, outage));
         }
     }
     text
 }
 
+fn line(text: &mut String, cells: &[String]) {
+    text.push_str(&cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
+    text.push('\n');
+}
+
+fn time(minute: i64) -> String {
+    jiff::Timestamp::from_second(minute.saturating_mul(60))
+        .map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+/// An outage, in the period in which it began; without an end if there was no success since.
+fn outage_cells(report: &Report, provider: &str, outage: &Outage) -> Vec<String> {
+    let after = report.periods.partition_point(|period| period.start <= outage.start);
+    let period = after.checked_sub(1).map_or("", |index| &report.periods[index].name);
+    let end = outage.recovered.map_or_else(String::new, time);
+    let mut cells =
+        vec![provider.to_owned(), "outage".to_owned(), period.to_owned(), time(outage.start), end];
+    cells.extend(std::iter::repeat_n(String::new(), BETWEEN));
+    cells.push(outage.minutes.to_string());
+    cells
+}
+
 fn cells(
     report: &Report,
     provider: &str,
-    (name, start, end): (&str, i64, i64),
+    [record, name, start, end]: [&str; 4],
     figures: &Figures,
 ) -> Vec<String> {
-    let time = |minute: i64| {
-        jiff::Timestamp::from_second(minute * 60)
-            .map_or_else(|_| String::new(), |at| at.to_string())
-    };
     let percent = |share: super::Share| {
         share
             .percent(decimals(report))
@@ -67,9 +91,10 @@ fn cells(
         .map(|(code, failures)| format!("{}={failures}", named(code)));
     let mut cells = vec![
         provider.to_owned(),
+        record.to_owned(),
         name.to_owned(),
-        time(start),
-        time(end),
+        start.to_owned(),
+        end.to_owned(),
         figures.calls.to_string(),
         figures.failures.to_string(),
         figures.ignored.to_string(),
@@ -95,6 +120,7 @@ fn cells(
     cells.extend(verdict(target.and_then(|target| figures.by_calls(target))));
     cells.extend(verdict(target.and_then(|target| figures.by_minutes(target))));
     cells.push(codes.collect::<Vec<_>>().join(" "));
+    cells.push(String::new());
     cells
 }
 

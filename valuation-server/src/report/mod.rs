@@ -14,9 +14,12 @@
 //! | period | of the clock in the named time zone; an outage is counted in the one in which it began |
 //! | no calls | no data, never 100 % |
 
+mod charts;
 mod csv;
 mod figures;
 mod gather;
+mod given;
+mod html;
 mod json;
 mod outages;
 mod percent;
@@ -29,10 +32,12 @@ mod words;
 pub use csv::csv;
 pub use figures::{Durations, Figures, Verdict};
 pub use gather::{Method, ReportError, report};
+pub use given::{Given, WrongTerm, provider};
+pub use html::{article, html};
 pub use json::json;
 pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
-pub use periods::{By, Period, PeriodError, minute, shown, time, zone};
+pub use periods::{By, MOST_PERIODS, Period, PeriodError, minute, shown, time, zone};
 pub use table::table;
 pub use terms::{Excluded, Fallback, Slow, Terms};
 pub use words::{NO_DATA, Source, accounting};

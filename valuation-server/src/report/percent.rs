@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// Parts of a whole that one percent is.
 const PER_PERCENT: u64 = 1_000_000;
+/// Parts of a whole.
+pub(super) const WHOLE: u64 = 100 * PER_PERCENT;
 
 /// A percentage with up to six decimals, from 0 % to 100 %.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +34,7 @@ impl FromStr for Percent {
         }
         let number: u64 = format!("{whole}{decimals:0<6}").parse().map_err(|_| PercentError)?;
         let decimals = if digits.contains('.') { decimals.len() } else { 0 };
-        if number > 100 * PER_PERCENT {
+        if number > WHOLE {
             return Err(PercentError);
         }
         Ok(Self { parts: number, decimals })
@@ -49,8 +51,13 @@ impl Percent {
     /// How many of `all` may be missing: the most with which `good` out of `all` are this share or more.
     #[must_use]
     pub fn allowance(self, all: u64) -> u64 {
-        let missing = u128::from(100 * PER_PERCENT - self.parts) * u128::from(all);
-        u64::try_from(missing / u128::from(100 * PER_PERCENT)).unwrap_or(u64::MAX)
+        let missing = u128::from(WHOLE - self.parts) * u128::from(all);
+        u64::try_from(missing / u128::from(WHOLE)).unwrap_or(u64::MAX)
+    }
+
+    /// What may be missing, in parts of [`WHOLE`].
+    pub(super) const fn missing(self) -> u64 {
+        WHOLE - self.parts
     }
 
     /// The decimals of a share that is compared with it: two, or its own if they are more.
@@ -71,14 +78,31 @@ pub struct Share {
 }
 
 impl Share {
+    /// In parts of [`WHOLE`], cut off; `None` of nothing.
+    pub(super) fn parts(self) -> Option<u64> {
+        let parts = u128::from(self.part) * u128::from(WHOLE);
+        u64::try_from(parts.checked_div(u128::from(self.whole))?).ok()
+    }
+
+    /// What is missing, in parts of [`WHOLE`], rounded up; `None` of nothing.
+    pub(super) fn missing(self) -> Option<u64> {
+        let missing = u128::from(self.whole.saturating_sub(self.part)) * u128::from(WHOLE);
+        let missing = (self.whole > 0).then(|| missing.div_ceil(u128::from(self.whole)))?;
+        u64::try_from(missing).ok()
+    }
+
     /// The percentage with so many decimals (at most six), cut off after them; `None` of nothing.
     #[must_use]
     pub fn percent(self, decimals: usize) -> Option<String> {
-        let Self { part, whole } = self;
-        let parts =
-            (u128::from(part) * u128::from(100 * PER_PERCENT)).checked_div(u128::from(whole))?;
-        Some(decimal(u64::try_from(parts).unwrap_or(u64::MAX), decimals))
+        self.parts().map(|parts| decimal(parts, decimals))
     }
+}
+
+/// A percentage of parts of [`WHOLE`], with as many decimals as it has.
+pub(super) fn trimmed(parts: u64) -> String {
+    let text = decimal(parts, 6);
+    let text = text.trim_end_matches('%').trim_end_matches('0').trim_end_matches('.');
+    format!("{text}%")
 }
 
 fn decimal(parts: u64, decimals: usize) -> String {

@@ -1,11 +1,13 @@
 //! Periods of local time: hours, days, weeks and months of a named time zone.
 
+use std::str::FromStr;
+
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan, Zoned};
 
-/// The most periods of a report: 22 years of hours.
-const MOST: usize = 200_000;
+/// The most periods of a report of the command: 22 years of hours.
+pub const MOST_PERIODS: usize = 200_000;
 
 /// How long the periods are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,16 @@ impl By {
     }
 }
 
+impl FromStr for By {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        let all = [Self::Hour, Self::Day, Self::Week, Self::Month];
+        let found = all.into_iter().find(|by| by.as_str() == text);
+        found.ok_or_else(|| PeriodError::By(text.to_owned()))
+    }
+}
+
 /// A period. Times are minutes since 1970.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -51,6 +63,9 @@ pub enum PeriodError {
     /// The name of the time zone is unknown.
     #[error("no time zone {0}; name one of the IANA database, such as Europe/London or UTC")]
     Zone(String),
+    /// There are no periods of this name.
+    #[error("no periods of a {0}; choose hour, day, week or month")]
+    By(String),
     /// A time can't be read.
     #[error(
         "{0} is no time; write a month 2026-10, a day 2026-10-25, a local time 2026-10-25T01:30, or one \
@@ -69,8 +84,8 @@ pub enum PeriodError {
         to: String,
     },
     /// There would be too many periods.
-    #[error("more than {MOST} periods; choose longer ones with --by, or a shorter time")]
-    TooMany,
+    #[error("more than {0} periods; choose longer ones with --by, or a shorter time")]
+    TooMany(usize),
 }
 
 /// The time zone of this name.
@@ -124,10 +139,10 @@ pub fn shown(minute: i64, zone: &TimeZone) -> String {
 /// # Errors
 /// [`PeriodError::Empty`], [`PeriodError::TooMany`].
 pub(super) fn periods(
-    from: i64,
-    to: i64,
+    (from, to): (i64, i64),
     by: By,
     zone: &TimeZone,
+    most: usize,
 ) -> Result<Vec<Period>, PeriodError> {
     if from >= to {
         return Err(PeriodError::Empty { from: shown(from, zone), to: shown(to, zone) });
@@ -135,8 +150,8 @@ pub(super) fn periods(
     let mut periods = Vec::new();
     let mut start = from;
     while start < to {
-        if periods.len() == MOST {
-            return Err(PeriodError::TooMany);
+        if periods.len() == most {
+            return Err(PeriodError::TooMany(most));
         }
         let at = zoned(start, zone);
         // At the end of representable time there is no next period.
@@ -249,7 +264,7 @@ mod tests {
     fn lengths(zone_name: &str, from: &str, to: &str, by: By) -> Vec<(String, i64)> {
         let zone = zone(zone_name).unwrap();
         let (from, to) = (minute(from, &zone).unwrap(), minute(to, &zone).unwrap());
-        let periods = periods(from, to, by, &zone).unwrap();
+        let periods = periods((from, to), by, &zone, MOST_PERIODS).unwrap();
         periods.into_iter().map(|p| (p.name, p.end - p.start)).collect()
     }
 
@@ -333,8 +348,12 @@ mod tests {
             assert!(matches!(minute(text, &zone), Err(PeriodError::Minute(_))), "{text}");
         }
         assert!(super::zone("Europe/Londn").is_err());
-        assert!(matches!(periods(5, 5, By::Day, &zone), Err(PeriodError::Empty { .. })));
-        assert_eq!(periods(0, 300_000 * 60, By::Hour, &zone), Err(PeriodError::TooMany));
+        assert!(matches!(
+            periods((5, 5), By::Day, &zone, MOST_PERIODS),
+            Err(PeriodError::Empty { .. })
+        ));
+        let many = periods((0, 300_000 * 60), By::Hour, &zone, MOST_PERIODS);
+        assert_eq!(many, Err(PeriodError::TooMany(MOST_PERIODS)));
     }
 
     proptest! {
@@ -349,7 +368,7 @@ mod tests {
             ]),
         ) {
             let zone = zone(name).unwrap();
-            let periods = periods(from, from + length, by, &zone).unwrap();
+            let periods = periods((from, from + length), by, &zone, MOST_PERIODS).unwrap();
             let mut at = from;
             for period in &periods {
                 prop_assert_eq!(period.start, at);

@@ -33,6 +33,22 @@ pub fn table(report: &Report, source: &Source) -> String {
 }
 
 fn figures(report: &Report, provider: &ProviderReport) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header(report));
+    let rows = report.periods.iter().zip(&provider.periods);
+    // One period is the total.
+    for (period, figures) in rows.filter(|_| report.periods.len() > 1) {
+        table.add_row(Row::from(cells(report, &period.name, figures)));
+    }
+    table.add_row(Row::from(cells(report, "total", &provider.total)));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The names of the [`cells`].
+pub(super) fn header(report: &Report) -> Vec<&'static str> {
     let mut header = vec![
         report.terms.by.as_str(),
         "calls",
@@ -54,24 +70,14 @@ fn figures(report: &Report, provider: &ProviderReport) -> Table {
     if report.terms.target.is_some() {
         header.extend(["target", "target by minutes"]);
     }
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header);
-    let rows = report.periods.iter().zip(&provider.periods);
-    // One period is the total.
-    for (period, figures) in rows.filter(|_| report.periods.len() > 1) {
-        table.add_row(row(report, &period.name, figures));
-    }
-    table.add_row(row(report, "total", &provider.total));
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
+    header
 }
 
-fn row(report: &Report, name: &str, figures: &Figures) -> Row {
+/// The figures of a period as texts; of one without calls only the first few.
+pub(super) fn cells(report: &Report, name: &str, figures: &Figures) -> Vec<String> {
     let decimals = decimals(report);
     let Some(durations) = figures.durations else {
-        return Row::from([name, "0", "", NO_DATA]);
+        return [name, "0", "", NO_DATA].map(str::to_owned).to_vec();
     };
     let percent = |share: super::Share| share.percent(decimals).unwrap_or_default();
     let some = |count: u64, text: String| if count == 0 { String::new() } else { text };
@@ -94,7 +100,7 @@ fn row(report: &Report, name: &str, figures: &Figures) -> Row {
     if let Some(target) = report.terms.target {
         cells.extend(verdicts(figures, target).into_iter().flatten());
     }
-    Row::from(cells)
+    cells
 }
 
 fn notes(text: &mut String, report: &Report, provider: &ProviderReport) {

@@ -1,5 +1,7 @@
 //! What is asked for, and the calendar that follows from it.
 
+use std::str::FromStr;
+
 use jiff::tz::TimeZone;
 
 use super::percent::Percent;
@@ -27,6 +29,8 @@ pub struct Terms {
     pub excluded: Vec<Excluded>,
     /// The provider that costs a price per call.
     pub fallback: Option<Fallback>,
+    /// More periods than this are refused: each takes memory.
+    pub most_periods: usize,
 }
 
 /// A window that is not counted, such as planned maintenance.
@@ -54,6 +58,17 @@ pub struct Fallback {
 pub struct Slow {
     /// What was asked for, in milliseconds.
     pub asked_ms: u64,
+}
+
+impl FromStr for Slow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |error: &dyn std::fmt::Display| format!("{text}: {error}; write 2s or 300ms");
+        let duration = humantime::parse_duration(text).map_err(|error| wrong(&error))?;
+        let asked_ms = u64::try_from(duration.as_millis()).map_err(|error| wrong(&error))?;
+        Ok(Self { asked_ms })
+    }
 }
 
 impl Slow {
@@ -91,7 +106,7 @@ pub(super) enum HourUse {
 
 impl Calendar {
     pub(super) fn new(terms: &Terms, from: i64, to: i64) -> Result<Self, PeriodError> {
-        let periods = periods::periods(from, to, terms.by, &terms.zone)?;
+        let periods = periods::periods((from, to), terms.by, &terms.zone, terms.most_periods)?;
         let mut windows: Vec<_> = terms.excluded.iter().map(|w| (w.start, w.end)).collect();
         windows.sort_unstable();
         let mut excluded: Vec<(i64, i64)> = Vec::new();

@@ -4,6 +4,7 @@ use super::figures::Figures;
 use super::gather::Method;
 use super::percent::Percent;
 use super::{Report, shown};
+use crate::web::number::count;
 
 /// What stands for figures of no calls.
 pub const NO_DATA: &str = "no data";
@@ -170,6 +171,15 @@ pub(super) fn pence(report: &Report, provider: &str, figures: &Figures) -> Optio
 /// An error code. This server logs one with each failure, other programs may not.
 pub(super) fn named(code: &str) -> &str {
     if code.is_empty() { "(none)" } else { code }
+}
+
+/// A duration: `300 ms`, or `2 s` of whole seconds.
+pub(super) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        _ if ms.is_multiple_of(1_000) => format!("{} s", count(ms / 1_000)),
+        _ => format!("{} ms", count(ms)),
+    }
 }
 
 /// A length in minutes: `2 h 05 min`.

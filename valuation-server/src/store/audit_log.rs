@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rusqlite::InterruptHandle;
+
 use super::audit_file::{AuditFile, FileSnapshot};
 use super::error::StoreError;
 use super::id_ranges::{self, Ids};
@@ -28,6 +30,24 @@ pub struct AuditSnapshot<'a> {
     owned: Vec<Ids>,
     /// Those in the database's rollups. `None`: it is of a version without them, or they can't be used.
     counted: Option<Ids>,
+}
+
+/// Ends a read of an [`AuditLog`], from another thread: what it reads now fails.
+pub struct Interrupt(Vec<InterruptHandle>);
+
+impl Interrupt {
+    /// Does nothing if nothing is read now.
+    pub fn interrupt(&self) {
+        for file in &self.0 {
+            file.interrupt();
+        }
+    }
+}
+
+impl std::fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Interrupt").finish_non_exhaustive()
+    }
 }
 
 /// The intervals that durations are summed by.
@@ -91,6 +111,12 @@ impl AuditLog {
             }
         }
         Ok(Self { files })
+    }
+
+    /// What ends a read that takes too long.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        Interrupt(self.files.iter().map(|file| file.conn.get_interrupt_handle()).collect())
     }
 
     /// The log as it is now.

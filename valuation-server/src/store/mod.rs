@@ -75,7 +75,7 @@ use valuations::Forgetting;
 pub use archive::{
     ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, Rest, archive_plan,
 };
-pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interval};
+pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
 pub use backup::{BackedUp, BackupError, backup};
 pub use config::{Durability, StoreConfig};
 pub use disk::DiskUse;

@@ -11,6 +11,7 @@ pub mod form;
 pub mod login;
 pub mod openapi;
 pub mod operator;
+pub mod report;
 pub mod site;
 
-mod number;
+pub(crate) mod number;

@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// `12,345`.
-pub(super) fn count(number: impl Into<u128>) -> String {
+pub(crate) fn count(number: impl Into<u128>) -> String {
     let digits = number.into().to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

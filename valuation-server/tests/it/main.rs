@@ -77,6 +77,8 @@ mod providers_wire;
 mod providers_xml;
 mod report_command;
 mod report_equality;
+mod report_html;
+mod report_page;
 mod report_support;
 mod service_manager;
 mod simulator;

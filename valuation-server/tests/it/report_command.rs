@@ -14,7 +14,7 @@ const OCTOBER: i64 = 1_790_809_200_000;
 const MINUTE: i64 = 60_000;
 const SUPERCAR: &str = "SuperCar Valuations";
 
-fn row(minute: i64, provider: &'static str, error_code: Option<&'static str>) -> LogRow {
+pub(crate) fn row(minute: i64, provider: &'static str, error_code: Option<&'static str>) -> LogRow {
     LogRow {
         at: Ok(OCTOBER + minute * MINUTE),
         provider,
@@ -27,7 +27,7 @@ fn row(minute: i64, provider: &'static str, error_code: Option<&'static str>) ->
 }
 
 /// A call a minute for a day, with an outage of twelve minutes, and one call on 2 November.
-fn october() -> Place {
+pub(crate) fn october() -> Place {
     let place = Place::new();
     place.make();
     let mut rows = Vec::new();
@@ -53,7 +53,7 @@ async fn report(database: &Path, arguments: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-async fn printed(place: &Place, arguments: &[&str]) -> String {
+pub(crate) async fn printed(place: &Place, arguments: &[&str]) -> String {
     let (code, out, error) = report(&place.path(), arguments).await;
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     out
@@ -120,7 +120,7 @@ async fn each_format_has_the_same_figures_and_no_calls_are_no_data() {
         .filter(|line| !line.starts_with('#'))
         .map(|line| line.split(',').collect())
         .collect();
-    assert_eq!(rows.len(), 1 + 2 * 3);
+    assert_eq!(rows.len(), 1 + 2 * 3 + 1);
     let column = |name| rows[0].iter().position(|column| *column == name).unwrap();
     assert!(rows.iter().all(|row| row.len() == rows[0].len()));
     let premium = &rows[1..4];
@@ -130,6 +130,13 @@ async fn each_format_has_the_same_figures_and_no_calls_are_no_data() {
     let supercar = &rows[4..];
     assert_eq!(supercar[2][column("period")], "total");
     assert_eq!(supercar[2][column("availability")], "99.16");
+    let records: Vec<_> = rows[1..].iter().map(|row| row[column("record")]).collect();
+    assert_eq!(records, ["period", "period", "total", "period", "period", "total", "outage"]);
+    let outage: Vec<_> = ["provider", "period", "start", "end", "calls", "outage_minutes"]
+        .map(|name| supercar[3][column(name)])
+        .to_vec();
+    let times = ["2026-10-01T09:00:00Z", "2026-10-01T09:12:00Z"];
+    assert_eq!(outage, [SUPERCAR, "2026-10-01", times[0], times[1], "", "12"]);
     assert!(csv.contains("# time zone: Europe/London, by day; every day has 24 hours"), "{csv}");
 
     let json: Value = serde_json::from_str(&printed(&place, &of("json")).await).unwrap();

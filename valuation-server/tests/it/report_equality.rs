@@ -7,7 +7,7 @@ use proptest::test_runner::TestCaseResult;
 use rusqlite::Connection;
 use valuation_server::domain::{CallOutcome, DurationBucket, Entry, ErrorCode, ProviderCall};
 use valuation_server::report::{
-    self, By, Excluded, Figures, Method, Percent, ProviderReport, Report, Slow, Terms,
+    self, By, Excluded, Figures, MOST_PERIODS, Method, Percent, ProviderReport, Report, Slow, Terms,
 };
 use valuation_server::store::AuditLog;
 
@@ -83,6 +83,7 @@ pub(crate) fn terms() -> impl Strategy<Value = Terms> {
                 slow: slow.map(|asked_ms| Slow { asked_ms }),
                 excluded: excluded.collect(),
                 fallback: None,
+                most_periods: MOST_PERIODS,
             }
         })
 }
@@ -287,6 +288,7 @@ pub(crate) fn everything() -> Terms {
         slow: None,
         excluded: Vec::new(),
         fallback: None,
+        most_periods: MOST_PERIODS,
     }
 }
 
