@@ -66,8 +66,10 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
         lines.push((
             "price",
             format!(
-                "£{} for each call to {}, including ignored ones",
-                fallback.price, fallback.provider
+                "£{}.{:02} for each call to {}, including ignored ones",
+                fallback.price.pence() / 100,
+                fallback.price.pence() % 100,
+                fallback.provider
             ),
         ));
     }
