@@ -16,6 +16,7 @@ mod man;
 mod part_file;
 mod progress;
 mod report;
+mod rollups;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub use man::{ManArgs, ManError};
 pub use part_file::PartFileError;
 pub use progress::progress;
 pub use report::{Format, ReportArgs};
+pub use rollups::{Built, RollupsArgs, RollupsError};
 pub use verify::{VerifyArgs, WitnessError, verified};
 
 /// Car valuations over HTTP, from two providers, with failover between them.
@@ -79,6 +81,10 @@ pub enum Command {
     /// Copy the database into a file, and verify the copy. A server may be running
     #[command(after_help = backup::EXAMPLES)]
     Backup(BackupArgs),
+    /// Build the hourly sums that `report` reads, of a log that was written without them. A server may be
+    /// running; a database of an earlier version or of the older service is migrated, as `serve` does
+    #[command(after_help = rollups::EXAMPLES)]
+    Rollups(RollupsArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),

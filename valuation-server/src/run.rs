@@ -5,7 +5,7 @@
 //! | 0 | stopped in order, or the demo's story ended as it should, or no check failed |
 //! | 1 | could not start, or the story or a check failed, or the log is not as it was sealed; the last line says what |
 //! | 2 | the command line or a setting is wrong; the last line says which |
-//! | 3 | stopped, and something was cut off at its deadline |
+//! | 3 | stopped, and something was cut off at its deadline, or is left to do |
 //! | 4 | stopped, and provider calls could not be stored: they are in the log alone |
 //! | 130 | stopped at once by a second signal; or `logs`, `export` or `backup` by the first, before the end |
 
@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
 use crate::cli::{
-    ArchiveArgs, CheckArgs, Cli, Command, LogToolError, ManArgs, ReportArgs, verified,
+    ArchiveArgs, CheckArgs, Cli, Command, LogToolError, ManArgs, ReportArgs, RollupsArgs, verified,
 };
 use crate::config::{Config, LogFormat};
 use crate::report::ReportError;
@@ -30,7 +30,7 @@ use crate::{check, demo, notify, system, telemetry};
 const FAILED: u8 = 1;
 /// The command line or a setting is wrong.
 const MISUSED: u8 = 2;
-/// Something was cut off at the stop.
+/// Something was cut off at the stop, or is left to do.
 const CUT_OFF: u8 = 3;
 /// Provider calls are in the server's log and not in the database.
 const LOST: u8 = 4;
@@ -65,6 +65,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Logs(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
         Command::Export(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
         Command::Backup(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Rollups(args) => return in_runtime(rollups(args)),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -220,6 +221,24 @@ fn log_tool(work: impl FnOnce(&AtomicBool) -> Result<(), LogToolError>) -> ExitC
         Err(error) if error.is_interrupted() => fail(INTERRUPTED, &error),
         Err(error) => fail(FAILED, &error),
     }
+}
+
+async fn rollups(args: &RollupsArgs) -> ExitCode {
+    let built = match args.build(std::env::vars_os(), stop(Stop::Terminal)).await {
+        Ok(built) => built,
+        Err(error) => return fail(FAILED, &error),
+    };
+    if built.was_stopped {
+        let left = format!(
+            "stopped: the rows after id {} are not in the rollups yet; run it again to go on",
+            built.done_to
+        );
+        return fail(CUT_OFF, &left);
+    }
+    let done = format!("the rollups have all rows of ProviderLogs up to id {}", built.done_to);
+    // The work is done, whether or not this can be printed.
+    let _ = writeln!(io::stdout(), "{done}");
+    ExitCode::SUCCESS
 }
 
 async fn serve(config: &Config) -> ExitCode {

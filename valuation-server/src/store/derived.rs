@@ -18,8 +18,9 @@ use super::rollup::{self, Rollup};
 use super::rows::{self, Rows};
 use crate::domain::LogHead;
 
-/// How many rows a piece of [`catch_up`] takes: some ten milliseconds, for which entries wait.
-const PIECE: u32 = 2_000;
+/// How many rows a piece of [`catch_up`] takes: no more than a commit of the server has at most, so that none
+/// waits for longer.
+const PIECE: u32 = 256;
 
 /// A piece of catching up, and the caller that waits: whether more is to be done.
 #[derive(Debug)]
@@ -32,6 +33,15 @@ pub(super) struct Piece {
     pub(super) more: bool,
     /// The new head of the chain, if rows were sealed.
     pub(super) head: Option<LogHead>,
+}
+
+/// How far the rollups and the hash chain are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DerivedState {
+    /// All rows up to this id are in both.
+    pub done_to: i64,
+    /// The highest id of `ProviderLogs`; 0 without rows.
+    pub newest: i64,
 }
 
 /// Up to which ids the rows are done.
@@ -78,10 +88,7 @@ pub(super) fn keep(tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<Opti
 /// it is done.
 pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
     // Most of the time there is nothing to do, which needs no write lock.
-    let newest: i64 = conn
-        .prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
-        .query_row([], |row| row.get(0))?;
-    if Marks::read(conn)?.lowest() >= newest {
+    if Marks::read(conn)?.lowest() >= newest(conn)? {
         return Ok(Piece { more: false, head: None });
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -90,6 +97,18 @@ pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
     let (read, head) = derive(&tx, &marks, &rows, marks.counted_to, Some(marks.sealed_to()))?;
     tx.commit()?;
     Ok(Piece { more: read >= u64::from(PIECE), head })
+}
+
+/// How far both are; `None` without a mark of the rollups.
+pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<DerivedState>> {
+    let (marks, newest) = (Marks::read(conn)?, newest(conn)?);
+    let done_to = marks.lowest();
+    Ok(marks.counted_to.map(|_| DerivedState { done_to, newest }))
+}
+
+fn newest(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
+        .query_row([], |row| row.get(0))
 }
 
 /// Counts and seals the rows above these ids, and gives the number of all, and the new head.

@@ -48,6 +48,7 @@ mod schema;
 mod stats;
 mod thinning;
 mod trail;
+mod turns;
 mod valuations;
 mod verify;
 mod writer;
@@ -78,6 +79,7 @@ pub use archive::{
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
 pub use backup::{BackedUp, BackupError, backup};
 pub use config::{Durability, StoreConfig};
+pub use derived::DerivedState;
 pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
@@ -87,6 +89,7 @@ pub use notes::Note;
 pub use reservation::Reservation;
 pub use stats::StoreStats;
 pub use trail::{Pieces, Trail, TrailFilter};
+pub use turns::pause_after;
 pub use verify::{Finding, Problem, Verified, verify};
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
@@ -292,6 +295,16 @@ impl Store {
     /// Once polled with room in the queue, they are added even if the future is dropped.
     pub async fn catch_up(&self) -> Result<bool, StoreError> {
         self.hand_over(|done| Message::CatchUp(CatchUp { done })).await
+    }
+
+    /// How far the rollups and the hash chain are; `None` if somebody deleted the mark of the rollups, so that
+    /// they can't be built or used.
+    /// Reads on the caller's thread, in microseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it can't be read.
+    pub fn derived_state(&self) -> Result<Option<DerivedState>, StoreError> {
+        self.readers.read(derived::state)
     }
 
     /// The history of all sources in intervals of one length, from the one that `since` is in, in the

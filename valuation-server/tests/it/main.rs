@@ -80,6 +80,7 @@ mod report_equality;
 mod report_html;
 mod report_page;
 mod report_support;
+mod rollups_command;
 mod service_manager;
 mod simulator;
 mod store_end;
