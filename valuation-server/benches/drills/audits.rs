@@ -23,12 +23,18 @@ const SUPERCAR: &str = "SuperCar Valuations";
 /// How many rows a transaction inserts.
 const BATCH: i64 = 100_000;
 
-/// Makes a database with a log of so many rows, without rollups, and has a store build these.
+/// Makes a database with a log of so many rows, without rollups.
+pub(crate) async fn make_without_rollups(path: &Path, rows: i64) -> Result<(), Failed> {
+    Store::open(&StoreConfig::new(path))?.shutdown().await;
+    fill(&Connection::open(path)?, rows)
+}
+
+/// Makes a database with a log of so many rows, and has a store build its rollups.
 pub(crate) async fn make(path: &Path, rows: i64) -> Result<(), Failed> {
-    let store = Store::open(&StoreConfig::new(path))?;
     let began = Instant::now();
-    fill(&Connection::open(path)?, rows)?;
+    make_without_rollups(path, rows).await?;
     println!("{rows} rows written in {:.1?}", began.elapsed());
+    let store = Store::open(&StoreConfig::new(path))?;
     let (began, mut longest, mut pieces) = (Instant::now(), Duration::ZERO, 0_u64);
     loop {
         let piece = Instant::now();

@@ -15,6 +15,7 @@
 //! builds that with optimisation and together with the server's binary.
 
 mod audits;
+mod build_waits;
 mod clock;
 mod crowds;
 mod disks;
@@ -28,10 +29,12 @@ mod floods;
 mod http2;
 mod kills;
 mod load;
+mod long_log;
 mod marks;
 mod order;
 mod process;
 mod records;
+mod resumed;
 mod servers;
 mod speed;
 mod stops;
@@ -75,8 +78,9 @@ impl Scale {
     }
 }
 
-const DRILLS: [(&str, Drill); 11] = [
+const DRILLS: [(&str, Drill); 12] = [
     ("kill-9", |scale| Box::pin(kills::under_load(scale))),
+    ("audit", |scale| Box::pin(resumed::after_kills(scale))),
     ("order", |scale| Box::pin(order::of_the_sync_and_the_answer(scale))),
     ("vanishing", |scale| Box::pin(vanishing::in_the_middle_of_a_put(scale))),
     ("slow", |scale| Box::pin(crowds::slow_clients(scale))),
@@ -103,6 +107,11 @@ fn main() -> ExitCode {
                 Ok(rows) => audits::make(Path::new(path), rows).await,
                 Err(_) => Err(usage()),
             },
+            ["build-waits", path] => build_waits::measure(Path::new(path)).await,
+            ["long-log", path] => {
+                let (time, rounds) = scale.of((2, 9), (1, 1));
+                long_log::measure(Path::new(path), Duration::from_secs(time), rounds).await
+            }
             ["speed", only @ ..] if only.len() < 2 => {
                 let (time, rounds) = scale.of((4, 5), (1, 1));
                 let only = only.first().copied().unwrap_or_default();
@@ -129,7 +138,8 @@ fn main() -> ExitCode {
 fn usage() -> Failed {
     let names: Vec<&str> = DRILLS.iter().map(|(name, _)| *name).collect();
     format!(
-        "say what to play: all, speed, log FILE ROWS, {}; with --quick less of it",
+        "say what to play: all, speed, log FILE ROWS, long-log FILE, build-waits FILE, {}; with --quick \
+         less of it",
         names.join(", ")
     )
     .into()

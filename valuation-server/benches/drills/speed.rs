@@ -15,8 +15,8 @@ use crate::load::{Client, Tally, drive};
 use crate::marks::{Marks, get, mark, put};
 use crate::process::{BINARY, Process, Providers, pinned, serve};
 
-const SERVER_CORE: &str = "0";
-const LOAD_CORE: &str = "1";
+pub(crate) const SERVER_CORE: &str = "0";
+pub(crate) const LOAD_CORE: &str = "1";
 /// How many valuations are requested repeatedly.
 const STORED: u64 = 10_000;
 
@@ -30,7 +30,7 @@ struct Case {
 }
 
 #[derive(Clone, Copy)]
-enum Server {
+pub(crate) enum Server {
     Bare,
     Ours(&'static [&'static str]),
     WithoutAHop,
@@ -154,7 +154,7 @@ async fn run(case: &Case, time: Duration, urls: &[String; 2]) -> Result<Measured
     Ok(Measured { micros: cpu.as_secs_f64() * 1e6 / answers, rate: answers / time.as_secs_f64() })
 }
 
-fn start(
+pub(crate) fn start(
     server: Server,
     database: &Path,
     urls: &[String; 2],
@@ -199,7 +199,7 @@ async fn fill(process: &Process) -> Result<(), Failed> {
     Ok(())
 }
 
-fn all_well(tally: &Tally) -> Result<(), Failed> {
+pub(crate) fn all_well(tally: &Tally) -> Result<(), Failed> {
     if tally.broken == 0 && tally.answers() > 0 && tally.count(200) == tally.answers() {
         return Ok(());
     }
