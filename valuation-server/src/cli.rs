@@ -3,21 +3,9 @@
 //! Each setting may be given as a flag, as an environment variable such as `VALUATION_FAILURE_RATE`,
 //! or in the file, such as `failure-rate = 0.5`. The flags come from the table of settings.
 
-mod archive;
-mod backup;
 mod check;
 mod completions;
-mod export;
-mod lines;
-mod log_files;
-mod log_tool;
-mod logs;
 mod man;
-mod part_file;
-mod progress;
-mod report;
-mod rollups;
-mod verify;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -28,21 +16,11 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 
 use crate::config::{Config, ConfigError, Scope, Setting};
 use crate::providers::BaseUrl;
+use crate::tools::{ArchiveArgs, BackupArgs, ExportArgs, LogsArgs, ReportArgs, RollupsArgs};
 
-pub use archive::{ArchiveArgs, ArchiveArgsError, ArchiveRunError};
-pub use backup::BackupArgs;
 pub use check::{CheckArgs, ProbeError};
 pub use completions::CompletionsArgs;
-pub use export::{ExportArgs, ExportFormat};
-pub use log_files::{DatabaseArgs, LogFiles};
-pub use log_tool::LogToolError;
-pub use logs::{LogsArgs, LogsFormat};
 pub use man::{ManArgs, ManError};
-pub use part_file::PartFileError;
-pub use progress::progress;
-pub use report::{Format, ReportArgs};
-pub use rollups::{Built, RollupsArgs, RollupsError};
-pub use verify::{VerifyArgs, WitnessError, verified};
 
 /// Car valuations over HTTP, from two providers, with failover between them.
 #[derive(Clone, Debug, Parser)]
@@ -66,24 +44,18 @@ pub enum Command {
     Check(CheckArgs),
     /// Say from the log of provider calls how available and how fast each provider was: for a service level
     /// agreement. A server may be running
-    #[command(after_help = report::EXAMPLES)]
     Report(ReportArgs),
     /// Move old rows of the log of provider calls to a file of their own, in small steps. A server may be
     /// running
-    #[command(after_help = archive::EXAMPLES)]
     Archive(ArchiveArgs),
     /// Show the log of provider calls, newest last, and follow it. A server may be running
-    #[command(after_help = logs::EXAMPLES)]
     Logs(LogsArgs),
     /// Write the log of provider calls as CSV or JSON lines. A server may be running
-    #[command(after_help = export::EXAMPLES)]
     Export(ExportArgs),
     /// Copy the database into a file, and verify the copy. A server may be running
-    #[command(after_help = backup::EXAMPLES)]
     Backup(BackupArgs),
     /// Build the hourly sums that `report` reads, of a log that was written without them. A server may be
     /// running; a database of an earlier version or of the older service is migrated, as `serve` does
-    #[command(after_help = rollups::EXAMPLES)]
     Rollups(RollupsArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     #[command(after_help = DEMO_EXAMPLES)]

@@ -6,10 +6,11 @@
 //!         │           ├─► valuer ────► (its traits Records and Permit; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
 //!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
-//!         ├─► check ──┬─► store ─────► domain
-//!         └─► demo    ├─► providers ─► domain
-//!                     ├─► audit ─────► domain
-//!                     └─► failover (the crate)
+//!         ├─► tools ─┬─► report ─► store, web
+//!         ├─► check ─┼─► store ─────► domain
+//!         └─► demo   ├─► providers ─► domain
+//!                    ├─► audit ─────► domain
+//!                    └─► failover (the crate)
 //! ```
 //!
 //! `providers`, `audit`, `store`, `http` and `admin` do not know one another. `http` sees the valuer,
@@ -30,6 +31,7 @@ pub mod providers;
 pub mod report;
 pub mod store;
 pub mod telemetry;
+pub mod tools;
 pub mod valuer;
 pub mod web;
 

@@ -5,32 +5,29 @@
 //! | 0 | stopped in order, or the demo's story ended as it should, or no check failed |
 //! | 1 | could not start, or the story or a check failed, or the log is not as it was sealed; the last line says what |
 //! | 2 | the command line or a setting is wrong; the last line says which |
-//! | 3 | stopped, and something was cut off at its deadline, or is left to do |
+//! | 3 | stopped, and something was cut off at its deadline |
 //! | 4 | stopped, and provider calls could not be stored: they are in the log alone |
-//! | 130 | stopped at once by a second signal; or `logs`, `export` or `backup` by the first, before the end |
+//! | 130 | stopped at once by a second signal; a command on the log by the first, before its end |
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
-use crate::cli::{
-    ArchiveArgs, CheckArgs, Cli, Command, LogToolError, ManArgs, ReportArgs, RollupsArgs, verified,
-};
+use crate::cli::{CheckArgs, Cli, Command, ManArgs};
 use crate::config::{Config, LogFormat};
-use crate::report::ReportError;
 use crate::signals::{self, Stop};
+use crate::tools::ToolError;
 use crate::{check, demo, notify, system, telemetry};
 
 /// Could not start, or failed.
 const FAILED: u8 = 1;
 /// The command line or a setting is wrong.
 const MISUSED: u8 = 2;
-/// Something was cut off at the stop, or is left to do.
+/// Something was cut off at the stop.
 const CUT_OFF: u8 = 3;
 /// Provider calls are in the server's log and not in the database.
 const LOST: u8 = 4;
@@ -46,9 +43,12 @@ pub fn run(cli: &Cli) -> ExitCode {
             Some(probe) => return ask(args, probe),
             None => args.settings.config(std::env::vars_os()),
         },
-        Command::Report(args) if args.verify.verify.is_some() => return verify(args),
-        Command::Report(args) => return report(args),
-        Command::Archive(args) => return archive(args),
+        Command::Report(args) => return tool(|_| args.run(std::env::vars_os())),
+        Command::Logs(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Export(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Backup(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Archive(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Rollups(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
         Command::Completions(args) => return print(&args.script(), "the script"),
         Command::Man(ManArgs { out: Some(folder) }) => {
             return match ManArgs::write_to(folder) {
@@ -62,10 +62,6 @@ pub fn run(cli: &Cli) -> ExitCode {
                 Err(error) => fail(FAILED, &error),
             };
         }
-        Command::Logs(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Export(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Backup(args) => return log_tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Rollups(args) => return in_runtime(rollups(args)),
         Command::Demo(args) => {
             telemetry::start(LogFormat::Text);
             return in_runtime(async {
@@ -135,70 +131,8 @@ fn ask(args: &CheckArgs, probe: Probe) -> ExitCode {
     })
 }
 
-fn report(args: &ReportArgs) -> ExitCode {
-    let terms = match args.terms() {
-        Ok(terms) => terms,
-        Err(wrong) => {
-            let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
-            return fail(MISUSED, &wrong.join("; "));
-        }
-    };
-    let path = match args.files.paths(std::env::vars_os()) {
-        Ok(path) => path,
-        Err(error) => return fail(MISUSED, &error),
-    };
-    let text = match args.report(&terms, &path) {
-        Ok(text) => text,
-        Err(error @ ReportError::Period(_)) => return fail(MISUSED, &error),
-        Err(error) => return fail(FAILED, &error),
-    };
-    print(text.as_bytes(), "the report")
-}
-
-fn verify(args: &ReportArgs) -> ExitCode {
-    let witnesses = match args.verify.witnesses() {
-        Ok(witnesses) => witnesses,
-        Err(error) => return fail(MISUSED, &error),
-    };
-    let result = match args.verify.run(&args.files, std::env::vars_os(), &witnesses) {
-        Ok(result) => result,
-        Err(error) => return fail(FAILED, &error),
-    };
-    match print(verified(&result).as_bytes(), "the findings") {
-        ExitCode::SUCCESS if result.count > 0 => ExitCode::from(FAILED),
-        code => code,
-    }
-}
-
-fn archive(args: &ArchiveArgs) -> ExitCode {
-    let now = SystemTime::now();
-    let before = match args.before(now) {
-        Ok(before) => before,
-        Err(error) => return fail(MISUSED, &error),
-    };
-    let args = args.clone();
-    in_runtime(async move {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (stop, setting) = (stop(Stop::Terminal), Arc::clone(&stopped));
-        tokio::spawn(async move {
-            stop.await;
-            // Ordering: nothing else is published by it.
-            setting.store(true, Ordering::Relaxed);
-        });
-        let work = tokio::task::spawn_blocking(move || {
-            args.run((before, now), std::env::vars_os(), &stopped, &mut io::stdout().lock())
-        });
-        match work.await {
-            Ok(Ok(true)) => ExitCode::SUCCESS,
-            Ok(Ok(false)) => ExitCode::from(FAILED),
-            Ok(Err(error)) => fail(FAILED, &error),
-            Err(error) => fail(FAILED, &error),
-        }
-    })
-}
-
 /// Runs a command on the log, which reads the flag: a signal to stop sets it, and a second one ends the process.
-fn log_tool(work: impl FnOnce(&AtomicBool) -> Result<(), LogToolError>) -> ExitCode {
+fn tool(work: impl FnOnce(&AtomicBool) -> Result<(), ToolError>) -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
@@ -221,24 +155,6 @@ fn log_tool(work: impl FnOnce(&AtomicBool) -> Result<(), LogToolError>) -> ExitC
         Err(error) if error.is_interrupted() => fail(INTERRUPTED, &error),
         Err(error) => fail(FAILED, &error),
     }
-}
-
-async fn rollups(args: &RollupsArgs) -> ExitCode {
-    let built = match args.build(std::env::vars_os(), stop(Stop::Terminal)).await {
-        Ok(built) => built,
-        Err(error) => return fail(FAILED, &error),
-    };
-    if built.was_stopped {
-        let left = format!(
-            "stopped: the rows after id {} are not in the rollups yet; run it again to go on",
-            built.done_to
-        );
-        return fail(CUT_OFF, &left);
-    }
-    let done = format!("the rollups have all rows of ProviderLogs up to id {}", built.done_to);
-    // The work is done, whether or not this can be printed.
-    let _ = writeln!(io::stdout(), "{done}");
-    ExitCode::SUCCESS
 }
 
 async fn serve(config: &Config) -> ExitCode {

@@ -7,26 +7,35 @@ use valuation_server::report::{self, Method, Report, Terms};
 use valuation_server::store::{Archiver, AuditLog, archive_plan};
 
 use crate::report_equality::{START, everything, many, row, terms};
-use crate::report_support::{LogRow, insert, number, seal};
+use crate::report_support::{LogRow, insert, number};
 use crate::store_support::Place;
 
 fn made(database: &Path, archives: &[PathBuf], terms: &Terms, method: Method) -> Option<Report> {
-    let mut log = AuditLog::open_files(database, archives).unwrap();
+    let files: Vec<_> = [database]
+        .into_iter()
+        .chain(archives.iter().map(PathBuf::as_path))
+        .map(Path::to_owned)
+        .collect();
+    let mut log = AuditLog::open_files(&files).unwrap();
     let snapshot = log.snapshot().unwrap();
     report::report(&snapshot, terms, method).ok()
 }
 
-/// A database with these rows, counted and sealed.
+/// A database with these rows, counted and sealed in records of these lengths.
 pub(crate) fn sealed(rows: &[LogRow], lengths: &[usize]) -> Place {
     let place = Place::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let store = place.open();
-    insert(&place.neighbour(), rows);
+    let (mut rows, mut lengths) = (rows, lengths.iter().cycle());
     runtime.block_on(async {
-        while store.catch_up().await.unwrap() {}
+        while !rows.is_empty() {
+            let (record, rest) = rows.split_at((*lengths.next().unwrap()).min(rows.len()));
+            insert(&place.neighbour(), record);
+            while store.catch_up().await.unwrap() {}
+            rows = rest;
+        }
         store.shutdown().await;
     });
-    seal(&place.neighbour(), lengths);
     place
 }
 

@@ -425,7 +425,7 @@ fn findings_are_capped_and_counted() {
     place.neighbour().execute_batch("UPDATE ProviderLogs SET vrm = 'X' WHERE id % 2").unwrap();
     let found = verified(&place, &[]);
     assert_eq!((found.count, found.findings.len()), (125, Verified::MOST));
-    let text = valuation_server::cli::verified(&found);
+    let text = found.to_string();
     assert!(text.contains("… and 25 more findings"), "{text}");
     assert!(text.ends_with("not as it was sealed: 125 findings in 250 rows\n"), "{text}");
 }

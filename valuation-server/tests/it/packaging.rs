@@ -79,10 +79,6 @@ fn the_units_of_the_timers_run_commands_of_the_server_on_its_database() {
         // A date as the shell would give it.
         let line = line.replace("$(date -u +%Y-%m-%d)", "2026-11-30");
         let line = words(&line.replace("$before", "2025-10-01"));
-        if Cli::command().find_subcommand(&line[1]).is_none() {
-            println!("skipped: this version has no command {}", line[1]);
-            continue;
-        }
         let parsed = Cli::try_parse_from(&line);
         assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
         let database = values(SERVER, "Environment");

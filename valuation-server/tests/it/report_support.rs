@@ -71,34 +71,6 @@ pub(crate) fn view(conn: &Connection, (from, to): (i64, i64), excluded: &[(i64, 
     .unwrap();
 }
 
-/// Writes records of the hash chain over all rows, of these lengths in turn: by the ids alone, which is what
-/// archiving goes by.
-pub(crate) fn seal(conn: &Connection, lengths: &[usize]) {
-    let tx = conn.unchecked_transaction().unwrap();
-    tx.execute_batch("DELETE FROM log_chain").unwrap();
-    let ids: Vec<i64> = tx
-        .prepare("SELECT id FROM ProviderLogs ORDER BY id")
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let mut lengths = lengths.iter().cycle();
-    let (mut ids, mut previous) = (&ids[..], vec![0_u8; 32]);
-    while !ids.is_empty() {
-        let (record, rest) = ids.split_at((*lengths.next().unwrap()).min(ids.len()));
-        let (first, last) = (record[0], record[record.len() - 1]);
-        let head: Vec<u8> = last.to_be_bytes().repeat(4);
-        tx.execute(
-            "INSERT INTO log_chain (lastId, firstId, previous, head, rowTags) VALUES (?1, ?2, ?3, ?4, x'')",
-            (last, first, &previous, &head),
-        )
-        .unwrap();
-        (ids, previous) = (rest, head);
-    }
-    tx.commit().unwrap();
-}
-
 /// One number.
 pub(crate) fn number(conn: &Connection, sql: &str) -> u64 {
     conn.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))

@@ -1,12 +1,13 @@
 //! `rollups`, as an operator runs it.
 
-use std::future::{pending, ready};
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use rusqlite::Connection;
-use valuation_server::cli::{Built, LogFiles, RollupsArgs};
+
 use valuation_server::demo::simulator::Fault;
+use valuation_server::tools::{DatabaseArgs, RollupsArgs};
 
 use crate::http_harness::{Client, put};
 use crate::process_harness::{Rig, binary};
@@ -73,7 +74,7 @@ async fn the_log_of_an_earlier_version_is_summed_once_and_its_report_stays_the_s
     };
     let before = report().await;
     for _ in 0..2 {
-        let done = "the rollups have all rows of ProviderLogs up to id 7001\n";
+        let done = "the rollups and the hash chain have all rows up to id 7001\n";
         let found = run("rollups", &place.path(), &[]).await;
         assert_eq!(found, (0, done.to_owned(), String::new()));
         assert_eq!(sums(&place.neighbour()), [7_001; 5]);
@@ -81,19 +82,20 @@ async fn the_log_of_an_earlier_version_is_summed_once_and_its_report_stays_the_s
     assert_eq!(report().await, before);
 }
 
-#[tokio::test]
-async fn stopped_after_a_piece_it_goes_on_where_it_was() {
-    let place = tokio::task::spawn_blocking(|| older_version(5_000)).await.unwrap();
-    let command = RollupsArgs { files: LogFiles { database: Some(place.path()) } };
-    for piece in [2_000, 4_000] {
-        let built = command.build([], ready(())).await.unwrap();
-        assert_eq!(built, Built { counted_to: piece, was_stopped: true });
-        let piece = piece.unsigned_abs();
-        assert_eq!(sums(&place.neighbour()), [piece, piece, piece, 5_000, piece]);
+#[test]
+fn stopped_after_a_piece_it_goes_on_where_it_was() {
+    let place = older_version(600);
+    let database = DatabaseArgs { database: Some(place.path()), config: None };
+    let command = RollupsArgs { database };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _context = runtime.enter();
+    let run = |is_stopped| command.run([], &AtomicBool::new(is_stopped));
+    for done in [256, 512] {
+        assert!(run(true).unwrap_err().is_interrupted());
+        assert_eq!(sums(&place.neighbour()), [done, done, done, 600, done]);
     }
-    let built = command.build([], pending()).await.unwrap();
-    assert_eq!(built, Built { counted_to: 5_000, was_stopped: false });
-    assert_eq!(sums(&place.neighbour()), [5_000; 5]);
+    run(false).unwrap();
+    assert_eq!(sums(&place.neighbour()), [600; 5]);
 }
 
 #[tokio::test]

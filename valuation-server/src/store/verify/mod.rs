@@ -7,6 +7,7 @@ mod file;
 mod findings;
 mod witnesses;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::audit_file::{AuditFile, FileSnapshot};
@@ -39,6 +40,34 @@ pub struct Verified {
 impl Verified {
     /// How many findings are kept.
     pub const MOST: usize = 100;
+}
+
+/// A line per finding, and one about all.
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(f, "{finding}")?;
+        }
+        let shown = self.findings.len() as u64;
+        if self.count > shown {
+            writeln!(f, "… and {} more findings", self.count - shown)?;
+        }
+        let sealed = self.rows - self.unsealed;
+        match (self.count, self.ids, self.head) {
+            (0, Some((first, last)), Some(head)) => write!(
+                f,
+                "verified: {sealed} rows, ids {first} to {last}, are as they were sealed; the head is {head}"
+            ),
+            (0, ..) => f.write_str("verified: no row is sealed yet"),
+            (1, ..) => write!(f, "not as it was sealed: 1 finding in {sealed} rows"),
+            (count, ..) => write!(f, "not as it was sealed: {count} findings in {sealed} rows"),
+        }?;
+        match self.unsealed {
+            0 => writeln!(f),
+            1 => writeln!(f, "; 1 row at the end is not sealed yet"),
+            rows => writeln!(f, "; {rows} rows at the end are not sealed yet"),
+        }
+    }
 }
 
 /// Verifies the log in these files: the database, and archives of its rows, in any order. Each of the

@@ -3,19 +3,20 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use clap::Args;
 
-use super::DatabaseArgs;
-use crate::config::ConfigError;
-use crate::report::{self, PeriodError};
-use crate::store::{ArchiveError, ArchivePlan, Archiver, Rest, archive_plan};
+use super::error::{GOES_ON, ToolError, is_stopped};
+use super::log_files::DatabaseArgs;
+use super::progress::progress;
+use crate::report;
+use crate::store::{ArchiveError, ArchivePlan, Archiver, Rest, archive_plan, pause_after};
 
 /// Shown below the flags.
-pub(super) const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Examples:
   What would be moved?
     valuation-server archive --before 2026-01 --to 2025.sqlite --dry-run
 
@@ -28,6 +29,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 /// The flags of `archive`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ArchiveArgs {
     /// Move the rows of calls before this time: a month 2026-10, a day 2026-10-25, a minute
     /// 2026-10-25T01:30, a minute with its offset 2026-10-25T01:30+01:00
@@ -51,62 +53,34 @@ pub struct ArchiveArgs {
     pub dry_run: bool,
 }
 
-/// Why the flags of `archive` make no sense.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveArgsError {
-    /// The date or the time zone.
-    #[error(transparent)]
-    Period(#[from] PeriodError),
-    /// A date to come.
-    #[error(
-        "--before {0} is in the future: newer rows would be moved than was meant; name an earlier date"
-    )]
-    Future(String),
-}
-
-/// Why archiving failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveRunError {
-    /// The configuration that names the database is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Of the files.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// Of stdout.
-    #[error("the result cannot be printed: {0}")]
-    Print(#[from] io::Error),
-}
-
 impl ArchiveArgs {
     /// The date in seconds since 1970.
     ///
     /// # Errors
-    /// [`ArchiveArgsError`].
-    pub fn before(&self, now: SystemTime) -> Result<i64, ArchiveArgsError> {
+    /// [`ToolError`].
+    pub fn before(&self, now: SystemTime) -> Result<i64, ToolError> {
         let zone = report::zone(&self.time_zone)?;
         let before = report::minute(&self.before, &zone)?.saturating_mul(60);
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         if u64::try_from(before).is_ok_and(|before| before > now) {
-            return Err(ArchiveArgsError::Future(self.before.clone()));
+            return Err(ToolError::Future(self.before.clone()));
         }
         Ok(before)
     }
 
-    /// Moves the rows before a date in seconds since 1970, until `stopped` is set, and says whether all were moved. Blocks.
+    /// Moves the rows before the date, until `stopped` is set.
     ///
     /// # Errors
-    /// [`ArchiveRunError`]. No row is lost, and the same command goes on.
+    /// [`ToolError`]. No row is lost, and the same command goes on.
     pub fn run(
         &self,
-        (before, now): (i64, SystemTime),
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
-        out: &mut impl Write,
-    ) -> Result<bool, ArchiveRunError> {
+    ) -> Result<(), ToolError> {
+        let now = SystemTime::now();
+        let before = self.before(now)?;
         let database = self.database.path(environment)?;
+        let mut out = io::stdout().lock();
         let plan = archive_plan(&database, &self.to, before)?;
         if self.dry_run {
             match plan.ids {
@@ -116,20 +90,19 @@ impl ArchiveArgs {
                 None => writeln!(out, "would move nothing")?,
             }
             writeln!(out, "{}", rest(&plan))?;
-            return Ok(true);
+            return Ok(());
         }
         if plan.is_done {
             writeln!(out, "nothing to move")?;
             writeln!(out, "{}", rest(&plan))?;
-            return Ok(true);
+            return Ok(());
         }
         let mut archiver = Archiver::open(&database, &self.to, &plan, now)?;
         let (moved, is_whole) = moved(&mut archiver, plan.rows, stopped)?;
         writeln!(out, "moved {moved} rows of {}", plan.rows)?;
         writeln!(out, "{}", rest(&plan))?;
         if !is_whole {
-            writeln!(out, "stopped; the same command goes on")?;
-            return Ok(false);
+            return Err(GOES_ON);
         }
         if let Some(archive) = archiver.finish()? {
             let (first, last) = archive.ids;
@@ -138,7 +111,7 @@ impl ArchiveArgs {
             writeln!(out, "head of the hash chain: {last}-{}", archive.head)?;
             writeln!(out, "SHA-256: {} (in {})", archive.sha256, archive.checksum_file.display())?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -148,10 +121,9 @@ fn moved(
     rows: u64,
     stopped: &AtomicBool,
 ) -> Result<(u64, bool), ArchiveError> {
-    let bar = super::progress(rows, "archiving");
+    let bar = progress(rows, "archiving");
     let mut moved = 0;
-    // Ordering: nothing else is published by it.
-    while !stopped.load(Ordering::Relaxed) {
+    while !is_stopped(stopped) {
         let Some(piece) = archiver.copy()? else {
             bar.finish_and_clear();
             return Ok((moved, true));
@@ -160,15 +132,11 @@ fn moved(
         let deleted = archiver.delete(piece)?;
         moved += deleted;
         bar.inc(deleted);
-        // SQLite's locks have no queue: a server that waits tries again after some milliseconds.
-        thread::sleep(locked.elapsed().max(LEAST_PAUSE));
+        thread::sleep(pause_after(locked.elapsed()));
     }
     bar.abandon();
     Ok((moved, false))
 }
-
-/// The least pause between two pieces.
-const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why no more rows are moved.
 fn rest(plan: &ArchivePlan) -> String {

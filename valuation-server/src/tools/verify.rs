@@ -1,15 +1,17 @@
 //! `report --verify`: the flags, and what it prints.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::{fs, io};
 
 use clap::Args;
 
-use super::{LogFiles, LogToolError, progress};
+use super::error::ToolError;
+use super::log_files::LogFiles;
+use super::progress::progress;
 use crate::domain::{LogHead, LogHeadError};
-use crate::store::{Verified, verify};
+use crate::store::verify;
 
 /// The flags of `report --verify`.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,54 +86,30 @@ impl VerifyArgs {
         Ok(heads)
     }
 
-    /// Verifies the files, or the database and the archives named with it if there is none, with a progress bar on a terminal.
+    /// Verifies the files, or the database and the archives named with it if there is none, and prints what is
+    /// found.
     ///
     /// # Errors
-    /// [`LogToolError`] if a file can't be read.
-    pub fn run(
+    /// [`ToolError`]; [`ToolError::Altered`] if anything is found.
+    pub(super) fn run(
         &self,
         database: &LogFiles,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-        witnesses: &[LogHead],
-    ) -> Result<Verified, LogToolError> {
+    ) -> Result<(), ToolError> {
+        let witnesses = self.witnesses()?;
         let files = match &self.verify {
             Some(files) if !files.is_empty() => files.clone(),
             _ => database.paths(environment)?,
         };
         let bar = progress(0, "verifying rows");
-        let verified = verify(&files, witnesses, |rows, all| {
+        let result = verify(&files, &witnesses, |rows, all| {
             bar.set_length(all);
             bar.set_position(rows);
-        });
+        })?;
         bar.finish_and_clear();
-        Ok(verified?)
+        let mut out = io::stdout().lock();
+        write!(out, "{result}")?;
+        out.flush()?;
+        if result.count > 0 { Err(ToolError::Altered) } else { Ok(()) }
     }
-}
-
-/// The result as text: a line per finding, and one about all.
-#[must_use]
-pub fn verified(result: &Verified) -> String {
-    let mut text = String::new();
-    for finding in &result.findings {
-        let _ = writeln!(text, "{finding}");
-    }
-    let shown = result.findings.len() as u64;
-    if result.count > shown {
-        let _ = writeln!(text, "… and {} more findings", result.count - shown);
-    }
-    let sealed = result.rows - result.unsealed;
-    text += &match (result.count, result.ids, result.head) {
-        (0, Some((first, last)), Some(head)) => format!(
-            "verified: {sealed} rows, ids {first} to {last}, are as they were sealed; the head is {head}"
-        ),
-        (0, ..) => "verified: no row is sealed yet".to_owned(),
-        (1, ..) => format!("not as it was sealed: 1 finding in {sealed} rows"),
-        (count, ..) => format!("not as it was sealed: {count} findings in {sealed} rows"),
-    };
-    text += &match result.unsealed {
-        0 => "\n".to_owned(),
-        1 => "; 1 row at the end is not sealed yet\n".to_owned(),
-        rows => format!("; {rows} rows at the end are not sealed yet\n"),
-    };
-    text
 }

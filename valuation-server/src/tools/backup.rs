@@ -9,13 +9,14 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 
-use super::log_tool::{LogToolError, is_stopped};
+use super::error::{ToolError, is_stopped};
+use super::log_files::DatabaseArgs;
 use super::part_file::PartFile;
-use super::{DatabaseArgs, progress};
+use super::progress::progress;
 use crate::store;
 
 /// Shown below the flags.
-pub(super) const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Examples:
   A copy with the date in its name, as from cron:
     valuation-server backup /backups/valuations-$(date +%F).sqlite
 
@@ -24,6 +25,7 @@ valuations.sqlite, start the server.";
 
 /// The flags of `backup`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct BackupArgs {
     /// The file to write
     #[arg(value_name = "FILE")]
@@ -42,12 +44,12 @@ impl BackupArgs {
     /// Copies the database, verifies the copy, and prints what it has.
     ///
     /// # Errors
-    /// [`LogToolError`]. Then there is no copy, or the one from before.
+    /// [`ToolError`]. Then there is no copy, or the one from before.
     pub fn run(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let source = self.database.path(environment)?;
         let file = PartFile::create(&self.target, self.force, slice::from_ref(&source))?;
         let bar = progress(0, "copying pages");

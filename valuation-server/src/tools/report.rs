@@ -1,16 +1,20 @@
 //! The command `report`: its flags, and what they ask for.
 
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{LogFiles, VerifyArgs};
+use super::error::ToolError;
+use super::log_files::LogFiles;
+use super::verify::VerifyArgs;
 use crate::domain::Money;
 use crate::report::{self, Given, MOST_PERIODS, Method, ReportError, Source, Terms, WrongTerm};
 use crate::store::AuditLog;
 
 /// Shown below the flags.
-pub(super) const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Examples:
   Was SuperCar within 99.9 % in October?
     valuation-server report --provider SuperCar --from 2026-10 --to 2026-11 \\
       --time-zone Europe/London --target 99.9%
@@ -24,6 +28,7 @@ pub(super) const EXAMPLES: &str = "Examples:
 
 /// The flags of `report`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
     /// What it is made from.
     #[command(flatten)]
@@ -93,6 +98,24 @@ pub enum Format {
 }
 
 impl ReportArgs {
+    /// Prints the report, or what the verification of the log has found.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    pub fn run(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<(), ToolError> {
+        if self.verify.verify.is_some() {
+            return self.verify.run(&self.files, environment);
+        }
+        let terms = self.terms().map_err(ToolError::Terms)?;
+        let text = self.report(&terms, &self.files.paths(environment)?)?;
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
     /// What the report is asked for.
     ///
     /// # Errors

@@ -7,17 +7,18 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 
-use super::lines::Lines;
-use super::log_tool::{LogToolError, is_stopped, write, write_header};
+use super::error::{INCOMPLETE, ToolError, is_stopped};
+use super::lines::{Lines, write, write_header};
 use super::logs::time;
 use super::part_file::PartFile;
 
-use super::{LogFiles, progress};
+use super::log_files::LogFiles;
+use super::progress::progress;
 use crate::report;
 use crate::store::{Pieces, Trail, TrailFilter};
 
 /// Shown below the flags.
-pub(super) const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Examples:
   A month as a file for a spreadsheet:
     valuation-server export --format csv --from 2026-10 --to 2026-11 -o october.csv
 
@@ -29,6 +30,7 @@ const BUFFER: usize = 1 << 16;
 
 /// The flags of `export`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct ExportArgs {
     /// What is read.
     #[command(flatten)]
@@ -73,12 +75,12 @@ impl ExportArgs {
     /// Writes the rows that there are now, unless `stopped`.
     ///
     /// # Errors
-    /// [`LogToolError`]. Then there is no output file, or the one from before.
+    /// [`ToolError`]. Then there is no output file, or the one from before.
     pub fn run(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let paths = self.files.paths(environment)?;
         let filter = TrailFilter {
             provider: self.provider.as_deref().map(report::provider),
@@ -96,7 +98,7 @@ impl ExportArgs {
         let bar = progress(total, "exporting");
         self.write(pieces, file.file(), stopped, |left| bar.set_position(total - left)).map_err(
             |error| match error {
-                LogToolError::Print(error) => file.failed(error).into(),
+                ToolError::Print(error) => file.failed(error).into(),
                 error => error,
             },
         )?;
@@ -110,7 +112,7 @@ impl ExportArgs {
         out: impl Write,
         stopped: &AtomicBool,
         mut progress: impl FnMut(u64),
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let lines = match self.format {
             ExportFormat::Csv => Lines::Csv,
             ExportFormat::Jsonl => Lines::Jsonl,
@@ -121,7 +123,7 @@ impl ExportArgs {
             write(&mut out, lines, &calls?)?;
             progress(pieces.left());
             if is_stopped(stopped) {
-                return Err(LogToolError::Interrupted);
+                return Err(INCOMPLETE);
             }
         }
         Ok(out.flush()?)

@@ -156,6 +156,26 @@ fn cell(text: &mut String, cell: Option<&str>) {
     text.push(',');
 }
 
+/// Writes rows.
+pub(super) fn write(
+    out: &mut impl std::io::Write,
+    lines: Lines,
+    calls: &[LoggedCall],
+) -> std::io::Result<()> {
+    let mut text = String::new();
+    for call in calls {
+        lines.row(&mut text, call).map_err(std::io::Error::other)?;
+    }
+    out.write_all(text.as_bytes())
+}
+
+/// Writes what is before the first row.
+pub(super) fn write_header(out: &mut impl std::io::Write, lines: Lines) -> std::io::Result<()> {
+    let mut text = String::new();
+    lines.header(&mut text).map_err(std::io::Error::other)?;
+    out.write_all(text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

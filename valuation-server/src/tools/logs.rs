@@ -12,16 +12,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::LogFiles;
-use super::lines::Lines;
-use super::log_tool::{LogToolError, is_stopped, write, write_header};
+use super::error::{INCOMPLETE, ToolError, is_stopped};
+use super::lines::{Lines, write, write_header};
+use super::log_files::LogFiles;
 
 use crate::domain::Vrm;
 use crate::report::{self, PeriodError};
 use crate::store::{StoreError, Trail, TrailFilter};
 
 /// Shown below the flags.
-pub(super) const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = "Examples:
   What is happening now, as it happens:
     valuation-server logs --follow
 
@@ -39,6 +39,7 @@ const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// The flags of `logs`.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct LogsArgs {
     /// What is read.
     #[command(flatten)]
@@ -100,12 +101,12 @@ impl LogsArgs {
     /// Prints the rows, and follows the log until `stopped` if that is asked for.
     ///
     /// # Errors
-    /// [`LogToolError`].
+    /// [`ToolError`].
     pub fn run(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let paths = self.files.paths(environment)?;
         let filter = self.filter(Timestamp::now())?;
         let lines = match self.format {
@@ -147,7 +148,7 @@ impl LogsArgs {
         lines: Lines,
         out: &mut impl Write,
         stopped: &AtomicBool,
-    ) -> Result<i64, LogToolError> {
+    ) -> Result<i64, ToolError> {
         let has_time = filter.from.is_some() || filter.to.is_some();
         let last = match self.last {
             Some(last) => Some(usize::try_from(last).unwrap_or(usize::MAX)),
@@ -162,7 +163,7 @@ impl LogsArgs {
             for calls in trail.pieces(filter)? {
                 let calls = calls?;
                 if is_stopped(stopped) {
-                    return Err(LogToolError::Interrupted);
+                    return Err(INCOMPLETE);
                 }
                 write(out, lines, &calls)?;
                 shown = calls.last().map_or(shown, |call| call.id);
@@ -187,7 +188,7 @@ impl Follow {
         trail: Trail,
         out: &mut impl Write,
         stopped: &AtomicBool,
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let mut open = Some(trail);
         let mut version = None;
         let mut is_troubled = false;
@@ -195,7 +196,7 @@ impl Follow {
             match self.poll(&mut open, &mut version, out) {
                 Ok(()) => is_troubled = false,
                 // A restart or a restored backup: the file may be back at the next look.
-                Err(LogToolError::Store(error)) => {
+                Err(ToolError::Store(error)) => {
                     if !is_troubled {
                         let _ = writeln!(io::stderr(), "waiting: {error}");
                     }
@@ -212,7 +213,7 @@ impl Follow {
         open: &mut Option<Trail>,
         version: &mut Option<i64>,
         out: &mut impl Write,
-    ) -> Result<(), LogToolError> {
+    ) -> Result<(), ToolError> {
         let trail = match open.take().filter(Trail::is_current) {
             Some(trail) => trail,
             None => {
@@ -244,7 +245,7 @@ impl Follow {
         Ok(trail)
     }
 
-    fn print(&mut self, trail: &Trail, out: &mut impl Write) -> Result<(), LogToolError> {
+    fn print(&mut self, trail: &Trail, out: &mut impl Write) -> Result<(), ToolError> {
         let pieces = trail.pieces_after(&self.filter, self.seen)?;
         let up_to = pieces.up_to();
         for calls in pieces {

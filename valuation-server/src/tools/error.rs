@@ -1,0 +1,115 @@
+//! Why a command on the log ended without its result.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::part_file::PartFileError;
+use super::verify::WitnessError;
+use crate::config::ConfigError;
+use crate::report::{PeriodError, ReportError, WrongTerm};
+use crate::store::{ArchiveError, BackupError, StoreError};
+
+/// Why a command on the log ended without its result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ToolError {
+    /// The configuration that names the database is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A time or a time zone is wrong.
+    #[error(transparent)]
+    Time(#[from] PeriodError),
+    /// Flags of a report are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Terms(Vec<WrongTerm>),
+    /// What should be a head of the chain is none.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+    /// A date to come.
+    #[error(
+        "--before {0} is in the future: newer rows would be moved than was meant; name an earlier date"
+    )]
+    Future(String),
+
+    /// The log can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no report.
+    #[error(transparent)]
+    Report(ReportError),
+    /// Rows can't be archived. None is lost, and the same command goes on.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The output file can't be written.
+    #[error(transparent)]
+    File(#[from] PartFileError),
+    /// The standard output can't be written.
+    #[error("the output cannot be written: {0}")]
+    Print(#[from] io::Error),
+    /// There is no file, or it is empty: it is not created.
+    #[error("there is no database at {}; name it with --database or VALUATION_DATABASE", .0.display())]
+    NoDatabase(PathBuf),
+    /// Somebody deleted the mark, without which nothing says which rows are counted.
+    #[error(
+        "the table rollup_mark of {} is empty, so nothing says which rows are counted; to build the rollups \
+         again, run: DELETE FROM call_hours; DELETE FROM call_durations; INSERT INTO rollup_mark VALUES (1, 0)",
+        .0.display()
+    )]
+    NoMark(PathBuf),
+
+    /// The log was changed after it was sealed. What was found is printed.
+    #[error("the log is not as it was sealed")]
+    Altered,
+    /// A signal stopped it.
+    #[error("interrupted: {0}")]
+    Interrupted(&'static str),
+}
+
+impl From<ReportError> for ToolError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => Self::Store(error),
+            ReportError::Period(error) => Self::Time(error),
+            error => Self::Report(error),
+        }
+    }
+}
+
+impl ToolError {
+    /// Whether the command line or a setting is wrong.
+    #[must_use]
+    pub fn is_misuse(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_) | Self::Time(_) | Self::Terms(_) | Self::Witness(_) | Self::Future(_)
+        )
+    }
+
+    /// Whether a signal stopped it.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::Backup(BackupError::Stopped))
+    }
+
+    /// Whether the reader of the output, such as `head`, has seen enough.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What a stopped command leaves that goes on where it was.
+pub(super) const GOES_ON: ToolError =
+    ToolError::Interrupted("what is done stays done; the same command goes on");
+/// What a stopped command leaves that has written a part of its output.
+pub(super) const INCOMPLETE: ToolError = ToolError::Interrupted("the output is not complete");
+
+/// Whether a signal to stop has arrived.
+pub(super) fn is_stopped(stopped: &AtomicBool) -> bool {
+    // Ordering: nothing else is read by it.
+    stopped.load(Ordering::Relaxed)
+}
