@@ -236,7 +236,7 @@ settings! {
     anchor_log: bool, AnchorLog = "anchor-log", Serve, Text("off"), on_off(),
         "Whether each provider call carries the newest head of the log's hash chain as the header \
          audit-log-head, so that the provider's access log can prove rows: on or off",
-        "See [the audit log](audit_log.md)";
+        "Of what it proves see audit_log.md";
 
     cluster: Option<ClusterUrl>, Cluster = "cluster", Serve, Text("off"), optional(cluster()),
         "The bus over which the nodes of a fleet fail over as one: the address to bind for UDP, or the URL of \

@@ -20,8 +20,8 @@ const EXAMPLES: &str = "Examples:
   A copy with the date in its name, as from cron:
     valuation-server backup /backups/valuations-$(date +%F).sqlite
 
-To restore it: stop the server, remove valuations.sqlite-wal and valuations.sqlite-shm, copy the backup to
-valuations.sqlite, start the server.";
+To restore it: stop the server, remove valuations.sqlite-wal and valuations.sqlite-shm, copy the
+backup to valuations.sqlite, start the server.";
 
 /// The flags of `backup`.
 #[derive(Args, Clone, Debug)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::part_file::PartFileError;
-use super::verify::WitnessError;
 use crate::config::ConfigError;
+use crate::domain::LogHeadError;
 use crate::report::{PeriodError, ReportError, WrongTerm};
 use crate::store::{ArchiveError, BackupError, StoreError};
 
@@ -67,6 +67,28 @@ pub enum ToolError {
     /// A signal stopped it.
     #[error("interrupted: {0}")]
     Interrupted(&'static str),
+}
+
+/// Why `--witness` makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WitnessError {
+    /// A text.
+    #[error("--witness: {0}")]
+    Head(#[from] LogHeadError),
+    /// A line of a file.
+    #[error("--witness {file}, line {line}: {source}")]
+    Line {
+        /// The file.
+        file: String,
+        /// The number of the line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: LogHeadError,
+    },
+    /// The file can't be read.
+    #[error("--witness {0}: {1}; name a text file with one head per line")]
+    File(String, io::Error),
 }
 
 impl From<ReportError> for ToolError {

@@ -26,11 +26,11 @@ mod verify;
 
 pub use archive::ArchiveArgs;
 pub use backup::BackupArgs;
-pub use error::ToolError;
+pub use error::{ToolError, WitnessError};
 pub use export::{ExportArgs, ExportFormat};
 pub use log_files::{DatabaseArgs, LogFiles};
 pub use logs::{LogsArgs, LogsFormat};
 pub use part_file::PartFileError;
 pub use report::{Format, ReportArgs};
 pub use rollups::RollupsArgs;
-pub use verify::{VerifyArgs, WitnessError};
+pub use verify::VerifyArgs;

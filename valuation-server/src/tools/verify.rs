@@ -7,10 +7,10 @@ use std::{fs, io};
 
 use clap::Args;
 
-use super::error::ToolError;
+use super::error::{ToolError, WitnessError};
 use super::log_files::LogFiles;
 use super::progress::progress;
-use crate::domain::{LogHead, LogHeadError};
+use crate::domain::LogHead;
 use crate::store::verify;
 
 /// The flags of `report --verify`.
@@ -33,28 +33,6 @@ pub struct VerifyArgs {
     /// @FILE reads one per line
     #[arg(long, value_name = "ID-HEX|@FILE", num_args = 1.., requires = "verify")]
     pub witness: Vec<String>,
-}
-
-/// Why `--witness` makes no sense.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WitnessError {
-    /// A text.
-    #[error("--witness: {0}")]
-    Head(#[from] LogHeadError),
-    /// A line of a file.
-    #[error("--witness {file}, line {line}: {source}")]
-    Line {
-        /// The file.
-        file: String,
-        /// The number of the line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: LogHeadError,
-    },
-    /// The file can't be read.
-    #[error("--witness {0}: {1}; name a text file with one head per line")]
-    File(String, io::Error),
 }
 
 impl VerifyArgs {

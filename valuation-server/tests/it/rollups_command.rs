@@ -131,7 +131,7 @@ async fn a_database_of_the_older_service_is_migrated_as_serve_does() {
     conn.execute_batch("INSERT INTO vehicle_valuation VALUES ('OLD1', 22350, 24750)").unwrap();
     let (code, out, error) = run("rollups", &place.path(), &[]).await;
     assert_eq!((code, error.as_str()), (0, ""));
-    assert_eq!(out, "the rollups have all rows of ProviderLogs up to id 0\n");
+    assert_eq!(out, "the rollups and the hash chain have all rows up to id 0\n");
     assert_eq!((count(&conn, "vehicle_valuation"), count(&conn, "ProviderLogs")), (1, 0));
     let (code, _, error) = run("report", &place.path(), &[]).await;
     assert_eq!(code, 1);
