@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::admin::{Refusal, ReportFormat, ReportProblem, ReportRequest, Reporting};
 use crate::domain::Money;
-use crate::report::{self, Given, Method, PeriodError, ReportError, Source, Terms, WrongTerm};
+use crate::report::{self, Method, PeriodError, ReportError, Source, TermArgs, Terms, WrongTerm};
 use crate::store::{AuditLog, Interrupt};
 
 /// The most periods of a report: some 15 MB for three providers.
@@ -67,8 +67,9 @@ async fn in_time(
         match timeout(wait, &mut work).await {
             Ok(Ok(Err(ReportError::Store(_)))) if is_late => {
                 return Err(ReportProblem::Unavailable(format!(
-                    "it would take longer than {} s: the sums of the log may not be complete yet; the \
-                     command `valuation-server report` has no limit",
+                    "it would take longer than {} s: hours that are not summed yet, or that a period or an \
+                     excluded time divides, are read from their rows; the command \
+                     `valuation-server report` has no limit",
                     LONGEST.as_secs()
                 )));
             }
@@ -113,10 +114,10 @@ fn write(
 }
 
 fn terms(given: &[(String, String)], price: Option<Money>) -> Result<Terms, ReportProblem> {
-    let (mut terms, mut wrong) = (Given::default(), Vec::new());
+    let (mut terms, mut wrong) = (TermArgs::default(), Vec::new());
     for (name, text) in given {
         if !terms.set(name, text) {
-            let known = Given::NAMES.join(", ");
+            let known = TermArgs::NAMES.join(", ");
             let message = format!("there is no such parameter; there are {known} and format");
             wrong.push(Refusal { field: name.clone(), message });
         }
@@ -148,6 +149,24 @@ fn problem(error: &ReportError) -> ReportProblem {
 mod tests {
     use super::*;
     use crate::store::StoreError;
+
+    #[tokio::test]
+    async fn one_report_is_made_at_a_time() {
+        let reports = Reports::new(PathBuf::from("no folder/valuations.sqlite"));
+        let request = || ReportRequest { terms: Vec::new(), format: ReportFormat::Json };
+        let message = async || match reports.make(request(), None).await {
+            Err(ReportProblem::Unavailable(message)) => message,
+            other => panic!("{other:?}"),
+        };
+        let permit = Arc::clone(&reports.running).try_acquire_owned().unwrap();
+        assert_eq!(message().await, "another report is being made; ask again in a moment");
+        drop(permit);
+        // The permit is given back after a report that can't be made.
+        for _ in 0..2 {
+            let message = message().await;
+            assert!(message.contains("no folder/valuations.sqlite"), "{message}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_report_that_takes_too_long_is_ended_and_says_so() {

@@ -10,7 +10,7 @@
 //! | availability per call | calls that succeeded, of all calls |
 //! | available minute | a minute with calls, at least one of which succeeded; a call is in the minute in which it started |
 //! | availability per minute | available minutes, of the minutes with calls |
-//! | outage | [from an unavailable minute to the first later minute in which a call succeeded](Outage) |
+//! | outage | [from an unavailable minute to the first later minute in which a call succeeded](Outage); after more than an hour without calls its end is unknown |
 //! | period | of the clock in the named time zone; an outage is counted in the one in which it began |
 //! | no calls | no data, never 100 % |
 
@@ -18,7 +18,6 @@ mod charts;
 mod csv;
 mod figures;
 mod gather;
-mod given;
 mod html;
 mod json;
 mod outages;
@@ -26,19 +25,20 @@ mod percent;
 mod periods;
 mod table;
 mod tally;
+mod term_args;
 mod terms;
 mod words;
 
 pub use csv::csv;
 pub use figures::{Durations, Figures, Verdict};
 pub use gather::{Method, ReportError, report};
-pub use given::{Given, WrongTerm, provider};
 pub use html::{article, html};
 pub use json::json;
 pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
 pub use periods::{By, MOST_PERIODS, Period, PeriodError, minute, shown, time, zone};
 pub use table::table;
+pub use term_args::{TermArgs, WrongTerm, provider};
 pub use terms::{Excluded, Fallback, Slow, Terms};
 pub use words::{NO_DATA, Source, accounting};
 

@@ -89,13 +89,13 @@ impl Head {
 
 /// Rows to be sealed, in the order of their ids.
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(super) struct Unsealed {
     /// The first id of each run, and its hashes.
     runs: Vec<(i64, Vec<Hash>)>,
     last_id: i64,
 }
 
-impl Links {
+impl Unsealed {
     pub(super) fn add(&mut self, id: i64, hash: Hash) {
         match self.runs.last_mut() {
             Some((_, hashes)) if id == self.last_id + 1 => hashes.push(hash),

@@ -12,7 +12,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::chain::{self, Links};
+use super::chain::{self, Unsealed};
 use super::error::StoreError;
 use super::rollup::{self, Rollup};
 use super::rows::{self, Rows};
@@ -119,17 +119,18 @@ fn derive(
     count_above: Option<i64>,
     seal_above: Option<i64>,
 ) -> rusqlite::Result<(u64, Option<LogHead>)> {
-    let (mut rollup, mut links, mut encoded) = (Rollup::default(), Links::default(), Vec::new());
+    let (mut rollup, mut unsealed, mut encoded) =
+        (Rollup::default(), Unsealed::default(), Vec::new());
     let read = rows::each_whole(tx, rows, |row| {
         if count_above.is_some_and(|above| row.id > above) {
             rollup.add(&row.accounted()?);
         }
         if seal_above.is_some_and(|above| row.id > above) {
             chain::encode(row.values(), &mut encoded)?;
-            links.add(row.id, chain::row_hash(&encoded));
+            unsealed.add(row.id, chain::row_hash(&encoded));
         }
         Ok(())
     })?;
     rollup.store(tx, marks.counted_to.unwrap_or(0))?;
-    Ok((read, links.store(tx, marks.end)?))
+    Ok((read, unsealed.store(tx, marks.end)?))
 }

@@ -33,6 +33,7 @@ mod health;
 mod history;
 mod id_ranges;
 mod identity;
+mod lock_pause;
 mod log_tables;
 mod logs;
 mod look;
@@ -48,7 +49,6 @@ mod schema;
 mod stats;
 mod thinning;
 mod trail;
-mod turns;
 mod valuations;
 mod verify;
 mod writer;
@@ -74,7 +74,7 @@ use thinning::Thinning;
 use valuations::Forgetting;
 
 pub use archive::{
-    ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, Rest, archive_plan,
+    ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, StopReason, archive_plan,
 };
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
 pub use backup::{BackedUp, BackupError, backup};
@@ -83,13 +83,13 @@ pub use derived::DerivedState;
 pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
+pub use lock_pause::pause_after;
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
 pub use reservation::Reservation;
 pub use stats::StoreStats;
 pub use trail::{Pieces, Trail, TrailFilter};
-pub use turns::pause_after;
 pub use verify::{Finding, Problem, Verified, verify};
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits

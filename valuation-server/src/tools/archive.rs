@@ -13,7 +13,7 @@ use super::error::{GOES_ON, ToolError, is_stopped};
 use super::log_files::DatabaseArgs;
 use super::progress::progress;
 use crate::report;
-use crate::store::{ArchiveError, ArchivePlan, Archiver, Rest, archive_plan, pause_after};
+use crate::store::{ArchiveError, ArchivePlan, Archiver, StopReason, archive_plan, pause_after};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -140,8 +140,8 @@ fn moved(
 
 /// Why no more rows are moved.
 fn rest(plan: &ArchivePlan) -> String {
-    match &plan.rest {
-        Rest::Recent { id, requested_at } => {
+    match &plan.stop_reason {
+        StopReason::Recent { id, requested_at } => {
             let stays = plan.ids.map_or(1, |(_, last)| last + 1);
             if stays < *id {
                 format!(
@@ -152,20 +152,20 @@ fn rest(plan: &ArchivePlan) -> String {
                 format!("rows from id {id} on stay: it is of {requested_at}")
             }
         }
-        Rest::Newest => {
+        StopReason::Newest => {
             "the rows of the newest record of the hash chain stay: the chain goes on from \
             it; the next run moves them"
                 .to_owned()
         }
-        Rest::Uncounted(id) => format!(
+        StopReason::Uncounted(id) => format!(
             "rows from id {id} on stay: they are not in the rollups yet; a running server adds them \
             within a minute"
         ),
-        Rest::Unsealed(id) => format!(
+        StopReason::Unsealed(id) => format!(
             "rows from id {id} on stay: the hash chain does not cover them yet; a running server adds \
             them within a minute"
         ),
-        Rest::NoMark => {
+        StopReason::NoMark => {
             "all rows stay: the rollups have no mark (rollup_mark is empty), so nothing says \
             which rows are in them; build them again as docs/database.md says"
                 .to_owned()

@@ -10,7 +10,7 @@ use super::error::ToolError;
 use super::log_files::LogFiles;
 use super::verify::VerifyArgs;
 use crate::domain::Money;
-use crate::report::{self, Given, MOST_PERIODS, Method, ReportError, Source, Terms, WrongTerm};
+use crate::report::{self, MOST_PERIODS, Method, ReportError, Source, TermArgs, Terms, WrongTerm};
 use crate::store::AuditLog;
 
 /// Shown below the flags.
@@ -121,7 +121,7 @@ impl ReportArgs {
     /// # Errors
     /// Each flag that can't be read.
     pub fn terms(&self) -> Result<Terms, Vec<WrongTerm>> {
-        let given = Given {
+        let given = TermArgs {
             from: self.from.clone(),
             to: self.to.clone(),
             provider: self.provider.clone(),

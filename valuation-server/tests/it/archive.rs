@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use valuation_server::demo::simulator::Pace;
-use valuation_server::store::{ArchiveError, Archiver, Refusal, Rest, Store, archive_plan};
+use valuation_server::store::{ArchiveError, Archiver, Refusal, StopReason, Store, archive_plan};
 
 use crate::archive_equality::sealed;
 use crate::http_harness::{Client, put};
@@ -122,7 +122,7 @@ fn a_later_run_continues_the_archive_or_begins_another_and_each_is_refused_out_o
     let place = log();
     let [first, second] = ["1.sqlite", "2.sqlite"].map(|name| place.folder.path().join(name));
     let plan = archive_plan(&place.path(), &first, START + 10_000).unwrap();
-    assert!(matches!(plan.rest, Rest::Recent { id: 1_430, .. }), "{plan:?}");
+    assert!(matches!(plan.stop_reason, StopReason::Recent { id: 1_430, .. }), "{plan:?}");
     assert_eq!((plan.rows, plan.ids), (1_400, Some((1, 1_400))));
     let mut archiver = archiver_until(&place, &first, START + 10_000).unwrap();
     while let Some(piece) = archiver.copy().unwrap() {
@@ -236,19 +236,22 @@ fn a_row_that_was_changed_or_added_between_copy_and_delete_stops_it_and_nothing_
 fn rows_that_are_not_counted_or_not_sealed_stay_and_the_plan_says_so() {
     let plan = |place: &Place| archive_plan(&place.path(), &archive_of(place), LATER).unwrap();
     let place = log();
-    assert_eq!((plan(&place).rows, plan(&place).rest), (5_900, Rest::Newest));
+    assert_eq!((plan(&place).rows, plan(&place).stop_reason), (5_900, StopReason::Newest));
     let neighbour = place.neighbour();
     let run = |sql: &str| neighbour.execute_batch(sql).unwrap();
     run("UPDATE rollup_mark SET countedTo = 2950");
-    assert_eq!((plan(&place).rows, plan(&place).rest), (2_900, Rest::Uncounted(2_951)));
+    assert_eq!(
+        (plan(&place).rows, plan(&place).stop_reason),
+        (2_900, StopReason::Uncounted(2_951))
+    );
     run("UPDATE rollup_mark SET countedTo = 6000; DELETE FROM log_chain WHERE lastId > 3000");
-    assert_eq!((plan(&place).rows, plan(&place).rest), (2_900, Rest::Newest));
+    assert_eq!((plan(&place).rows, plan(&place).stop_reason), (2_900, StopReason::Newest));
     run("DELETE FROM ProviderLogs WHERE id BETWEEN 2901 AND 3000");
-    assert_eq!((plan(&place).rows, plan(&place).rest), (2_900, Rest::Unsealed(3_001)));
+    assert_eq!((plan(&place).rows, plan(&place).stop_reason), (2_900, StopReason::Unsealed(3_001)));
     run("DELETE FROM log_chain");
-    assert_eq!((plan(&place).rows, plan(&place).rest), (0, Rest::Unsealed(1)));
+    assert_eq!((plan(&place).rows, plan(&place).stop_reason), (0, StopReason::Unsealed(1)));
     run("DELETE FROM rollup_mark");
-    assert_eq!((plan(&place).rows, plan(&place).rest), (0, Rest::NoMark));
+    assert_eq!((plan(&place).rows, plan(&place).stop_reason), (0, StopReason::NoMark));
     assert!(!archive_of(&place).exists());
     // A row whose time can't be read is as old as its neighbours; a clock that was ahead holds the cut.
     let place = log();
@@ -261,7 +264,7 @@ fn rows_that_are_not_counted_or_not_sealed_stay_and_the_plan_says_so() {
         .unwrap();
     let plan = plan(&place);
     assert_eq!(plan.rows, 400);
-    assert!(matches!(plan.rest, Rest::Recent { id: 450, .. }), "{plan:?}");
+    assert!(matches!(plan.stop_reason, StopReason::Recent { id: 450, .. }), "{plan:?}");
 }
 
 #[test]

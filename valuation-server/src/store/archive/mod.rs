@@ -22,7 +22,7 @@ use super::error::StoreError;
 use super::log_tables::{CopyError, LogTable};
 use super::{StoreConfig, audit_file, open, schema};
 
-pub use plan::{ArchivePlan, Rest};
+pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};
 
 /// How many rows a piece has, unless a single commit has more. The write lock is held for some tens of

@@ -13,7 +13,7 @@ pub struct ArchivePlan {
     /// The lowest and the highest id of them.
     pub ids: Option<(i64, i64)>,
     /// Why the row after them stays.
-    pub rest: Rest,
+    pub stop_reason: StopReason,
     /// Nothing is left to do: there are no such rows, and an archive has its checksum.
     pub is_done: bool,
     /// The last record of the chain that is moved, by its id.
@@ -23,7 +23,7 @@ pub struct ArchivePlan {
 /// Why rows stay in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Rest {
+pub enum StopReason {
     /// From here on they are not old enough: the first row at or after the date.
     Recent {
         /// Its id.
@@ -48,9 +48,10 @@ pub enum Rest {
 pub(super) fn plan(conn: &Connection, before: i64) -> rusqlite::Result<ArchivePlan> {
     // One state for all reads.
     let conn = conn.unchecked_transaction()?;
-    let mut plan = ArchivePlan { rows: 0, ids: None, rest: Rest::Newest, is_done: false, cut: 0 };
+    let mut plan =
+        ArchivePlan { rows: 0, ids: None, stop_reason: StopReason::Newest, is_done: false, cut: 0 };
     let Some(counted_to) = rollup::counted_to(&conn)? else {
-        return Ok(ArchivePlan { rest: Rest::NoMark, ..plan });
+        return Ok(ArchivePlan { stop_reason: StopReason::NoMark, ..plan });
     };
     let sql = r#"SELECT "firstId", "lastId" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1"#;
     let newest = conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -73,16 +74,16 @@ pub(super) fn plan(conn: &Connection, before: i64) -> rusqlite::Result<ArchivePl
         }
         let text = row.get_ref(1)?.as_str().unwrap_or_default();
         if log_seconds(text).is_some_and(|at| at >= before) {
-            plan.rest = Rest::Recent { id, requested_at: text.to_owned() };
+            plan.stop_reason = StopReason::Recent { id, requested_at: text.to_owned() };
             return Ok(plan);
         }
         if record.is_none() {
-            plan.rest = match id {
-                _ if id > counted_to => Rest::Uncounted(id),
-                _ if id > newest_last => Rest::Unsealed(id),
-                _ if id >= newest_first => Rest::Newest,
+            plan.stop_reason = match id {
+                _ if id > counted_to => StopReason::Uncounted(id),
+                _ if id > newest_last => StopReason::Unsealed(id),
+                _ if id >= newest_first => StopReason::Newest,
                 // In a record of which a part is counted.
-                _ => Rest::Uncounted(counted_to.saturating_add(1)),
+                _ => StopReason::Uncounted(counted_to.saturating_add(1)),
             };
             return Ok(plan);
         }

@@ -9,7 +9,7 @@ use crate::domain::{Money, Provider};
 
 /// The terms as texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given {
+pub struct TermArgs {
     /// The start; the period of the first call if it is `None`.
     pub from: Option<String>,
     /// The end; that of the period of the last call if it is `None`.
@@ -38,7 +38,7 @@ pub struct WrongTerm {
     pub message: String,
 }
 
-impl Given {
+impl TermArgs {
     /// The names of the terms.
     pub const NAMES: [&'static str; 8] =
         ["from", "to", "provider", "by", "time-zone", "target", "slow", "exclude"];
@@ -167,11 +167,11 @@ mod tests {
 
     #[test]
     fn every_wrong_term_is_named_and_an_empty_one_is_none() {
-        let mut given = Given::default();
-        for name in Given::NAMES {
+        let mut given = TermArgs::default();
+        for name in TermArgs::NAMES {
             assert!(given.set(name, " \r\n "), "{name}");
         }
-        assert_eq!(given, Given::default());
+        assert_eq!(given, TermArgs::default());
         assert!(!given.set("database", "x"));
         for (name, text) in [("from", "soon"), ("by", "year"), ("target", "101"), ("slow", "2")] {
             given.set(name, text);
@@ -189,7 +189,7 @@ mod tests {
         for (text, name) in
             [("supercar", "SuperCar Valuations"), ("Prem", "Premium Car Valuations"), ("é", "é")]
         {
-            let given = Given { provider: Some(text.to_owned()), ..Given::default() };
+            let given = TermArgs { provider: Some(text.to_owned()), ..TermArgs::default() };
             assert_eq!(given.terms(None, 9).unwrap().provider.as_deref(), Some(name));
         }
     }
