@@ -3,9 +3,9 @@
 use std::pin::Pin;
 
 use askama::Template;
-use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
 use url::form_urlencoded;
 
 use super::answers::{Answer, Problem, answer};
@@ -82,7 +82,7 @@ impl ReportFormat {
 }
 
 /// Answers a GET: with the page for browsers, and JSON for others, unless a format is named. A browser that
-/// names no terms gets the form alone.
+/// names no terms gets the form alone. For a HEAD no report is made: its length is not known.
 pub(super) async fn show(operated: &dyn Operated, parts: &Parts) -> Result<Answer, Problem> {
     let query = parts.uri.query().unwrap_or_default();
     let pairs: Vec<(String, String)> =
@@ -102,19 +102,16 @@ pub(super) async fn show(operated: &dyn Operated, parts: &Parts) -> Result<Answe
     if is_page && terms.is_empty() {
         return Ok(page(StatusCode::OK, &Page::default()));
     }
+    if parts.method == Method::HEAD {
+        return Ok(file(format, String::new()));
+    }
     let given = terms.clone();
     match operated.report(ReportRequest { terms, format }).await {
         Ok(article) if is_page => {
             let page = &Page { given, article: Some(article), ..Page::default() };
             Ok(self::page(StatusCode::OK, page))
         }
-        Ok(text) => {
-            let (content_type, disposition) = format.file();
-            let mut answer = answer(content_type, text);
-            let disposition = HeaderValue::from_static(disposition);
-            answer.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
-            Ok(answer)
-        }
+        Ok(text) => Ok(file(format, text)),
         Err(problem) if is_page => Ok(wrong_page(given, problem)),
         Err(ReportProblem::Wrong(wrong)) => Err(wrong_terms(&wrong)),
         Err(ReportProblem::Unavailable(message)) => {
@@ -122,6 +119,14 @@ pub(super) async fn show(operated: &dyn Operated, parts: &Parts) -> Result<Answe
                 .with(header::RETRY_AFTER, RETRY_AFTER))
         }
     }
+}
+
+fn file(format: ReportFormat, text: String) -> Answer {
+    let (content_type, disposition) = format.file();
+    let mut answer = answer(content_type, text);
+    let disposition = HeaderValue::from_static(disposition);
+    answer.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    answer
 }
 
 fn page(status: StatusCode, page: &Page) -> Answer {

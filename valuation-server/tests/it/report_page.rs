@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use valuation_server::config::Setting;
 
 use crate::app_harness::{TestApp, admin_get};
-use crate::http_harness::Answer;
+use crate::http_harness::{Answer, Client};
 use crate::process_harness::binary;
 use crate::report_command::row;
 use crate::report_support::insert;
@@ -155,15 +155,22 @@ async fn an_empty_log_needs_a_time_to_report_that_there_are_no_calls() {
 }
 
 #[tokio::test]
-async fn reports_asked_for_at_once_are_made_or_answered_503_with_a_time_to_come_again() {
-    let (app, _) = app().await;
-    let path = format!("/report?{TERMS}");
-    let answers = tokio::join!(app.look(&path), app.look(&path), app.look(&path), app.look(&path));
-    let answers = [answers.0, answers.1, answers.2, answers.3];
-    assert!(answers.iter().any(|answer| answer.status == 200), "{answers:?}");
-    for answer in answers.iter().filter(|answer| answer.status != 200) {
+async fn a_report_that_cannot_be_made_now_is_answered_503_with_a_time_to_come_again() {
+    let (app, path) = app().await;
+    let away = path.with_extension("away");
+    std::fs::rename(&path, &away).unwrap();
+    let report = format!("/report?{TERMS}");
+    let answers = [app.look(&report).await, browse(&app, &report).await];
+    let mut client = Client::operator(app.admin).await;
+    client.send(admin_get(&report).replace("GET", "HEAD")).await;
+    let head = client.head().await;
+    std::fs::rename(&away, &path).unwrap();
+    for answer in answers {
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{answer:?}");
     }
+    assert_eq!((head.status, head.header("content-type")), (200, Some("application/json")));
+    assert_eq!(head.header("content-length"), None, "no report was made for it: {head:?}");
+    assert_eq!(app.look(&report).await.status, 200);
 }
 
 #[tokio::test]
