@@ -43,12 +43,20 @@ pub fn run(cli: &Cli) -> ExitCode {
             Some(probe) => return ask(args, probe),
             None => args.settings.config(std::env::vars_os()),
         },
-        Command::Report(args) => return tool(|_| args.run(std::env::vars_os())),
-        Command::Logs(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Export(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Backup(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Archive(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
-        Command::Rollups(args) => return tool(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Report(args) => return read_only(|| args.run(std::env::vars_os())),
+        Command::Logs(args) => return stoppable(|stopped| args.run(std::env::vars_os(), stopped)),
+        Command::Export(args) => {
+            return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
+        }
+        Command::Backup(args) => {
+            return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
+        }
+        Command::Archive(args) => {
+            return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
+        }
+        Command::Rollups(args) => {
+            return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
+        }
         Command::Completions(args) => return print(&args.script(), "the script"),
         Command::Man(ManArgs { out: Some(folder) }) => {
             return match ManArgs::write_to(folder) {
@@ -131,8 +139,29 @@ fn ask(args: &CheckArgs, probe: Probe) -> ExitCode {
     })
 }
 
-/// Runs a command on the log, which reads the flag: a signal to stop sets it, and a second one ends the process.
-fn tool(work: impl FnOnce(&AtomicBool) -> Result<(), ToolError>) -> ExitCode {
+/// Runs a command on the log that reads the flag: a signal to stop sets it, and a second one ends the process.
+fn stoppable(work: impl FnOnce(&AtomicBool) -> Result<(), ToolError>) -> ExitCode {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stopped);
+    // Ordering: nothing else is read by it.
+    tool(move || flag.store(true, Ordering::Relaxed), || work(&stopped))
+}
+
+/// Runs a command that writes nothing but its output, at its end: the first signal to stop ends the process.
+fn read_only(work: impl FnOnce() -> Result<(), ToolError>) -> ExitCode {
+    // A handler, although a signal's default would do: the first process of a container has no defaults.
+    let interrupted = || {
+        fail(INTERRUPTED, &ToolError::Interrupted("there is no output"));
+        std::process::exit(INTERRUPTED.into());
+    };
+    tool(interrupted, work)
+}
+
+/// Runs a command on the log, and `at_stop` at the first signal to stop.
+fn tool(
+    at_stop: impl FnOnce() + Send + 'static,
+    work: impl FnOnce() -> Result<(), ToolError>,
+) -> ExitCode {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
@@ -141,14 +170,12 @@ fn tool(work: impl FnOnce(&AtomicBool) -> Result<(), ToolError>) -> ExitCode {
     };
     let _context = runtime.enter();
     system::survive_the_file_size_limit();
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (ordered, flag) = (stop(Stop::Terminal), Arc::clone(&stopped));
+    let ordered = stop(Stop::Terminal);
     runtime.spawn(async move {
         ordered.await;
-        // Ordering: nothing else is read by it.
-        flag.store(true, Ordering::Relaxed);
+        at_stop();
     });
-    match work(&stopped) {
+    match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) if error.is_misuse() => fail(MISUSED, &error),
