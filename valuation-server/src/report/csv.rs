@@ -5,6 +5,7 @@ use super::figures::Figures;
 use super::outages::Outage;
 use super::words::{Source, accounting, decimals, named, pence};
 use super::{Report, Verdict};
+use crate::web::csv::{self, END};
 
 const HEADER: &str = "provider,record,period,start,end,calls,failures,ignored,availability,minutes,\
     unavailable_minutes,availability_by_minutes,p50_ms,p95_ms,p99_ms,max_ms,mean_ms,slow,outages,\
@@ -19,10 +20,10 @@ const BETWEEN: usize = 26;
 pub fn csv(report: &Report, source: &Source) -> String {
     let mut text = String::new();
     for (topic, statement) in accounting(report, source) {
-        text.push_str(&format!("# {topic}: {}\n", statement.replace(['\r', '\n'], " ")));
+        text.push_str(&format!("# {topic}: {}{END}", statement.replace(['\r', '\n'], " ")));
     }
     text.push_str(HEADER);
-    text.push('\n');
+    text.push_str(END);
     for provider in &report.providers {
         let periods = report.periods.iter().zip(&provider.periods);
         for (period, figures) in periods {
@@ -39,8 +40,14 @@ pub fn csv(report: &Report, source: &Source) -> String {
 }
 
 fn line(text: &mut String, cells: &[String]) {
-    text.push_str(&cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(","));
-    text.push('\n');
+    for (index, cell) in cells.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        // What there is no data for is empty.
+        csv::cell(text, Some(cell.as_str()).filter(|cell| !cell.is_empty()));
+    }
+    text.push_str(END);
 }
 
 fn time(minute: i64) -> String {
@@ -48,7 +55,7 @@ fn time(minute: i64) -> String {
         .map_or_else(|_| String::new(), |at| at.to_string())
 }
 
-/// An outage, in the period in which it began; without an end if there was no success since.
+/// An outage, in the period in which it began; without an end if that is unknown.
 fn outage_cells(report: &Report, provider: &str, outage: &Outage) -> Vec<String> {
     let after = report.periods.partition_point(|period| period.start <= outage.start);
     let period = after.checked_sub(1).map_or("", |index| &report.periods[index].name);
@@ -122,12 +129,4 @@ fn cells(
     cells.push(codes.collect::<Vec<_>>().join(" "));
     cells.push(String::new());
     cells
-}
-
-fn quoted(cell: &str) -> String {
-    if cell.contains(['"', ',', '\n', '\r', '#']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell.to_owned()
-    }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 
 use crate::store::LoggedCall;
+use crate::web::csv;
 
 /// The form of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Lines {
                 &["time", "provider", "VRM", "code", "ms", "outcome", "rescue", "error"],
             ),
             Self::Jsonl => Ok(()),
-            Self::Csv => write!(text, "{}\r\n", COLUMNS.join(",")),
+            Self::Csv => write!(text, "{}{}", COLUMNS.join(","), csv::END),
         }
     }
 
@@ -69,7 +70,7 @@ impl Lines {
                 text.push('\n');
                 Ok(())
             }
-            Self::Csv => csv(text, call),
+            Self::Csv => csv_row(text, call),
         }
     }
 }
@@ -119,7 +120,7 @@ fn shown(cell: &str) -> String {
     cell.chars().map(plain).collect()
 }
 
-fn csv(text: &mut String, call: &LoggedCall) -> fmt::Result {
+fn csv_row(text: &mut String, call: &LoggedCall) -> fmt::Result {
     write!(text, "{},", call.id)?;
     cell(text, Some(&call.vrm));
     cell(text, Some(&call.provider_name));
@@ -132,27 +133,12 @@ fn csv(text: &mut String, call: &LoggedCall) -> fmt::Result {
     cell(text, call.error_message.as_deref());
     cell(text, call.outcome.as_deref());
     text.push_str(call.rescue.map_or("", |rescue| if rescue { "true" } else { "false" }));
-    text.push_str("\r\n");
+    text.push_str(csv::END);
     Ok(())
 }
 
-/// NULL is nothing, and an empty text is quoted, as PostgreSQL reads and writes CSV. The crate `csv` can't quote
-/// some empty cells and not others.
 fn cell(text: &mut String, cell: Option<&str>) {
-    if let Some(cell) = cell {
-        // Spreadsheets take such a cell for a formula, and a customer chooses the VRM.
-        let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let marked = if is_formula { "'" } else { "" };
-        if cell.is_empty() || cell.contains(['"', ',', '\r', '\n']) || cell.trim() != cell {
-            text.push('"');
-            text.push_str(marked);
-            text.push_str(&cell.replace('"', "\"\""));
-            text.push('"');
-        } else {
-            text.push_str(marked);
-            text.push_str(cell);
-        }
-    }
+    csv::cell(text, cell);
     text.push(',');
 }
 

@@ -14,4 +14,5 @@ pub mod operator;
 pub mod report;
 pub mod site;
 
+pub(crate) mod csv;
 pub(crate) mod number;
