@@ -36,7 +36,7 @@ pub struct Figures {
     pub outages: u64,
     /// The longest of them, in minutes.
     pub longest_outage: u64,
-    /// Those of them that have ended.
+    /// Those of them with a known end.
     pub recoveries: u64,
     /// How many minutes those took.
     pub recovery_minutes: u64,

@@ -258,7 +258,7 @@ fn outages(report: &Report, provider: &ProviderReport) -> (Vec<[String; 3]>, Str
     };
     let at = |minute| shown(minute, &report.terms.zone);
     let text = |outage: &Outage| {
-        let end = outage.recovered.map_or_else(|| "no success since".to_owned(), at);
+        let end = outage.recovered.map_or_else(|| "unknown".to_owned(), at);
         [at(outage.start), end, length(outage.minutes)]
     };
     (listed.into_iter().map(text).collect(), note)

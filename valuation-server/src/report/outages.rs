@@ -2,10 +2,17 @@
 //!
 //! A minute is unavailable if it has counted calls and all of them failed (the definition in Microsoft's
 //! service level agreements for Azure services, per minute). An outage begins with an unavailable minute,
-//! and ends with the first later minute in which a call succeeded; minutes without traffic in between are
-//! part of it. Minutes of excluded windows are not part of its length.
+//! and ends with the first later minute in which a call succeeded; minutes without calls in between are part
+//! of it. After more than [`LONGEST_GAP`] minutes without calls its end is unknown: its length is up to its last
+//! unavailable minute, and a later unavailable minute begins another outage. So nothing is said about a time
+//! in which nobody asked, such as the months between two calls to the fallback. Minutes of excluded windows are
+//! in no length and no gap.
 
 use std::collections::BTreeMap;
+
+/// The most minutes without calls within an outage. Longer than between two calls to a provider that is down
+/// and tried again every few minutes.
+pub(super) const LONGEST_GAP: u64 = 60;
 
 /// An hour's minutes, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +28,10 @@ pub(super) struct Minutes {
 pub struct Outage {
     /// Its first minute, which is unavailable.
     pub start: i64,
-    /// The first minute in which a call succeeded again; `None` if there is none in the report.
+    /// The first minute in which a call succeeded again; `None` if there were no calls for more than an hour
+    /// before it, or until the report's end.
     pub recovered: Option<i64>,
-    /// Its length in minutes, without excluded ones. Of one without recovery: up to its last unavailable
+    /// Its length in minutes, without excluded ones. Of one with an unknown end: up to its last unavailable
     /// minute, which belongs to it.
     pub minutes: u64,
 }
@@ -42,10 +50,17 @@ pub(super) fn outages(
     excluded: impl Fn(i64, i64) -> u64,
 ) -> Vec<Outage> {
     let length = |start: i64, end: i64| (end - start).unsigned_abs() - excluded(start, end);
+    let without_end = |(start, last): (i64, i64)| Outage {
+        start,
+        recovered: None,
+        minutes: length(start, last + 1),
+    };
     let mut outages = Vec::new();
-    // Its first and its last unavailable minute.
+    // Its first minute and its last one so far: there were no calls since.
     let mut running: Option<(i64, i64)> = None;
     for (minute, available) in minutes {
+        let silent = running.take_if(|(_, last)| length(*last + 1, minute) > LONGEST_GAP);
+        outages.extend(silent.map(without_end));
         match (available, running) {
             (false, None) => running = Some((minute, minute)),
             (false, Some((start, _))) => running = Some((start, minute)),
@@ -57,9 +72,7 @@ pub(super) fn outages(
             (true, None) => {}
         }
     }
-    if let Some((start, last)) = running {
-        outages.push(Outage { start, recovered: None, minutes: length(start, last + 1) });
-    }
+    outages.extend(running.map(without_end));
     outages
 }
 
@@ -70,8 +83,9 @@ mod tests {
     fn of(text: &str) -> Vec<(i64, Option<i64>, u64)> {
         let minutes = text.char_indices().filter(|(_, c)| *c != '.');
         let minutes = minutes.map(|(at, c)| (i64::try_from(at).unwrap(), c == '+'));
-        // The minutes 100 and later are excluded.
-        let excluded = |start: i64, end: i64| (end.max(100) - start.max(100)).unsigned_abs();
+        // The minutes from 100 to before 200 are excluded.
+        let clamped = |minute: i64| minute.clamp(100, 200);
+        let excluded = |start, end| (clamped(end) - clamped(start)).unsigned_abs();
         let found = outages(minutes, excluded);
         found.iter().map(|o| (o.start, o.recovered, o.minutes)).collect()
     }
@@ -92,8 +106,19 @@ mod tests {
 
     #[test]
     fn excluded_minutes_do_not_count() {
-        let text = format!("{}-{}+", "+".repeat(98), ".".repeat(50));
-        assert_eq!(of(&text), [(98, Some(149), 2)]);
+        let text = format!("{}-{}+", "+".repeat(98), ".".repeat(150));
+        assert_eq!(of(&text), [(98, Some(249), 51)]);
+    }
+
+    #[test]
+    fn after_more_than_an_hour_without_calls_its_end_is_unknown() {
+        let gap = |minutes: usize| ".".repeat(minutes);
+        assert_eq!(of(&format!("-{}+", gap(60))), [(0, Some(61), 61)]);
+        assert_eq!(of(&format!("-{}+", gap(61))), [(0, None, 1)]);
+        assert_eq!(of(&format!("--{}-+", gap(61))), [(0, None, 2), (63, Some(64), 1)]);
+        // Excluded minutes are in no gap.
+        assert_eq!(of(&format!("{}-{}+", gap(90), gap(160))), [(90, Some(251), 61)]);
+        assert_eq!(of(&format!("{}-{}+", gap(90), gap(161))), [(90, None, 1)]);
     }
 
     #[test]

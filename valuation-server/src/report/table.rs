@@ -136,7 +136,7 @@ fn notes(text: &mut String, report: &Report, provider: &ProviderReport) {
     for outage in longest {
         let end = match outage.recovered {
             Some(end) => format!("to {}", shown(end, &report.terms.zone)),
-            None => "without a success since".to_owned(),
+            None => "to an unknown end".to_owned(),
         };
         let start = shown(outage.start, &report.terms.zone);
         let _ = writeln!(text, "  {start} {end}, {}", length(outage.minutes));

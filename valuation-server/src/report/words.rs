@@ -2,6 +2,7 @@
 
 use super::figures::Figures;
 use super::gather::Method;
+use super::outages::LONGEST_GAP;
 use super::percent::Percent;
 use super::{Report, shown};
 use crate::web::number::count;
@@ -39,9 +40,11 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
             429, or an unusable answer; a 404 is an answer".to_owned()),
         ("availability", "calls that succeeded, of all calls; and by minutes: of the minutes with calls, \
             those in which at least one call succeeded".to_owned()),
-        ("outage", "from a minute in which all calls failed to the first later minute in which one \
-            succeeded, including minutes without calls in between, without excluded ones; counted in the \
-            period in which it began; the time to recover is the mean of those that ended".to_owned()),
+        ("outage", format!("from a minute in which all calls failed to the first later minute in which one \
+            succeeded; minutes without calls in between belong to it, excluded ones do not; after more than \
+            {LONGEST_GAP} minutes without calls its end is unknown, and its length is up to the last minute \
+            in which all calls failed; counted in the period in which it began")),
+        ("to recover", "the mean length of the outages with a known end".to_owned()),
         ("durations", "of all calls, failures included, in milliseconds; percentiles by nearest rank, \
             rounded up to the bound of a bucket (exact below 256 ms, at most 0.8 % above), max exact".to_owned()),
         ("percentages", "cut off after their last decimal, never rounded up; without calls there is no data".to_owned()),

@@ -1,9 +1,12 @@
 //! `report`, as an auditor runs it.
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::process_harness::binary;
 use crate::report_support::{LogRow, insert};
@@ -47,7 +50,7 @@ pub(crate) fn october() -> Place {
 async fn report(database: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = binary();
     command.arg("report").arg("--database").arg(database).args(arguments);
-    command.stdout(std::process::Stdio::piped());
+    command.stdout(Stdio::piped());
     let Output { status, stdout, stderr } = command.output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -155,6 +158,48 @@ async fn each_format_has_the_same_figures_and_no_calls_are_no_data() {
 }
 
 #[tokio::test]
+async fn months_between_two_calls_to_the_fallback_are_no_outage_in_any_format() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let rows = [row(600, "Another", Some("TIMEOUT")), row(59 * 1_440, "Another", None)];
+    insert(&place.neighbour(), &rows);
+    for (format, part) in [
+        ("table", "2026-10-01 10:00+01:00 to an unknown end, 1 min"),
+        ("csv", "Another,outage,2026-10,2026-10-01T09:00:00Z,,"),
+        ("json", "\"recovered\": null"),
+        ("html", "<td>unknown</td><td>1 min</td>"),
+    ] {
+        let out = printed(&place, &[&LONDON[..], &["--format", format]].concat()).await;
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    let out = printed(&place, &["--format", "json"]).await;
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let total = &json["providers"][0]["total"];
+    let figures = ["outages", "longestOutageMinutes", "recoveries", "recoveryMinutes"];
+    assert_eq!(figures.map(|name| total[name].as_u64().unwrap()), [1, 1, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_report_at_once() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let mut command = binary();
+    // It reads heads until the input ends, which it does not.
+    command.args(["report", "--verify", "--witness", "@/dev/stdin", "--database"]);
+    command.arg(place.path()).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds, so that the signal comes after the process has begun to read.
+    input.write_all(&b"-\n".repeat(100_000)).await.unwrap();
+    let id = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    kill_process(id, Signal::INT).unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output());
+    let output = output.await.expect("it ends at the first signal").unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{error}");
+    assert_eq!(error, "error: interrupted: there is no output\n");
+    drop(input);
+}
+
+#[tokio::test]
 async fn a_planned_window_is_named_and_not_counted() {
     let place = tokio::task::spawn_blocking(october).await.unwrap();
     let window = "2026-10-01T09:50/2026-10-01T10:12=planned maintenance";
@@ -210,13 +255,17 @@ async fn a_failure_without_an_error_code_is_named_as_such() {
 }
 
 #[tokio::test]
+async fn no_cell_of_the_csv_is_a_formula() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    insert(&place.neighbour(), &[row(0, "=cmd", Some("TIMEOUT"))]);
+    let out = printed(&place, &["--format", "csv", "--target", "100"]).await;
+    assert!(out.contains("\r\n'=cmd,total,total,"), "{out}");
+    assert!(out.contains(",false,-1,"), "a number is none: {out}");
+}
+
+#[tokio::test]
 async fn its_help_has_examples() {
-    let out = binary()
-        .args(["report", "--help"])
-        .stdout(std::process::Stdio::piped())
-        .output()
-        .await
-        .unwrap();
+    let out = binary().args(["report", "--help"]).stdout(Stdio::piped()).output().await.unwrap();
     let out = String::from_utf8(out.stdout).unwrap();
     assert!(out.contains("Was SuperCar within 99.9 % in October?"), "{out}");
 }
