@@ -43,7 +43,8 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
         ("outage", format!("from a minute in which all calls failed to the first later minute in which one \
             succeeded; minutes without calls in between belong to it, excluded ones do not; after more than \
             {LONGEST_GAP} minutes without calls its end is unknown, and its length is up to the last minute \
-            in which all calls failed; counted in the period in which it began")),
+            in which all calls failed; counted in the period in which it began; of one that reaches over the \
+            start or the end of the report, the part in the report")),
         ("to recover", "the mean length of the outages with a known end".to_owned()),
         ("durations", "of all calls, failures included, in milliseconds; percentiles by nearest rank, \
             rounded up to the bound of a bucket (exact below 256 ms, at most 0.8 % above), max exact".to_owned()),
