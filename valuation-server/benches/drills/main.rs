@@ -16,6 +16,7 @@
 
 mod audits;
 mod build_waits;
+mod builds;
 mod clock;
 mod crowds;
 mod disks;
@@ -108,6 +109,10 @@ fn main() -> ExitCode {
                 Err(_) => Err(usage()),
             },
             ["build-waits", path] => build_waits::measure(Path::new(path)).await,
+            ["builds", builds @ ..] if !builds.is_empty() => {
+                let (time, rounds) = scale.of((1, 41), (1, 1));
+                builds::compare(builds, Duration::from_secs(time), rounds).await
+            }
             ["long-log", path] => {
                 let (time, rounds) = scale.of((2, 9), (1, 1));
                 long_log::measure(Path::new(path), Duration::from_secs(time), rounds).await
@@ -138,8 +143,8 @@ fn main() -> ExitCode {
 fn usage() -> Failed {
     let names: Vec<&str> = DRILLS.iter().map(|(name, _)| *name).collect();
     format!(
-        "say what to play: all, speed, log FILE ROWS, long-log FILE, build-waits FILE, {}; with --quick \
-         less of it",
+        "say what to play: all, speed, log FILE ROWS, long-log FILE, build-waits FILE, builds \
+         PROGRAM…, {}; with --quick less of it",
         names.join(", ")
     )
     .into()
