@@ -114,7 +114,7 @@ fn main() -> ExitCode {
                 builds::compare(builds, Duration::from_secs(time), rounds).await
             }
             ["long-log", path] => {
-                let (time, rounds) = scale.of((2, 9), (1, 1));
+                let (time, rounds) = scale.of((1, 15), (1, 1));
                 long_log::measure(Path::new(path), Duration::from_secs(time), rounds).await
             }
             ["speed", only @ ..] if only.len() < 2 => {

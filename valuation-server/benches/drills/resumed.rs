@@ -101,7 +101,8 @@ impl Files {
 }
 
 pub(crate) async fn after_kills(scale: Scale) -> Found {
-    let (kills, rows) = scale.of((100, 60_000), (10, 20_000));
+    // Of each command.
+    let (kills, rows) = scale.of((50, 60_000), (5, 20_000));
     let folder = tempfile::tempdir()?;
     let original = folder.path().join("original.sqlite");
     audits::make_without_rollups(&original, rows).await?;
