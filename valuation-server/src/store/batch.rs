@@ -23,12 +23,10 @@ pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Wri
     let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0, head: None };
     let mut insert_call = tx.prepare_cached(logs::INSERT)?;
     let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
-    let mut first_id = None;
+    let newest = derived::newest(&tx)?;
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
-            logs::insert(&mut insert_call, call)?;
-            first_id.get_or_insert_with(|| tx.last_insert_rowid());
-            written.rows += 1;
+            written.rows += logs::insert(&mut insert_call, call)?;
         }
         written.stored.push(match &entry.valuation {
             None => Ok(None),
@@ -40,9 +38,7 @@ pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Wri
         });
     }
     drop((insert_call, insert_valuation));
-    if let Some(first_id) = first_id {
-        written.head = derived::keep(&tx, first_id)?;
-    }
+    written.head = derived::keep(&tx, newest)?;
     tx.commit()?;
     Ok(written)
 }

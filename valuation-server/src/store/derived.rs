@@ -60,41 +60,71 @@ impl Marks {
         self.end.map_or(0, |end| end.last_id)
     }
 
-    /// The id up to which both are done.
+    /// Whether records were removed from the chain's end. Rows are never counted before they are sealed: both
+    /// marks begin with 0, and each transaction that moves the first moves the second as far.
+    fn is_cut(&self) -> bool {
+        self.counted_to.is_some_and(|counted_to| counted_to > self.sealed_to())
+    }
+
+    /// The id up to which all is done that will be: nothing is sealed after a cut, which would hide it.
     fn lowest(&self) -> i64 {
-        self.counted_to.unwrap_or(i64::MAX).min(self.sealed_to())
+        match self.counted_to {
+            None => self.sealed_to(),
+            Some(counted_to) if self.is_cut() => counted_to,
+            Some(counted_to) => counted_to.min(self.sealed_to()),
+        }
     }
 }
 
-/// Derives from the rows that this transaction has written, the first of which has this id, as far as all
-/// rows before them are done. Gives the new head of the chain.
-pub(super) fn keep(tx: &Transaction<'_>, first_id: i64) -> rusqlite::Result<Option<LogHead>> {
+/// Derives from the rows that this transaction has written: those above `newest`, which was the highest id
+/// before, as far as all rows before them are done. Gives the new head of the chain.
+pub(super) fn keep(tx: &Transaction<'_>, newest: i64) -> rusqlite::Result<Option<LogHead>> {
     let marks = Marks::read(tx)?;
-    let follows = |mark: i64| first_id <= mark.saturating_add(1);
-    let before = first_id - 1;
+    let follows = |mark: i64| newest <= mark;
     // An id below the mark is one that an operator's reset of the ids gave again: it is another call, but
     // the chain has that id already.
-    let count_above = marks.counted_to.is_some_and(follows).then_some(before);
-    let seal_above = follows(marks.sealed_to()).then_some(before.max(marks.sealed_to()));
+    let count_above = marks.counted_to.is_some_and(follows).then_some(newest);
+    let sealed_to = marks.sealed_to();
+    let seal_above = (follows(sealed_to) && !marks.is_cut()).then_some(sealed_to.max(newest));
     if count_above.is_none() && seal_above.is_none() {
         return Ok(None);
     }
-    let rows = Rows::After { id: before, limit: u32::MAX };
+    let rows = Rows::After { id: newest, limit: u32::MAX };
     let (_, head) = derive(tx, &marks, &rows, count_above, seal_above)?;
     Ok(head)
+}
+
+/// Does what [`keep`] does without rows, to find out whether it would fail.
+pub(super) fn probe(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    Marks::read(tx)?;
+    // Not from the cache, which keeps statements whose table is gone.
+    for insert in [rollup::INSERT_HOUR, rollup::INSERT_DURATION, rollup::SET_MARK, chain::INSERT] {
+        tx.prepare(insert)?;
+    }
+    Ok(())
 }
 
 /// Derives from the first rows that are not done, in one transaction. After an error or a kill nothing of
 /// it is done.
 pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
     // Most of the time there is nothing to do, which needs no write lock.
-    if Marks::read(conn)?.lowest() >= newest(conn)? {
+    let marks = Marks::read(conn)?;
+    if let (Some(counted_to), true) = (marks.counted_to, marks.is_cut()) {
+        tracing::error!(
+            sealed_to = marks.sealed_to(),
+            counted_to,
+            "records were removed from the end of log_chain: no row is sealed until they are back. \
+             `report --verify` names them; restore a backup"
+        );
+    }
+    if marks.lowest() >= newest(conn)? {
         return Ok(Piece { more: false, head: None });
     }
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let marks = Marks::read(&tx)?;
     let rows = Rows::After { id: marks.lowest(), limit: PIECE };
-    let (read, head) = derive(&tx, &marks, &rows, marks.counted_to, Some(marks.sealed_to()))?;
+    let seal_above = (!marks.is_cut()).then_some(marks.sealed_to());
+    let (read, head) = derive(&tx, &marks, &rows, marks.counted_to, seal_above)?;
     tx.commit()?;
     Ok(Piece { more: read >= u64::from(PIECE), head })
 }
@@ -106,7 +136,8 @@ pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<DerivedState>>
     Ok(marks.counted_to.map(|_| DerivedState { done_to, newest }))
 }
 
-fn newest(conn: &Connection) -> rusqlite::Result<i64> {
+/// The highest id of `ProviderLogs`; 0 without rows.
+pub(super) fn newest(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
         .query_row([], |row| row.get(0))
 }

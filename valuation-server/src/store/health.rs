@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Cause, is_about_damage};
-use super::{logs, rollup, valuations};
+use super::{derived, logs, valuations};
 
 /// How often an unhealthy writer tries again.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(300);
@@ -119,10 +119,10 @@ pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
     // The INSERT statements must fit the tables. They are prepared after a statement that ran, since
     // only a running one notices a changed schema, and not from the cache, which keeps statements whose
     // table is gone.
-    let of_rollups = [rollup::INSERT_HOUR, rollup::INSERT_DURATION, rollup::SET_MARK];
-    for insert in [valuations::INSERT, logs::INSERT].into_iter().chain(of_rollups) {
+    for insert in [valuations::INSERT, logs::INSERT] {
         tx.prepare(insert)?;
     }
+    derived::probe(&tx)?;
     tx.commit()?;
     conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

@@ -62,12 +62,12 @@ impl LoggedCall {
     }
 }
 
-/// Runs [`INSERT`].
-pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<()> {
+/// Runs [`INSERT`], and gives the number of rows: 0 if a trigger ignored it.
+pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<u64> {
     let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
         (Some(ErrorCode::as_str(*code)), Some(printable(message)))
     });
-    insert.execute(params![
+    let rows = insert.execute(params![
         call.vrm.as_str(),
         Provider::name(call.provider),
         timestamp(call.requested_at),
@@ -79,7 +79,7 @@ pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlit
         call.outcome.as_str(),
         call.rescue,
     ])?;
-    Ok(())
+    Ok(rows as u64)
 }
 
 /// The newest `limit` calls, for one vehicle or all, in ascending order.

@@ -36,29 +36,48 @@ pub(super) const SET_MARK: &str = r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#
 /// Sums of some rows, before they are added to the tables.
 #[derive(Debug, Default)]
 pub(super) struct Rollup {
-    cells: BTreeMap<CellKey, Cell>,
+    pub(super) cells: BTreeMap<CellKey, Cell>,
     /// By interval, start, provider and bucket.
-    durations: BTreeMap<(i64, i64, String, u16), u64>,
+    pub(super) durations: BTreeMap<(i64, i64, String, u16), u64>,
     last_id: i64,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct CellKey {
-    hour: i64,
-    provider: String,
-    error_code: String,
-    outcome: &'static str,
-    rescue: bool,
+pub(super) struct CellKey {
+    pub(super) hour: i64,
+    pub(super) provider: String,
+    pub(super) error_code: String,
+    pub(super) outcome: &'static str,
+    pub(super) rescue: bool,
 }
 
+/// The sums of a row of `call_hours`.
 #[derive(Debug)]
-struct Cell {
+pub(super) struct Cell {
     calls: u64,
     sum_ms: u64,
     max_ms: u64,
     minutes: u64,
     first_id: i64,
     last_id: i64,
+}
+
+impl Cell {
+    /// Adds the sums of other rows, as [`INSERT_HOUR`] does.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
+        self.max_ms = self.max_ms.max(other.max_ms);
+        self.minutes |= other.minutes;
+        self.first_id = self.first_id.min(other.first_id);
+        self.last_id = self.last_id.max(other.last_id);
+    }
+
+    /// As they are stored, in the order of the columns.
+    pub(super) fn numbers(&self) -> [i64; 6] {
+        let Self { calls, sum_ms, max_ms, minutes, first_id, last_id } = *self;
+        [whole(calls), whole(sum_ms), whole(max_ms), whole(minutes), first_id, last_id]
+    }
 }
 
 impl Rollup {
@@ -127,16 +146,18 @@ impl Rollup {
     }
 }
 
-/// The id up to which all rows are in the tables; `None` if somebody deleted the mark, so that the sums
-/// can't be used. Rows of the log are stored nevertheless.
+/// The id up to which all rows are in the tables; `None` if somebody deleted the mark or made it a text, so
+/// that the sums can't be used. Rows of the log are stored nevertheless.
 pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached(r#"SELECT max("countedTo") FROM "rollup_mark""#)?
-        .query_row([], |row| row.get(0))
+        .query_row([], |row| Ok(row.get_ref(0)?.as_i64().ok()))
 }
 
 /// The lowest id in the tables.
 pub(super) fn first_id(conn: &Connection) -> rusqlite::Result<Option<i64>> {
-    conn.query_row(r#"SELECT min("firstId") FROM "call_hours""#, [], |row| row.get(0))
+    conn.query_row(r#"SELECT min("firstId") FROM "call_hours""#, [], |row| {
+        Ok(row.get_ref(0)?.as_i64().ok())
+    })
 }
 
 /// The cells of these hours, from `start` to before `end`, in the order of time. Those without a time

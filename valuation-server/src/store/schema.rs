@@ -20,28 +20,42 @@ const MIGRATIONS: &[M<'static>] = &[
 /// `VALU`, as the first migration sets it.
 const APPLICATION_ID: i32 = 0x5641_4C55;
 
-const TABLES: [Table; 3] = [
+const TABLES: [Table; 6] = [
     Table {
         name: "vehicle_valuation",
         since: 0,
-        key: "vrm",
-        required: &["vrm", "lowestValue", "highestValue"],
+        key: &["vrm"],
+        required: &["lowestValue", "highestValue"],
         optional: &[("providerName", "varchar")],
     },
-    // Each commit of log rows writes it.
+    // Each commit of log rows writes these four.
     Table {
         name: "log_chain",
         since: 4,
-        key: "lastId",
-        required: &["lastId", "firstId", "previous", "head", "rowTags"],
+        key: &["lastId"],
+        required: &["firstId", "previous", "head", "rowTags"],
         optional: &[],
     },
     Table {
+        name: "call_hours",
+        since: 4,
+        key: &["hour", "providerName", "errorCode", "outcome", "rescue"],
+        required: &["calls", "sumMs", "maxMs", "minutes", "firstId", "lastId"],
+        optional: &[],
+    },
+    Table {
+        name: "call_durations",
+        since: 4,
+        key: &["span", "at", "providerName", "bucket"],
+        required: &["calls"],
+        optional: &[],
+    },
+    Table { name: "rollup_mark", since: 4, key: &["id"], required: &["countedTo"], optional: &[] },
+    Table {
         name: "ProviderLogs",
         since: 0,
-        key: "id",
+        key: &["id"],
         required: &[
-            "id",
             "vrm",
             "providerName",
             "requestedAt",
@@ -95,7 +109,7 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
 
 /// Whether it is an archive of another database's log, which has a table of that name.
 pub(super) fn is_archive(conn: &Connection) -> rusqlite::Result<bool> {
-    has_table(conn, "archive")
+    has_table(conn, "provider_log_archive")
 }
 
 /// Whether there is a table of this name.
@@ -142,8 +156,9 @@ struct Table {
     name: &'static str,
     /// The version whose databases must have it; 0 if they need not.
     since: i32,
-    /// The only column of the primary key.
-    key: &'static str,
+    /// The columns of the primary key.
+    key: &'static [&'static str],
+    /// The other columns.
     required: &'static [&'static str],
     /// Columns that rows may be without, and their types.
     optional: &'static [(&'static str, &'static str)],
@@ -176,19 +191,21 @@ impl Table {
         if columns.is_empty() {
             return wrong("is missing".to_owned());
         }
-        for name in self.required {
+        for name in self.key.iter().chain(self.required) {
             if !columns.iter().any(|column| column.is(name)) {
                 return wrong(format!("has no column {name}"));
             }
         }
         for column in &columns {
             // `INSERT … ON CONFLICT(vrm)` needs exactly this key.
-            if column.in_key != column.is(self.key) {
-                return wrong(format!("does not have {} alone as its primary key", self.key));
+            let is_of_key = self.key.iter().any(|name| column.is(name));
+            if column.in_key != is_of_key {
+                let key = self.key.join(", ");
+                return wrong(format!("does not have {key} alone as its primary key"));
             }
             let optional = self.optional.iter().map(|(name, _)| name);
             let known = self.required.iter().chain(optional).any(|name| column.is(name));
-            if column.must_be_given && !known {
+            if column.must_be_given && !known && !is_of_key {
                 return wrong(format!("wants a value in its column {}", column.name));
             }
         }

@@ -142,6 +142,40 @@ async fn a_missing_table_is_no_health_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_missing_table_of_the_chain_or_the_rollups_is_no_health_until_it_is_back() {
+    for table in ["log_chain", "call_hours", "call_durations", "rollup_mark"] {
+        let place = Place::new();
+        let store = place.open();
+        let neighbour = place.neighbour();
+        neighbour.execute_batch(&format!("ALTER TABLE {table} RENAME TO away")).unwrap();
+        store.commit(entry("AA99BCD")).await.unwrap_err();
+        // As above.
+        store.limit_pages(None).await;
+        assert!(!store.can_store(), "{table}");
+        neighbour.execute_batch(&format!("ALTER TABLE away RENAME TO {table}")).unwrap();
+        until("well again", || store.can_store()).await;
+        store.commit(entry("AA99BCD")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_mark_of_the_rollups_that_is_no_number_stops_no_commit() {
+    let place = Place::new();
+    let store = place.open();
+    place.neighbour().execute_batch("UPDATE rollup_mark SET countedTo = 'x'").unwrap();
+    store.commit(entry("AA99BCD")).await.unwrap();
+    assert!(!store.catch_up().await.unwrap() && store.can_store());
+}
+
+#[tokio::test]
+async fn a_table_of_the_name_archive_makes_no_archive() {
+    let place = Place::new();
+    in_time("the tables", place.open().shutdown()).await;
+    place.neighbour().execute_batch("CREATE TABLE archive (id)").unwrap();
+    place.open().commit(entry("AA99BCD")).await.unwrap();
+}
+
+#[tokio::test]
 async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone() {
     let place = Place::new();
     let store = Store::open(&StoreConfig { readers: 1, ..place.config() }).unwrap();

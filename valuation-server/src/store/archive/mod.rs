@@ -36,7 +36,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 const CHECKPOINT_PAGES: u32 = 1_000;
 
 /// One row, kept in the transactions that copy. By its name [`schema::is_archive`] knows an archive.
-const MARKER: &str = r#"CREATE TABLE IF NOT EXISTS "archive" (
+const MARKER: &str = r#"CREATE TABLE IF NOT EXISTS "provider_log_archive" (
     "id" integer PRIMARY KEY NOT NULL CHECK ("id" = 1),
     "firstId" integer NOT NULL,
     "lastId" integer NOT NULL,
@@ -46,7 +46,7 @@ const MARKER: &str = r#"CREATE TABLE IF NOT EXISTS "archive" (
     "archivedAt" varchar NOT NULL
 )"#;
 
-const MARK: &str = r#"INSERT INTO "archive" VALUES (1, ?1, ?2, ?3,
+const MARK: &str = r#"INSERT INTO "provider_log_archive" VALUES (1, ?1, ?2, ?3,
     (SELECT "head" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1), ?4, ?5)
     ON CONFLICT ("id") DO UPDATE SET "firstId" = min("firstId", ?1), "lastId" = max("lastId", ?2),
     "rows" = "rows" + ?3, "head" = excluded."head", "database" = ?4, "archivedAt" = ?5"#;
@@ -333,7 +333,8 @@ impl Archiver {
     pub fn finish(self) -> Result<Option<Archived>, ArchiveError> {
         let Self { archive, paths, .. } = self;
         let failed = paths.in_archive();
-        let sql = r#"SELECT "firstId", "lastId", "rows", lower(hex("head")) FROM "archive""#;
+        let sql = r#"SELECT "firstId", "lastId", "rows", lower(hex("head"))
+            FROM "provider_log_archive""#;
         let found: Option<((i64, i64), u64, String)> = archive
             .query_row(sql, [], |row| {
                 let rows: i64 = row.get(2)?;
