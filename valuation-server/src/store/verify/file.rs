@@ -1,14 +1,17 @@
 //! The pass over a file's records and rows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::Verified;
 use super::findings::{Findings, Problem};
+use super::sums::Sums;
 use super::witnesses::Witnesses;
 use crate::domain::LogHead;
 use crate::store::chain::{self, Hash, Head, ID_AT, START, TAG};
+use crate::store::rollup;
 use crate::store::rows::{WHOLE, WholeRow};
 
 /// How many changed rows are kept, to find those that were swapped.
@@ -27,6 +30,12 @@ pub(super) struct Walk {
     end: Option<LogHead>,
     rows: u64,
     unsealed: u64,
+    /// How many rows were in an earlier file as well, with the same record.
+    repeated: u64,
+    /// The records that the next file may have as well, by their last ids: their first ids, and heads.
+    heads: BTreeMap<i64, (i64, Hash)>,
+    /// What the rollups should have.
+    pub(super) sums: Option<Sums>,
     changed: Vec<Changed>,
 }
 
@@ -44,6 +53,8 @@ struct Record {
     first: i64,
     last: i64,
     head: Option<Hash>,
+    /// Whether an earlier file has the same.
+    repeated: bool,
     tags: Vec<u8>,
     hashed: Head,
     /// The next row.
@@ -61,16 +72,19 @@ impl Walk {
             end: None,
             rows: 0,
             unsealed: 0,
+            repeated: 0,
+            heads: BTreeMap::new(),
+            sums: None,
             changed: Vec::new(),
         }
     }
 
-    /// Verifies a file; those with lower ids come first.
+    /// Verifies a file; those with lower ids come first. `next` is the last id of the next file's first record.
     pub(super) fn file(
         &mut self,
         file: &Path,
         conn: &Connection,
-        is_last: bool,
+        next: Option<i64>,
         progress: &mut dyn FnMut(u64),
     ) -> rusqlite::Result<()> {
         let mut records = conn.prepare(
@@ -87,7 +101,7 @@ impl Walk {
             let row = WholeRow::of(row)?;
             highest = highest.max(row.id);
             while let Some(done) = record.take_if(|record| record.last < row.id) {
-                self.close(file, done);
+                self.close(file, done, next);
                 record = self.next_record(file, &mut records)?;
             }
             match &mut record {
@@ -95,8 +109,13 @@ impl Walk {
                     chain::encode(row.values(), &mut encoded)?;
                     self.row(file, record, row.id, &encoded);
                 }
-                None if is_last => self.unsealed += 1,
+                None if next.is_none() => self.unsealed += 1,
                 _ => self.findings.add(file, Problem::Inserted(row.id, row.id)),
+            }
+            if record.as_ref().is_some_and(|record| record.repeated) {
+                self.repeated += 1;
+            } else if let Some(sums) = &mut self.sums {
+                sums.add(&row.accounted()?);
             }
             self.rows += 1;
             if self.rows.is_multiple_of(STEP) {
@@ -105,10 +124,15 @@ impl Walk {
         }
         while let Some(done) = record {
             highest = highest.max(done.last);
-            self.close(file, done);
+            self.close(file, done, next);
             record = self.next_record(file, &mut records)?;
         }
         progress(self.rows);
+        let counted_to = rollup::counted_to(conn)?.unwrap_or(0);
+        let end = self.end.map_or(0, |end| end.last_id);
+        if counted_to > end {
+            self.findings.add(file, Problem::Cut(end.saturating_add(1), counted_to));
+        }
         self.sequence(file, conn, highest)
     }
 
@@ -122,8 +146,12 @@ impl Walk {
         let last: i64 = row.get(0)?;
         let first = row.get_ref(1)?.as_i64().unwrap_or(last);
         let previous = hash(row, 2)?;
+        let head = hash(row, 3)?;
+        let repeated = head.is_some_and(|head| self.heads.get(&last) == Some(&(first, head)));
         let end = self.end.map_or(0, |end| end.last_id);
-        if self.end.is_some() && first <= end {
+        if repeated {
+            // Archiving was interrupted between the copy and the deletion.
+        } else if self.end.is_some() && first <= end {
             self.findings.add(file, Problem::Overlap(first));
         } else if self.end.is_none() && previous != Some(START) {
             self.findings.add(file, Problem::Front(first));
@@ -140,7 +168,8 @@ impl Walk {
         Ok(Some(Record {
             first,
             last,
-            head: hash(row, 3)?,
+            head,
+            repeated,
             tags: row.get_ref(4)?.as_blob().unwrap_or_default().to_vec(),
             hashed: Head::after(&previous.unwrap_or(START)),
             next: first,
@@ -177,8 +206,8 @@ impl Walk {
     }
 
     /// After the last row of a record.
-    fn close(&mut self, file: &Path, record: Record) {
-        let Record { first, last, head, .. } = record;
+    fn close(&mut self, file: &Path, record: Record, next_file: Option<i64>) {
+        let Record { first, last, head, repeated, .. } = record;
         if record.next <= last {
             self.findings.add(file, Problem::Removed(record.next, last));
         }
@@ -194,6 +223,12 @@ impl Walk {
             }
         } else if !tags_fit || (is_whole && !confirmed) {
             self.findings.add(file, Problem::Record(first, last));
+        }
+        if repeated {
+            return;
+        }
+        if next_file.is_some_and(|next| last >= next) {
+            self.heads.insert(last, (first, head.unwrap_or(START)));
         }
         let head = LogHead { last_id: last, hash: head.unwrap_or(START) };
         self.witnesses.compare(file, &head, &mut self.findings);
@@ -239,6 +274,7 @@ impl Walk {
             ids: self.start.zip(end),
             head: self.end,
             unsealed: self.unsealed,
+            repeated: self.repeated,
         }
     }
 }

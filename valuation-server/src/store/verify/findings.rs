@@ -37,6 +37,13 @@ pub enum Problem {
     Front(i64),
     /// Ids up to the second were given, and the log ends before the first.
     Truncated(i64, i64),
+    /// Rows up to the second are in the rollups, and the chain ends before the first.
+    Cut(i64, i64),
+    /// The sums of this hour are not those of its rows. In seconds since 1970; negative for rows whose time
+    /// can't be read.
+    Sums(i64),
+    /// The durations of the interval of this length from this time are not those of its rows. In seconds.
+    Durations(i64, i64),
     /// SQLite's record of the highest id is missing or below this id.
     Sequence(i64),
     /// A file before this one has this id as well.
@@ -117,6 +124,24 @@ impl fmt::Display for Problem {
                 rows(first, last),
                 were(first, last)
             ),
+            Self::Cut(first, last) => write!(
+                f,
+                "the records of {} were removed from the end of the chain: the rollups, which are written \
+                 with them, have rows up to {last}",
+                rows(first, last)
+            ),
+            Self::Sums(hour) => write!(
+                f,
+                "the sums of {} in call_hours are not those of its rows, and a report without --exact uses \
+                 them",
+                Hour(hour)
+            ),
+            Self::Durations(span, at) => write!(
+                f,
+                "the durations of the {span} s from {} in call_durations are not those of its rows, and a \
+                 report without --exact uses them",
+                Hour(at)
+            ),
             Self::Sequence(last) => write!(
                 f,
                 "SQLite's record of the highest id (sqlite_sequence) was altered: it is missing or below \
@@ -124,8 +149,8 @@ impl fmt::Display for Problem {
             ),
             Self::Overlap(id) => write!(
                 f,
-                "row {id} is in a file before this one as well: a file was given twice, or archiving was \
-                 interrupted; archive again"
+                "row {id} is in a file before this one as well: with another record of the \
+                 chain: one of both was altered"
             ),
             Self::NoChain => f.write_str(
                 "has no hash chain: it is of an older version; start the server on it once to seal its \
@@ -153,6 +178,18 @@ impl fmt::Display for Problem {
                  archive of row {}",
                 seen.last_id
             ),
+        }
+    }
+}
+
+/// An hour by its start.
+struct Hour(i64);
+
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(at) if self.0 >= 0 => write!(f, "hour {at:.0}"),
+            _ => f.write_str("the hour without a time"),
         }
     }
 }
@@ -194,6 +231,10 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.open.is_none()
+    }
+
     pub(super) fn add(&mut self, file: &Path, problem: Problem) {
         if let Some(open) = &mut self.open
             && open.file == file

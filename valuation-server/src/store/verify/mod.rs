@@ -1,10 +1,11 @@
 //! Verifies the hash chain over `ProviderLogs`: in a database, and in the archives that its rows were moved to.
 //!
-//! Files are read in the order of their ids, each in one pass over its records and one over its rows, in
-//! constant memory.
+//! Files are read in the order of their ids, each in one pass over its records and one over its rows. The memory
+//! depends on the number of hours with calls, for the comparison with the rollups, and not on that of rows.
 
 mod file;
 mod findings;
+mod sums;
 mod witnesses;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use super::log_tables::LogTable;
 use super::schema;
 use crate::domain::LogHead;
 use file::Walk;
+use sums::Sums;
 use witnesses::Witnesses;
 
 pub use findings::{Finding, Problem};
@@ -35,6 +37,8 @@ pub struct Verified {
     pub head: Option<LogHead>,
     /// How many rows at the end are not sealed yet, so that nothing is known of them.
     pub unsealed: u64,
+    /// How many rows are in two files, with the same record: archiving was interrupted. They count in `rows`.
+    pub repeated: u64,
 }
 
 impl Verified {
@@ -52,7 +56,7 @@ impl fmt::Display for Verified {
         if self.count > shown {
             writeln!(f, "… and {} more findings", self.count - shown)?;
         }
-        let sealed = self.rows - self.unsealed;
+        let sealed = self.rows - self.unsealed - self.repeated;
         match (self.count, self.ids, self.head) {
             (0, Some((first, last)), Some(head)) => write!(
                 f,
@@ -63,9 +67,14 @@ impl fmt::Display for Verified {
             (count, ..) => write!(f, "not as it was sealed: {count} findings in {sealed} rows"),
         }?;
         match self.unsealed {
+            0 => {}
+            1 => f.write_str("; 1 row at the end is not sealed yet")?,
+            rows => write!(f, "; {rows} rows at the end are not sealed yet")?,
+        }
+        match self.repeated {
             0 => writeln!(f),
-            1 => writeln!(f, "; 1 row at the end is not sealed yet"),
-            rows => writeln!(f, "; {rows} rows at the end are not sealed yet"),
+            1 => writeln!(f, "; 1 row is in two files"),
+            rows => writeln!(f, "; {rows} rows are in two files"),
         }
     }
 }
@@ -90,30 +99,44 @@ pub fn verify(
     let (mut walk, mut all) = (Walk::new(Witnesses::new(witnesses)), 0);
     let mut parts = Vec::new();
     for snapshot in snapshots.drain(..) {
-        let (chained, first, rows) = look(&snapshot).map_err(StoreError::unavailable)?;
-        if chained {
-            all += rows;
-            parts.push((first.unwrap_or(i64::MAX), snapshot));
+        if let Some(ends) = chain_ends(&snapshot).map_err(StoreError::unavailable)? {
+            // As many rows as ids, since counting the rows would read all of them.
+            all += snapshot.ends.map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1));
+            parts.push((ends, snapshot));
         } else {
             walk.findings.add(snapshot.path, Problem::NoChain);
         }
     }
-    parts.sort_by_key(|(first, _)| *first);
-    let last = parts.len().saturating_sub(1);
+    // Of two that begin alike the shorter one is of an interrupted command.
+    parts.sort_by_key(|(ends, _)| *ends);
+    let mut summed = None;
+    for (_, snapshot) in &parts {
+        // Those of an archive are empty.
+        if let Some(sums) = Sums::of(&snapshot.tx).map_err(StoreError::unavailable)?
+            && walk.sums.as_ref().is_none_or(|best| sums.counted_to() >= best.counted_to())
+        {
+            (summed, walk.sums) = (Some(snapshot), Some(sums));
+        }
+    }
     for (at, (_, snapshot)) in parts.iter().enumerate() {
-        walk.file(snapshot.path, &snapshot.tx, at == last, &mut |rows| progress(rows, all))
+        let next = parts.get(at + 1).map(|((first, _), _)| *first);
+        walk.file(snapshot.path, &snapshot.tx, next, &mut |rows| progress(rows, all))
             .map_err(StoreError::unavailable)?;
+    }
+    // Rows of which something is wrong have other sums, and a chain with findings does not bind them.
+    if walk.findings.is_empty()
+        && let Some((file, sums)) = summed.zip(walk.sums.take())
+    {
+        sums.compare(file.path, &file.tx, &mut walk.findings).map_err(StoreError::unavailable)?;
     }
     Ok(walk.end(files))
 }
 
-/// Whether the file has a chain, the first id of it, and about how many rows there are: as many as ids, since
-/// counting the rows would read all of them.
-fn look(file: &FileSnapshot<'_>) -> rusqlite::Result<(bool, Option<i64>, u64)> {
+/// The last ids of the first and the last record; the highest without records, and `None` without a chain.
+fn chain_ends(file: &FileSnapshot<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
     if !schema::has_table(&file.tx, "log_chain")? {
-        return Ok((false, None, 0));
+        return Ok(None);
     }
-    let first = LogTable::chain(&file.tx)?.ends(&file.tx)?.map(|(first, _)| first);
-    let rows = file.ends.map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1));
-    Ok((true, first, rows))
+    let ends = LogTable::chain(&file.tx)?.ends(&file.tx)?;
+    Ok(Some(ends.unwrap_or((i64::MAX, i64::MAX))))
 }
