@@ -79,7 +79,10 @@ fn range(
         Method::Rows => CallRows::All,
         Method::Rollups => {
             log.hours(0, i64::MAX, |cell| {
-                if let Some(hour) = cell.hour {
+                // Without a minute the cell is none of the server's.
+                if let Some(hour) = cell.hour
+                    && cell.minutes > 0
+                {
                     let bit = |bit: u32| hour / 60 + i64::from(bit);
                     see(bit(cell.minutes.trailing_zeros()), bit(63 - cell.minutes.leading_zeros()));
                 }

@@ -399,6 +399,22 @@ async fn two_servers_on_one_file_count_each_call_once() {
 }
 
 #[tokio::test]
+async fn sums_without_a_minute_are_no_time_of_a_call() {
+    let place = Place::new();
+    let store = place.open();
+    store.commit(Entry { valuation: None, calls: vec![call("V")] }).await.unwrap();
+    store.shutdown().await;
+    let terms = everything();
+    let right = made(&place, &terms, Method::Rollups).unwrap();
+    let cell = "INSERT INTO call_hours VALUES (0, 'A', '', 'success', 0, 1, 1, 1, 0, 1, 1)";
+    place.neighbour().execute_batch(cell).unwrap();
+    let found = made(&place, &terms, Method::Rollups).unwrap();
+    assert_eq!((found.from, found.to), (right.from, right.to));
+    place.neighbour().execute_batch("UPDATE call_hours SET minutes = 0").unwrap();
+    assert_eq!(made(&place, &terms, Method::Rollups), None);
+}
+
+#[tokio::test]
 async fn without_its_mark_the_rollups_are_not_used_and_calls_are_stored_nevertheless() {
     let place = Place::new();
     let store = place.open();
