@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::store::{Store, pause_after};
 
 /// How often rows of other programs are looked for, which are rare: an operator's INSERT.
 const EVERY: Duration = Duration::from_secs(60);
@@ -18,9 +18,13 @@ pub(super) async fn keep(store: Store, stop: CancellationToken) {
     loop {
         let (began, mut logged) = (Instant::now(), Instant::now());
         let mut is_long = false;
+        let mut piece_began = began;
         while let Some(more) = piece(&store, &stop).await
             && more
         {
+            // Another server on the file gets the lock as well.
+            sleep(pause_after(piece_began.elapsed())).await;
+            piece_began = Instant::now();
             if logged.elapsed() >= LOG_EVERY {
                 (logged, is_long) = (Instant::now(), true);
                 tracing::info!("building the rollups of ProviderLogs; reports are right meanwhile");
