@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::error::{OpenProblem, StoreError};
 use super::id_ranges::Ids;
 use super::log_tables::LogTable;
-use super::{look, open, schema};
+use super::look::Siblings;
+use super::{open, schema};
 
 /// How long a read waits for another program's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -47,10 +48,20 @@ pub(super) fn open(path: &Path) -> Result<(Connection, i32), OpenProblem> {
 /// left stays where it is, and a file that can't be written, such as one on a read-only disk, is read as it
 /// is.
 fn connect(path: &Path) -> Result<Connection, OpenProblem> {
-    if open::beside(path, "-wal").exists() {
-        return look::connect(path);
+    loop {
+        let siblings = Siblings::at(path);
+        // Without shared memory the log could only be read unchanged under a lock that keeps a server from
+        // starting.
+        if !siblings.wal || !siblings.shm {
+            match open::reader(path, LOCK_WAIT, siblings.wal).map_err(OpenProblem::from) {
+                Err(OpenProblem::ReadOnly | OpenProblem::Denied(_)) => {}
+                opened => return opened,
+            }
+        }
+        if let Some(opened) = siblings.connect(path) {
+            return opened;
+        }
     }
-    open::reader(path, LOCK_WAIT).or_else(|_| look::connect(path))
 }
 
 impl AuditFile {

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use super::audit_file::AuditFile;
-use super::error::StoreError;
+use super::error::{StoreError, is_about_damage};
+use super::log_tables::quoted;
 use super::{look, open};
 
 /// How many pages a step copies: with pages of 4 KiB four megabytes.
@@ -104,7 +105,10 @@ fn copy(
     copy.pragma_update(None, "synchronous", "off").map_err(failed)?;
     let backup = Backup::new(source, &mut copy).map_err(failed)?;
     loop {
-        let stepped = backup.step(STEP).map_err(failed)?;
+        let stepped = backup.step(STEP).map_err(|cause| match is_about_reading(&cause) {
+            true => StoreError::unavailable(cause).into(),
+            false => failed(cause),
+        })?;
         let progress = backup.progress();
         let pages = |count: c_int| u64::try_from(count).unwrap_or(0);
         let all = pages(progress.pagecount);
@@ -120,6 +124,13 @@ fn copy(
             }
         }
     }
+}
+
+/// Whether a step failed at the source: nothing is read from a copy.
+fn is_about_reading(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    is_about_damage(error)
+        || matches!(extended, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ))
 }
 
 /// What a copy must have in common with its original.
@@ -142,7 +153,7 @@ fn contents(conn: &Connection) -> rusqlite::Result<Contents> {
     };
     let mut tables = Vec::new();
     for (name, sql) in of("type = 'table' AND rootpage > 0")? {
-        let count = format!(r#"SELECT count(*) FROM "{}""#, name.replace('"', "\"\""));
+        let count = format!("SELECT count(*) FROM {}", quoted(&name));
         let rows: i64 = conn.query_row(&count, [], |row| row.get(0))?;
         tables.push((name, u64::try_from(rows).unwrap_or(0), sql));
     }
@@ -161,4 +172,21 @@ fn verified(path: &Path) -> Result<Contents, BackupError> {
         return Err(wrong(&found));
     }
     contents(&conn).map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_at_the_source_is_told_from_one_at_the_copy() {
+        let is_about_reading =
+            |code| is_about_reading(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ, ffi::SQLITE_CORRUPT] {
+            assert!(is_about_reading(code), "{code}");
+        }
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_READONLY] {
+            assert!(!is_about_reading(code), "{code}");
+        }
+    }
 }

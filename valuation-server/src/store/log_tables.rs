@@ -144,6 +144,7 @@ impl LogTable {
     }
 }
 
-fn quoted(name: &str) -> String {
+/// A name as an identifier in SQL.
+pub(super) fn quoted(name: &str) -> String {
     format!(r#""{}""#, name.replace('"', r#""""#))
 }

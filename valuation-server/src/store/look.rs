@@ -85,26 +85,78 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
     }
 }
 
-/// Which files SQLite has left next to the database decides how it can be read unchanged.
+/// Reads the database unchanged.
 pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
-    let there = |suffix| open::beside(path, suffix).exists();
-    let (flags, parameter) = match (there("-wal"), there("-shm")) {
-        // A server uses it, or was killed. In the second case the shared memory is outdated: as it must
-        // not be written, SQLite reads the log into memory of its own.
-        (true, true) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
-        // It is not in use, and has a log to read: without shared memory, under a lock.
-        (true, false) => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
-        (false, _) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?immutable=1"),
-    };
-    let mut uri = String::from("file:");
-    uri.extend(percent_encode(path.as_os_str().as_encoded_bytes(), PATH));
-    uri.push_str(parameter);
-    let uri_flags = OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri, flags | uri_flags)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    if flags == OpenFlags::SQLITE_OPEN_READ_WRITE {
-        conn.pragma_update(None, "query_only", true)?;
-        conn.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+    loop {
+        if let Some(opened) = Siblings::at(path).connect(path) {
+            return opened;
+        }
     }
-    Ok(conn)
+}
+
+/// Which files SQLite has left next to the database. They decide how it can be read unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Siblings {
+    pub(super) wal: bool,
+    pub(super) shm: bool,
+}
+
+impl Siblings {
+    pub(super) fn at(path: &Path) -> Self {
+        let there = |suffix| open::beside(path, suffix).exists();
+        Self { wal: there("-wal"), shm: there("-shm") }
+    }
+
+    /// `None`: a server that started or stopped meanwhile has changed them, so that the choice was wrong.
+    pub(super) fn connect(self, path: &Path) -> Option<Result<Connection, OpenProblem>> {
+        let opened = self.open(path);
+        (self == Self::at(path)).then_some(opened)
+    }
+
+    fn open(self, path: &Path) -> Result<Connection, OpenProblem> {
+        let (flags, parameter) = match (self.wal, self.shm) {
+            // A server uses it, or was killed. In the second case the shared memory is outdated: as it must
+            // not be written, SQLite reads the log into memory of its own.
+            (true, true) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?mode=ro&readonly_shm=1"),
+            // It is not in use, and has a log to read: without shared memory, under a lock.
+            (true, false) => (OpenFlags::SQLITE_OPEN_READ_WRITE, "?mode=rw"),
+            (false, _) => (OpenFlags::SQLITE_OPEN_READ_ONLY, "?immutable=1"),
+        };
+        let mut uri = String::from("file:");
+        uri.extend(percent_encode(path.as_os_str().as_encoded_bytes(), PATH));
+        uri.push_str(parameter);
+        let uri_flags = OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(uri, flags | uri_flags)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        if flags == OpenFlags::SQLITE_OPEN_READ_WRITE {
+            conn.pragma_update(None, "query_only", true)?;
+            conn.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
+        }
+        // The first read opens the write-ahead log.
+        conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(conn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreConfig;
+
+    #[test]
+    fn a_choice_that_a_server_made_wrong_meanwhile_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("valuations.sqlite");
+        drop(open::first_writer(&StoreConfig::new(&path)).unwrap());
+        let before = Siblings::at(&path);
+        assert!(before.connect(&path).unwrap().is_ok());
+        // With a log, the file alone may be outdated and may change.
+        let server = open::first_writer(&StoreConfig::new(&path)).unwrap();
+        assert_ne!(Siblings::at(&path), before);
+        assert!(before.connect(&path).is_none());
+        let during = Siblings::at(&path);
+        drop(server);
+        assert!(during.connect(&path).is_none());
+        assert!(connect(&path).is_ok());
+    }
 }

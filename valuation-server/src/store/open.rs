@@ -92,9 +92,14 @@ pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProble
 /// A connection that can't write.
 ///
 /// Its handle is opened for writing: a read-only one can't recover the write-ahead log of a killed
-/// process.
-pub(super) fn reader(path: &Path, lock_wait: Duration) -> rusqlite::Result<Connection> {
+/// process. With `keeps_log` closing it doesn't carry that log into the file.
+pub(super) fn reader(
+    path: &Path,
+    lock_wait: Duration,
+    keeps_log: bool,
+) -> rusqlite::Result<Connection> {
     let conn = connect(path, OpenFlags::empty(), lock_wait)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_log)?;
     conn.pragma_update(None, "query_only", true)?;
     // The first read opens the write-ahead log by its name. Later reads go on if the file is moved.
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -147,8 +152,8 @@ fn must_be_writable(conn: &Connection) -> Result<(), OpenProblem> {
     if conn.is_readonly("main")? { Err(OpenProblem::ReadOnly) } else { Ok(()) }
 }
 
-/// SQLite's file next to the database with this suffix, `-wal` or `-shm`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file next to this one with this suffix, such as SQLite's `-wal`.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -96,7 +96,7 @@ impl ManageConnection for Manager {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
             return Err(rusqlite::Error::SqliteFailure(code, Some(elsewhere.to_string())));
         }
-        Ok(Reader { conn: open::reader(&self.path, self.wait)?, broken: false })
+        Ok(Reader { conn: open::reader(&self.path, self.wait, false)?, broken: false })
     }
 
     fn is_valid(&self, _: &mut Reader) -> rusqlite::Result<()> {

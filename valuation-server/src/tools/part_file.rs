@@ -2,8 +2,13 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::store::beside;
 
 /// A file that is written as `FILE.part`, and gets its name when it is complete and on the disk. Dropped before,
 /// it is deleted; a kill leaves it, and the next run replaces it.
@@ -28,10 +33,10 @@ pub enum PartFileError {
     /// It would replace what is read.
     #[error("{} is the database itself; name another file", .0.display())]
     IsSource(PathBuf),
-    /// It would replace a database in use.
+    /// It would replace a database in use, or get the log of another one.
     #[error(
-        "{} is a database in use, or one with the log of a killed program ({}-wal exists); name another file",
-        .0.display(), .0.display()
+        "{} is a database in use, or one with the log of a killed program ({}-wal or {}-journal exists); name another file",
+        .0.display(), .0.display(), .0.display()
     )]
     InUse(PathBuf),
     /// Another program is writing the same file.
@@ -48,8 +53,8 @@ pub enum PartFileError {
 }
 
 impl PartFile {
-    /// Creates the part file. An existing `target` is replaced only with `force`, and never if it is one of
-    /// `sources`.
+    /// Creates the part file, which the same users may read and write as the first of `sources`. An existing
+    /// `target` is replaced only with `force`, and never if it is one of `sources`.
     pub(super) fn create(
         target: &Path,
         force: bool,
@@ -61,11 +66,12 @@ impl PartFile {
             return Err(PartFileError::NotAFile(target));
         }
         check_target(&target, force, sources)?;
-        let part = with_suffix(&target, ".part");
+        let part = beside(&target, ".part");
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(0o600)
             .open(&part)
             .map_err(|source| failed(&part, source))?;
         match file.try_lock() {
@@ -81,6 +87,10 @@ impl PartFile {
             return Err(PartFileError::Busy(part));
         }
         file.set_len(0).map_err(|source| failed(&part, source))?;
+        if let Some(found) = sources.first().and_then(|source| source.metadata().ok()) {
+            let mode = fs::Permissions::from_mode(found.mode() & 0o666);
+            file.set_permissions(mode).map_err(|source| failed(&part, source))?;
+        }
         Ok(Self { file, part, target, force })
     }
 
@@ -102,7 +112,15 @@ impl PartFile {
     pub(super) fn finish(self) -> Result<(), PartFileError> {
         self.file.sync_all().map_err(|source| self.failed(source))?;
         check_target(&self.target, self.force, &[])?;
-        fs::rename(&self.part, &self.target).map_err(|source| self.failed(source))?;
+        let renamed = if self.force {
+            fs::rename(&self.part, &self.target)
+        } else {
+            rename_to_new(&self.part, &self.target)
+        };
+        renamed.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => PartFileError::Exists(self.target.clone()),
+            _ => self.failed(source),
+        })?;
         let folder = self.target.parent().unwrap_or(Path::new("/"));
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(|source| PartFileError::Io { path: folder.to_owned(), source })
@@ -117,24 +135,49 @@ impl Drop for PartFile {
 }
 
 fn check_target(target: &Path, force: bool, sources: &[PathBuf]) -> Result<(), PartFileError> {
-    let Ok(found) = fs::symlink_metadata(target) else { return Ok(()) };
-    if !found.is_file() {
-        return Err(PartFileError::NotAFile(target.to_owned()));
+    let found = fs::symlink_metadata(target).ok();
+    if let Some(found) = &found {
+        if !found.is_file() {
+            return Err(PartFileError::NotAFile(target.to_owned()));
+        }
+        let is_source = |source: &PathBuf| {
+            source.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
+        };
+        if sources.iter().any(is_source) {
+            return Err(PartFileError::IsSource(target.to_owned()));
+        }
     }
-    let is_source = |source: &PathBuf| {
-        source.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
-    };
-    if sources.iter().any(is_source) {
-        return Err(PartFileError::IsSource(target.to_owned()));
-    }
-    if with_suffix(target, "-wal").exists() {
+    if ["-wal", "-journal"].iter().any(|suffix| beside(target, suffix).exists()) {
         return Err(PartFileError::InUse(target.to_owned()));
     }
-    if force { Ok(()) } else { Err(PartFileError::Exists(target.to_owned())) }
+    if found.is_none() || force { Ok(()) } else { Err(PartFileError::Exists(target.to_owned())) }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+/// Never replaces a file, also not one that was created a moment ago.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can do that.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_created_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        for path in [&from, &to] {
+            fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap();
+        }
+        let error = rename_to_new(&from, &to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&to).unwrap(), to.as_os_str().as_encoded_bytes());
+        fs::remove_file(&to).unwrap();
+        rename_to_new(&from, &to).unwrap();
+        assert!(to.exists() && !from.exists());
+    }
 }

@@ -1,6 +1,7 @@
 //! `backup`, as an operator runs it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -9,7 +10,7 @@ use valuation_server::domain::Entry;
 
 use crate::http_harness::{Client, put};
 use crate::log_support::{
-    command, keeping_its_log, killed, log_of, of_the_first_version, row, run,
+    command, database_and_log, keeping_its_log, killed, log_of, of_the_first_version, row, run,
 };
 use crate::process_harness::{Process, Rig};
 use crate::report_support::insert;
@@ -38,6 +39,11 @@ async fn a_backup_has_every_row_and_is_one_file() {
     assert_eq!(names(elsewhere.path()), ["backup.sqlite"]);
     let copy = Connection::open(&target).unwrap();
     assert_eq!(count(&copy, "ProviderLogs"), 5_000);
+    drop(copy);
+    // The same users may read both.
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(backup(&place, &target, &["--force"]).await.0, 0);
+    assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
@@ -93,11 +99,11 @@ async fn the_log_of_a_killed_server_and_an_older_schema_are_copied_as_they_are()
     let conn = keeping_its_log(&place);
     insert(&conn, &[row(3)]);
     let left = killed(&place);
-    let before = left.contents();
+    let before = database_and_log(&left);
     let elsewhere = tempfile::tempdir().unwrap();
     let target = elsewhere.path().join("backup.sqlite");
     assert_eq!(backup(&left, &target, &[]).await.0, 0);
-    assert_eq!(left.contents(), before);
+    assert!(database_and_log(&left) == before);
     assert_eq!(count(&Connection::open(&target).unwrap(), "ProviderLogs"), 4);
 
     let older = of_the_first_version();
@@ -121,7 +127,18 @@ async fn an_existing_file_is_replaced_only_by_force_and_a_database_in_use_never(
     let (code, _, error) = backup(&place, &target, &["--force"]).await;
     assert_eq!(code, 1);
     assert!(error.contains("is a database in use"), "{error}");
-    fs::remove_file(log).unwrap();
+    // SQLite would read it as the log of the copy.
+    fs::remove_file(&target).unwrap();
+    for suffix in ["-wal", "-journal"] {
+        let left = place.folder.path().join(format!("backup.sqlite{suffix}"));
+        fs::write(&left, "").unwrap();
+        let (code, _, error) = backup(&place, &target, &[]).await;
+        assert_eq!(code, 1);
+        assert!(error.contains("is a database in use"), "{suffix}: {error}");
+        assert!(!target.exists());
+        fs::remove_file(left).unwrap();
+    }
+    fs::write(&target, "another's").unwrap();
 
     let before = place.contents();
     let (code, _, error) = backup(&place, &place.path(), &["--force"]).await;

@@ -76,6 +76,13 @@ pub(crate) fn killed(place: &Place) -> Place {
     copy
 }
 
+/// The database and its log; shared memory has nothing that must last.
+pub(crate) fn database_and_log(place: &Place) -> [Vec<u8>; 2] {
+    ["", "-wal"].map(|suffix| {
+        std::fs::read(place.folder.path().join(format!("valuations.sqlite{suffix}"))).unwrap()
+    })
+}
+
 /// A connection of which the log is not carried into the file when it is closed.
 pub(crate) fn keeping_its_log(place: &Place) -> Connection {
     let conn = place.neighbour();

@@ -8,10 +8,12 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use valuation_server::demo::simulator::Fault;
 use valuation_server::domain::Entry;
+use valuation_server::store::{Store, StoreConfig, Trail};
 
 use crate::http_harness::{Client, put};
 use crate::log_support::{
-    command, ids, keeping_its_log, killed, log_of, of_the_first_version, printed, row, run,
+    command, database_and_log, ids, keeping_its_log, killed, log_of, of_the_first_version, printed,
+    row, run,
 };
 use crate::process_harness::{Process, Rig, binary};
 use crate::report_support::insert;
@@ -127,9 +129,14 @@ async fn the_log_of_a_killed_server_is_read_and_nothing_is_changed() {
     let conn = keeping_its_log(&place);
     insert(&conn, &[row(3)]);
     let left = killed(&place);
-    let before = left.contents();
+    let before = database_and_log(&left);
     assert_eq!(ids(&printed("logs", &left, &JSONL).await), [1, 2, 3, 4]);
-    assert_eq!(left.contents(), before);
+    assert!(database_and_log(&left) == before);
+    // A long read keeps no server from starting.
+    let left = killed(&place);
+    let trail = Trail::open(&[left.path()]).unwrap();
+    assert_eq!(trail.newest_id().unwrap(), Some(4));
+    Store::open(&StoreConfig::new(left.path())).unwrap().shutdown().await;
 }
 
 #[tokio::test]
