@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Entry;
 use super::error::StoreError;
+use super::rows::integer;
 use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
 
 /// Stores the record of a call.
@@ -152,10 +153,6 @@ fn text(value: ValueRef<'_>) -> Option<String> {
             Some(String::from_utf8_lossy(bytes).into_owned())
         }
     }
-}
-
-fn integer(value: ValueRef<'_>) -> Option<i64> {
-    value.as_i64().ok()
 }
 
 /// Its order as text is the order of time; the index by provider and time needs that.

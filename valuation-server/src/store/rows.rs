@@ -120,7 +120,7 @@ fn str(value: ValueRef<'_>) -> Option<&str> {
     value.as_str().ok()
 }
 
-fn integer(value: ValueRef<'_>) -> Option<i64> {
+pub(super) fn integer(value: ValueRef<'_>) -> Option<i64> {
     value.as_i64().ok()
 }
 
