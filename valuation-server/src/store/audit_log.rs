@@ -150,11 +150,8 @@ fn counted(files: &[FileSnapshot<'_>]) -> rusqlite::Result<Option<Ids>> {
     }
     let Some(up_to) = rollup::counted_to(&database.tx)? else { return Ok(None) };
     // Sums that were built again, from the rows that the database still had, are without older ones.
-    let after = match files {
-        [_] => 0,
-        _ => rollup::first_id(&database.tx)?.map_or(up_to, |first| first.saturating_sub(1)),
-    };
-    Ok(Some((after, up_to)))
+    let first = rollup::first_id(&database.tx)?;
+    Ok(Some((first.map_or(up_to, |first| first.saturating_sub(1)), up_to)))
 }
 
 impl AuditSnapshot<'_> {

@@ -9,7 +9,7 @@
 //! their bytes. Numbers are little-endian. NULL differs from an empty text, a text from a blob, 1 from 1.0.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction};
 
 use crate::domain::LogHead;
 
@@ -132,17 +132,54 @@ impl Unsealed {
     }
 }
 
+/// A record, without its tags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) first_id: i64,
+    pub(super) last_id: i64,
+    pub(super) previous: Hash,
+    pub(super) head: Hash,
+}
+
+/// The first record.
+pub(super) fn first(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+    record(conn, r#"ORDER BY "lastId" LIMIT 1"#, [])
+}
+
+/// The last record.
+pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+    record(conn, r#"ORDER BY "lastId" DESC LIMIT 1"#, [])
+}
+
+/// The record that ends with this id.
+pub(super) fn ending_with(conn: &Connection, last_id: i64) -> rusqlite::Result<Option<Record>> {
+    record(conn, r#"WHERE "lastId" = ?1"#, [last_id])
+}
+
 /// The last record's head; `None` if nothing is sealed.
 pub(super) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
-    conn.prepare_cached(
-        r#"SELECT "lastId", "head" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1"#,
-    )?
-    .query_row([], |row| {
-        // A head that an operator destroyed must not stop the writer; it can't be hidden by that.
-        let hash = row.get_ref(1)?.as_blob().ok().and_then(|head| head.try_into().ok());
-        Ok(LogHead { last_id: row.get(0)?, hash: hash.unwrap_or(START) })
-    })
-    .optional()
+    Ok(last(conn)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
+}
+
+fn record(
+    conn: &Connection,
+    which: &str,
+    parameters: impl Params,
+) -> rusqlite::Result<Option<Record>> {
+    let sql = format!(r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain" {which}"#);
+    conn.prepare_cached(&sql)?
+        .query_row(parameters, |row| {
+            // What an operator destroyed must not stop the writer; it can't be hidden by that.
+            let hash = |column| -> rusqlite::Result<Hash> {
+                let hash =
+                    row.get_ref(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok());
+                Ok(hash.unwrap_or(START))
+            };
+            let last_id = row.get(1)?;
+            let first_id = row.get_ref(0)?.as_i64().unwrap_or(last_id);
+            Ok(Record { first_id, last_id, previous: hash(2)?, head: hash(3)? })
+        })
+        .optional()
 }
 
 #[cfg(test)]

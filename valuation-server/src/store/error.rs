@@ -37,7 +37,7 @@ pub enum StoreError {
     /// Two files of a log have different rows with the same id.
     #[error(
         "row {id} of ProviderLogs is not the same in {} and in {}: they are not of one log, or one of them \
-         was changed",
+         was changed. If an archive was put back into the database, all newer ones must be in it too",
         files[0].display(), files[1].display()
     )]
     Differs {

@@ -1,6 +1,7 @@
 //! `archive`: rows move to a file of their own, and none is lost or doubled.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use valuation_server::demo::simulator::Pace;
-use valuation_server::store::{ArchiveError, Archiver, Refusal, StopReason, Store, archive_plan};
+use valuation_server::store::{
+    ArchiveError, Archiver, Refusal, StopReason, Store, archive_plan, verify,
+};
 
 use crate::archive_equality::sealed;
 use crate::http_harness::{Client, put};
@@ -96,7 +99,9 @@ fn a_run_that_ends_at_any_step_is_continued_and_no_row_is_lost_or_doubled() {
 fn the_finished_archive_is_one_file_with_a_checksum_that_sha256sum_accepts() {
     let place = log();
     let to = archive_of(&place);
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let archived = move_all(&place, &to);
+    assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     for suffix in ["-wal", "-shm", "-journal", ".sha256.tmp"] {
         assert!(!place.folder.path().join(format!("old.sqlite{suffix}")).exists(), "{suffix}");
     }
@@ -265,6 +270,67 @@ fn rows_that_are_not_counted_or_not_sealed_stay_and_the_plan_says_so() {
     let plan = plan(&place);
     assert_eq!(plan.rows, 400);
     assert!(matches!(plan.stop_reason, StopReason::Recent { id: 450, .. }), "{plan:?}");
+}
+
+#[test]
+fn of_two_commands_at_once_the_second_stops_before_it_leaves_a_hole_in_its_archive() {
+    let place = log();
+    let before = all(&place.path());
+    let [one, other] = ["1.sqlite", "2.sqlite"].map(|name| place.folder.path().join(name));
+    let (mut first, mut second) =
+        (archiver(&place, &one).unwrap(), archiver(&place, &other).unwrap());
+    let piece = second.copy().unwrap().unwrap();
+    for _ in 0..2 {
+        let piece = first.copy().unwrap().unwrap();
+        first.delete(piece).unwrap();
+    }
+    assert_eq!(second.delete(piece).unwrap(), 0);
+    match second.copy().unwrap_err() {
+        ArchiveError::Refused { reason, .. } => {
+            assert_eq!(reason, Refusal::DoesNotFollow { ends: 2_000, begins: 4_001 });
+        }
+        error => panic!("{error}"),
+    }
+    drop((first, second));
+    move_all(&place, &one);
+    assert_eq!(joined(&one, &place.path()), before);
+    let verified = verify(&[place.path(), one, other], &[], |_, _| {}).unwrap();
+    assert_eq!((verified.count, verified.rows, verified.repeated), (0, 8_000, 2_000), "{verified}");
+}
+
+#[test]
+fn an_interrupted_archive_and_then_another_file_are_one_log() {
+    let place = log();
+    let [one, other] = ["1.sqlite", "2.sqlite"].map(|name| place.folder.path().join(name));
+    let mut killed = archiver(&place, &one).unwrap();
+    let piece = killed.copy().unwrap().unwrap();
+    killed.delete(piece).unwrap();
+    let _ = killed.copy().unwrap().unwrap();
+    drop(killed);
+    move_all(&place, &other);
+    let verified = verify(&[other, place.path(), one], &[], |_, _| {}).unwrap();
+    assert_eq!((verified.count, verified.rows, verified.repeated), (0, 8_000, 2_000), "{verified}");
+}
+
+#[test]
+fn a_row_below_the_hash_chain_is_named_and_nothing_is_moved() {
+    let place = log();
+    let to = archive_of(&place);
+    let insert = |id: i64| {
+        let sql = "INSERT INTO ProviderLogs (id, vrm, providerName, requestedAt, requestDurationMs, \
+            requestUrl) VALUES (?1, 'V', 'p', 'x', 1, 'u')";
+        place.neighbour().execute(sql, [id]).unwrap();
+    };
+    let refused = |id: i64| {
+        let error = archiver_error(&place, &to).to_string();
+        assert!(error.contains(&format!("row {id} is outside the hash chain")), "{error}");
+        place.neighbour().execute("DELETE FROM ProviderLogs WHERE id = ?1", [id]).unwrap();
+    };
+    insert(-5);
+    refused(-5);
+    assert_eq!(move_all(&place, &to).rows, 5_900);
+    insert(7);
+    refused(7);
 }
 
 #[test]

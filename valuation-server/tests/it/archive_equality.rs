@@ -89,6 +89,8 @@ async fn archived_rows_are_read_if_the_rollups_were_built_again_without_them() {
             INSERT OR REPLACE INTO rollup_mark (id, countedTo) VALUES (1, 0); COMMIT",
         )
         .unwrap();
+    let alone = made(&database, &[], &everything(), Method::Rollups).unwrap();
+    assert_eq!(alone.gaps, [(1, 480)]);
     let archives = [to];
     assert_eq!(made(&database, &archives, &everything(), Method::Rollups), before);
     let store = place.open();
@@ -96,6 +98,8 @@ async fn archived_rows_are_read_if_the_rollups_were_built_again_without_them() {
     store.shutdown().await;
     assert_eq!(number(&neighbour, "SELECT sum(calls) FROM call_hours"), 20);
     assert_eq!(made(&database, &archives, &everything(), Method::Rollups), before);
+    let alone = made(&database, &[], &everything(), Method::Rollups).unwrap();
+    assert_eq!(alone.gaps, [(1, 480)], "the sums are without the archive's rows");
 }
 
 proptest! {

@@ -13,6 +13,9 @@ mod checksum;
 mod plan;
 mod refused;
 
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +23,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::error::StoreError;
 use super::log_tables::{CopyError, LogTable};
-use super::{StoreConfig, audit_file, open, schema};
+use super::{StoreConfig, audit_file, chain, open, schema};
 
 pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};
@@ -100,6 +103,9 @@ struct Paths {
 pub fn archive_plan(database: &Path, to: &Path, before: i64) -> Result<ArchivePlan, ArchiveError> {
     let paths = Paths::new(database, to)?;
     let database = paths.look()?;
+    if let Some(id) = plan::outside_chain(&database).map_err(paths.in_database())? {
+        return Err(ArchiveError::OutsideChain { id });
+    }
     let plan = plan::plan(&database, before).map_err(paths.in_database())?;
     let is_finished = !paths.archive.exists() || checksum::path(&paths.archive).exists();
     Ok(ArchivePlan { is_done: plan.cut == 0 && is_finished, ..plan })
@@ -158,35 +164,22 @@ impl Paths {
             let is_used: bool = archive.query_row(sql, [], |row| row.get(0)).map_err(&failed)?;
             return if is_used { Err(self.refused(Refusal::NotAnArchive)) } else { Ok(()) };
         }
-        let last = chain_end(archive, "DESC").map_err(&failed)?;
-        let Some((_, ends, _, head)) = last else { return Ok(()) };
-        let first = chain_end(database, "ASC").map_err(self.in_database())?;
-        let Some((begins, end, previous, own)) = first else { return Ok(()) };
-        let follows = if end <= ends {
+        let Some(last) = chain::last(archive).map_err(&failed)? else { return Ok(()) };
+        let first = chain::first(database).map_err(self.in_database())?;
+        let Some(first) = first else { return Ok(()) };
+        let follows = if first.last_id <= last.last_id {
             // A kill left it in both files.
-            let sql = r#"SELECT "head" FROM "log_chain" WHERE "lastId" = ?1"#;
-            let copy: Option<Vec<u8>> =
-                archive.query_row(sql, [end], |row| row.get(0)).optional().map_err(&failed)?;
-            copy == Some(own)
+            let copy = chain::ending_with(archive, first.last_id).map_err(&failed)?;
+            copy.is_some_and(|copy| copy.head == first.head)
         } else {
-            previous == head
+            first.previous == last.head
         };
-        if follows { Ok(()) } else { Err(self.refused(Refusal::DoesNotFollow { ends, begins })) }
+        if follows {
+            return Ok(());
+        }
+        let (ends, begins) = (last.last_id, first.first_id);
+        Err(self.refused(Refusal::DoesNotFollow { ends, begins }))
     }
-}
-
-/// The first or the last record of the chain: its ids, and the heads before and after it.
-#[expect(clippy::type_complexity, reason = "read in one place")]
-fn chain_end(
-    conn: &Connection,
-    order: &str,
-) -> rusqlite::Result<Option<(i64, i64, Vec<u8>, Vec<u8>)>> {
-    let sql = format!(
-        r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain"
-        ORDER BY "lastId" {order} LIMIT 1"#
-    );
-    conn.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()
 }
 
 impl Archiver {
@@ -208,6 +201,8 @@ impl Archiver {
             .map_err(Paths::open_failed(&paths.database))?;
         // Opening changes the file's header.
         checksum::remove(&paths.archive)
+            .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
+        create_like(&paths.archive, &paths.database)
             .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
         let archive = open::archive_writer(&config(&paths.archive))
             .map_err(Paths::open_failed(&paths.archive))?;
@@ -245,7 +240,10 @@ impl Archiver {
     /// [`ArchiveError::Archive`], for example on a full disk: nothing was deleted.
     pub fn copy(&mut self) -> Result<Option<Piece>, ArchiveError> {
         let failed = self.paths.in_database();
-        let Some(up_to) = self.next_cut().map_err(&failed)? else { return Ok(None) };
+        // One state for all reads.
+        let database = self.database.unchecked_transaction().map_err(&failed)?;
+        let next = next_cut(&database, self.cut, self.copied_to).map_err(&failed)?;
+        let Some(up_to) = next else { return Ok(None) };
         if up_to <= self.copied_to {
             return Ok(Some(Piece { up_to }));
         }
@@ -254,7 +252,8 @@ impl Archiver {
             .archive
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&in_archive)?;
-        let database = self.database.unchecked_transaction().map_err(&failed)?;
+        // Another command may have moved rows to another archive meanwhile.
+        self.paths.must_follow(&database, &tx)?;
         let ids = (self.copied_to, up_to);
         let copied = |table: &LogTable| {
             table.copy(&database, &tx, ids).map_err(|error| match error {
@@ -301,25 +300,6 @@ impl Archiver {
         Ok(deleted)
     }
 
-    /// The last id of the next piece.
-    fn next_cut(&self) -> rusqlite::Result<Option<i64>> {
-        let mut records = self.database.prepare_cached(
-            r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" <= ?1 ORDER BY "lastId""#,
-        )?;
-        let mut records = records.query([self.cut])?;
-        let (mut cut, mut rows) = (None, 0);
-        while let Some(record) = records.next()? {
-            let (first, last): (i64, i64) = (record.get(0)?, record.get(1)?);
-            rows += last.abs_diff(first) + 1;
-            let is_mixed = cut.is_some_and(|cut| cut <= self.copied_to) && last > self.copied_to;
-            if cut.is_some() && (rows > PIECE || is_mixed) {
-                break;
-            }
-            cut = Some(last);
-        }
-        Ok(cut)
-    }
-
     /// For tests: limits the archive to this many pages, as a full disk would.
     #[doc(hidden)]
     pub fn limit_pages(&self, pages: u32) {
@@ -355,6 +335,35 @@ impl Archiver {
         let checksum_file = checksum::path(&paths.archive);
         Ok(Some(Archived { ids, rows, head, sha256, checksum_file }))
     }
+}
+
+/// Creates the file, if there is none, so that the same users may read and write it as `original`.
+fn create_like(path: &Path, original: &Path) -> io::Result<()> {
+    let mode = original.metadata()?.mode() & 0o666;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The last id of the next piece, of which all or no rows are up to `copied_to`, and none is above `end`.
+fn next_cut(conn: &Connection, end: i64, copied_to: i64) -> rusqlite::Result<Option<i64>> {
+    let mut records = conn.prepare_cached(
+        r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" <= ?1 ORDER BY "lastId""#,
+    )?;
+    let mut records = records.query([end])?;
+    let (mut cut, mut rows) = (None, 0);
+    while let Some(record) = records.next()? {
+        let (first, last): (i64, i64) = (record.get(0)?, record.get(1)?);
+        rows += last.abs_diff(first) + 1;
+        let is_mixed = cut.is_some_and(|cut| cut <= copied_to) && last > copied_to;
+        if cut.is_some() && (rows > PIECE || is_mixed) {
+            break;
+        }
+        cut = Some(last);
+    }
+    Ok(cut)
 }
 
 /// What the archive would lose.

@@ -1,9 +1,10 @@
 //! Which rows of the log can be archived.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use crate::domain::log_seconds;
-use crate::store::rollup;
+use crate::store::log_tables::LogTable;
+use crate::store::{chain, rollup};
 
 /// What would be moved, and why no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +54,9 @@ pub(super) fn plan(conn: &Connection, before: i64) -> rusqlite::Result<ArchivePl
     let Some(counted_to) = rollup::counted_to(&conn)? else {
         return Ok(ArchivePlan { stop_reason: StopReason::NoMark, ..plan });
     };
-    let sql = r#"SELECT "firstId", "lastId" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1"#;
-    let newest = conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let (newest_first, newest_last): (i64, i64) = newest.unwrap_or((0, 0));
+    let newest = chain::last(&conn)?;
+    let (newest_first, newest_last) =
+        newest.map_or((0, 0), |newest| (newest.first_id, newest.last_id));
     let mut records = conn.prepare(
         r#"SELECT "lastId" FROM "log_chain" WHERE "lastId" <= ?1 AND "lastId" < ?2 ORDER BY "lastId""#,
     )?;
@@ -96,6 +97,15 @@ pub(super) fn plan(conn: &Connection, before: i64) -> rusqlite::Result<ArchivePl
         record = records.next().transpose()?;
     }
     Ok(plan)
+}
+
+/// The lowest row, if it is below the first that the hash chain has. Rows are sealed from id 1 on, so that
+/// none of a server is.
+pub(super) fn outside_chain(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let conn = conn.unchecked_transaction()?;
+    let lowest = LogTable::rows(&conn)?.ends(&conn)?.map(|(lowest, _)| lowest);
+    let first = chain::first(&conn)?.map(|first| first.first_id);
+    Ok(lowest.filter(|id| first.is_some_and(|first| *id < first)))
 }
 
 impl ArchivePlan {

@@ -67,6 +67,15 @@ pub enum ArchiveError {
         /// The row.
         id: i64,
     },
+    /// A row is below all that the hash chain has.
+    #[error(
+        "row {id} is outside the hash chain, which begins with a higher id; nothing was moved. No server \
+         gave it this id: move or delete it by hand, and run the same command again"
+    )]
+    OutsideChain {
+        /// The row.
+        id: i64,
+    },
     /// Another program has the archive open.
     #[error(
         "another program has the archive {} open, so that it can't be made one synced file; no row is lost. End that program, and run the same command again",
@@ -91,8 +100,8 @@ pub enum Refusal {
     /// The chain does not go on from its last record.
     #[error(
         "it ends with row {ends}, and the database's first record of the hash chain, from row {begins} on, \
-         does not follow it: it is the archive of another database, or a later one has the rows between; \
-         name a new file"
+         does not follow it: it is the archive of another database, or a later one has the rows between, or \
+         another archive command is moving them now; no row is lost. Name a new file"
     )]
     DoesNotFollow {
         /// The archive's last id.

@@ -95,11 +95,11 @@ impl Walk {
         let mut rows =
             conn.prepare(&format!(r#"SELECT {WHOLE} FROM "ProviderLogs" ORDER BY "id""#))?;
         let mut rows = rows.query([])?;
-        let (mut encoded, mut highest) = (Vec::new(), self.end.map_or(0, |end| end.last_id));
+        let (mut encoded, mut highest) = (Vec::new(), None);
         let mut record = self.next_record(file, &mut records)?;
         while let Some(row) = rows.next()? {
             let row = WholeRow::of(row)?;
-            highest = highest.max(row.id);
+            highest = highest.max(Some(row.id));
             while let Some(done) = record.take_if(|record| record.last < row.id) {
                 self.close(file, done, next);
                 record = self.next_record(file, &mut records)?;
@@ -123,7 +123,7 @@ impl Walk {
             }
         }
         while let Some(done) = record {
-            highest = highest.max(done.last);
+            highest = highest.max(Some(done.last));
             self.close(file, done, next);
             record = self.next_record(file, &mut records)?;
         }
@@ -236,18 +236,26 @@ impl Walk {
     }
 
     /// SQLite keeps the highest id that it has given, also when its row is deleted.
-    fn sequence(&mut self, file: &Path, conn: &Connection, highest: i64) -> rusqlite::Result<()> {
+    fn sequence(
+        &mut self,
+        file: &Path,
+        conn: &Connection,
+        highest: Option<i64>,
+    ) -> rusqlite::Result<()> {
         let given: Option<i64> = conn
             .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'ProviderLogs'", [], |row| {
                 Ok(row.get_ref(0)?.as_i64().ok())
             })
             .optional()?
             .flatten();
+        // Without a row here the ids go on from the files before.
+        let end = self.end.map_or(0, |end| end.last_id);
+        let (highest, end) = (highest.unwrap_or(end), end.max(highest.unwrap_or(end)));
         match given {
-            Some(given) if given > highest => {
-                self.findings.add(file, Problem::Truncated(highest.saturating_add(1), given));
+            Some(given) if given > end => {
+                self.findings.add(file, Problem::Truncated(end.saturating_add(1), given));
             }
-            Some(given) if given == highest => {}
+            Some(given) if given >= highest => {}
             _ if highest > 0 => self.findings.add(file, Problem::Sequence(highest)),
             _ => {}
         }
