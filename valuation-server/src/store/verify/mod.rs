@@ -99,13 +99,13 @@ pub fn verify(
     let (mut walk, mut all) = (Walk::new(Witnesses::new(witnesses)), 0);
     let mut parts = Vec::new();
     for snapshot in snapshots.drain(..) {
-        if let Some(ends) = chain_ends(&snapshot).map_err(StoreError::unavailable)? {
-            // As many rows as ids, since counting the rows would read all of them.
-            all += snapshot.ends.map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1));
-            parts.push((ends, snapshot));
-        } else {
+        let Some(ends) = chain_ends(&snapshot).map_err(StoreError::unavailable)? else {
             walk.findings.add(snapshot.path, Problem::NoChain);
-        }
+            continue;
+        };
+        // About as many rows as ids, since counting the rows would read all of them.
+        all += snapshot.ends.map_or(0, |(low, high)| high.abs_diff(low).saturating_add(1));
+        parts.push((ends, snapshot));
     }
     // Of two that begin alike the shorter one is of an interrupted command.
     parts.sort_by_key(|(ends, _)| *ends);
@@ -132,7 +132,7 @@ pub fn verify(
     Ok(walk.end(files))
 }
 
-/// The last ids of the first and the last record; the highest without records, and `None` without a chain.
+/// The last ids of the first and the last record; above all others without records, `None` without a chain.
 fn chain_ends(file: &FileSnapshot<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
     if !schema::has_table(&file.tx, "log_chain")? {
         return Ok(None);
