@@ -18,9 +18,9 @@ use super::rollup::{self, Rollup};
 use super::rows::{self, Rows};
 use crate::domain::LogHead;
 
-/// How many rows a piece of [`catch_up`] takes: no more than a commit of the server has at most, so that none
-/// waits for longer.
-const PIECE: u32 = 256;
+/// How many rows a piece of [`catch_up`] takes: no more than a commit of the server may have, so that none waits
+/// for longer; and two of its records fit on a page of the file.
+const PIECE: u32 = 240;
 
 /// A piece of catching up, and the caller that waits: whether more is to be done.
 #[derive(Debug)]

@@ -472,13 +472,15 @@ async fn rows_move_next_to_a_server_that_stores_valuations() {
     };
     let (puts, (code, out, error)) = tokio::join!(puts, archive);
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
-    assert!(out.contains("moved 5900 rows of 5900"), "{out}");
     server.signal("TERM");
     assert_eq!(server.exit_code().await, Some(0));
     let [archived, left] = [&to, &database].map(|path| Connection::open(path).unwrap());
     let ids = "SELECT count(DISTINCT id) FROM ProviderLogs";
-    assert_eq!(number(&archived, ids), 5_900);
-    assert_eq!(number(&left, ids), 100 + puts);
+    let moved = number(&archived, ids);
+    assert!(out.contains(&format!("moved {moved} rows of {moved}")), "{out}");
+    // All but those of the newest record, which is of a PUT if one was stored before the plan was made.
+    assert!([5_900, 6_000].contains(&moved), "{moved}");
+    assert_eq!(moved + number(&left, ids), 6_000 + puts);
     // The sums have all of them.
     assert_eq!(number(&left, "SELECT sum(calls) FROM call_hours"), 6_000 + puts);
 }

@@ -179,6 +179,29 @@ async fn months_between_two_calls_to_the_fallback_are_no_outage_in_any_format() 
 }
 
 #[tokio::test]
+async fn the_documentation_has_the_definitions_that_a_report_prints() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let json: Value = serde_json::from_str(&printed(&place, &["--format", "json"]).await).unwrap();
+    let docs = include_str!("../../docs/report.md").replace('`', "");
+    for term in [
+        "call",
+        "ignored call",
+        "failure",
+        "availability",
+        "outage",
+        "to recover",
+        "durations",
+        "percentages",
+    ] {
+        let mut accounting = json["accounting"].as_array().unwrap().iter();
+        let found = accounting.find(|statement| statement["topic"] == term);
+        let found = found.unwrap_or_else(|| panic!("no {term} in {json}"));
+        let row = format!("| {term} | {}", found["statement"].as_str().unwrap());
+        assert!(docs.contains(&row), "not in docs/report.md: {row}");
+    }
+}
+
+#[tokio::test]
 async fn a_signal_ends_a_report_at_once() {
     let place = tokio::task::spawn_blocking(october).await.unwrap();
     let mut command = binary();

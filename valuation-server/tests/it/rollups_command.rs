@@ -90,7 +90,7 @@ fn stopped_after_a_piece_it_goes_on_where_it_was() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _context = runtime.enter();
     let run = |is_stopped| command.run([], &AtomicBool::new(is_stopped));
-    for done in [256, 512] {
+    for done in [240, 480] {
         assert!(run(true).unwrap_err().is_interrupted());
         assert_eq!(sums(&place.neighbour()), [done, done, done, 600, done]);
     }
