@@ -10,6 +10,7 @@ mod man;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -236,6 +237,14 @@ impl SettingArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Config, ConfigError> {
         Config::load(&self.flags.0, self.config.as_deref(), environment)
+    }
+
+    /// The address of the operators' side alone: no other setting needs to be there.
+    fn admin_address(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        Config::admin_address(&self.flags.0, self.config.as_deref(), environment)
     }
 }
 

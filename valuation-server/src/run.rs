@@ -124,11 +124,11 @@ fn print(bytes: &[u8], what: &str) -> ExitCode {
     }
 }
 
-/// Asks a running server.
+/// Asks a running server. Without one to ask the code is that of an unhealthy one: Docker reserves 2 for itself.
 fn ask(args: &CheckArgs, probe: Probe) -> ExitCode {
     let server = match args.server(std::env::vars_os()) {
         Ok(server) => server,
-        Err(error) => return fail(MISUSED, &error),
+        Err(error) => return fail(FAILED, &error),
     };
     in_runtime(async {
         match live::run(&server, probe, &mut io::stdout().lock()).await {

@@ -28,8 +28,8 @@ pub struct CheckArgs {
     #[arg(long, group = "probe")]
     pub ready: bool,
 
-    /// The operators' side of the running server, such as http://127.0.0.1:9000; then no settings are read
-    /// [default: --admin-listen, on loopback if it is all addresses]
+    /// The operators' side of the running server, such as http://127.0.0.1:9000; then no setting is read
+    /// [default: --admin-listen, on loopback if it is all addresses; no other setting is needed]
     #[arg(long, value_name = "URL", requires = "probe")]
     pub url: Option<String>,
 
@@ -74,7 +74,7 @@ impl CheckArgs {
     ) -> Result<AdminUrl, ProbeError> {
         match &self.url {
             Some(url) => AdminUrl::parse(url).map_err(ProbeError::Url),
-            None => Ok(AdminUrl::of(self.settings.config(environment)?.admin_listen)?),
+            None => Ok(AdminUrl::of(self.settings.admin_address(environment)?)?),
         }
     }
 }

@@ -20,6 +20,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,6 +119,27 @@ impl Config {
             }
             Some(given) => Ok(given.text.clone().into()),
             None => Ok(Setting::Database.row().default.text().unwrap_or_default().into()),
+        }
+    }
+
+    /// The address of the operators' side alone, from where [`load`](Self::load) takes it, whatever else is not
+    /// set. With its flag nothing else is read.
+    ///
+    /// # Errors
+    /// [`ConfigError`], as [`load`](Self::load).
+    pub fn admin_address(
+        flags: &BTreeMap<Setting, String>,
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        let setting = Setting::AdminListen;
+        let mut merged: BTreeMap<_, _> = given(flags, &Origin::Flag).collect();
+        if !merged.contains_key(&setting) {
+            merged = around(file, environment)?;
+        }
+        match merged.get(&setting) {
+            Some(_) => value(setting, kinds::optional(kinds::address()), &merged),
+            None => Ok(None),
         }
     }
 
