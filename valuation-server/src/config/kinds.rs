@@ -288,12 +288,7 @@ pub(super) fn time_to(from: u64, to: &str, such_as: &str) -> Kind<Duration> {
 pub(super) fn price(such_as: &str) -> Kind<Money> {
     let expected =
         format!("pounds with at most two decimals, up to {}, such as {such_as}", Money::MAX);
-    let read = |text: &str| {
-        let decimals = text.split_once('.').map_or("", |(_, decimals)| decimals);
-        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let exact = plain && decimals.len() <= 2;
-        Money::parse(text).ok().filter(|_| exact).ok_or(Invalid::Form)
-    };
+    let read = |text: &str| Money::parse_exact(text).map_err(|_| Invalid::Form);
     numeric(plain("POUNDS", expected, read))
 }
 

@@ -22,6 +22,9 @@ pub enum MoneyError {
     /// Above [`Money::MAX`].
     #[error("a value must not exceed 99999999.99")]
     TooLarge,
+    /// It would be rounded.
+    #[error("not an amount in whole pence; write pounds with at most two decimals, such as 0.20")]
+    Inexact,
 }
 
 impl Money {
@@ -73,6 +76,17 @@ impl Money {
         let pence: u64 = format!("{significant:0<kept$}")[..kept].parse().unwrap_or(0);
         let rounds_up = significant.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5');
         Self::from_pence(pence + u64::from(rounds_up))
+    }
+
+    /// Takes pounds as people write them, with at most two decimals: `3`, `0.2`, `0.20`. Nothing is rounded.
+    ///
+    /// # Errors
+    /// [`MoneyError`] as [`parse`](Self::parse), and [`MoneyError::Inexact`] for anything but digits and a point,
+    /// and for more than two decimals.
+    pub fn parse_exact(text: &str) -> Result<Self, MoneyError> {
+        let decimals = text.split_once('.').map_or("", |(_, decimals)| decimals);
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if plain && decimals.len() <= 2 { Self::parse(text) } else { Err(MoneyError::Inexact) }
     }
 
     /// This many times the amount, at most [`Money::MAX`].

@@ -19,8 +19,20 @@ pub struct Percent {
 
 /// Why a text is no [`Percent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a percentage from 0% to 100% with at most six decimals, such as 99.9%")]
-pub struct PercentError;
+#[non_exhaustive]
+pub enum PercentError {
+    /// It can't be read.
+    #[error("not a percentage from 0% to 100% with at most six decimals, such as 99.9%")]
+    Form,
+    /// At most 1, without a percent sign: rates of the server's settings are fractions.
+    #[error("without % it may mean {percent} or {fraction}: write one of them, with the %")]
+    Ambiguous {
+        /// Read as a percentage.
+        percent: Percent,
+        /// Read as a part of one.
+        fraction: Percent,
+    },
+}
 
 impl FromStr for Percent {
     type Err = PercentError;
@@ -30,14 +42,20 @@ impl FromStr for Percent {
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
         let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if !all_digits(whole) || !all_digits(decimals) || whole.len() > 3 || decimals.len() > 6 {
-            return Err(PercentError);
+            return Err(PercentError::Form);
         }
-        let number: u64 = format!("{whole}{decimals:0<6}").parse().map_err(|_| PercentError)?;
+        let number: u64 =
+            format!("{whole}{decimals:0<6}").parse().map_err(|_| PercentError::Form)?;
         let decimals = if digits.contains('.') { decimals.len() } else { 0 };
         if number > WHOLE {
-            return Err(PercentError);
+            return Err(PercentError::Form);
         }
-        Ok(Self { parts: number, decimals })
+        let percent = Self { parts: number, decimals };
+        if !text.ends_with('%') && (1..=PER_PERCENT).contains(&number) {
+            let fraction = Self { parts: number * 100, decimals: decimals.saturating_sub(2) };
+            return Err(PercentError::Ambiguous { percent, fraction });
+        }
+        Ok(percent)
     }
 }
 
@@ -139,8 +157,21 @@ mod tests {
         for text in
             ["", "%", "100.1%", "1000%", "-1%", "99,9%", "99.9999999%", ".9%", "9.%", "1e2", "+1"]
         {
-            assert_eq!(text.parse::<Percent>(), Err(PercentError), "{text}");
+            assert_eq!(text.parse::<Percent>(), Err(PercentError::Form), "{text}");
         }
+    }
+
+    #[test]
+    fn a_small_number_without_a_percent_sign_is_refused_with_both_meanings() {
+        for (text, part) in [
+            ("0.999", "may mean 0.999% or 99.9%"),
+            ("1", "may mean 1% or 100%"),
+            ("0.9999995", "not a percentage"),
+        ] {
+            let error = text.parse::<Percent>().unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+        assert_eq!("1.5".parse(), "1.5%".parse::<Percent>());
     }
 
     #[test]
