@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
@@ -99,11 +100,12 @@ fn write(
     format: ReportFormat,
     interrupt: &OnceLock<Interrupt>,
 ) -> Result<String, ReportError> {
+    let made = Timestamp::now();
     let mut log = AuditLog::open(database)?;
     let _ = interrupt.set(log.interrupt());
     let snapshot = log.snapshot()?;
     let report = report::report(&snapshot, terms, Method::Rollups)?;
-    let source = Source { database: database.display().to_string(), method: Method::Rollups };
+    let source = Source { database: database.display().to_string(), method: Method::Rollups, made };
     Ok(match format {
         ReportFormat::Article => report::article(&report, &source),
         ReportFormat::Html => report::html(&report, &source),
@@ -140,6 +142,7 @@ fn problem(error: &ReportError) -> ReportProblem {
         ReportError::Period(PeriodError::Empty { .. }) => "to",
         ReportError::Period(PeriodError::TooMany(_)) => "by",
         ReportError::Period(_) | ReportError::NoCalls => "from",
+        ReportError::NoProvider(_) => "provider",
         ReportError::Store(error) => return ReportProblem::Unavailable(error.to_string()),
     };
     ReportProblem::Wrong(vec![Refusal { field: field.to_owned(), message: error.to_string() }])

@@ -4,12 +4,13 @@
 //! whole days as far as possible. Hours that a period's boundary or an excluded window divides are read from
 //! the rows, and so are rows that are not in the rollups yet: nothing is estimated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::periods::{self, PeriodError};
 use super::tally::Tally;
 use super::terms::{Calendar, HourUse, Terms};
-use super::{Report, Unread};
+use super::{NoProvider, Report, Unread};
+use crate::domain::Provider;
 use crate::store::{AuditSnapshot, CallRows, Interval, StoreError};
 
 /// From what a report is made.
@@ -31,6 +32,9 @@ pub enum ReportError {
     /// The periods make no sense.
     #[error(transparent)]
     Period(#[from] PeriodError),
+    /// The log has calls, but none of this provider.
+    #[error("{0}")]
+    NoProvider(NoProvider),
     /// There are no calls from which the start or the end could follow.
     #[error("the log has no calls; name both --from and --to for a report that says so")]
     NoCalls,
@@ -59,7 +63,37 @@ pub fn report(
             log.uncounted_gaps()?
         }
     };
-    Ok(Report { gaps, ..tally.report(terms) })
+    let report = Report { gaps, ..tally.report(terms) };
+    match &terms.provider {
+        // This server's own need no call: there was no failover.
+        Some(name) if report.providers.is_empty() && Provider::from_name(name).is_none() => {
+            match NoProvider::found(name, providers(log, method)?) {
+                Some(error) => Err(ReportError::NoProvider(error)),
+                None => Ok(report),
+            }
+        }
+        _ => Ok(report),
+    }
+}
+
+/// The names in the whole log.
+fn providers(log: &AuditSnapshot<'_>, method: Method) -> Result<BTreeSet<String>, StoreError> {
+    let mut names = BTreeSet::new();
+    let mut see = |name: &str| {
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    };
+    let rows = match method {
+        Method::Rows => CallRows::All,
+        Method::Rollups => {
+            log.undated(|cell| see(cell.provider))?;
+            log.hours(0, i64::MAX, |cell| see(cell.provider))?;
+            CallRows::Uncounted
+        }
+    };
+    log.rows(rows, |call| see(call.provider))?;
+    Ok(names)
 }
 
 fn range(

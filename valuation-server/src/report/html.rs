@@ -7,7 +7,7 @@ use super::figures::{Figures, Verdict};
 use super::outages::Outage;
 use super::percent::{Percent, Share};
 use super::table::{cells, header};
-use super::words::{NO_DATA, Source, accounting, decimals, length, named, pence};
+use super::words::{NO_DATA, Source, accounting, decimals, length, named, nothing, pence};
 use super::{ProviderReport, Report, shown};
 use crate::web::number::count;
 
@@ -76,13 +76,12 @@ pub fn article(report: &Report, source: &Source) -> String {
     let zone = zone.map_or_else(String::new, |(_, statement)| statement.clone());
     let mut summary_header = header(report);
     summary_header[0] = "provider";
-    let of = report.terms.provider.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
     let numbered = report.providers.iter().enumerate();
     render(&Article {
         title: title(report),
         time: format!("From {from} to before {to}"),
         zone,
-        nothing: format!("there is no call{of} in this time"),
+        nothing: nothing(report),
         by: report.terms.by.as_str(),
         header: header(report),
         summary_header,

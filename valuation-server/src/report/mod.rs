@@ -38,7 +38,7 @@ pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
 pub use periods::{By, MOST_PERIODS, Period, PeriodError, minute, shown, time, zone};
 pub use table::table;
-pub use term_args::{TermArgs, WrongTerm, provider};
+pub use term_args::{NoProvider, TermArgs, WrongTerm, provider};
 pub use terms::{Excluded, Fallback, Slow, Terms};
 pub use words::{NO_DATA, Source, accounting};
 

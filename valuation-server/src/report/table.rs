@@ -6,8 +6,11 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Row, Table};
 
 use super::figures::Figures;
-use super::words::{NO_DATA, Source, accounting, decimals, length, named, pence, verdicts};
+use super::words::{
+    NO_DATA, Source, accounting, decimals, length, named, nothing, pence, verdicts,
+};
 use super::{ProviderReport, Report, shown};
+use crate::domain::printable;
 
 /// How many outages are listed, the longest first.
 const OUTAGES: usize = 10;
@@ -17,17 +20,16 @@ const OUTAGES: usize = 10;
 pub fn table(report: &Report, source: &Source) -> String {
     let mut text = String::new();
     for provider in &report.providers {
-        let _ = writeln!(text, "{}\n{}\n", provider.name, figures(report, provider));
+        let _ = writeln!(text, "{}\n{}\n", printable(&provider.name), figures(report, provider));
         notes(&mut text, report, provider);
         text.push('\n');
     }
     if report.providers.is_empty() {
-        let of = report.terms.provider.as_ref().map_or(String::new(), |name| format!(" of {name}"));
-        let _ = writeln!(text, "{NO_DATA}: there is no call{of} in this time\n");
+        let _ = writeln!(text, "{NO_DATA}: {}\n", printable(&nothing(report)));
     }
     text.push_str("How this is counted\n");
     for (topic, statement) in accounting(report, source) {
-        let _ = writeln!(text, "  {topic}: {statement}");
+        let _ = writeln!(text, "  {topic}: {}", printable(&statement));
     }
     text
 }
@@ -109,7 +111,7 @@ fn notes(text: &mut String, report: &Report, provider: &ProviderReport) {
         let codes = total
             .failures_by_code
             .iter()
-            .map(|(code, failures)| format!("{} {failures}", named(code)));
+            .map(|(code, failures)| format!("{} {failures}", printable(named(code))));
         let _ = writeln!(text, "failures: {}", codes.collect::<Vec<_>>().join(", "));
     }
     if total.ignored > 0 {

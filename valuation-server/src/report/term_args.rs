@@ -1,11 +1,13 @@
 //! The terms as people give them: flags of the command, or parameters of the operators' page.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use super::percent::Percent;
 use super::periods::{self, By};
 use super::terms::{Excluded, Fallback, Slow, Terms};
-use crate::domain::{Money, Provider};
+use crate::domain::{Money, Provider, printable};
 
 /// The terms as texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,6 +149,34 @@ fn window(given: &str, minute: impl Fn(&str) -> Result<i64, String>) -> Result<E
         return Err(format!("{given}: its end is not after its start"));
     }
     Ok(Excluded { start, end, name: name.to_owned() })
+}
+
+/// A name that no call in the log has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoProvider {
+    name: String,
+    others: Vec<String>,
+}
+
+impl NoProvider {
+    /// The error, if the log has calls, of these names, and none of `name`.
+    #[must_use]
+    pub fn found(name: &str, others: BTreeSet<String>) -> Option<Self> {
+        let is_missing = !others.is_empty() && !others.contains(name);
+        let others = others.into_iter().collect();
+        is_missing.then(|| Self { name: name.to_owned(), others })
+    }
+}
+
+impl fmt::Display for NoProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = printable(&self.others.join(", "));
+        write!(
+            f,
+            "--provider {}: the log has no such provider, but {others}",
+            printable(&self.name)
+        )
+    }
 }
 
 /// A known provider by the beginning of its name, or the name as it is given: the log may have others.

@@ -1,5 +1,7 @@
 //! A report's accounting in words, and its figures as texts: the same in every format.
 
+use jiff::Timestamp;
+
 use super::figures::Figures;
 use super::gather::Method;
 use super::outages::LONGEST_GAP;
@@ -17,6 +19,8 @@ pub struct Source {
     pub database: String,
     /// What was read in it.
     pub method: Method,
+    /// When the report was made.
+    pub made: Timestamp,
 }
 
 /// How the report counts: each statement by its topic. Part of every format, so that the figures can be
@@ -31,6 +35,7 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
             "from {} to before {}, in whole minutes; a call belongs to the minute in which it started",
             at(report.from), at(report.to)
         )),
+        ("state", state(report, source.made)),
         ("time zone", format!("{}, by {}; {}", zone.iana_name().unwrap_or("UTC"), terms.by.as_str(), odd_days(report))),
         ("call", "a row of ProviderLogs with the outcome success or failure, including rescues and probes; \
             a row from before the column outcome is judged by its codes: failure for any error code but \
@@ -139,6 +144,24 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
         ));
     }
     lines
+}
+
+fn state(report: &Report, made: Timestamp) -> String {
+    let is_over = made.as_second() >= report.to.saturating_mul(60);
+    let over = if is_over {
+        "after the end of this time"
+    } else {
+        "before the end of this time: calls after it are not in the report"
+    };
+    format!("made at {made:.0}, {over}")
+}
+
+/// Why there are no figures.
+pub(super) fn nothing(report: &Report) -> String {
+    let of = report.terms.provider.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+    let excluded =
+        if report.terms.excluded.is_empty() { "" } else { " outside of what is excluded" };
+    format!("there is no call{of} in this time{excluded}")
 }
 
 fn odd_days(report: &Report) -> String {

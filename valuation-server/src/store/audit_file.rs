@@ -1,5 +1,6 @@
 //! One file of a log: a database of this server, or an archive, opened for reading alone.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +35,10 @@ pub(super) struct FileSnapshot<'a> {
 /// A connection to a file with a log, and the version of its schema.
 pub(super) fn open(path: &Path) -> Result<(Connection, i32), OpenProblem> {
     open::look_at_the_path(path)?;
-    if let Err(error) = path.metadata() {
-        return Err(OpenProblem::Denied(Arc::new(error)));
+    match path.metadata() {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(OpenProblem::NoFile),
+        Err(error) => return Err(OpenProblem::Denied(Arc::new(error))),
     }
     let conn = connect(path)?;
     match schema::inspect(&conn)? {

@@ -81,6 +81,11 @@ pub enum OpenProblem {
     /// A folder, a device or the like.
     #[error("it is not a regular file; name a file, or a path where one can be created")]
     NotAFile,
+    /// Nothing is there, and nothing is created.
+    #[error(
+        "there is no such file; name it with --database or VALUATION_DATABASE, an archive with --archive"
+    )]
+    NoFile,
     /// Mostly missing rights.
     #[error(
         "it cannot be opened or created; this user needs the right to read and write both the \

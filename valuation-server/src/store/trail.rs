@@ -7,6 +7,7 @@
 //! A row that is in several files is given once. The first file, the database, is read before the others:
 //! archiving stores a row in the archive before it deletes it, so that a row that is moved meanwhile is seen.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
@@ -126,6 +127,23 @@ impl Trail {
     ) -> Result<Pieces<'a>, StoreError> {
         let last = self.newest_id()?.unwrap_or(id);
         Ok(Pieces { trail: self, filter, next: id.checked_add(1), last })
+    }
+
+    /// The names of all providers, unless there is one of this name; it is read from every row.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the log can't be read.
+    pub fn providers_unless(&self, name: &str) -> Result<BTreeSet<String>, StoreError> {
+        let has = r#"SELECT EXISTS (SELECT 1 FROM "ProviderLogs" WHERE "providerName" = ?1)"#;
+        if self.each(|conn| conn.query_row(has, [name], |row| row.get(0)))?.contains(&true) {
+            return Ok(BTreeSet::new());
+        }
+        let sql = r#"SELECT DISTINCT "providerName" FROM "ProviderLogs""#;
+        let names = self.each(|conn| {
+            let mut names = conn.prepare(sql)?;
+            names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
+        })?;
+        Ok(names.into_iter().flatten().collect())
     }
 
     /// The highest id of all rows.

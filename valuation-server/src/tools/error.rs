@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::part_file::PartFileError;
 use crate::config::ConfigError;
 use crate::domain::LogHeadError;
-use crate::report::{PeriodError, ReportError, WrongTerm};
+use crate::report::{NoProvider, PeriodError, ReportError, WrongTerm};
 use crate::store::{ArchiveError, BackupError, StoreError};
 
 /// Why a command on the log ended without its result.
@@ -50,9 +50,9 @@ pub enum ToolError {
     /// The standard output can't be written.
     #[error("the output cannot be written: {0}")]
     Print(#[from] io::Error),
-    /// There is no file, or it is empty: it is not created.
-    #[error("there is no database at {}; name it with --database or VALUATION_DATABASE", .0.display())]
-    NoDatabase(PathBuf),
+    /// The log has calls, but none of this provider.
+    #[error("{0}")]
+    NoProvider(NoProvider),
     /// Somebody deleted the mark, without which nothing says which rows are counted.
     #[error(
         "the table rollup_mark of {} is empty, so nothing says which rows are counted; to build the rollups \

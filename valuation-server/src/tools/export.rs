@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::error::{INCOMPLETE, ToolError, is_stopped};
 use super::lines::{Lines, write, write_header};
-use super::logs::time;
+use super::logs::{look_for_provider, times};
 use super::part_file::PartFile;
 
 use super::log_files::LogFiles;
@@ -82,13 +82,15 @@ impl ExportArgs {
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
         let paths = self.files.paths(environment)?;
+        let [from, to] = times(self.from.as_ref(), self.to.as_ref())?;
         let filter = TrailFilter {
             provider: self.provider.as_deref().map(report::provider),
-            from: time(self.from.as_ref())?,
-            to: time(self.to.as_ref())?,
+            from,
+            to,
             ..TrailFilter::default()
         };
         let trail = Trail::open(&paths)?;
+        look_for_provider(&trail, &filter)?;
         let pieces = trail.pieces(&filter)?;
         let Some(target) = &self.output else {
             return self.write(pieces, io::stdout().lock(), stopped, |_| ());

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::domain::printable;
 use crate::store::LoggedCall;
 use crate::web::csv;
 
@@ -95,8 +96,9 @@ fn table(text: &mut String, call: &LoggedCall) -> fmt::Result {
     columns(text, &cells)
 }
 
+/// Another program may have stored anything.
 fn columns(text: &mut String, cells: &[&str; 8]) -> fmt::Result {
-    let [time, provider, vrm, code, ms, outcome, rescue, error] = cells.map(shown);
+    let [time, provider, vrm, code, ms, outcome, rescue, error] = cells.map(printable);
     let start = text.len();
     write!(
         text,
@@ -105,19 +107,6 @@ fn columns(text: &mut String, cells: &[&str; 8]) -> fmt::Result {
     text.truncate(start + text[start..].trim_end().len());
     text.push('\n');
     Ok(())
-}
-
-/// Another program may have stored anything: no character controls the terminal or changes the order of others.
-fn shown(cell: &str) -> String {
-    let plain = |c: char| match c {
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            char::REPLACEMENT_CHARACTER
-        }
-        '\u{2028}' | '\u{2029}' => char::REPLACEMENT_CHARACTER,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
-        c => c,
-    };
-    cell.chars().map(plain).collect()
 }
 
 fn csv_row(text: &mut String, call: &LoggedCall) -> fmt::Result {

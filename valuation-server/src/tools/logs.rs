@@ -16,8 +16,8 @@ use super::error::{INCOMPLETE, ToolError, is_stopped};
 use super::lines::{Lines, write, write_header};
 use super::log_files::LogFiles;
 
-use crate::domain::Vrm;
-use crate::report::{self, PeriodError};
+use crate::domain::{Provider, Vrm};
+use crate::report::{self, NoProvider, PeriodError};
 use crate::store::{StoreError, Trail, TrailFilter};
 
 /// Shown below the flags.
@@ -92,9 +92,30 @@ pub enum LogsFormat {
     Jsonl,
 }
 
-/// The time that a flag gives, in UTC.
-pub(super) fn time(text: Option<&String>) -> Result<Option<Timestamp>, PeriodError> {
-    text.map(|text| report::time(text, &TimeZone::UTC)).transpose()
+/// The times that `--from` and `--to` give, in UTC.
+pub(super) fn times(
+    from: Option<&String>,
+    to: Option<&String>,
+) -> Result<[Option<Timestamp>; 2], PeriodError> {
+    let time =
+        |text: Option<&String>| text.map(|text| report::time(text, &TimeZone::UTC)).transpose();
+    let times = [time(from)?, time(to)?];
+    if let ([Some(start), Some(end)], Some(from), Some(to)) = (times, from, to)
+        && start >= end
+    {
+        return Err(PeriodError::Empty { from: from.clone(), to: to.clone() });
+    }
+    Ok(times)
+}
+
+/// Refuses the name of no provider. This server's own need no call in the log.
+pub(super) fn look_for_provider(trail: &Trail, filter: &TrailFilter) -> Result<(), ToolError> {
+    let Some(name) = filter.provider.as_deref() else { return Ok(()) };
+    if Provider::from_name(name).is_some() {
+        return Ok(());
+    }
+    let others = trail.providers_unless(name)?;
+    NoProvider::found(name, others).map_or(Ok(()), |error| Err(ToolError::NoProvider(error)))
 }
 
 impl LogsArgs {
@@ -118,6 +139,7 @@ impl LogsArgs {
         };
         let mut out = BufWriter::new(io::stdout().lock());
         let trail = Trail::open(&paths)?;
+        look_for_provider(&trail, &filter)?;
         let newest = trail.newest_id()?.unwrap_or(0);
         write_header(&mut out, lines)?;
         let shown = self.print(&trail, &filter, lines, &mut out, stopped)?;
@@ -131,11 +153,12 @@ impl LogsArgs {
 
     fn filter(&self, now: Timestamp) -> Result<TrailFilter, PeriodError> {
         let ago = |since: Duration| now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
+        let [from, to] = times(self.from.as_ref(), self.to.as_ref())?;
         Ok(TrailFilter {
             vrm: self.vrm.as_ref().map(|vrm| vrm.as_str().to_owned()),
             provider: self.provider.as_deref().map(report::provider),
-            from: time(self.from.as_ref())?.or(self.since.map(ago)),
-            to: time(self.to.as_ref())?,
+            from: from.or(self.since.map(ago)),
+            to,
             failed: self.failed,
         })
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::error::ToolError;
 use super::log_files::LogFiles;
@@ -63,7 +64,8 @@ pub struct ReportArgs {
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
 
-    /// The agreed availability, to say whether it was met, and by how many calls and minutes
+    /// The agreed availability, such as 99.9%, to say whether it was met, and by how many calls
+    /// and minutes
     #[arg(long, value_name = "PERCENT")]
     pub target: Option<String>,
 
@@ -76,7 +78,7 @@ pub struct ReportArgs {
     pub exclude: Vec<String>,
 
     /// The price of a call to Premium in pounds, such as 0.20
-    #[arg(long, value_name = "POUNDS", value_parser = Money::parse)]
+    #[arg(long, value_name = "POUNDS", value_parser = Money::parse_exact)]
     pub fallback_price: Option<Money>,
 
     /// Read every row instead of the hourly sums, which takes some seconds per million rows
@@ -139,12 +141,13 @@ impl ReportArgs {
     /// # Errors
     /// [`ReportError`].
     pub fn report(&self, terms: &Terms, paths: &[PathBuf]) -> Result<String, ReportError> {
+        let made = Timestamp::now();
         let mut log = AuditLog::open_files(paths)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
         let report = report::report(&snapshot, terms, method)?;
         let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-        let source = Source { database: files.join(", "), method };
+        let source = Source { database: files.join(", "), method, made };
         Ok(match self.format {
             Format::Table => report::table(&report, &source),
             Format::Csv => report::csv(&report, &source),

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use super::error::{GOES_ON, ToolError, is_stopped};
 use super::log_files::DatabaseArgs;
 use super::progress::progress;
-use crate::store::{Store, StoreConfig, pause_after};
+use crate::store::{OpenProblem, Store, StoreConfig, StoreError, pause_after};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -51,7 +51,7 @@ impl RollupsArgs {
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
         if !is_there {
-            return Err(ToolError::NoDatabase(path));
+            return Err(StoreError::Open { path, problem: OpenProblem::NoFile }.into());
         }
         let store = Store::open(&StoreConfig::new(&path))?;
         let built = build(&store, &path, stopped);

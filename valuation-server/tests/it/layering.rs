@@ -129,8 +129,8 @@ fn sql_stands_in_the_store_alone_and_http_clients_in_the_providers_the_demo_and_
 /// events and the history show, and the end of a forced route, which an operator orders as a time of
 /// day. Over a restart nothing but a wall clock can say how long it took.
 #[test]
-fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_and_over_a_restart_alone()
-{
+fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_reports_and_over_a_restart_alone()
+ {
     let mut readers = Vec::new();
     for folder in ["src", "../failover/src"] {
         for (path, code) in sources(folder) {
@@ -150,6 +150,8 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_and_ov
         "app/orders.rs",
         "app/overview.rs",
         "app/recorder.rs",
+        // For when a report was made.
+        "app/report.rs",
         "app/standing.rs",
         "audit/entry.rs",
         // The library's, for the time of its events.
@@ -158,6 +160,8 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_and_ov
         "tools/archive.rs",
         // For "the last hour".
         "tools/logs.rs",
+        // For when a report was made.
+        "tools/report.rs",
     ];
     assert_eq!(readers, known.map(Path::new));
 }

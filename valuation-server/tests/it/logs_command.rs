@@ -319,3 +319,33 @@ async fn a_database_that_this_user_may_not_write_is_read() {
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(ids(&shown.1), [1, 2], "{}", shown.2);
 }
+
+#[tokio::test]
+async fn an_empty_time_and_a_name_of_no_provider_are_refused() {
+    let place = log_of(20).await;
+    let formats = [("logs", &["--last", "5"][..]), ("export", &["--format", "csv"])];
+    for (name, format) in formats {
+        for (flags, code, part) in [
+            (
+                ["--from", "2026-11", "--to", "2026-10"].as_slice(),
+                2,
+                "at 2026-10, which is not after",
+            ),
+            (&["--provider", "Supercat"], 1, "but Premium Car Valuations, SuperCar Valuations"),
+        ] {
+            let arguments = [format, flags].concat();
+            let out = command(name, &place.path(), &arguments)
+                .stderr(std::process::Stdio::piped())
+                .output()
+                .await
+                .unwrap();
+            let error = String::from_utf8(out.stderr).unwrap();
+            assert_eq!(
+                (out.status.code(), out.stdout.as_slice()),
+                (Some(code), &b""[..]),
+                "{error}"
+            );
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -247,6 +247,8 @@ async fn wrong_flags_and_files_are_refused_with_what_would_be_right() {
         (&["--exclude", "2026-10-01/2026-10-02"], "write FROM/TO=NAME"),
         (&["--exclude", "2026-10-02/2026-10-01=x"], "its end is not after its start"),
         (&["--target", "101%"], "not a percentage"),
+        (&["--target", "0.999"], "may mean 0.999% or 99.9%"),
+        (&["--fallback-price", "0.205"], "at most two decimals"),
         (&["--from", "1970-01-01", "--to", "2026-10-01", "--by", "hour"], "choose longer ones"),
     ] {
         let (code, out, error) = report(&place.path(), arguments).await;
@@ -256,7 +258,21 @@ async fn wrong_flags_and_files_are_refused_with_what_would_be_right() {
     let nothing = place.folder.path().join("nothing.sqlite");
     let (code, _, error) = report(&nothing, &[]).await;
     assert_eq!(code, 1);
-    assert!(error.contains("nothing.sqlite"), "{error}");
+    assert!(error.contains("nothing.sqlite: there is no such file; name it with"), "{error}");
+    let (code, _, error) = report(&place.path(), &["--provider", "Supercat"]).await;
+    assert_eq!(code, 1);
+    let others =
+        "Supercat: the log has no such provider, but Premium Car Valuations, SuperCar Valuations";
+    assert!(error.contains(others), "{error}");
+    let window = ["--exclude", "2026-10-01/2026-10-02=x"];
+    let time = ["--from", "2026-10-01", "--to", "2026-10-02", "--provider", "supercar"];
+    let out = printed(&place, &[&window[..], &time].concat()).await;
+    assert!(
+        out.starts_with(
+            "no data: there is no call of SuperCar Valuations in this time outside of what is excluded"
+        ),
+        "{out}"
+    );
     assert!(!nothing.exists());
 
     place.neighbour().execute_batch(r#"DELETE FROM "ProviderLogs""#).unwrap();
@@ -284,6 +300,39 @@ async fn no_cell_of_the_csv_is_a_formula() {
     let out = printed(&place, &["--format", "csv", "--target", "100"]).await;
     assert!(out.contains("\r\n'=cmd,total,total,"), "{out}");
     assert!(out.contains(",false,-1,"), "a number is none: {out}");
+}
+
+#[tokio::test]
+async fn a_table_has_no_control_characters_of_names_and_codes() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let outcome = Some("failure");
+    let hostile = "\u{1b}[2J\u{202e}x";
+    insert(&place.neighbour(), &[LogRow { outcome, ..row(0, hostile, Some(hostile)) }]);
+    for arguments in [&[][..], &["--provider", hostile]] {
+        let out = printed(&place, arguments).await;
+        assert!(
+            out.contains("\u{fffd}[2J\u{fffd}x") && !out.contains(['\u{1b}', '\u{202e}']),
+            "{out:?}"
+        );
+    }
+    let (_, _, error) = report(&place.path(), &["--provider", "\u{1b}[1m"]).await;
+    assert!(error.contains("\u{fffd}[2J") && !error.contains('\u{1b}'), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_report_says_when_it_was_made_and_whether_its_time_is_over() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    for (to, part) in [
+        ("2020-01-02", "Z, after the end of this time"),
+        ("2199-01", "Z, before the end of this time: calls after it are not in the report"),
+    ] {
+        for format in ["table", "csv", "json", "html"] {
+            let terms = ["--from", "2020-01-01", "--to", to, "--format", format];
+            let out = printed(&place, &terms).await;
+            let (_, made) = out.split_once("made at 20").unwrap();
+            assert!(made[17..].starts_with(part), "{format}: {made:.99}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ async fn the_log_of_an_earlier_version_is_summed_once_and_its_report_stays_the_s
     let report = || async {
         let (code, out, _) = run("report", &place.path(), &["--format", "csv"]).await;
         assert_eq!(code, 0);
-        out
+        let lines = out.lines().filter(|line| !line.starts_with("# state: made at "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let before = report().await;
     for _ in 0..2 {
@@ -143,7 +144,7 @@ async fn what_can_not_be_summed_is_refused_with_what_to_do_and_nothing_is_create
     let place = Place::new();
     let (code, _, error) = run("rollups", &place.path(), &[]).await;
     assert_eq!(code, 1);
-    assert!(error.contains("there is no database at") && error.contains("--database"), "{error}");
+    assert!(error.contains("there is no such file") && error.contains("--database"), "{error}");
     assert!(!place.path().exists());
 
     std::fs::write(place.path(), b"").unwrap();
