@@ -132,7 +132,11 @@ pub fn time(text: &str, zone: &TimeZone) -> Result<Timestamp, PeriodError> {
         let is_far = offset.is_some_and(|offset| offset.seconds().abs() >= DAY_SECONDS);
         return if is_far { Err(unreadable()) } else { Ok(timestamp) };
     }
-    if text.contains(['T', ' ']) && !text.contains('[') {
+    // A zone in brackets would be ignored.
+    if text.contains('[') {
+        return Err(unreadable());
+    }
+    if text.contains(['T', ' ']) {
         let at: DateTime = text.parse().map_err(|_| unreadable())?;
         return local(at, zone).ok_or_else(unreadable)?;
     }
