@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
@@ -53,7 +53,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
 
-    /// The file to write [default: standard output]
+    /// The file to write; - is the standard output [default: -]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -92,7 +92,7 @@ impl ExportArgs {
         let trail = Trail::open(&paths)?;
         look_for_provider(&trail, &filter)?;
         let pieces = trail.pieces(&filter)?;
-        let Some(target) = &self.output else {
+        let Some(target) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
             return self.write(pieces, io::stdout().lock(), stopped, |_| ());
         };
         let file = PartFile::create(target, self.force, &paths)?;

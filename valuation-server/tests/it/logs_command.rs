@@ -323,6 +323,11 @@ async fn a_database_that_this_user_may_not_write_is_read() {
 #[tokio::test]
 async fn an_empty_time_and_a_name_of_no_provider_are_refused() {
     let place = log_of(20).await;
+    let export = |more: &[&'static str]| {
+        command("export", &place.path(), &[&["--format", "csv"][..], more].concat())
+    };
+    let (code, out, _) = run(export(&["-o", "-"])).await;
+    assert_eq!((code, out.lines().count()), (0, 21), "- is the standard output");
     let formats = [("logs", &["--last", "5"][..]), ("export", &["--format", "csv"])];
     for (name, format) in formats {
         for (flags, code, part) in [
