@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<(Connection, i32), OpenProblem> {
     }
     let conn = connect(path)?;
     match schema::inspect(&conn)? {
-        0 => Err(OpenProblem::Foreign("no log of provider calls".to_owned())),
+        0 => Err(OpenProblem::NoLog),
         version => Ok((conn, version)),
     }
 }

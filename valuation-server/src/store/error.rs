@@ -116,6 +116,12 @@ pub enum OpenProblem {
          server, or a path where one can be created"
     )]
     Foreign(String),
+    /// A database without a log: empty, or of the older service.
+    #[error(
+        "it is empty or of the older service, and has no log of provider calls yet; keep a copy, and run \
+         `valuation-server rollups` on it, or start the server with it, once"
+    )]
+    NoLog,
     /// A database of a newer version of this server.
     #[error(
         "its schema is version {found} and this program knows versions up to {known}; start the \

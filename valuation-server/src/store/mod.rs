@@ -75,6 +75,7 @@ use valuations::Forgetting;
 
 pub use archive::{
     ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, StopReason, archive_plan,
+    is_archive,
 };
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
 pub use backup::{BackedUp, BackupError, backup};

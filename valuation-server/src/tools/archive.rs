@@ -142,15 +142,14 @@ fn moved(
 fn rest(plan: &ArchivePlan) -> String {
     match &plan.stop_reason {
         StopReason::Recent { id, requested_at } => {
-            let stays = plan.ids.map_or(1, |(_, last)| last + 1);
-            if stays < *id {
-                format!(
-                    "rows from id {stays} on stay: {id} is of {requested_at}, and those before it are in \
-                    the same record of the hash chain"
-                )
-            } else {
-                format!("rows from id {id} on stay: it is of {requested_at}")
-            }
+            let stay = match plan.ids {
+                Some((_, last)) => format!("rows from id {} on stay", last + 1),
+                None => "all rows stay".to_owned(),
+            };
+            format!(
+                "{stay}: {id} is of {requested_at}, and what is before it, if anything, is in the same record \
+                of the hash chain"
+            )
         }
         StopReason::Newest => {
             "the rows of the newest record of the hash chain stay: the chain goes on from \

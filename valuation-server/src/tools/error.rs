@@ -73,6 +73,11 @@ pub enum ToolError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WitnessError {
+    /// There is none, so that nothing would be compared.
+    #[error(
+        "--witness: there is no head in what was given; was --anchor-log on, and is it the right column?"
+    )]
+    Empty,
     /// A text.
     #[error("--witness: {0}")]
     Head(#[from] LogHeadError),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::store::beside;
+use crate::store::{beside, is_archive};
 
 /// A file that is written as `FILE.part`, and gets its name when it is complete and on the disk. Dropped before,
 /// it is deleted; a kill leaves it, and the next run replaces it.
@@ -31,8 +31,11 @@ pub enum PartFileError {
     #[error("{} is not a regular file; name a file", .0.display())]
     NotAFile(PathBuf),
     /// It would replace what is read.
-    #[error("{} is the database itself; name another file", .0.display())]
+    #[error("{} is the database itself, or a file next to it that SQLite needs; name another file", .0.display())]
     IsSource(PathBuf),
+    /// It would replace the only copy of archived rows.
+    #[error("{} is an archive, which has the only copy of its rows; name another file", .0.display())]
+    IsArchive(PathBuf),
     /// It would replace a database in use, or get the log of another one.
     #[error(
         "{} is a database in use, or one with the log of a killed program ({}-wal or {}-journal exists); name another file",
@@ -136,6 +139,18 @@ impl Drop for PartFile {
 
 fn check_target(target: &Path, force: bool, sources: &[PathBuf]) -> Result<(), PartFileError> {
     let found = fs::symlink_metadata(target).ok();
+    let of_source = |source: &PathBuf| {
+        let source = source.canonicalize().unwrap_or_else(|_| source.clone());
+        let target =
+            target.parent().and_then(|folder| folder.canonicalize().ok()).zip(target.file_name());
+        let target = target.map(|(folder, name)| folder.join(name));
+        ["-wal", "-shm", "-journal"]
+            .iter()
+            .any(|suffix| target.as_ref() == Some(&beside(&source, suffix)))
+    };
+    if sources.iter().any(of_source) {
+        return Err(PartFileError::IsSource(target.to_owned()));
+    }
     if let Some(found) = &found {
         if !found.is_file() {
             return Err(PartFileError::NotAFile(target.to_owned()));
@@ -145,6 +160,9 @@ fn check_target(target: &Path, force: bool, sources: &[PathBuf]) -> Result<(), P
         };
         if sources.iter().any(is_source) {
             return Err(PartFileError::IsSource(target.to_owned()));
+        }
+        if is_archive(target) {
+            return Err(PartFileError::IsArchive(target.to_owned()));
         }
     }
     if ["-wal", "-journal"].iter().any(|suffix| beside(target, suffix).exists()) {

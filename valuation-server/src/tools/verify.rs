@@ -1,5 +1,6 @@
 //! `report --verify`: the flags, and what it prints.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ impl VerifyArgs {
                 })?);
             }
         }
+        if heads.is_empty() && !self.witness.is_empty() {
+            return Err(WitnessError::Empty);
+        }
         Ok(heads)
     }
 
@@ -87,6 +91,10 @@ impl VerifyArgs {
         bar.finish_and_clear();
         let mut out = io::stdout().lock();
         write!(out, "{result}")?;
+        if result.count == 0 && !witnesses.is_empty() {
+            let heads = witnesses.iter().collect::<BTreeSet<_>>().len();
+            writeln!(out, "heads that others have seen, all of them in the chain: {heads}")?;
+        }
         out.flush()?;
         if result.count > 0 { Err(ToolError::Altered) } else { Ok(()) }
     }

@@ -181,7 +181,7 @@ fn files_that_are_no_archive_of_this_database_are_refused_and_left_as_they_are()
         ("valuations.sqlite", "it is the database itself; name another file"),
         ("database.sqlite", "it is a database and no archive; name another file"),
         ("text", "not an SQLite database"),
-        ("older.sqlite", "no log of provider calls"),
+        ("older.sqlite", "has no log of provider calls yet"),
         ("foreign.sqlite", "it belongs to another program"),
         ("other.sqlite", "is the archive of another database"),
         ("folder", "not a regular file"),
@@ -399,6 +399,17 @@ async fn the_command_says_what_it_would_move_what_it_moved_and_what_stays() {
     assert_eq!(code, 0);
     assert!(out.contains("nothing to move"), "{out}");
 
+    assert!(out.contains("all rows stay: "), "{out}");
+
+    // It has the only copy of its rows, and nothing is moved out of it.
+    let force = ["export", "--format", "csv", "--force"];
+    let (code, _, error) = command(&force, &[("--database", &database), ("-o", &to)]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("old.sqlite is an archive, which has the only copy"), "{error}");
+    let other = place.folder.path().join("other.sqlite");
+    let (code, _, error) = command(&date, &[("--database", &to), ("--to", &other)]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("it is an archive of provider calls"), "{error}");
     let (code, _, error) = command(&["archive", "--before", "2999"], &files).await;
     assert_eq!(code, 2);
     assert!(error.contains("2999"), "{error}");

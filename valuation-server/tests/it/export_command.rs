@@ -86,8 +86,10 @@ async fn it_never_replaces_the_database_a_folder_or_a_device() {
     let place = log_of(1).await;
     let before = place.contents();
     let database = place.path();
+    let wal = format!("{}-wal", database.display());
     for (target, part) in [
         (database.to_str().unwrap(), "is the database itself"),
+        (&wal, "is the database itself, or a file next to it that SQLite needs"),
         (place.folder.path().to_str().unwrap(), "is not a regular file"),
         ("/dev/null", "is not a regular file"),
         ("/nowhere/log.csv", "cannot write /nowhere/log.csv.part: No such file"),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::error::StoreError;
+use super::error::{OpenProblem, StoreError};
 use super::log_tables::{CopyError, LogTable};
 use super::{StoreConfig, audit_file, chain, open, schema};
 
@@ -96,6 +96,12 @@ struct Paths {
     archive: PathBuf,
 }
 
+/// Whether this file is an archive. `false` if it can't be read.
+#[must_use]
+pub fn is_archive(path: &Path) -> bool {
+    audit_file::open(path).is_ok_and(|(conn, _)| schema::is_archive(&conn).is_ok_and(|is| is))
+}
+
 /// What would be moved from `database` before `before`, in seconds since 1970. Nothing is changed.
 ///
 /// # Errors
@@ -133,7 +139,7 @@ impl Paths {
         |cause| ArchiveError::archive(&self.archive, cause)
     }
 
-    fn open_failed(path: &Path) -> impl Fn(super::OpenProblem) -> StoreError {
+    fn open_failed(path: &Path) -> impl Fn(OpenProblem) -> StoreError {
         |problem| StoreError::Open { path: path.to_owned(), problem }
     }
 
@@ -141,6 +147,9 @@ impl Paths {
     fn look(&self) -> Result<Connection, ArchiveError> {
         let (database, found) =
             audit_file::open(&self.database).map_err(Self::open_failed(&self.database))?;
+        if schema::is_archive(&database).map_err(self.in_database())? {
+            return Err(Self::open_failed(&self.database)(OpenProblem::Archive).into());
+        }
         let latest = schema::latest();
         if found != latest {
             return Err(ArchiveError::Older { path: self.database.clone(), found, latest });

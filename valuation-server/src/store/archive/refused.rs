@@ -14,7 +14,8 @@ pub enum ArchiveError {
     Open(#[from] StoreError),
     /// The database is of an earlier version.
     #[error(
-        "the schema of {} is version {found} and not {latest}; start this version's server with it once",
+        "the schema of {} is version {found} and not {latest}; run `valuation-server rollups` on it, or start this version's \
+         server with it, once",
         path.display()
     )]
     Older {
