@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::periods::{self, PeriodError};
+use super::periods;
 use super::tally::Tally;
 use super::terms::{Calendar, HourUse, Terms};
+use super::times::PeriodError;
 use super::{NoProvider, Report, Unread};
 use crate::domain::Provider;
 use crate::store::{AuditSnapshot, CallRows, Interval, StoreError};

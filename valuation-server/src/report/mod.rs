@@ -27,6 +27,7 @@ mod table;
 mod tally;
 mod term_args;
 mod terms;
+mod times;
 mod words;
 
 pub use csv::csv;
@@ -36,10 +37,11 @@ pub use html::{article, html};
 pub use json::json;
 pub use outages::Outage;
 pub use percent::{Percent, PercentError, Share};
-pub use periods::{By, MOST_PERIODS, Period, PeriodError, minute, shown, time, zone};
+pub use periods::{By, MOST_PERIODS, Period};
 pub use table::table;
 pub use term_args::{NoProvider, TermArgs, WrongTerm, provider};
 pub use terms::{Excluded, Fallback, Slow, Terms};
+pub use times::{PeriodError, minute, shown, time, zone};
 pub use words::{NO_DATA, Source, accounting};
 
 /// What the log says about the providers. Times are minutes since 1970.

@@ -5,8 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::percent::Percent;
-use super::periods::{self, By};
+use super::periods::By;
 use super::terms::{Excluded, Fallback, Slow, Terms};
+use super::times;
 use crate::domain::{Money, Provider, printable};
 
 /// The terms as texts.
@@ -78,16 +79,15 @@ impl TermArgs {
         fallback_price: Option<Money>,
         most_periods: usize,
     ) -> Result<Terms, Vec<WrongTerm>> {
-        let zone = periods::zone(self.time_zone.as_deref().unwrap_or("UTC"));
+        let zone = times::zone(self.time_zone.as_deref().unwrap_or("UTC"));
         let zone = zone.map_err(|error| vec![wrong("time-zone", &error)])?;
         let mut found = Vec::new();
-        let from =
-            read("from", self.from.as_ref(), |text| periods::minute(text, &zone), &mut found);
-        let to = read("to", self.to.as_ref(), |text| periods::minute(text, &zone), &mut found);
+        let from = read("from", self.from.as_ref(), |text| times::minute(text, &zone), &mut found);
+        let to = read("to", self.to.as_ref(), |text| times::minute(text, &zone), &mut found);
         let by = read("by", self.by.as_ref(), By::from_str, &mut found);
         let target = read("target", self.target.as_ref(), Percent::from_str, &mut found);
         let slow = read("slow", self.slow.as_ref(), Slow::from_str, &mut found);
-        let minute = |text: &str| periods::minute(text, &zone).map_err(|error| error.to_string());
+        let minute = |text: &str| times::minute(text, &zone).map_err(|error| error.to_string());
         let mut excluded = Vec::new();
         for text in &self.exclude {
             excluded.extend(read("exclude", Some(text), |text| window(text, minute), &mut found));

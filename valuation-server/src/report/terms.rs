@@ -5,7 +5,8 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 
 use super::percent::Percent;
-use super::periods::{self, By, Period, PeriodError};
+use super::periods::{self, By, Period};
+use super::times::PeriodError;
 use crate::domain::{DurationBucket, Money};
 
 /// What a report is asked for.
