@@ -24,8 +24,8 @@ pub type Reporting = Pin<Box<dyn Future<Output = Result<String, ReportProblem>> 
 pub struct ReportRequest {
     /// Its terms: names and texts.
     pub terms: Vec<(String, String)>,
-    /// What it is written as.
-    pub format: ReportFormat,
+    /// What it is written as; `None`: none is made, and the terms alone are checked.
+    pub format: Option<ReportFormat>,
 }
 
 /// What a report is written as.
@@ -102,11 +102,11 @@ pub(super) async fn show(operated: &dyn Operated, parts: &Parts) -> Result<Answe
     if is_page && terms.is_empty() {
         return Ok(page(StatusCode::OK, &Page::default()));
     }
-    if parts.method == Method::HEAD {
-        return Ok(file(format, String::new()));
-    }
+    let is_head = parts.method == Method::HEAD;
     let given = terms.clone();
-    match operated.report(ReportRequest { terms, format }).await {
+    let request = ReportRequest { terms, format: (!is_head).then_some(format) };
+    match operated.report(request).await {
+        Ok(_) if is_head => Ok(file(format, String::new())),
         Ok(article) if is_page => {
             let page = &Page { given, article: Some(article), ..Page::default() };
             Ok(self::page(StatusCode::OK, page))

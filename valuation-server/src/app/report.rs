@@ -41,6 +41,7 @@ impl Reports {
         let database = self.database.clone();
         Box::pin(async move {
             let terms = terms(&request.terms, price)?;
+            let Some(format) = request.format else { return Ok(String::new()) };
             let Ok(permit) = running.try_acquire_owned() else {
                 let message = "another report is being made; ask again in a moment".to_owned();
                 return Err(ReportProblem::Unavailable(message));
@@ -50,7 +51,7 @@ impl Reports {
             let work = spawn_blocking(move || {
                 // Held until the thread is free, even if nobody waits.
                 let _permit = permit;
-                write(&database, &terms, request.format, &interrupts)
+                write(&database, &terms, format, &interrupts)
             });
             // A task of its own: a report that nobody waits for ends as well.
             tokio::spawn(in_time(work, interrupt)).await.unwrap_or_else(ended)
@@ -156,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn one_report_is_made_at_a_time() {
         let reports = Reports::new(PathBuf::from("no folder/valuations.sqlite"));
-        let request = || ReportRequest { terms: Vec::new(), format: ReportFormat::Json };
+        let request = || ReportRequest { terms: Vec::new(), format: Some(ReportFormat::Json) };
         let message = async || match reports.make(request(), None).await {
             Err(ReportProblem::Unavailable(message)) => message,
             other => panic!("{other:?}"),

@@ -177,6 +177,9 @@ async fn a_report_that_cannot_be_made_now_is_answered_503_with_a_time_to_come_ag
     }
     assert_eq!((head.status, head.header("content-type")), (200, Some("application/json")));
     assert_eq!(head.header("content-length"), None, "no report was made for it: {head:?}");
+    let mut client = Client::operator(app.admin).await;
+    client.send(admin_get("/report?by=null").replace("GET", "HEAD")).await;
+    assert_eq!(client.head().await.status, 400, "its terms are checked");
     assert_eq!(app.look(&report).await.status, 200);
 }
 
