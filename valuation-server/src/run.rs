@@ -15,6 +15,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
 use crate::cli::{CheckArgs, Cli, Command, ManArgs};
@@ -103,10 +105,16 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
+/// A runtime, or the exit code without one.
+fn started(builder: &mut Builder) -> Result<Runtime, ExitCode> {
+    let failed = |error| fail(FAILED, &format!("the runtime cannot be started: {error}"));
+    builder.enable_all().build().map_err(failed)
+}
+
 fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match started(&mut Builder::new_multi_thread()) {
         Ok(runtime) => runtime,
-        Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
+        Err(code) => return code,
     };
     let code = runtime.block_on(work);
     // Only look-ups that hang in the system's resolver are left.
@@ -162,11 +170,9 @@ fn tool(
     at_stop: impl FnOnce() + Send + 'static,
     work: impl FnOnce() -> Result<(), ToolError>,
 ) -> ExitCode {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = match runtime {
+    let runtime = match started(Builder::new_multi_thread().worker_threads(1)) {
         Ok(runtime) => runtime,
-        Err(error) => return fail(FAILED, &format!("the runtime cannot be started: {error}")),
+        Err(code) => return code,
     };
     let _context = runtime.enter();
     system::survive_the_file_size_limit();

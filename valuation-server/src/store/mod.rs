@@ -88,7 +88,7 @@ pub use lock_pause::pause_after;
 pub use logs::LoggedCall;
 pub use look::{Found, look};
 pub use notes::Note;
-pub(crate) use open::beside;
+pub(crate) use open::{beside, sync_folder};
 pub use reservation::Reservation;
 pub use stats::StoreStats;
 pub use trail::{Pieces, Trail, TrailFilter};

@@ -4,6 +4,8 @@
 //! all POSIX locks of the process on it, those of SQLite's other connections included, and two
 //! concurrent writers would destroy the file.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -157,6 +159,14 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Makes the names in the file's folder durable.
+pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn use_wal(conn: &Connection, config: &StoreConfig) -> Result<(), OpenProblem> {

@@ -7,15 +7,14 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, ValueEnum};
 
+use super::call_args::{self, CallArgs};
 use super::error::{INCOMPLETE, ToolError, is_stopped};
 use super::lines::{Lines, write, write_header};
-use super::logs::{look_for_provider, times};
 use super::part_file::PartFile;
 
 use super::log_files::LogFiles;
 use super::progress::progress;
-use crate::report;
-use crate::store::{Pieces, Trail, TrailFilter};
+use crate::store::Pieces;
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -40,18 +39,9 @@ pub struct ExportArgs {
     #[arg(long, value_enum)]
     pub format: ExportFormat,
 
-    /// Only calls from this time on: a month 2026-10, a day 2026-10-25, a time 2026-10-25T01:30 in UTC or with
-    /// its offset, as in 2026-10-25T01:30+01:00
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-
-    /// Only calls before this time
-    #[arg(long, value_name = "TIME")]
-    pub to: Option<String>,
-
-    /// Only this provider: its name, or the beginning of it [default: all]
-    #[arg(long, value_name = "NAME")]
-    pub provider: Option<String>,
+    /// Which calls.
+    #[command(flatten)]
+    pub calls: CallArgs,
 
     /// The file to write; - is the standard output [default: -]
     #[arg(long, short, value_name = "FILE")]
@@ -82,15 +72,8 @@ impl ExportArgs {
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
         let paths = self.files.paths(environment)?;
-        let [from, to] = times(self.from.as_ref(), self.to.as_ref())?;
-        let filter = TrailFilter {
-            provider: self.provider.as_deref().map(report::provider),
-            from,
-            to,
-            ..TrailFilter::default()
-        };
-        let trail = Trail::open(&paths)?;
-        look_for_provider(&trail, &filter)?;
+        let filter = self.calls.filter()?;
+        let trail = call_args::open(&paths, &filter)?;
         let pieces = trail.pieces(&filter)?;
         let Some(target) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
             return self.write(pieces, io::stdout().lock(), stopped, |_| ());

@@ -9,15 +9,15 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::call_args::{self, CallArgs};
 use super::error::{INCOMPLETE, ToolError, is_stopped};
 use super::lines::{Lines, write, write_header};
 use super::log_files::LogFiles;
 
-use crate::domain::{Provider, Vrm};
-use crate::report::{self, NoProvider, PeriodError};
+use crate::domain::Vrm;
+use crate::report::PeriodError;
 use crate::store::{StoreError, Trail, TrailFilter};
 
 /// Shown below the flags.
@@ -49,22 +49,13 @@ pub struct LogsArgs {
     #[arg(long, value_name = "VRM", value_parser = Vrm::parse)]
     pub vrm: Option<Vrm>,
 
-    /// Only this provider: its name, or the beginning of it [default: all]
-    #[arg(long, value_name = "NAME")]
-    pub provider: Option<String>,
+    /// Which calls.
+    #[command(flatten)]
+    pub calls: CallArgs,
 
     /// Only calls of this time before now, such as 1h
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, conflicts_with = "from")]
     pub since: Option<Duration>,
-
-    /// Only calls from this time on: a month 2026-10, a day 2026-10-25, a time 2026-10-25T01:30 in UTC or with
-    /// its offset, as in 2026-10-25T01:30+01:00
-    #[arg(long, value_name = "TIME")]
-    pub from: Option<String>,
-
-    /// Only calls before this time
-    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
-    pub to: Option<String>,
 
     /// Only calls with the outcome failure
     #[arg(long)]
@@ -75,7 +66,7 @@ pub struct LogsArgs {
     pub last: Option<u32>,
 
     /// Go on with new calls as they are committed, until Ctrl-C
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "to")]
     pub follow: bool,
 
     /// The format
@@ -90,32 +81,6 @@ pub enum LogsFormat {
     Table,
     /// A JSON object a line, with the names of the columns
     Jsonl,
-}
-
-/// The times that `--from` and `--to` give, in UTC.
-pub(super) fn times(
-    from: Option<&String>,
-    to: Option<&String>,
-) -> Result<[Option<Timestamp>; 2], PeriodError> {
-    let time =
-        |text: Option<&String>| text.map(|text| report::time(text, &TimeZone::UTC)).transpose();
-    let times = [time(from)?, time(to)?];
-    if let ([Some(start), Some(end)], Some(from), Some(to)) = (times, from, to)
-        && start >= end
-    {
-        return Err(PeriodError::Empty { from: from.clone(), to: to.clone() });
-    }
-    Ok(times)
-}
-
-/// Refuses the name of no provider. This server's own need no call in the log.
-pub(super) fn look_for_provider(trail: &Trail, filter: &TrailFilter) -> Result<(), ToolError> {
-    let Some(name) = filter.provider.as_deref() else { return Ok(()) };
-    if Provider::from_name(name).is_some() {
-        return Ok(());
-    }
-    let others = trail.providers_unless(name)?;
-    NoProvider::found(name, others).map_or(Ok(()), |error| Err(ToolError::NoProvider(error)))
 }
 
 impl LogsArgs {
@@ -138,8 +103,7 @@ impl LogsArgs {
             LogsFormat::Jsonl => Lines::Jsonl,
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        let trail = Trail::open(&paths)?;
-        look_for_provider(&trail, &filter)?;
+        let trail = call_args::open(&paths, &filter)?;
         let newest = trail.newest_id()?.unwrap_or(0);
         write_header(&mut out, lines)?;
         let shown = self.print(&trail, &filter, lines, &mut out, stopped)?;
@@ -153,13 +117,12 @@ impl LogsArgs {
 
     fn filter(&self, now: Timestamp) -> Result<TrailFilter, PeriodError> {
         let ago = |since: Duration| now.checked_sub(since).unwrap_or(Timestamp::UNIX_EPOCH);
-        let [from, to] = times(self.from.as_ref(), self.to.as_ref())?;
+        let filter = self.calls.filter()?;
         Ok(TrailFilter {
             vrm: self.vrm.as_ref().map(|vrm| vrm.as_str().to_owned()),
-            provider: self.provider.as_deref().map(report::provider),
-            from: from.or(self.since.map(ago)),
-            to,
+            from: filter.from.or(self.since.map(ago)),
             failed: self.failed,
+            ..filter
         })
     }
 

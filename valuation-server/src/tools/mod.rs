@@ -13,6 +13,7 @@
 
 mod archive;
 mod backup;
+mod call_args;
 mod error;
 mod export;
 mod lines;
@@ -26,6 +27,7 @@ mod verify;
 
 pub use archive::ArchiveArgs;
 pub use backup::BackupArgs;
+pub use call_args::CallArgs;
 pub use error::{ToolError, WitnessError};
 pub use export::{ExportArgs, ExportFormat};
 pub use log_files::{DatabaseArgs, LogFiles};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use crate::store::{beside, is_archive};
+use crate::store::{beside, is_archive, sync_folder};
 
 /// A file that is written as `FILE.part`, and gets its name when it is complete and on the disk. Dropped before,
 /// it is deleted; a kill leaves it, and the next run replaces it.
@@ -124,9 +124,10 @@ impl PartFile {
             io::ErrorKind::AlreadyExists => PartFileError::Exists(self.target.clone()),
             _ => self.failed(source),
         })?;
-        let folder = self.target.parent().unwrap_or(Path::new("/"));
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| PartFileError::Io { path: folder.to_owned(), source })
+        sync_folder(&self.target).map_err(|source| {
+            let path = self.target.parent().unwrap_or(&self.target).to_owned();
+            PartFileError::Io { path, source }
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::store::open::beside;
+use crate::store::open::{beside, sync_folder};
 
 /// Where the checksum of a file stands.
 pub(super) fn path(file: &Path) -> PathBuf {
@@ -45,13 +45,5 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
     match fs::remove_file(path(file)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => sync_folder(file),
-    }
-}
-
-/// Makes the names in the file's folder durable.
-pub(super) fn sync_folder(file: &Path) -> io::Result<()> {
-    match file.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }

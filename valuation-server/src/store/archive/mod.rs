@@ -230,7 +230,7 @@ impl Archiver {
         if let Some(refusal) = schema_matches(&database, &archive).map_err(paths.in_archive())? {
             return Err(paths.refused(refusal));
         }
-        checksum::sync_folder(&paths.archive)
+        open::sync_folder(&paths.archive)
             .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
         let tables = [
             LogTable::rows(&database).map_err(paths.in_database())?,
