@@ -8,9 +8,15 @@ use valuation_server::http::router::{Resource, decode_vrm, valuation_path};
 fuzz_target!(|path: &str| {
     let Some(resource) = Resource::at(path) else { return };
     assert!(resource.allow().ends_with("OPTIONS"));
-    let Resource::Valuation(segment) = resource else {
-        assert!(path == "/" || path == "*");
-        return;
+    let segment = match resource {
+        Resource::Home => return assert_eq!(path, "/"),
+        Resource::Server => return assert_eq!(path, "*"),
+        Resource::Description(part) => return assert_eq!(path, part.path()),
+        Resource::Asset(name) => {
+            assert!(!name.contains('/'));
+            return assert_eq!(path.strip_prefix("/assets/"), Some(name));
+        }
+        Resource::Valuation(segment) => segment,
     };
     let Ok(vrm) = decode_vrm(segment) else { return };
     assert!((1..=Vrm::MAX_UNITS).contains(&vrm.as_str().encode_utf16().count()));

@@ -16,6 +16,7 @@ mod kinds;
 mod printed;
 mod secret;
 mod setting;
+mod status;
 mod table;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub use failover::ratio::RatioError;
 pub use secret::Secret;
 pub use setting::Origin;
 pub(crate) use setting::Scope;
+pub use status::{Seen, Status, Trouble};
 pub use table::{Config, Setting};
 
 /// The environment variable that names the configuration file.
