@@ -46,6 +46,8 @@ mod reservation;
 mod rollup;
 mod rows;
 mod schema;
+#[cfg_attr(not(test), expect(dead_code, reason = "the statements come to it one by one"))]
+mod sql;
 mod stats;
 mod thinning;
 mod trail;
