@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::InterruptHandle;
 
 use super::audit_file::{AuditFile, FileSnapshot};
-use super::error::StoreError;
 use super::id_ranges::{self, Ids};
 use super::rollup::{self, DAY, HOUR, UNDATED};
 use super::rows::{self, Rows};
-use super::schema;
 use crate::domain::{AccountedCall, DurationBucket, HourCell};
+use crate::store::error::StoreError;
+use crate::store::schema;
 
 /// The log of provider calls in a database file and its archives, for reading.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::id_ranges::Ids;
 
 /// A table whose rows have rising ids.
 #[derive(Debug)]
-pub(super) struct LogTable {
+pub(in crate::store) struct LogTable {
     name: &'static str,
     key: &'static str,
     /// All of them, the key first.
@@ -17,19 +17,19 @@ pub(super) struct LogTable {
 
 /// Which of two files an error is about.
 #[derive(Debug)]
-pub(super) enum CopyError {
+pub(in crate::store) enum CopyError {
     Reading(rusqlite::Error),
     Writing(rusqlite::Error),
 }
 
 impl LogTable {
     /// `ProviderLogs`, as it is in this file.
-    pub(super) fn rows(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn rows(conn: &Connection) -> rusqlite::Result<Self> {
         Self::of(conn, "ProviderLogs", "id")
     }
 
     /// `log_chain`, as it is in this file.
-    pub(super) fn chain(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn chain(conn: &Connection) -> rusqlite::Result<Self> {
         Self::of(conn, "log_chain", "lastId")
     }
 
@@ -42,19 +42,19 @@ impl LogTable {
     }
 
     /// Its name.
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::store) fn name(&self) -> &'static str {
         self.name
     }
 
     /// A column that the other table is without.
-    pub(super) fn column_missing_in(&self, other: &Self) -> Option<&str> {
+    pub(in crate::store) fn column_missing_in(&self, other: &Self) -> Option<&str> {
         let has =
             |name: &String| other.columns.iter().any(|known| known.eq_ignore_ascii_case(name));
         self.columns.iter().find(|name| !has(name)).map(String::as_str)
     }
 
     /// Without the columns that the other table doesn't have: a file of an earlier version has fewer.
-    pub(super) fn common(mut self, other: &Self) -> Self {
+    pub(in crate::store) fn common(mut self, other: &Self) -> Self {
         while let Some(missing) = self.column_missing_in(other).map(str::to_owned) {
             self.columns.retain(|name| *name != missing);
         }
@@ -71,7 +71,7 @@ impl LogTable {
     }
 
     /// Copies rows as they are stored, in constant memory, and gives their number.
-    pub(super) fn copy(
+    pub(in crate::store) fn copy(
         &self,
         from: &Connection,
         to: &Connection,
@@ -99,7 +99,7 @@ impl LogTable {
     }
 
     /// The lowest of these ids whose row is in one of the files alone, or is not the same in both.
-    pub(super) fn difference(
+    pub(in crate::store) fn difference(
         &self,
         one: &Connection,
         other: &Connection,
@@ -123,7 +123,11 @@ impl LogTable {
     }
 
     /// Deletes rows, and gives their number.
-    pub(super) fn delete(&self, conn: &Connection, (after, up_to): Ids) -> rusqlite::Result<usize> {
+    pub(in crate::store) fn delete(
+        &self,
+        conn: &Connection,
+        (after, up_to): Ids,
+    ) -> rusqlite::Result<usize> {
         let Self { name, key, .. } = self;
         conn.prepare_cached(&format!(
             r#"DELETE FROM "{name}" WHERE "{key}" > ?1 AND "{key}" <= ?2"#
@@ -132,7 +136,7 @@ impl LogTable {
     }
 
     /// The lowest and the highest id; `None` without rows.
-    pub(super) fn ends(&self, conn: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
+    pub(in crate::store) fn ends(&self, conn: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
         let Self { name, key, .. } = self;
         // Each by itself, so that both are found at the ends of the table.
         let sql = format!(
@@ -145,6 +149,6 @@ impl LogTable {
 }
 
 /// A name as an identifier in SQL.
-pub(super) fn quoted(name: &str) -> String {
+pub(in crate::store) fn quoted(name: &str) -> String {
     format!(r#""{}""#, name.replace('"', r#""""#))
 }

@@ -21,9 +21,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::error::{OpenProblem, StoreError};
 use super::log_tables::{CopyError, LogTable};
-use super::{StoreConfig, audit_file, chain, open, schema};
+use super::{audit_file, chain};
+use crate::store::error::{OpenProblem, StoreError};
+use crate::store::{StoreConfig, open, schema};
 
 pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};

@@ -14,26 +14,26 @@ use rusqlite::{Connection, OptionalExtension, Params, Transaction};
 use crate::domain::LogHead;
 
 /// A BLAKE3 hash.
-pub(super) type Hash = [u8; 32];
+pub(in crate::store) type Hash = [u8; 32];
 
 /// Adds a record.
-pub(super) const INSERT: &str = r#"INSERT INTO "log_chain"
+pub(in crate::store) const INSERT: &str = r#"INSERT INTO "log_chain"
     ("lastId", "firstId", "previous", "head", "rowTags") VALUES (?1, ?2, ?3, ?4, ?5)"#;
 
 /// What the first record follows.
-pub(super) const START: Hash = [0; 32];
+pub(in crate::store) const START: Hash = [0; 32];
 /// The length of the part of each row's hash that a record has.
-pub(super) const TAG: usize = 8;
+pub(in crate::store) const TAG: usize = 8;
 
 /// The version of the row's encoding. No head's input begins with this byte.
 const ROW_VERSION: u8 = 1;
 const HEAD_DOMAIN: &[u8] = b"valuation-server log_chain head 1";
 
 /// The place of the id in an encoding: after the version and the kind.
-pub(super) const ID_AT: std::ops::Range<usize> = 2..10;
+pub(in crate::store) const ID_AT: std::ops::Range<usize> = 2..10;
 
 /// Encodes a row, in place of what `into` had.
-pub(super) fn encode<'a>(
+pub(in crate::store) fn encode<'a>(
     values: impl Iterator<Item = rusqlite::Result<ValueRef<'a>>>,
     into: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
@@ -63,40 +63,40 @@ pub(super) fn encode<'a>(
 }
 
 /// The hash of an encoded row.
-pub(super) fn row_hash(encoded: &[u8]) -> Hash {
+pub(in crate::store) fn row_hash(encoded: &[u8]) -> Hash {
     *blake3::hash(encoded).as_bytes()
 }
 
 /// The head of a record, row by row.
-pub(super) struct Head(blake3::Hasher);
+pub(in crate::store) struct Head(blake3::Hasher);
 
 impl Head {
-    pub(super) fn after(previous: &Hash) -> Self {
+    pub(in crate::store) fn after(previous: &Hash) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(HEAD_DOMAIN);
         hasher.update(previous);
         Self(hasher)
     }
 
-    pub(super) fn add(&mut self, row: &Hash) {
+    pub(in crate::store) fn add(&mut self, row: &Hash) {
         self.0.update(row);
     }
 
-    pub(super) fn hash(&self) -> Hash {
+    pub(in crate::store) fn hash(&self) -> Hash {
         *self.0.finalize().as_bytes()
     }
 }
 
 /// Rows to be sealed, in the order of their ids.
 #[derive(Debug, Default)]
-pub(super) struct Unsealed {
+pub(in crate::store) struct Unsealed {
     /// The first id of each run, and its hashes.
     runs: Vec<(i64, Vec<Hash>)>,
     last_id: i64,
 }
 
 impl Unsealed {
-    pub(super) fn add(&mut self, id: i64, hash: Hash) {
+    pub(in crate::store) fn add(&mut self, id: i64, hash: Hash) {
         match self.runs.last_mut() {
             Some((_, hashes)) if id == self.last_id + 1 => hashes.push(hash),
             _ => self.runs.push((id, vec![hash])),
@@ -105,7 +105,7 @@ impl Unsealed {
     }
 
     /// Adds the records after the chain's end, and gives its new end; `None` without rows.
-    pub(super) fn store(
+    pub(in crate::store) fn store(
         &self,
         tx: &Transaction<'_>,
         mut end: Option<LogHead>,
@@ -134,30 +134,33 @@ impl Unsealed {
 
 /// A record, without its tags.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) first_id: i64,
-    pub(super) last_id: i64,
-    pub(super) previous: Hash,
-    pub(super) head: Hash,
+pub(in crate::store) struct Record {
+    pub(in crate::store) first_id: i64,
+    pub(in crate::store) last_id: i64,
+    pub(in crate::store) previous: Hash,
+    pub(in crate::store) head: Hash,
 }
 
 /// The first record.
-pub(super) fn first(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+pub(in crate::store) fn first(conn: &Connection) -> rusqlite::Result<Option<Record>> {
     record(conn, r#"ORDER BY "lastId" LIMIT 1"#, [])
 }
 
 /// The last record.
-pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Record>> {
+pub(in crate::store) fn last(conn: &Connection) -> rusqlite::Result<Option<Record>> {
     record(conn, r#"ORDER BY "lastId" DESC LIMIT 1"#, [])
 }
 
 /// The record that ends with this id.
-pub(super) fn ending_with(conn: &Connection, last_id: i64) -> rusqlite::Result<Option<Record>> {
+pub(in crate::store) fn ending_with(
+    conn: &Connection,
+    last_id: i64,
+) -> rusqlite::Result<Option<Record>> {
     record(conn, r#"WHERE "lastId" = ?1"#, [last_id])
 }
 
 /// The last record's head; `None` if nothing is sealed.
-pub(super) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
+pub(in crate::store) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
     Ok(last(conn)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
 }
 

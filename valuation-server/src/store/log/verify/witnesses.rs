@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::findings::{Findings, Problem};
 use crate::domain::LogHead;
-use crate::store::chain::Hash;
+use crate::store::log::chain::Hash;
 
 /// The heads that were not found yet, by the ids that they end with.
 #[derive(Debug)]

@@ -7,33 +7,33 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::error::{OpenProblem, StoreError};
 use super::id_ranges::Ids;
 use super::log_tables::LogTable;
-use super::look::Siblings;
-use super::{open, schema};
+use crate::store::error::{OpenProblem, StoreError};
+use crate::store::look::Siblings;
+use crate::store::{open, schema};
 
 /// How long a read waits for another program's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// A file.
 #[derive(Debug)]
-pub(super) struct AuditFile {
-    pub(super) path: PathBuf,
-    pub(super) conn: Connection,
+pub(in crate::store) struct AuditFile {
+    pub(in crate::store) path: PathBuf,
+    pub(in crate::store) conn: Connection,
 }
 
 /// One state of a file.
 #[derive(Debug)]
-pub(super) struct FileSnapshot<'a> {
-    pub(super) tx: Transaction<'a>,
-    pub(super) path: &'a Path,
+pub(in crate::store) struct FileSnapshot<'a> {
+    pub(in crate::store) tx: Transaction<'a>,
+    pub(in crate::store) path: &'a Path,
     /// The lowest and the highest id in it.
-    pub(super) ends: Option<(i64, i64)>,
+    pub(in crate::store) ends: Option<(i64, i64)>,
 }
 
 /// A connection to a file with a log, and the version of its schema.
-pub(super) fn open(path: &Path) -> Result<(Connection, i32), OpenProblem> {
+pub(in crate::store) fn open(path: &Path) -> Result<(Connection, i32), OpenProblem> {
     open::look_at_the_path(path)?;
     match path.metadata() {
         Ok(_) => {}
@@ -69,7 +69,7 @@ fn connect(path: &Path) -> Result<Connection, OpenProblem> {
 
 impl AuditFile {
     /// Opens the file at `path`.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(in crate::store) fn open(path: &Path) -> Result<Self, StoreError> {
         let path = open::absolute(path)?;
         match open(&path) {
             Ok((conn, _)) => Ok(Self { path, conn }),
@@ -78,13 +78,13 @@ impl AuditFile {
     }
 
     /// Whether both are the same file, by whatever names.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(in crate::store) fn is_same(&self, other: &Self) -> bool {
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         resolved(&self.path) == resolved(&other.path)
     }
 
     /// The file as it is now.
-    pub(super) fn snapshot(&mut self) -> Result<FileSnapshot<'_>, StoreError> {
+    pub(in crate::store) fn snapshot(&mut self) -> Result<FileSnapshot<'_>, StoreError> {
         let Self { path, conn } = self;
         let tx = conn
             .transaction_with_behavior(TransactionBehavior::Deferred)
@@ -98,13 +98,17 @@ impl AuditFile {
 
 impl FileSnapshot<'_> {
     /// The lowest of these ids whose rows are not the same in both files, in the columns that both have.
-    pub(super) fn difference(&self, other: &Self, ids: Ids) -> rusqlite::Result<Option<i64>> {
+    pub(in crate::store) fn difference(
+        &self,
+        other: &Self,
+        ids: Ids,
+    ) -> rusqlite::Result<Option<i64>> {
         let rows = LogTable::rows(&self.tx)?.common(&LogTable::rows(&other.tx)?);
         rows.difference(&self.tx, &other.tx, ids)
     }
 
     /// The highest id that a row was ever given.
-    pub(super) fn last_given_id(&self) -> rusqlite::Result<i64> {
+    pub(in crate::store) fn last_given_id(&self) -> rusqlite::Result<i64> {
         let highest = self.ends.map_or(0, |(_, last)| last);
         if !schema::has_table(&self.tx, "sqlite_sequence")? {
             return Ok(highest);

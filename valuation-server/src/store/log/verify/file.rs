@@ -10,9 +10,9 @@ use super::findings::{Findings, Problem};
 use super::sums::Sums;
 use super::witnesses::Witnesses;
 use crate::domain::LogHead;
-use crate::store::chain::{self, Hash, Head, ID_AT, START, TAG};
-use crate::store::rollup;
-use crate::store::rows::{WHOLE, WholeRow};
+use crate::store::log::chain::{self, Hash, Head, ID_AT, START, TAG};
+use crate::store::log::rollup;
+use crate::store::log::rows::{WHOLE, WholeRow};
 
 /// How many changed rows are kept, to find those that were swapped.
 const KEPT: usize = 64;

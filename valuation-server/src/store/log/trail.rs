@@ -16,9 +16,10 @@ use std::path::PathBuf;
 use rusqlite::{Connection, ToSql};
 
 use super::audit_file::AuditFile;
-use super::error::StoreError;
 use super::logs::{self, LoggedCall};
-use super::{open, rows};
+use super::rows;
+use crate::store::error::StoreError;
+use crate::store::open;
 
 /// How many ids a piece has: some milliseconds, and about a megabyte.
 const PIECE: i64 = 2_000;
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn a_time_is_looked_up_in_the_index_by_provider_and_time_and_no_row_is_read() {
         let conn = Connection::open_in_memory().unwrap();
-        let first = include_str!("../../migrations/001_valuations_and_provider_logs.sql");
+        let first = include_str!("../../../migrations/001_valuations_and_provider_logs.sql");
         conn.execute_batch(first).unwrap();
         let sql = format!(
             r#"EXPLAIN QUERY PLAN SELECT min("id"), max("id") FROM "ProviderLogs" WHERE {BY_TIME}"#

@@ -13,10 +13,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::chain::{self, Unsealed};
-use super::error::StoreError;
 use super::rollup::{self, Rollup};
 use super::rows::{self, Rows};
 use crate::domain::LogHead;
+use crate::store::error::StoreError;
 
 /// How many rows a piece of [`catch_up`] takes: no more than a commit of the server may have, so that none waits
 /// for longer; and two of its records fit on a page of the file.
@@ -24,15 +24,15 @@ const PIECE: u32 = 240;
 
 /// A piece of catching up, and the caller that waits: whether more is to be done.
 #[derive(Debug)]
-pub(super) struct CatchUp {
-    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+pub(in crate::store) struct CatchUp {
+    pub(in crate::store) done: oneshot::Sender<Result<bool, StoreError>>,
 }
 
 /// The result of a piece.
-pub(super) struct Piece {
-    pub(super) more: bool,
+pub(in crate::store) struct Piece {
+    pub(in crate::store) more: bool,
     /// The new head of the chain, if rows were sealed.
-    pub(super) head: Option<LogHead>,
+    pub(in crate::store) head: Option<LogHead>,
 }
 
 /// How far the rollups and the hash chain are.
@@ -78,7 +78,10 @@ impl Marks {
 
 /// Derives from the rows that this transaction has written: those above `newest`, which was the highest id
 /// before, as far as all rows before them are done. Gives the new head of the chain.
-pub(super) fn keep(tx: &Transaction<'_>, newest: i64) -> rusqlite::Result<Option<LogHead>> {
+pub(in crate::store) fn keep(
+    tx: &Transaction<'_>,
+    newest: i64,
+) -> rusqlite::Result<Option<LogHead>> {
     let marks = Marks::read(tx)?;
     let follows = |mark: i64| newest <= mark;
     // An id below the mark is one that an operator's reset of the ids gave again: it is another call, but
@@ -95,7 +98,7 @@ pub(super) fn keep(tx: &Transaction<'_>, newest: i64) -> rusqlite::Result<Option
 }
 
 /// Does what [`keep`] does without rows, to find out whether it would fail.
-pub(super) fn probe(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(in crate::store) fn probe(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     Marks::read(tx)?;
     // Not from the cache, which keeps statements whose table is gone.
     for insert in [rollup::INSERT_HOUR, rollup::INSERT_DURATION, rollup::SET_MARK, chain::INSERT] {
@@ -106,7 +109,7 @@ pub(super) fn probe(tx: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// Derives from the first rows that are not done, in one transaction. After an error or a kill nothing of
 /// it is done.
-pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
+pub(in crate::store) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
     // Most of the time there is nothing to do, which needs no write lock.
     let marks = Marks::read(conn)?;
     if let (Some(counted_to), true) = (marks.counted_to, marks.is_cut()) {
@@ -130,14 +133,14 @@ pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
 }
 
 /// How far both are; `None` without a mark of the rollups.
-pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<DerivedState>> {
+pub(in crate::store) fn state(conn: &Connection) -> rusqlite::Result<Option<DerivedState>> {
     let (marks, newest) = (Marks::read(conn)?, newest(conn)?);
     let done_to = marks.lowest();
     Ok(marks.counted_to.map(|_| DerivedState { done_to, newest }))
 }
 
 /// The highest id of `ProviderLogs`; 0 without rows.
-pub(super) fn newest(conn: &Connection) -> rusqlite::Result<i64> {
+pub(in crate::store) fn newest(conn: &Connection) -> rusqlite::Result<i64> {
     conn.prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
         .query_row([], |row| row.get(0))
 }

@@ -7,18 +7,17 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, Statement, ToSql, params};
 use serde::Serialize;
 
-use super::Entry;
-use super::error::StoreError;
 use super::rows::integer;
-use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
+use crate::domain::{CallOutcome, Entry, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
+use crate::store::error::StoreError;
 
 /// Stores the record of a call.
-pub(super) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+pub(in crate::store) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
     "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
 /// The columns that each database has. A row has two more: outcome and rescue.
-pub(super) const FIRST_COLUMNS: &str = r#""id", "vrm", "providerName", "requestedAt",
+pub(in crate::store) const FIRST_COLUMNS: &str = r#""id", "vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage""#;
 
 /// The longest error message that is stored, in characters.
@@ -64,7 +63,10 @@ impl LoggedCall {
 }
 
 /// Runs [`INSERT`], and gives the number of rows: 0 if a trigger ignored it.
-pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<u64> {
+pub(in crate::store) fn insert(
+    insert: &mut Statement<'_>,
+    call: &ProviderCall,
+) -> rusqlite::Result<u64> {
     let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
         (Some(ErrorCode::as_str(*code)), Some(printable(message)))
     });
@@ -84,7 +86,7 @@ pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlit
 }
 
 /// The newest `limit` calls, for one vehicle or all, in ascending order.
-pub(super) fn newest(
+pub(in crate::store) fn newest(
     conn: &Connection,
     vrm: Option<&Vrm>,
     limit: u32,
@@ -107,7 +109,7 @@ pub(super) fn newest(
 }
 
 /// Logs the calls of an entry that could not be stored.
-pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
+pub(in crate::store) fn report_lost(entry: &Entry, error: &StoreError) {
     for call in &entry.calls {
         tracing::error!(
             vrm = %call.vrm,
@@ -128,7 +130,7 @@ pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
 
 /// Nothing in a row is an error, since another program may have stored anything: a value of another type than
 /// its column's is converted, or left out.
-pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
+pub(in crate::store) fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
     Ok(LoggedCall {
         id: row.get(0)?,
         vrm: text(row.get_ref(1)?).unwrap_or_default(),
@@ -156,13 +158,13 @@ fn text(value: ValueRef<'_>) -> Option<String> {
 }
 
 /// Its order as text is the order of time; the index by provider and time needs that.
-pub(super) fn timestamp(at: SystemTime) -> String {
+pub(in crate::store) fn timestamp(at: SystemTime) -> String {
     // Only a clock that is thousands of years wrong is out of range.
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{at:.3}")
 }
 
-pub(super) fn milliseconds(duration: Duration) -> i64 {
+pub(in crate::store) fn milliseconds(duration: Duration) -> i64 {
     let rounded = duration.saturating_add(Duration::from_micros(500)).as_millis();
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 
 use super::findings::{Findings, Problem};
 use crate::domain::AccountedCall;
-use crate::store::rollup::{self, Cell, CellKey, Rollup};
+use crate::store::log::rollup::{self, Cell, CellKey, Rollup};
 
 /// So many rows are summed before they are added to the others.
 const PIECE: u64 = 4_096;

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use crate::domain::log_seconds;
-use crate::store::log_tables::LogTable;
-use crate::store::{chain, rollup};
+use crate::store::log::log_tables::LogTable;
+use crate::store::log::{chain, rollup};
 
 /// What would be moved, and why no more.
 #[derive(Clone, Debug, PartialEq, Eq)]

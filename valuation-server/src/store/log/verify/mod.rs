@@ -12,10 +12,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::audit_file::{AuditFile, FileSnapshot};
-use super::error::StoreError;
 use super::log_tables::LogTable;
-use super::schema;
 use crate::domain::LogHead;
+use crate::store::error::StoreError;
+use crate::store::schema;
 use file::Walk;
 use sums::Sums;
 use witnesses::Witnesses;
