@@ -29,6 +29,7 @@ mod history;
 mod identity;
 mod lock_pause;
 mod log;
+mod log_place;
 mod look;
 mod notes;
 mod open;
@@ -37,7 +38,6 @@ mod queue;
 mod readers;
 mod reservation;
 mod schema;
-#[cfg_attr(not(test), expect(dead_code, reason = "the statements come to it one by one"))]
 mod sql;
 mod stats;
 mod thinning;
@@ -76,6 +76,7 @@ pub use log::{
     Finding, Interrupt, Interval, LoggedCall, Piece, Pieces, Problem, Refusal, StopReason, Trail,
     TrailFilter, Verified, archive_plan, is_archive, verify,
 };
+pub use log_place::LogPlace;
 pub use look::{Found, look};
 pub use notes::Note;
 pub(crate) use open::{beside, sync_folder};
@@ -161,7 +162,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if they can't be read.
     pub fn calls(&self, vrm: Option<&Vrm>, limit: u32) -> Result<Vec<LoggedCall>, StoreError> {
-        self.readers.read(|conn| logs::newest(conn, vrm, limit))
+        self.readers.read(|conn| Ok(logs::newest(conn, vrm, limit)?))
     }
 
     /// Stores an entry and gives, after the commit, the stored valuation of its vehicle: the entry's, or
@@ -294,7 +295,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
     pub fn derived_state(&self) -> Result<Option<DerivedState>, StoreError> {
-        self.readers.read(derived::state)
+        self.readers.read(|conn| Ok(derived::state(conn)?))
     }
 
     /// The history of all sources in intervals of one length, from the one that `since` is in, in the

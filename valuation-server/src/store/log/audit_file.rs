@@ -1,16 +1,18 @@
 //! One file of a log: a database of this server, or an archive, opened for reading alone.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::id_ranges::Ids;
 use super::log_tables::LogTable;
+use super::rows::Optional;
 use crate::store::error::{OpenProblem, StoreError};
 use crate::store::look::Siblings;
+use crate::store::sql::{Sql, SqlError, ValueRef};
 use crate::store::{open, schema};
 
 /// How long a read waits for another program's lock.
@@ -21,15 +23,25 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub(in crate::store) struct AuditFile {
     pub(in crate::store) path: PathBuf,
     pub(in crate::store) conn: Connection,
+    pub(super) schema_version: i32,
+    opened: Option<Place>,
 }
 
-/// One state of a file.
-#[derive(Debug)]
-pub(in crate::store) struct FileSnapshot<'a> {
-    pub(in crate::store) tx: Transaction<'a>,
-    pub(in crate::store) path: &'a Path,
-    /// The lowest and the highest id in it.
-    pub(in crate::store) ends: Option<(i64, i64)>,
+/// What tells whether a connection still reads what is at its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+    /// A file without one is read as one that nothing changes, if this user may not write it.
+    has_wal: bool,
+}
+
+impl Place {
+    fn at(path: &Path) -> Option<Self> {
+        let found = path.metadata().ok()?;
+        let has_wal = open::beside(path, "-wal").exists();
+        Some(Self { device: found.dev(), inode: found.ino(), has_wal })
+    }
 }
 
 /// A connection to a file with a log, and the version of its schema.
@@ -72,49 +84,78 @@ impl AuditFile {
     pub(in crate::store) fn open(path: &Path) -> Result<Self, StoreError> {
         let path = open::absolute(path)?;
         match open(&path) {
-            Ok((conn, _)) => Ok(Self { path, conn }),
+            Ok((conn, schema_version)) => {
+                let opened = Place::at(&path);
+                Ok(Self { path, conn, schema_version, opened })
+            }
             Err(problem) => Err(StoreError::Open { path, problem }),
         }
     }
 
+    /// Refuses an archive.
+    pub(super) fn must_be_database(&self) -> Result<(), StoreError> {
+        if schema::is_archive(&self.conn).map_err(StoreError::unavailable)? {
+            let (path, problem) = (self.path.clone(), OpenProblem::Archive);
+            return Err(StoreError::Open { path, problem });
+        }
+        Ok(())
+    }
+
     /// Whether both are the same file, by whatever names.
-    pub(in crate::store) fn is_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         resolved(&self.path) == resolved(&other.path)
     }
 
-    /// The file as it is now.
-    pub(in crate::store) fn snapshot(&mut self) -> Result<FileSnapshot<'_>, StoreError> {
-        let Self { path, conn } = self;
-        let tx = conn
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .map_err(StoreError::unavailable)?;
-        // The first read is what fixes the state.
-        let ends =
-            LogTable::rows(&tx).and_then(|rows| rows.ends(&tx)).map_err(StoreError::unavailable)?;
-        Ok(FileSnapshot { tx, path, ends })
+    /// Whether the same file is still at its path.
+    pub(super) fn is_current(&self) -> bool {
+        self.opened.is_some() && self.opened == Place::at(&self.path)
+    }
+
+    /// A number that changes with each commit of another connection.
+    pub(super) fn version(&self) -> Result<i64, SqlError> {
+        Ok(self.conn.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// A read transaction. Its first read fixes the state.
+    pub(super) fn snapshot(&mut self) -> Result<Transaction<'_>, SqlError> {
+        Ok(self.conn.transaction_with_behavior(TransactionBehavior::Deferred)?)
     }
 }
 
-impl FileSnapshot<'_> {
-    /// The lowest of these ids whose rows are not the same in both files, in the columns that both have.
-    pub(in crate::store) fn difference(
-        &self,
-        other: &Self,
-        ids: Ids,
-    ) -> rusqlite::Result<Option<i64>> {
-        let rows = LogTable::rows(&self.tx)?.common(&LogTable::rows(&other.tx)?);
-        rows.difference(&self.tx, &other.tx, ids)
-    }
+/// Whether there is a table of this name.
+pub(super) fn has_table(conn: &Connection, name: &str) -> Result<bool, SqlError> {
+    Ok(schema::has_table(conn, name)?)
+}
 
-    /// The highest id that a row was ever given.
-    pub(in crate::store) fn last_given_id(&self) -> rusqlite::Result<i64> {
-        let highest = self.ends.map_or(0, |(_, last)| last);
-        if !schema::has_table(&self.tx, "sqlite_sequence")? {
-            return Ok(highest);
-        }
-        let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'ProviderLogs'";
-        let given: Option<i64> = self.tx.query_row(sql, [], |row| row.get(0)).optional()?;
-        Ok(highest.max(given.unwrap_or(0)))
+/// One of the log's tables, with the columns that it has in this file.
+pub(super) fn table(
+    conn: &Connection,
+    (name, key): (&'static str, &'static str),
+) -> Result<LogTable, SqlError> {
+    let select = "SELECT name FROM pragma_table_info($1) ORDER BY name <> $2";
+    let values = [name, key].map(ValueRef::from);
+    let sql: &dyn Sql = conn;
+    let columns = sql.all(select, &values, |row| Ok(row.text(0)?.to_owned()))?;
+    Ok(LogTable::new((name, key), columns))
+}
+
+/// Which columns there are that a file of an earlier version, which nothing may change here, is without.
+pub(super) fn optional_columns(conn: &Connection) -> Result<Optional, SqlError> {
+    let select = "SELECT 1 FROM pragma_table_info('ProviderLogs') WHERE name = $1";
+    let sql: &dyn Sql = conn;
+    let has = |name: &str| {
+        Ok::<_, SqlError>(sql.first(select, &[ValueRef::from(name)], |_| Ok(()))?.is_some())
+    };
+    Ok(Optional { outcome: has("outcome")?, rescue: has("rescue")? })
+}
+
+/// The highest id that SQLite keeps as given; `None` if somebody removed it, or made it something else.
+pub(super) fn recorded_id(conn: &Connection) -> Result<Option<i64>, SqlError> {
+    if !has_table(conn, "sqlite_sequence")? {
+        return Ok(None);
     }
+    let select = "SELECT seq FROM sqlite_sequence WHERE name = 'ProviderLogs'";
+    let sql: &dyn Sql = conn;
+    Ok(sql.first(select, &[], |row| Ok(row.value(0)?.as_i64().ok()))?.flatten())
 }

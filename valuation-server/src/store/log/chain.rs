@@ -8,17 +8,15 @@
 //! value, and the value. Integers and reals have 8 bytes; texts and blobs their length in 8 bytes, then
 //! their bytes. Numbers are little-endian. NULL differs from an empty text, a text from a blob, 1 from 1.0.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Params, Transaction};
-
 use crate::domain::LogHead;
+use crate::store::sql::{Row, Sql, SqlError, ValueRef};
 
 /// A BLAKE3 hash.
 pub(in crate::store) type Hash = [u8; 32];
 
 /// Adds a record.
 pub(in crate::store) const INSERT: &str = r#"INSERT INTO "log_chain"
-    ("lastId", "firstId", "previous", "head", "rowTags") VALUES (?1, ?2, ?3, ?4, ?5)"#;
+    ("lastId", "firstId", "previous", "head", "rowTags") VALUES ($1, $2, $3, $4, $5)"#;
 
 /// What the first record follows.
 pub(in crate::store) const START: Hash = [0; 32];
@@ -34,9 +32,9 @@ pub(in crate::store) const ID_AT: std::ops::Range<usize> = 2..10;
 
 /// Encodes a row, in place of what `into` had.
 pub(in crate::store) fn encode<'a>(
-    values: impl Iterator<Item = rusqlite::Result<ValueRef<'a>>>,
+    values: impl Iterator<Item = Result<ValueRef<'a>, SqlError>>,
     into: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
+) -> Result<(), SqlError> {
     let sized = |into: &mut Vec<u8>, kind, bytes: &[u8]| {
         into.push(kind);
         into.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -107,13 +105,12 @@ impl Unsealed {
     /// Adds the records after the chain's end, and gives its new end; `None` without rows.
     pub(in crate::store) fn store(
         &self,
-        tx: &Transaction<'_>,
+        sql: &dyn Sql,
         mut end: Option<LogHead>,
-    ) -> rusqlite::Result<Option<LogHead>> {
+    ) -> Result<Option<LogHead>, SqlError> {
         if self.runs.is_empty() {
             return Ok(None);
         }
-        let mut insert = tx.prepare_cached(INSERT)?;
         for (first_id, hashes) in &self.runs {
             let previous = end.map_or(START, |end| end.hash);
             let mut head = Head::after(&previous);
@@ -125,7 +122,14 @@ impl Unsealed {
                 last_id += 1;
             }
             let hash = head.hash();
-            insert.execute((last_id, first_id, previous, hash, tags))?;
+            let values = [
+                ValueRef::Integer(last_id),
+                ValueRef::Integer(*first_id),
+                ValueRef::Blob(&previous),
+                ValueRef::Blob(&hash),
+                ValueRef::Blob(&tags),
+            ];
+            sql.execute(INSERT, &values)?;
             end = Some(LogHead { last_id, hash });
         }
         Ok(end)
@@ -142,47 +146,43 @@ pub(in crate::store) struct Record {
 }
 
 /// The first record.
-pub(in crate::store) fn first(conn: &Connection) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"ORDER BY "lastId" LIMIT 1"#, [])
+pub(in crate::store) fn first(sql: &dyn Sql) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"ORDER BY "lastId" LIMIT 1"#, &[])
 }
 
 /// The last record.
-pub(in crate::store) fn last(conn: &Connection) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"ORDER BY "lastId" DESC LIMIT 1"#, [])
+pub(in crate::store) fn last(sql: &dyn Sql) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"ORDER BY "lastId" DESC LIMIT 1"#, &[])
 }
 
 /// The record that ends with this id.
 pub(in crate::store) fn ending_with(
-    conn: &Connection,
+    sql: &dyn Sql,
     last_id: i64,
-) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"WHERE "lastId" = ?1"#, [last_id])
+) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"WHERE "lastId" = $1"#, &[ValueRef::Integer(last_id)])
 }
 
 /// The last record's head; `None` if nothing is sealed.
-pub(in crate::store) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
-    Ok(last(conn)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
+pub(in crate::store) fn end(sql: &dyn Sql) -> Result<Option<LogHead>, SqlError> {
+    Ok(last(sql)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
 }
 
-fn record(
-    conn: &Connection,
-    which: &str,
-    parameters: impl Params,
-) -> rusqlite::Result<Option<Record>> {
-    let sql = format!(r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain" {which}"#);
-    conn.prepare_cached(&sql)?
-        .query_row(parameters, |row| {
-            // What an operator destroyed must not stop the writer; it can't be hidden by that.
-            let hash = |column| -> rusqlite::Result<Hash> {
-                let hash =
-                    row.get_ref(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok());
-                Ok(hash.unwrap_or(START))
-            };
-            let last_id = row.get(1)?;
-            let first_id = row.get_ref(0)?.as_i64().unwrap_or(last_id);
-            Ok(Record { first_id, last_id, previous: hash(2)?, head: hash(3)? })
-        })
-        .optional()
+fn record(sql: &dyn Sql, which: &str, values: &[ValueRef<'_>]) -> Result<Option<Record>, SqlError> {
+    let select =
+        format!(r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain" {which}"#);
+    sql.first(&select, values, |row| {
+        // What an operator destroyed must not stop the writer; it can't be hidden by that.
+        let last_id = row.integer(1)?;
+        let first_id = row.value(0)?.as_i64().unwrap_or(last_id);
+        let [previous, head] = [hash(row, 2)?, hash(row, 3)?].map(|hash| hash.unwrap_or(START));
+        Ok(Record { first_id, last_id, previous, head })
+    })
+}
+
+/// The hash in a column; `None` if it is something else.
+pub(in crate::store) fn hash(row: &dyn Row, column: usize) -> Result<Option<Hash>, SqlError> {
+    Ok(row.value(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok()))
 }
 
 #[cfg(test)]

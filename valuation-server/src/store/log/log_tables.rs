@@ -1,10 +1,13 @@
 //! The tables that an archive has of a database: the log's rows, and the records of its hash chain. Both
 //! are copied and compared in the order of their ids, whatever their columns.
 
-use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Statement};
-
+use super::chain;
 use super::id_ranges::Ids;
+use super::rows::both;
+use crate::store::sql::{Sql, SqlError, ValueRef};
+
+/// How many rows are held in memory to compare them.
+const PIECE: i64 = 256;
 
 /// A table whose rows have rising ids.
 #[derive(Debug)]
@@ -15,30 +18,30 @@ pub(in crate::store) struct LogTable {
     columns: Vec<String>,
 }
 
-/// Which of two files an error is about.
+/// Which of two databases an error is about.
 #[derive(Debug)]
 pub(in crate::store) enum CopyError {
-    Reading(rusqlite::Error),
-    Writing(rusqlite::Error),
+    Reading(SqlError),
+    Writing(SqlError),
 }
 
 impl LogTable {
-    /// `ProviderLogs`, as it is in this file.
-    pub(in crate::store) fn rows(conn: &Connection) -> rusqlite::Result<Self> {
-        Self::of(conn, "ProviderLogs", "id")
+    /// `ProviderLogs`, and the id of its rows.
+    pub(in crate::store) const ROWS: (&'static str, &'static str) = ("ProviderLogs", "id");
+    /// `log_chain`, and the id of its records.
+    pub(in crate::store) const CHAIN: (&'static str, &'static str) = ("log_chain", "lastId");
+
+    /// One of these with its columns, the key first.
+    pub(in crate::store) fn new(
+        (name, key): (&'static str, &'static str),
+        columns: Vec<String>,
+    ) -> Self {
+        Self { name, key, columns }
     }
 
-    /// `log_chain`, as it is in this file.
-    pub(in crate::store) fn chain(conn: &Connection) -> rusqlite::Result<Self> {
-        Self::of(conn, "log_chain", "lastId")
-    }
-
-    fn of(conn: &Connection, name: &'static str, key: &'static str) -> rusqlite::Result<Self> {
-        let columns = conn
-            .prepare("SELECT name FROM pragma_table_info(?1) ORDER BY name <> ?2")?
-            .query_map([name, key], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        Ok(Self { name, key, columns })
+    /// Which one it is.
+    pub(in crate::store) fn which(&self) -> (&'static str, &'static str) {
+        (self.name, self.key)
     }
 
     /// Its name.
@@ -61,90 +64,97 @@ impl LogTable {
         self
     }
 
-    fn select<'c>(&self, conn: &'c Connection) -> rusqlite::Result<Statement<'c>> {
+    fn columns(&self) -> String {
         let columns: Vec<_> = self.columns.iter().map(|name| quoted(name)).collect();
-        let Self { name, key, .. } = self;
-        conn.prepare(&format!(
-            r#"SELECT {} FROM "{name}" WHERE "{key}" > ?1 AND "{key}" <= ?2 ORDER BY "{key}""#,
-            columns.join(", ")
-        ))
+        columns.join(", ")
+    }
+
+    fn select(&self) -> String {
+        let (Self { name, key, .. }, columns) = (self, self.columns());
+        format!(
+            r#"SELECT {columns} FROM "{name}" WHERE "{key}" > $1 AND "{key}" <= $2 ORDER BY "{key}""#
+        )
     }
 
     /// Copies rows as they are stored, in constant memory, and gives their number.
     pub(in crate::store) fn copy(
         &self,
-        from: &Connection,
-        to: &Connection,
-        ids: Ids,
+        from: &dyn Sql,
+        to: &dyn Sql,
+        (after, up_to): Ids,
     ) -> Result<u64, CopyError> {
-        let columns: Vec<_> = self.columns.iter().map(|name| quoted(name)).collect();
-        let values = vec!["?"; columns.len()].join(", ");
-        let sql =
-            format!(r#"INSERT INTO "{}" ({}) VALUES ({values})"#, self.name, columns.join(", "));
-        let mut insert = to.prepare(&sql).map_err(CopyError::Writing)?;
-        let mut select = self.select(from).map_err(CopyError::Reading)?;
-        let mut rows = select.query(ids).map_err(CopyError::Reading)?;
-        let mut count = 0;
-        while let Some(row) = rows.next().map_err(CopyError::Reading)? {
-            for column in 0..self.columns.len() {
-                let value = row.get_ref(column).map_err(CopyError::Reading)?;
-                insert
-                    .raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(value))
-                    .map_err(CopyError::Writing)?;
-            }
-            insert.raw_execute().map_err(CopyError::Writing)?;
+        let places: Vec<_> = (1..=self.columns.len()).map(|number| format!("${number}")).collect();
+        let (name, columns, places) = (self.name, self.columns(), places.join(", "));
+        let insert = format!(r#"INSERT INTO "{name}" ({columns}) VALUES ({places})"#);
+        let (mut count, mut failed) = (0, false);
+        let ids = [after, up_to].map(ValueRef::Integer);
+        from.each(&self.select(), &ids, &mut |row| {
+            let values = (0..self.columns.len()).map(|column| row.value(column));
+            let values = values.collect::<Result<Vec<_>, _>>()?;
+            to.execute(&insert, &values).inspect_err(|_| failed = true)?;
             count += 1;
-        }
+            Ok(())
+        })
+        .map_err(|error| {
+            if failed { CopyError::Writing(error) } else { CopyError::Reading(error) }
+        })?;
         Ok(count)
     }
 
-    /// The lowest of these ids whose row is in one of the files alone, or is not the same in both.
+    /// The lowest of these ids whose row is in one of the databases alone, or is not the same in both.
     pub(in crate::store) fn difference(
         &self,
-        one: &Connection,
-        other: &Connection,
-        ids: Ids,
-    ) -> rusqlite::Result<Option<i64>> {
-        let (mut one, mut other) = (self.select(one)?, self.select(other)?);
-        let (mut one, mut other) = (one.query(ids)?, other.query(ids)?);
+        one: &dyn Sql,
+        other: &dyn Sql,
+        (mut after, up_to): Ids,
+    ) -> Result<Option<i64>, SqlError> {
         loop {
-            let (a, b) = match (one.next()?, other.next()?) {
-                (None, None) => return Ok(None),
-                (Some(row), None) | (None, Some(row)) => return row.get(0).map(Some),
-                (Some(a), Some(b)) => (a, b),
-            };
-            for column in 0..self.columns.len() {
-                if a.get_ref(column)? != b.get_ref(column)? {
-                    let (a, b): (i64, i64) = (a.get(0)?, b.get(0)?);
-                    return Ok(Some(a.min(b)));
-                }
+            let (one, other) =
+                (self.encoded(one, (after, up_to))?, self.encoded(other, (after, up_to))?);
+            if let Some(at) =
+                (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at))
+            {
+                let ids = [one.get(at), other.get(at)].into_iter().flatten().map(|(id, _)| *id);
+                return Ok(ids.min());
+            }
+            match one.last() {
+                Some((last, _)) => after = *last,
+                None => return Ok(None),
             }
         }
+    }
+
+    /// The first of these rows, with an encoding of their values.
+    fn encoded(&self, sql: &dyn Sql, (after, up_to): Ids) -> Result<Vec<(i64, Vec<u8>)>, SqlError> {
+        let select = format!("{} LIMIT $3", self.select());
+        sql.all(&select, &[after, up_to, PIECE].map(ValueRef::Integer), |row| {
+            let mut encoded = Vec::new();
+            chain::encode((0..self.columns.len()).map(|column| row.value(column)), &mut encoded)?;
+            Ok((row.integer(0)?, encoded))
+        })
     }
 
     /// Deletes rows, and gives their number.
     pub(in crate::store) fn delete(
         &self,
-        conn: &Connection,
+        sql: &dyn Sql,
         (after, up_to): Ids,
-    ) -> rusqlite::Result<usize> {
+    ) -> Result<u64, SqlError> {
         let Self { name, key, .. } = self;
-        conn.prepare_cached(&format!(
-            r#"DELETE FROM "{name}" WHERE "{key}" > ?1 AND "{key}" <= ?2"#
-        ))?
-        .execute((after, up_to))
+        let delete = format!(r#"DELETE FROM "{name}" WHERE "{key}" > $1 AND "{key}" <= $2"#);
+        sql.execute(&delete, &[after, up_to].map(ValueRef::Integer))
     }
 
     /// The lowest and the highest id; `None` without rows.
-    pub(in crate::store) fn ends(&self, conn: &Connection) -> rusqlite::Result<Option<(i64, i64)>> {
-        let Self { name, key, .. } = self;
-        // Each by itself, so that both are found at the ends of the table.
-        let sql = format!(
+    pub(in crate::store) fn ends(
+        (name, key): (&str, &str),
+        sql: &dyn Sql,
+    ) -> Result<Option<(i64, i64)>, SqlError> {
+        // Each by itself, so that both are found at the ends of the index.
+        let select = format!(
             r#"SELECT (SELECT min("{key}") FROM "{name}"), (SELECT max("{key}") FROM "{name}")"#
         );
-        let ends: (Option<i64>, Option<i64>) =
-            conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(ends.0.zip(ends.1))
+        Ok(sql.first(&select, &[], both)?.flatten())
     }
 }
 

@@ -20,6 +20,7 @@ mod audit_log;
 mod id_ranges;
 mod rollup;
 mod rows;
+mod source;
 mod trail;
 mod verify;
 
