@@ -144,7 +144,7 @@ impl ReportArgs {
         let mut log = AuditLog::open_files(places)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
-        let report = report::report(&snapshot, terms, method)?;
+        let report = report::report(&snapshot, terms, method, made)?;
         let names: Vec<_> = places.iter().map(LogPlace::to_string).collect();
         let source = Source { database: names.join(", "), method, made };
         Ok(match self.format {
