@@ -145,7 +145,7 @@ fn written(steps: &[Step]) -> Place {
 }
 
 fn made(place: &Place, terms: &Terms, method: Method) -> Option<Report> {
-    let mut log = AuditLog::open(&place.path()).unwrap();
+    let mut log = AuditLog::open(place.path()).unwrap();
     let snapshot = log.snapshot().unwrap();
     report::report(&snapshot, terms, method, jiff::Timestamp::MAX).ok()
 }
