@@ -105,7 +105,7 @@ fn write(
     let mut log = AuditLog::open(database)?;
     let _ = interrupt.set(log.interrupt());
     let snapshot = log.snapshot()?;
-    let report = report::report(&snapshot, terms, Method::Rollups)?;
+    let report = report::report(&snapshot, terms, Method::Rollups, made)?;
     let source = Source { database: database.display().to_string(), method: Method::Rollups, made };
     Ok(match format {
         ReportFormat::Article => report::article(&report, &source),
@@ -142,7 +142,7 @@ fn problem(error: &ReportError) -> ReportProblem {
     let field = match error {
         ReportError::Period(PeriodError::Empty { .. }) => "to",
         ReportError::Period(PeriodError::TooMany(_)) => "by",
-        ReportError::Period(_) | ReportError::NoCalls => "from",
+        ReportError::Period(_) | ReportError::NoCalls | ReportError::AllLater => "from",
         ReportError::NoProvider(_) => "provider",
         ReportError::Store(error) => return ReportProblem::Unavailable(error.to_string()),
     };

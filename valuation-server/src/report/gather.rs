@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::periods;
 use super::tally::Tally;
 use super::terms::{Calendar, HourUse, Terms};
 use super::times::PeriodError;
-use super::{NoProvider, Report, Unread};
+use super::{Later, NoProvider, Report, Unread};
 use crate::domain::Provider;
 use crate::store::{AuditSnapshot, CallRows, Interval, StoreError};
 
@@ -39,9 +41,18 @@ pub enum ReportError {
     /// There are no calls from which the start or the end could follow.
     #[error("the log has no calls; name both --from and --to for a report that says so")]
     NoCalls,
+    /// All calls are of a time to come, so that no end follows from them.
+    #[error(
+        "all calls of the log are of a time to come: somebody's clock was wrong; name both --from and --to"
+    )]
+    AllLater,
 }
 
-/// A report from one state of the log.
+/// How long after the report is made a call may be, in seconds, for the report to reach up to it: a clock that is
+/// wrong by years would make it one of years without calls.
+const LATEST: i64 = 86_400;
+
+/// A report from one state of the log, made at `made`.
 ///
 /// # Errors
 /// [`ReportError`].
@@ -49,8 +60,9 @@ pub fn report(
     log: &AuditSnapshot<'_>,
     terms: &Terms,
     method: Method,
+    made: Timestamp,
 ) -> Result<Report, ReportError> {
-    let (from, to) = range(log, terms, method)?;
+    let Range { from, to, later } = range(log, terms, method, made)?;
     let mut tally = Tally::new(Calendar::new(terms, from, to)?, terms);
     let gaps = match method {
         Method::Rows => {
@@ -64,7 +76,7 @@ pub fn report(
             log.uncounted_gaps()?
         }
     };
-    let report = Report { gaps, ..tally.report(terms) };
+    let report = Report { gaps, later, ..tally.report(terms) };
     match &terms.provider {
         // This server's own need no call: there was no failover.
         Some(name) if report.providers.is_empty() && Provider::from_name(name).is_none() => {
@@ -97,18 +109,33 @@ fn providers(log: &AuditSnapshot<'_>, method: Method) -> Result<BTreeSet<String>
     Ok(names)
 }
 
+/// The minutes of a report.
+struct Range {
+    from: i64,
+    to: i64,
+    later: Option<Later>,
+}
+
 fn range(
     log: &AuditSnapshot<'_>,
     terms: &Terms,
     method: Method,
-) -> Result<(i64, i64), ReportError> {
+    made: Timestamp,
+) -> Result<Range, ReportError> {
     if let (Some(from), Some(to)) = (terms.from, terms.to) {
-        return Ok((from, to));
+        return Ok(Range { from, to, later: None });
     }
-    let mut seen: Option<(i64, i64)> = None;
-    let mut see = |first: i64, last: i64| {
-        let (low, high) = seen.unwrap_or((first, last));
-        seen = Some((low.min(first), high.max(last)));
+    // To the hour, so that an hour's sum is on one side of it.
+    let hour = Interval::Hour.seconds();
+    let latest = made.as_second().saturating_add(LATEST).div_euclid(hour).saturating_mul(hour) / 60;
+    let (mut seen, mut later) = (None::<(i64, i64)>, 0);
+    let mut see = |provider: &str, first: i64, last: i64, calls: u64| {
+        if terms.to.is_some() || first < latest {
+            let (low, high) = seen.unwrap_or((first, last));
+            seen = Some((low.min(first), high.max(last)));
+        } else if terms.provider.as_ref().is_none_or(|only| only == provider) {
+            later += calls;
+        }
     };
     let rows = match method {
         Method::Rows => CallRows::All,
@@ -119,7 +146,8 @@ fn range(
                     && cell.minutes > 0
                 {
                     let bit = |bit: u32| hour / 60 + i64::from(bit);
-                    see(bit(cell.minutes.trailing_zeros()), bit(63 - cell.minutes.leading_zeros()));
+                    let first = bit(cell.minutes.trailing_zeros());
+                    see(cell.provider, first, bit(63 - cell.minutes.leading_zeros()), cell.calls);
                 }
             })?;
             CallRows::Uncounted
@@ -127,13 +155,15 @@ fn range(
     };
     log.rows(rows, |call| {
         if let Some(at) = call.at {
-            see(at / 60, at / 60);
+            see(call.provider, at / 60, at / 60, 1);
         }
     })?;
-    let (first, last) = seen.ok_or(ReportError::NoCalls)?;
+    let none = if later > 0 { ReportError::AllLater } else { ReportError::NoCalls };
+    let (first, last) = seen.ok_or(none)?;
     let start = periods::around(first, terms.by, &terms.zone).0;
     let end = periods::around(last, terms.by, &terms.zone).1;
-    Ok((terms.from.unwrap_or(start), terms.to.unwrap_or(end)))
+    let later = (later > 0).then_some(Later { calls: later, from: latest });
+    Ok(Range { from: terms.from.unwrap_or(start), to: terms.to.unwrap_or(end), later })
 }
 
 /// Hours that follow on each other and are used in the same way.

@@ -65,6 +65,8 @@ pub struct Report {
     pub gaps: Vec<(i64, i64)>,
     /// Calls that are in no figure, since the rows of divided hours are in no given file.
     pub unread: Option<Unread>,
+    /// Calls of a time to come, up to which a report without a given end does not reach.
+    pub later: Option<Later>,
     /// By name. A provider without a row in the report is not among them.
     pub providers: Vec<ProviderReport>,
 }
@@ -76,6 +78,15 @@ pub struct Unread {
     pub calls: u64,
     /// The lowest and the highest id of the hours in which they are.
     pub ids: (i64, i64),
+}
+
+/// Calls of a clock that was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// How many.
+    pub calls: u64,
+    /// The minute since 1970 from which on they are.
+    pub from: i64,
 }
 
 /// What the log says about a provider.

@@ -54,7 +54,8 @@ pub struct Period {
     pub start: i64,
     /// The minute after its last.
     pub end: i64,
-    /// Its name: `2026-10-25 01:00+01:00`, `2026-10-25`, `2026-W43` or `2026-10`.
+    /// Its name: `2026-10-25 01:00+01:00`, `2026-10-25`, `2026-W43` or `2026-10`; of one that the report cuts with
+    /// the part: `2026-11 (to 11-17)`, where the end is not part of it.
     pub name: String,
 }
 
@@ -82,6 +83,11 @@ pub(super) fn periods(
         let end = next(&at, by).map_or(to, |next| floor(&next)).clamp(start + 1, to);
         periods.push(Period { start, end, name: name(&at, by) });
         start = end;
+    }
+    let last = periods.len() - 1;
+    for index in [0, last].into_iter().take(periods.len()) {
+        let Period { start, end, name } = &mut periods[index];
+        name.push_str(&part((*start, *end), around(*start, by, zone), by, zone));
     }
     Ok(periods)
 }
@@ -161,6 +167,27 @@ fn next(at: &Zoned, by: By) -> Option<Zoned> {
     }
 }
 
+/// Which part of a whole period it is, as the end of its name; nothing for all of it.
+fn part(own: (i64, i64), whole: (i64, i64), by: By, zone: &TimeZone) -> String {
+    let shown = |minute| {
+        let at = zoned(minute, zone);
+        let format = match by {
+            By::Hour | By::Day => "%H:%M",
+            _ if (at.hour(), at.minute()) == (0, 0) => "%m-%d",
+            _ => "%m-%d %H:%M",
+        };
+        at.strftime(format).to_string()
+    };
+    // The name of an hour is its start.
+    let is_begun = own.0 > whole.0 && by != By::Hour;
+    match (is_begun, own.1 < whole.1) {
+        (false, false) => String::new(),
+        (true, false) => format!(" (from {})", shown(own.0)),
+        (false, true) => format!(" (to {})", shown(own.1)),
+        (true, true) => format!(" ({} to {})", shown(own.0), shown(own.1)),
+    }
+}
+
 fn name(at: &Zoned, by: By) -> String {
     match by {
         By::Hour => at.strftime("%Y-%m-%d %H:%M%:z").to_string(),
@@ -232,12 +259,33 @@ mod tests {
     fn weeks_begin_on_monday_and_ends_of_the_report_cut() {
         assert_eq!(
             lengths("Asia/Kolkata", "2026-01-01", "2026-01-13", By::Week),
-            pairs(&[("2026-W01", 4 * 1440), ("2026-W02", 7 * 1440), ("2026-W03", 1440)])
+            pairs(&[
+                ("2026-W01 (from 01-01)", 4 * 1440),
+                ("2026-W02", 7 * 1440),
+                ("2026-W03 (to 01-13)", 1440)
+            ])
         );
         assert_eq!(
             lengths("UTC", "2026-01-31", "2026-03-02", By::Month),
-            pairs(&[("2026-01", 1440), ("2026-02", 28 * 1440), ("2026-03", 1440)])
+            pairs(&[
+                ("2026-01 (from 01-31)", 1440),
+                ("2026-02", 28 * 1440),
+                ("2026-03 (to 03-02)", 1440)
+            ])
         );
+    }
+
+    #[test]
+    fn a_part_is_not_named_as_the_whole() {
+        for (by, from, to, expected) in [
+            (By::Month, "2026-11-03", "2026-11-17T13:30", "2026-11 (11-03 to 11-17 13:30)"),
+            (By::Day, "2026-11-03T09:00", "2026-11-04", "2026-11-03 (from 09:00)"),
+            (By::Hour, "2026-11-03T09:15", "2026-11-03T09:45", "2026-11-03 09:15+00:00 (to 09:45)"),
+            (By::Month, "2026-11", "2026-12", "2026-11"),
+        ] {
+            let zone = "Europe/London";
+            assert_eq!(lengths(zone, from, to, by).remove(0).0, expected);
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Tally {
             undated: self.undated,
             gaps: Vec::new(),
             unread: self.unread,
+            later: None,
             providers,
         }
     }

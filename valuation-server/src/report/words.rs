@@ -134,6 +134,17 @@ pub fn accounting(report: &Report, source: &Source) -> Vec<(&'static str, String
             ),
         ));
     }
+    if let Some(later) = report.later {
+        lines.push((
+            "not counted",
+            format!(
+                "calls from {} on, which is after this report was made: {}; somebody's clock was wrong. They \
+                are counted if the end is named and is after them",
+                at(later.from),
+                later.calls
+            ),
+        ));
+    }
     if report.undated > 0 {
         lines.push((
             "not counted",

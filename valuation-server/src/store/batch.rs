@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::derived::Piece;
 use super::queue::Job;
 use super::valuations::StoredValuation;
 use super::{derived, logs, valuations};
@@ -23,7 +24,7 @@ pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Wri
     let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0, head: None };
     let mut insert_call = tx.prepare_cached(logs::INSERT)?;
     let mut insert_valuation = tx.prepare_cached(valuations::INSERT)?;
-    let newest = derived::newest(&tx)?;
+    let newest = derived::newest(&*tx)?;
     for Job { entry, .. } in jobs {
         for call in &entry.calls {
             written.rows += logs::insert(&mut insert_call, call)?;
@@ -38,7 +39,18 @@ pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Wri
         });
     }
     drop((insert_call, insert_valuation));
-    written.head = derived::keep(&tx, newest)?;
+    written.head = derived::keep(&*tx, newest)?;
     tx.commit()?;
     Ok(written)
+}
+
+/// Adds rows to what is derived from them, in one transaction. After an error or a kill nothing of it is done.
+pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
+    if !derived::is_behind(conn)? {
+        return Ok(Piece { more: false, head: None });
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let piece = derived::catch_up(&*tx)?;
+    tx.commit()?;
+    Ok(piece)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
+use super::log_place::LogPlace;
 use crate::domain::Vrm;
 
 /// The cause of a failure. It is shared: a failed transaction fails many entries, and many requests may
@@ -38,13 +39,13 @@ pub enum StoreError {
     #[error(
         "row {id} of ProviderLogs is not the same in {} and in {}: they are not of one log, or one of them \
          was changed. If an archive was put back into the database, all newer ones must be in it too",
-        files[0].display(), files[1].display()
+        files[0], files[1]
     )]
     Differs {
         /// The row.
         id: i64,
         /// The files.
-        files: [PathBuf; 2],
+        files: [LogPlace; 2],
     },
     /// The stored row of this vehicle makes no sense.
     #[error("the stored valuation of {vrm} cannot be used: {problem}")]

@@ -119,10 +119,10 @@ pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
     // The INSERT statements must fit the tables. They are prepared after a statement that ran, since
     // only a running one notices a changed schema, and not from the cache, which keeps statements whose
     // table is gone.
-    for insert in [valuations::INSERT, logs::INSERT] {
-        tx.prepare(insert)?;
+    for write in [valuations::INSERT, logs::INSERT].into_iter().chain(derived::WRITES) {
+        tx.prepare(write)?;
     }
-    derived::probe(&tx)?;
+    derived::state(&*tx)?;
     tx.commit()?;
     conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
     conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))

@@ -15,27 +15,21 @@
 //! The file may be shared with the older service: `schema` says which files are accepted, and
 //! `valuations` how the values are read and written.
 
-mod archive;
-mod audit_file;
-mod audit_log;
 mod backup;
 mod batch;
-mod chain;
 mod checkpoint;
 mod config;
 mod damage;
 mod deferred;
-mod derived;
 mod disk;
 mod error;
 mod foreign;
 mod health;
 mod history;
-mod id_ranges;
 mod identity;
 mod lock_pause;
-mod log_tables;
-mod logs;
+mod log;
+mod log_place;
 mod look;
 mod notes;
 mod open;
@@ -43,16 +37,11 @@ mod pace;
 mod queue;
 mod readers;
 mod reservation;
-mod rollup;
-mod rows;
 mod schema;
-#[cfg_attr(not(test), expect(dead_code, reason = "the statements come to it one by one"))]
 mod sql;
 mod stats;
 mod thinning;
-mod trail;
 mod valuations;
-mod verify;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -68,6 +57,7 @@ use crate::domain::{Counts, Entry, LogHead, Valuation, Vrm};
 use derived::CatchUp;
 use history::Recording;
 use identity::Opened;
+use log::{audit_file, chain, derived, log_tables, logs};
 use notes::Noting;
 use queue::{Job, Message};
 use readers::Readers;
@@ -75,26 +65,23 @@ use stats::Shared;
 use thinning::Thinning;
 use valuations::Forgetting;
 
-pub use archive::{
-    ArchiveError, ArchivePlan, Archived, Archiver, Piece, Refusal, StopReason, archive_plan,
-    is_archive,
-};
-pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
 pub use backup::{BackedUp, BackupError, backup};
 pub use config::{Durability, StoreConfig};
-pub use derived::DerivedState;
 pub use disk::DiskUse;
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
 pub use lock_pause::pause_after;
-pub use logs::LoggedCall;
+pub use log::{
+    ArchiveError, ArchivePlan, Archived, Archiver, AuditLog, AuditSnapshot, CallRows, DerivedState,
+    Finding, Interrupt, Interval, LoggedCall, Piece, Pieces, Problem, Refusal, StopReason, Trail,
+    TrailFilter, Verified, archive_plan, is_archive, verify,
+};
+pub use log_place::LogPlace;
 pub use look::{Found, look};
 pub use notes::Note;
 pub(crate) use open::{beside, sync_folder};
 pub use reservation::Reservation;
 pub use stats::StoreStats;
-pub use trail::{Pieces, Trail, TrailFilter};
-pub use verify::{Finding, Problem, Verified, verify};
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
 /// what waits, and ends.
@@ -175,7 +162,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if they can't be read.
     pub fn calls(&self, vrm: Option<&Vrm>, limit: u32) -> Result<Vec<LoggedCall>, StoreError> {
-        self.readers.read(|conn| logs::newest(conn, vrm, limit))
+        self.readers.read(|conn| Ok(logs::newest(conn, vrm, limit)?))
     }
 
     /// Stores an entry and gives, after the commit, the stored valuation of its vehicle: the entry's, or
@@ -308,7 +295,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
     pub fn derived_state(&self) -> Result<Option<DerivedState>, StoreError> {
-        self.readers.read(derived::state)
+        self.readers.read(|conn| Ok(derived::state(conn)?))
     }
 
     /// The history of all sources in intervals of one length, from the one that `since` is in, in the

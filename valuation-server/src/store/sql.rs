@@ -1,16 +1,17 @@
 //! A connection to a database, as the statements see it that both engines understand.
 //!
-//! Such a statement has numbered parameters, `$1` to `$9`, names in double quotes, and nothing that one of the
+//! Such a statement has numbered parameters, `$1` and so on, names in double quotes, and nothing that one of the
 //! engines lacks: upserts are `ON CONFLICT … DO UPDATE` with the table's name before its columns, sums are cast
 //! (`CAST(sum("calls") AS bigint)`), booleans are integers. Calls block the thread.
 
 use std::sync::Arc;
 
+use rusqlite::types::ToSqlOutput;
 pub(super) use rusqlite::types::ValueRef;
 
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::error::Cause;
+use super::error::{Cause, OpenProblem, StoreError};
 
 /// A connection, or a transaction on it.
 pub(super) trait Sql {
@@ -150,8 +151,37 @@ impl From<SqlError> for Cause {
     }
 }
 
+impl From<SqlError> for OpenProblem {
+    fn from(error: SqlError) -> Self {
+        rusqlite::Error::from(error).into()
+    }
+}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+/// For the parts of the store that know SQLite alone.
+impl From<SqlError> for rusqlite::Error {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Sqlite(error) => Arc::try_unwrap(error).unwrap_or_else(|shared| {
+                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR);
+                let code = shared.sqlite_error().copied().unwrap_or(code);
+                Self::SqliteFailure(code, Some(shared.to_string()))
+            }),
+        }
+    }
+}
+
 impl SqlError {
     /// What it says about other statements.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the writer, which knows SQLite's errors yet")
+    )]
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Sqlite(error) => match error.sqlite_error_code() {
@@ -200,14 +230,14 @@ fn bound<'a>(
     sql: &str,
     values: &[ValueRef<'_>],
 ) -> rusqlite::Result<CachedStatement<'a>> {
-    /// The names of the parameters: to SQLite they are names, whose numbers are of its own.
-    const NAMES: [&str; 9] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"];
     let mut statement = conn.prepare_cached(sql)?;
-    for (name, value) in NAMES.iter().zip(values) {
-        // A value that a statement does not use has no number.
-        if let Some(index) = statement.parameter_index(name)? {
-            statement.raw_bind_parameter(index, rusqlite::types::ToSqlOutput::Borrowed(*value))?;
-        }
+    let count = statement.parameter_count();
+    for index in 1..=count {
+        // To SQLite `$7` is a name. It numbers parameters in the order in which they stand.
+        let number = statement.parameter_name(index).and_then(|name| name.get(1..)?.parse().ok());
+        let value = number.and_then(|number: usize| values.get(number.checked_sub(1)?));
+        let value = value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), count))?;
+        statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(*value))?;
     }
     Ok(statement)
 }
@@ -228,6 +258,10 @@ mod tests {
         assert_eq!(row, Some(("two".to_owned(), 2, None)));
         let none = sql.all("SELECT $1 WHERE $1 > 1", &values, |row| row.integer(0)).unwrap();
         assert!(none.is_empty());
+        let numbers: Vec<_> = (1..=12).map(ValueRef::Integer).collect();
+        let read = |row: &dyn Row| Ok((row.integer(0)?, row.integer(1)?));
+        assert_eq!(sql.first("SELECT $12, $3", &numbers, read).unwrap(), Some((12, 3)));
+        assert!(sql.first("SELECT $4", &values, read).is_err(), "a parameter without a value");
     }
 
     #[test]

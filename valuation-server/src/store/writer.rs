@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::WalKeeper;
 use super::deferred::Deferred;
-use super::derived::{self, CatchUp};
+use super::derived::CatchUp;
 use super::error::{Cause, StoreError, is_about_the_row, is_about_the_statement};
 use super::foreign::ForeignCommits;
 use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
@@ -192,7 +192,7 @@ impl Writer {
                 let _ = thinning.done.send(thinned);
             }
             Message::CatchUp(CatchUp { done }) => {
-                let piece = self.attempt(derived::catch_up);
+                let piece = self.attempt(batch::catch_up);
                 self.show_head(piece.as_ref().ok().and_then(|piece| piece.head));
                 let _ = done.send(piece.map(|piece| piece.more));
             }

@@ -79,7 +79,7 @@ impl ArchiveArgs {
     ) -> Result<(), ToolError> {
         let now = SystemTime::now();
         let before = self.before(now)?;
-        let database = self.database.path(environment)?;
+        let database = self.database.place(environment)?;
         let mut out = io::stdout().lock();
         let plan = archive_plan(&database, &self.to, before)?;
         if self.dry_run {

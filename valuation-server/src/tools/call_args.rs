@@ -1,14 +1,12 @@
 //! Which calls of the log a command is asked for.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use jiff::tz::TimeZone;
 
 use super::error::ToolError;
 use crate::domain::Provider;
 use crate::report::{self, NoProvider, PeriodError};
-use crate::store::{Trail, TrailFilter};
+use crate::store::{LogPlace, Trail, TrailFilter};
 
 /// The flags that `logs` and `export` have in common.
 #[derive(Args, Clone, Debug, Default)]
@@ -47,8 +45,8 @@ impl CallArgs {
 }
 
 /// Opens the log, and refuses the name of no provider. This server's own need no call in it.
-pub(super) fn open(paths: &[PathBuf], filter: &TrailFilter) -> Result<Trail, ToolError> {
-    let trail = Trail::open(paths)?;
+pub(super) fn open(places: &[LogPlace], filter: &TrailFilter) -> Result<Trail, ToolError> {
+    let trail = Trail::open(places)?;
     let unknown = filter.provider.as_deref().filter(|name| Provider::from_name(name).is_none());
     if let Some(name) = unknown
         && let Some(error) = NoProvider::found(name, trail.providers_unless(name)?)

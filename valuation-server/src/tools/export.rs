@@ -14,7 +14,7 @@ use super::part_file::PartFile;
 
 use super::log_files::LogFiles;
 use super::progress::progress;
-use crate::store::Pieces;
+use crate::store::{LogPlace, Pieces};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -71,14 +71,15 @@ impl ExportArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
-        let paths = self.files.paths(environment)?;
+        let places = self.files.places(environment)?;
         let filter = self.calls.filter()?;
-        let trail = call_args::open(&paths, &filter)?;
+        let trail = call_args::open(&places, &filter)?;
         let pieces = trail.pieces(&filter)?;
         let Some(target) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
             return self.write(pieces, io::stdout().lock(), stopped, |_| ());
         };
-        let file = PartFile::create(target, self.force, &paths)?;
+        let files: Vec<_> = places.iter().filter_map(LogPlace::file).map(Path::to_owned).collect();
+        let file = PartFile::create(target, self.force, &files)?;
         let total = pieces.left();
         let bar = progress(total, "exporting");
         self.write(pieces, file.file(), stopped, |left| bar.set_position(total - left)).map_err(

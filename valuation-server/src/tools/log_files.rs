@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, ConfigError};
+use crate::store::LogPlace;
 
 /// The database.
 #[derive(Args, Clone, Debug, Default)]
@@ -43,19 +44,30 @@ impl DatabaseArgs {
     ) -> Result<PathBuf, ConfigError> {
         Config::database_path(self.database.as_deref(), self.config.as_deref(), environment)
     }
+
+    /// Where the log is: what the path names.
+    ///
+    /// # Errors
+    /// As [`path`](Self::path).
+    pub fn place(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<LogPlace, ConfigError> {
+        Ok(self.path(environment)?.into())
+    }
 }
 
 impl LogFiles {
-    /// All paths: the database first.
+    /// All places: the database first.
     ///
     /// # Errors
     /// As [`DatabaseArgs::path`].
-    pub fn paths(
+    pub fn places(
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Vec<PathBuf>, ConfigError> {
-        let mut paths = vec![self.database.path(environment)?];
-        paths.extend(self.archive.iter().cloned());
-        Ok(paths)
+    ) -> Result<Vec<LogPlace>, ConfigError> {
+        let mut places = vec![self.database.place(environment)?];
+        places.extend(self.archive.iter().map(LogPlace::from));
+        Ok(places)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::log_files::LogFiles;
 
 use crate::domain::Vrm;
 use crate::report::PeriodError;
-use crate::store::{StoreError, Trail, TrailFilter};
+use crate::store::{LogPlace, StoreError, Trail, TrailFilter};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -93,7 +92,7 @@ impl LogsArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
-        let paths = self.files.paths(environment)?;
+        let places = self.files.places(environment)?;
         let filter = self.filter(Timestamp::now())?;
         let lines = match self.format {
             LogsFormat::Table => {
@@ -103,14 +102,14 @@ impl LogsArgs {
             LogsFormat::Jsonl => Lines::Jsonl,
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        let trail = call_args::open(&paths, &filter)?;
+        let trail = call_args::open(&places, &filter)?;
         let newest = trail.newest_id()?.unwrap_or(0);
         write_header(&mut out, lines)?;
         let shown = self.print(&trail, &filter, lines, &mut out, stopped)?;
         out.flush()?;
         if self.follow {
             let seen = newest.max(shown);
-            Follow { paths, filter, lines, seen }.run(trail, &mut out, stopped)?;
+            Follow { places, filter, lines, seen }.run(trail, &mut out, stopped)?;
         }
         Ok(())
     }
@@ -161,7 +160,7 @@ impl LogsArgs {
 
 /// Prints rows as they are committed: ids are given in the order of the commits.
 struct Follow {
-    paths: Vec<PathBuf>,
+    places: Vec<LogPlace>,
     filter: TrailFilter,
     lines: Lines,
     /// All rows up to this id were printed.
@@ -218,7 +217,7 @@ impl Follow {
     }
 
     fn opened_again(&mut self) -> Result<Trail, StoreError> {
-        let trail = Trail::open(&self.paths)?;
+        let trail = Trail::open(&self.places)?;
         let newest = trail.newest_id()?.unwrap_or(0);
         if newest < self.seen {
             let seen = self.seen;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -12,7 +11,7 @@ use super::log_files::LogFiles;
 use super::verify::VerifyArgs;
 use crate::domain::Money;
 use crate::report::{self, MOST_PERIODS, Method, ReportError, Source, TermArgs, Terms, WrongTerm};
-use crate::store::AuditLog;
+use crate::store::{AuditLog, LogPlace};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -112,7 +111,7 @@ impl ReportArgs {
             return self.verify.run(&self.files, environment);
         }
         let terms = self.terms().map_err(ToolError::Terms)?;
-        let text = self.report(&terms, &self.files.paths(environment)?)?;
+        let text = self.report(&terms, &self.files.places(environment)?)?;
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
@@ -136,18 +135,18 @@ impl ReportArgs {
         given.terms(self.fallback_price, MOST_PERIODS)
     }
 
-    /// The report on the log in these files, the database first, as a text in its format.
+    /// The report on the log in these places, the database first, as a text in its format.
     ///
     /// # Errors
     /// [`ReportError`].
-    pub fn report(&self, terms: &Terms, paths: &[PathBuf]) -> Result<String, ReportError> {
+    pub fn report(&self, terms: &Terms, places: &[LogPlace]) -> Result<String, ReportError> {
         let made = Timestamp::now();
-        let mut log = AuditLog::open_files(paths)?;
+        let mut log = AuditLog::open_files(places)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
-        let report = report::report(&snapshot, terms, method)?;
-        let files: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-        let source = Source { database: files.join(", "), method, made };
+        let report = report::report(&snapshot, terms, method, made)?;
+        let names: Vec<_> = places.iter().map(LogPlace::to_string).collect();
+        let source = Source { database: names.join(", "), method, made };
         Ok(match self.format {
             Format::Table => report::table(&report, &source),
             Format::Csv => report::csv(&report, &source),

@@ -12,7 +12,7 @@ use super::error::{ToolError, WitnessError};
 use super::log_files::LogFiles;
 use super::progress::progress;
 use crate::domain::LogHead;
-use crate::store::verify;
+use crate::store::{LogPlace, verify};
 
 /// The flags of `report --verify`.
 #[derive(Args, Clone, Debug, Default)]
@@ -79,12 +79,12 @@ impl VerifyArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<(), ToolError> {
         let witnesses = self.witnesses()?;
-        let files = match &self.verify {
-            Some(files) if !files.is_empty() => files.clone(),
-            _ => database.paths(environment)?,
+        let places = match &self.verify {
+            Some(files) if !files.is_empty() => files.iter().map(LogPlace::from).collect(),
+            _ => database.places(environment)?,
         };
         let bar = progress(0, "verifying rows");
-        let result = verify(&files, &witnesses, |rows, all| {
+        let result = verify(&places, &witnesses, |rows, all| {
             bar.set_length(all);
             bar.set_position(rows);
         })?;

@@ -37,8 +37,8 @@ fn archiver(place: &Place, to: &Path) -> Result<Archiver, ArchiveError> {
 }
 
 fn archiver_until(place: &Place, to: &Path, before: i64) -> Result<Archiver, ArchiveError> {
-    let plan = archive_plan(&place.path(), to, before)?;
-    Archiver::open(&place.path(), to, &plan, std::time::UNIX_EPOCH)
+    let plan = archive_plan(place.path(), to, before)?;
+    Archiver::open(place.path(), to, &plan, std::time::UNIX_EPOCH)
 }
 
 fn move_all(place: &Place, to: &Path) -> valuation_server::store::Archived {
@@ -115,10 +115,10 @@ fn the_finished_archive_is_one_file_with_a_checksum_that_sha256sum_accepts() {
         .output()
         .unwrap();
     assert!(check.status.success(), "{check:?}");
-    assert!(archive_plan(&place.path(), &to, LATER).unwrap().is_done);
+    assert!(archive_plan(place.path(), &to, LATER).unwrap().is_done);
     // Killed before it wrote the checksum.
     fs::remove_file(&archived.checksum_file).unwrap();
-    assert!(!archive_plan(&place.path(), &to, LATER).unwrap().is_done);
+    assert!(!archive_plan(place.path(), &to, LATER).unwrap().is_done);
     assert_eq!((move_all(&place, &to).rows, archived.checksum_file.exists()), (5_900, true));
 }
 
@@ -126,7 +126,7 @@ fn the_finished_archive_is_one_file_with_a_checksum_that_sha256sum_accepts() {
 fn a_later_run_continues_the_archive_or_begins_another_and_each_is_refused_out_of_turn() {
     let place = log();
     let [first, second] = ["1.sqlite", "2.sqlite"].map(|name| place.folder.path().join(name));
-    let plan = archive_plan(&place.path(), &first, START + 10_000).unwrap();
+    let plan = archive_plan(place.path(), &first, START + 10_000).unwrap();
     assert!(matches!(plan.stop_reason, StopReason::Recent { id: 1_430, .. }), "{plan:?}");
     assert_eq!((plan.rows, plan.ids), (1_400, Some((1, 1_400))));
     let mut archiver = archiver_until(&place, &first, START + 10_000).unwrap();
@@ -192,7 +192,7 @@ fn files_that_are_no_archive_of_this_database_are_refused_and_left_as_they_are()
         assert!(error.contains(part), "{name}: {error}");
         assert!(error.contains(&at(name).display().to_string()), "{error}");
         assert_eq!(fs::read(at(name)).ok(), before, "{name}");
-        assert!(archive_plan(&place.path(), &at(name), LATER).is_err());
+        assert!(archive_plan(place.path(), &at(name), LATER).is_err());
     }
     assert_eq!(all(&place.path())[0].len(), 6_000);
     // An archive is no database for a server.
@@ -239,7 +239,7 @@ fn a_row_that_was_changed_or_added_between_copy_and_delete_stops_it_and_nothing_
 
 #[test]
 fn rows_that_are_not_counted_or_not_sealed_stay_and_the_plan_says_so() {
-    let plan = |place: &Place| archive_plan(&place.path(), &archive_of(place), LATER).unwrap();
+    let plan = |place: &Place| archive_plan(place.path(), &archive_of(place), LATER).unwrap();
     let place = log();
     assert_eq!((plan(&place).rows, plan(&place).stop_reason), (5_900, StopReason::Newest));
     let neighbour = place.neighbour();

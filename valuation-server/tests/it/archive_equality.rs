@@ -18,7 +18,7 @@ fn made(database: &Path, archives: &[PathBuf], terms: &Terms, method: Method) ->
         .collect();
     let mut log = AuditLog::open_files(&files).unwrap();
     let snapshot = log.snapshot().unwrap();
-    report::report(&snapshot, terms, method).ok()
+    report::report(&snapshot, terms, method, jiff::Timestamp::MAX).ok()
 }
 
 /// A database with these rows, counted and sealed in records of these lengths.

@@ -177,6 +177,7 @@ fn the_files_of_a_folder_form_no_circle() {
         "providers",
         "report",
         "store",
+        "store/log",
         "telemetry",
         "tools",
         "valuer",

@@ -361,7 +361,7 @@ fn sums_that_were_built_again_after_archiving_are_compared_with_the_rows_that_th
     assert_eq!(found().findings, []);
     place.neighbour().execute_batch("UPDATE call_hours SET sumMs = 1").unwrap();
     assert_eq!(found().count, 1);
-    assert_eq!(found().findings[0].file, place.path());
+    assert_eq!(found().findings[0].file, place.path().into());
 }
 
 #[test]
@@ -486,7 +486,7 @@ fn archives_and_the_database_are_one_chain_in_any_order_and_a_missing_file_is_na
     assert_eq!(files(&[&first, &first, &second, &place]), []);
     second.neighbour().execute_batch("UPDATE ProviderLogs SET vrm = 'X' WHERE id = 5").unwrap();
     let found = verify(&[place.path(), second.path(), first.path()], &seen, |_, _| {}).unwrap();
-    assert_eq!(found.findings[0].file, second.path());
+    assert_eq!(found.findings[0].file, second.path().into());
     assert!(found.findings[0].to_string().ends_with(": row 5 was changed"));
 }
 
@@ -506,7 +506,7 @@ fn rows_that_an_interrupted_archive_left_in_two_files_are_no_finding_unless_they
     assert!(text.ends_with("; 3 rows are in two files\n"), "{text}");
     second.neighbour().execute_batch("UPDATE ProviderLogs SET vrm = 'X' WHERE id = 2").unwrap();
     assert_eq!(found().findings[0].problem, Problem::Changed(2, 2));
-    assert_eq!(found().findings[0].file, second.path());
+    assert_eq!(found().findings[0].file, second.path().into());
     let altered = "UPDATE log_chain SET head = zeroblob(32) WHERE lastId = 3";
     second.neighbour().execute_batch(altered).unwrap();
     let problems: Vec<_> = found().findings.into_iter().map(|finding| finding.problem).collect();

@@ -285,6 +285,23 @@ async fn wrong_flags_and_files_are_refused_with_what_would_be_right() {
 }
 
 #[tokio::test]
+async fn a_call_of_a_clock_that_was_wrong_does_not_make_a_report_of_decades() {
+    let place = tokio::task::spawn_blocking(october).await.unwrap();
+    let wrong = row(40 * 365 * 1_440, SUPERCAR, None);
+    insert(&place.neighbour(), &[wrong, row(40 * 365 * 1_440, "Another", None)]);
+    for exact in [&[][..], &["--exact"]] {
+        let out = printed(&place, &[&LONDON[..], exact].concat()).await;
+        assert!(out.contains("to before 2026-12-01 00:00+00:00, in whole minutes"), "{out}");
+        assert!(out.contains("which is after this report was made: 2; somebody's clock"), "{out}");
+        let one =
+            printed(&place, &[&LONDON[..], exact, &["--provider", "Supercar"]].concat()).await;
+        assert!(one.contains("which is after this report was made: 1;"), "{one}");
+        let all = printed(&place, &[&LONDON[..], exact, &["--to", "2067-01"]].concat()).await;
+        assert!(all.contains("2066-09") && !all.contains("somebody's clock"), "{all}");
+    }
+}
+
+#[tokio::test]
 async fn a_failure_without_an_error_code_is_named_as_such() {
     let place = tokio::task::spawn_blocking(october).await.unwrap();
     let failed = LogRow { outcome: Some("failure"), ..row(0, "Another", None) };

@@ -145,9 +145,9 @@ fn written(steps: &[Step]) -> Place {
 }
 
 fn made(place: &Place, terms: &Terms, method: Method) -> Option<Report> {
-    let mut log = AuditLog::open(&place.path()).unwrap();
+    let mut log = AuditLog::open(place.path()).unwrap();
     let snapshot = log.snapshot().unwrap();
-    report::report(&snapshot, terms, method).ok()
+    report::report(&snapshot, terms, method, jiff::Timestamp::MAX).ok()
 }
 
 /// Holds a provider's figures in a period against SQL.

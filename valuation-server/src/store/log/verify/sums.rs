@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
-
-use rusqlite::{Connection, Row};
 
 use super::findings::{Findings, Problem};
 use crate::domain::AccountedCall;
-use crate::store::rollup::{self, Cell, CellKey, Rollup};
+use crate::store::log::rollup::{self, Cell, CellKey, Rollup};
+use crate::store::log_place::LogPlace;
+use crate::store::sql::{Row, Sql, SqlError};
 
 /// So many rows are summed before they are added to the others.
 const PIECE: u64 = 4_096;
@@ -45,10 +44,10 @@ impl Durations {
 
 impl Sums {
     /// For the rollups of this file; `None` without a mark, since then no report uses them.
-    pub(super) fn of(conn: &Connection) -> rusqlite::Result<Option<Self>> {
-        let Some(counted_to) = rollup::counted_to(conn)? else { return Ok(None) };
+    pub(super) fn of(sql: &dyn Sql) -> Result<Option<Self>, SqlError> {
+        let Some(counted_to) = rollup::counted_to(sql)? else { return Ok(None) };
         Ok(Some(Self {
-            first_id: rollup::first_id(conn)?.unwrap_or(i64::MIN),
+            first_id: rollup::first_id(sql)?.unwrap_or(i64::MIN),
             counted_to,
             piece: Rollup::default(),
             in_piece: 0,
@@ -88,18 +87,15 @@ impl Sums {
     /// After the last row: adds what differs in the file.
     pub(super) fn compare(
         mut self,
-        file: &Path,
-        conn: &Connection,
+        file: &LogPlace,
+        sql: &dyn Sql,
         findings: &mut Findings,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), SqlError> {
         self.end_piece();
         let mut hours = Vec::new();
-        let mut select = conn.prepare(
-            r#"SELECT "hour", "providerName", "errorCode", "outcome", "rescue", "calls", "sumMs",
-                "maxMs", "minutes", "firstId", "lastId" FROM "call_hours""#,
-        )?;
-        let mut stored = select.query([])?;
-        while let Some(row) = stored.next()? {
+        let select = r#"SELECT "hour", "providerName", "errorCode", "outcome", "rescue", "calls", "sumMs",
+            "maxMs", "minutes", "firstId", "lastId" FROM "call_hours""#;
+        sql.each(select, &[], &mut |row| {
             let outcome = text(row, 3)?;
             let key = CellKey {
                 hour: integer(row, 0)?,
@@ -110,39 +106,39 @@ impl Sums {
             };
             let is_same = key.outcome == outcome
                 && self.cells.remove(&key).is_some_and(|cell| {
-                    let numbers = (5..11).map(|column| integer(row, column));
-                    cell.numbers().into_iter().map(Ok).eq(numbers)
+                    let numbers = (5..11).map(|column| integer(row, column).ok());
+                    cell.numbers().into_iter().map(Some).eq(numbers)
                 });
             if !is_same {
                 hours.push(key.hour);
             }
-        }
+            Ok(())
+        })?;
         hours.extend(self.cells.into_keys().map(|key| key.hour));
         hours.sort_unstable();
         hours.dedup();
         for hour in hours {
             findings.add(file, Problem::Sums(hour));
         }
-        self.durations.compare(file, conn, findings)
+        self.durations.compare(file, sql, findings)
     }
 }
 
 impl Durations {
     fn compare(
         self,
-        file: &Path,
-        conn: &Connection,
+        file: &LogPlace,
+        sql: &dyn Sql,
         findings: &mut Findings,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), SqlError> {
         let mut found = Self { sums: BTreeMap::new(), hash: self.hash };
-        let mut select = conn.prepare(
-            r#"SELECT "span", "at", "providerName", "bucket", "calls" FROM "call_durations""#,
-        )?;
-        let mut stored = select.query([])?;
-        while let Some(row) = stored.next()? {
+        let select =
+            r#"SELECT "span", "at", "providerName", "bucket", "calls" FROM "call_durations""#;
+        sql.each(select, &[], &mut |row| {
             let key = (integer(row, 0)?, integer(row, 1)?, text(row, 2)?);
             found.add(key, integer(row, 3)?, integer(row, 4)?.cast_unsigned());
-        }
+            Ok(())
+        })?;
         let of_one = |one: &BTreeMap<_, _>, other: &BTreeMap<_, _>| {
             let differs = one.iter().filter(|(key, sum)| other.get(*key) != Some(*sum));
             differs.map(|((span, at, _), _)| (*span, *at)).collect::<Vec<_>>()
@@ -159,10 +155,10 @@ impl Durations {
 }
 
 /// Another kind of value is none of the server's, and equals none.
-fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
-    Ok(row.get_ref(column)?.as_i64().unwrap_or(i64::MIN))
+fn integer(row: &dyn Row, column: usize) -> Result<i64, SqlError> {
+    Ok(row.value(column)?.as_i64().unwrap_or(i64::MIN))
 }
 
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
-    Ok(row.get_ref(column)?.as_str().unwrap_or("\u{fffd}").to_owned())
+fn text(row: &dyn Row, column: usize) -> Result<String, SqlError> {
+    Ok(row.value(column)?.as_str().unwrap_or("\u{fffd}").to_owned())
 }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, Transaction};
-
+use super::rows::integer;
 use crate::domain::{AccountedCall, CallOutcome, DurationBucket, HourCell};
+use crate::store::sql::{Sql, SqlError, ValueRef};
 
 /// An hour, in seconds.
 pub(super) const HOUR: i64 = 3_600;
@@ -20,18 +20,26 @@ pub(super) const UNDATED: i64 = -1;
 /// Adds to the sums of an hour.
 pub(super) const INSERT_HOUR: &str = r#"INSERT INTO "call_hours" ("hour", "providerName", "errorCode",
     "outcome", "rescue", "calls", "sumMs", "maxMs", "minutes", "firstId", "lastId")
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-    ON CONFLICT ("hour", "providerName", "errorCode", "outcome", "rescue")
-    DO UPDATE SET "calls" = "calls" + ?6, "sumMs" = "sumMs" + ?7, "maxMs" = max("maxMs", ?8),
-    "minutes" = "minutes" | ?9, "firstId" = min("firstId", ?10), "lastId" = max("lastId", ?11)"#;
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT ("hour", "providerName", "errorCode", "outcome", "rescue") DO UPDATE SET
+    "calls" = "call_hours"."calls" + excluded."calls",
+    "sumMs" = "call_hours"."sumMs" + excluded."sumMs",
+    "maxMs" = CASE WHEN "call_hours"."maxMs" < excluded."maxMs"
+        THEN excluded."maxMs" ELSE "call_hours"."maxMs" END,
+    "minutes" = "call_hours"."minutes" | excluded."minutes",
+    "firstId" = CASE WHEN "call_hours"."firstId" > excluded."firstId"
+        THEN excluded."firstId" ELSE "call_hours"."firstId" END,
+    "lastId" = CASE WHEN "call_hours"."lastId" < excluded."lastId"
+        THEN excluded."lastId" ELSE "call_hours"."lastId" END"#;
 
 /// Adds to the durations of an interval.
 pub(super) const INSERT_DURATION: &str = r#"INSERT INTO "call_durations"
-    ("span", "at", "providerName", "bucket", "calls") VALUES (?1, ?2, ?3, ?4, ?5)
-    ON CONFLICT ("span", "at", "providerName", "bucket") DO UPDATE SET "calls" = "calls" + ?5"#;
+    ("span", "at", "providerName", "bucket", "calls") VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT ("span", "at", "providerName", "bucket")
+    DO UPDATE SET "calls" = "call_durations"."calls" + excluded."calls""#;
 
 /// Moves the mark.
-pub(super) const SET_MARK: &str = r#"UPDATE "rollup_mark" SET "countedTo" = ?1"#;
+pub(super) const SET_MARK: &str = r#"UPDATE "rollup_mark" SET "countedTo" = $1"#;
 
 /// Sums of some rows, before they are added to the tables.
 #[derive(Debug, Default)]
@@ -117,102 +125,105 @@ impl Rollup {
     }
 
     /// Adds the sums to the tables, and moves the mark up to the last of these rows, from `counted_to`.
-    pub(super) fn store(&self, tx: &Transaction<'_>, counted_to: i64) -> rusqlite::Result<()> {
+    pub(super) fn store(&self, sql: &dyn Sql, counted_to: i64) -> Result<(), SqlError> {
         if self.cells.is_empty() {
             return Ok(());
         }
-        let mut insert = tx.prepare_cached(INSERT_HOUR)?;
         for (key, cell) in &self.cells {
-            insert.execute((
-                key.hour,
-                &key.provider,
-                &key.error_code,
-                key.outcome,
-                key.rescue,
-                whole(cell.calls),
-                whole(cell.sum_ms),
-                whole(cell.max_ms),
-                whole(cell.minutes),
-                cell.first_id,
-                cell.last_id,
-            ))?;
+            let [calls, sum_ms, max_ms, minutes, first_id, last_id] =
+                cell.numbers().map(ValueRef::Integer);
+            let values = [
+                ValueRef::Integer(key.hour),
+                ValueRef::from(key.provider.as_str()),
+                ValueRef::from(key.error_code.as_str()),
+                ValueRef::from(key.outcome),
+                ValueRef::Integer(i64::from(key.rescue)),
+                calls,
+                sum_ms,
+                max_ms,
+                minutes,
+                first_id,
+                last_id,
+            ];
+            sql.execute(INSERT_HOUR, &values)?;
         }
-        let mut insert = tx.prepare_cached(INSERT_DURATION)?;
         for ((span, at, provider, bucket), calls) in &self.durations {
-            insert.execute((span, at, provider, bucket, whole(*calls)))?;
+            let values = [
+                ValueRef::Integer(*span),
+                ValueRef::Integer(*at),
+                ValueRef::from(provider.as_str()),
+                ValueRef::Integer(i64::from(*bucket)),
+                ValueRef::Integer(whole(*calls)),
+            ];
+            sql.execute(INSERT_DURATION, &values)?;
         }
-        tx.prepare_cached(SET_MARK)?.execute([counted_to.max(self.last_id)])?;
+        sql.execute(SET_MARK, &[ValueRef::Integer(counted_to.max(self.last_id))])?;
         Ok(())
     }
 }
 
 /// The id up to which all rows are in the tables; `None` if somebody deleted the mark or made it a text, so
 /// that the sums can't be used. Rows of the log are stored nevertheless.
-pub(super) fn counted_to(conn: &Connection) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached(r#"SELECT max("countedTo") FROM "rollup_mark""#)?
-        .query_row([], |row| Ok(row.get_ref(0)?.as_i64().ok()))
+pub(super) fn counted_to(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    one(sql, r#"SELECT max("countedTo") FROM "rollup_mark""#)
 }
 
 /// The lowest id in the tables.
-pub(super) fn first_id(conn: &Connection) -> rusqlite::Result<Option<i64>> {
-    conn.query_row(r#"SELECT min("firstId") FROM "call_hours""#, [], |row| {
-        Ok(row.get_ref(0)?.as_i64().ok())
-    })
+pub(super) fn first_id(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    one(sql, r#"SELECT min("firstId") FROM "call_hours""#)
+}
+
+fn one(sql: &dyn Sql, select: &str) -> Result<Option<i64>, SqlError> {
+    Ok(sql.first(select, &[], |row| Ok(integer(row.value(0)?)))?.flatten())
 }
 
 /// The cells of these hours, from `start` to before `end`, in the order of time. Those without a time
 /// have the hour [`UNDATED`].
 pub(super) fn hours(
-    conn: &Connection,
+    sql: &dyn Sql,
     (start, end): (i64, i64),
     mut each: impl FnMut(HourCell<'_>),
-) -> rusqlite::Result<()> {
-    let mut select = conn.prepare_cached(
-        r#"SELECT "hour", "providerName", "errorCode", "outcome", "rescue", "calls", "sumMs",
-            "maxMs", "minutes", "firstId", "lastId" FROM "call_hours"
-            WHERE "hour" >= ?1 AND "hour" < ?2 ORDER BY "hour""#,
-    )?;
-    let mut found = select.query((start, end))?;
-    while let Some(row) = found.next()? {
-        let hour: i64 = row.get(0)?;
-        let outcome = row.get_ref(3)?.as_str().ok();
+) -> Result<(), SqlError> {
+    let select = r#"SELECT "hour", "providerName", "errorCode", "outcome", "rescue", "calls", "sumMs",
+        "maxMs", "minutes", "firstId", "lastId" FROM "call_hours"
+        WHERE "hour" >= $1 AND "hour" < $2 ORDER BY "hour""#;
+    sql.each(select, &[ValueRef::Integer(start), ValueRef::Integer(end)], &mut |row| {
+        let hour = row.integer(0)?;
+        let outcome = row.value(3)?.as_str().ok();
         each(HourCell {
             hour: (hour >= 0).then_some(hour),
-            provider: row.get_ref(1)?.as_str().unwrap_or_default(),
-            error_code: row.get_ref(2)?.as_str().unwrap_or_default(),
+            provider: row.value(1)?.as_str().unwrap_or_default(),
+            error_code: row.value(2)?.as_str().unwrap_or_default(),
             outcome: crate::domain::row_outcome(outcome, None, None),
-            rescue: row.get(4)?,
-            calls: natural(row.get(5)?),
-            sum_ms: natural(row.get(6)?),
-            max_ms: natural(row.get(7)?),
-            minutes: natural(row.get(8)?),
-            first_id: row.get(9)?,
-            last_id: row.get(10)?,
+            rescue: row.integer(4)? != 0,
+            calls: natural(row.integer(5)?),
+            sum_ms: natural(row.integer(6)?),
+            max_ms: natural(row.integer(7)?),
+            minutes: natural(row.integer(8)?),
+            first_id: row.integer(9)?,
+            last_id: row.integer(10)?,
         });
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// How many calls of each provider took how long, in the intervals of length `span` from `start` to before
 /// `end`. The same provider and bucket may come more than once.
 pub(super) fn durations(
-    conn: &Connection,
+    sql: &dyn Sql,
     span: i64,
     (start, end): (i64, i64),
     mut each: impl FnMut(&str, DurationBucket, u64),
-) -> rusqlite::Result<()> {
-    let mut select = conn.prepare_cached(
-        r#"SELECT "providerName", "bucket", "calls" FROM "call_durations"
-            WHERE "span" = ?1 AND "at" >= ?2 AND "at" < ?3"#,
-    )?;
-    let mut found = select.query((span, start, end))?;
-    while let Some(row) = found.next()? {
-        if let Some(bucket) = DurationBucket::from_number(row.get(1)?) {
-            let provider = row.get_ref(0)?.as_str().unwrap_or_default();
-            each(provider, bucket, natural(row.get(2)?));
+) -> Result<(), SqlError> {
+    let select = r#"SELECT "providerName", "bucket", "calls" FROM "call_durations"
+        WHERE "span" = $1 AND "at" >= $2 AND "at" < $3"#;
+    sql.each(select, &[span, start, end].map(ValueRef::Integer), &mut |row| {
+        if let Some(bucket) = DurationBucket::from_number(row.integer(1)?) {
+            let provider = row.value(0)?.as_str().unwrap_or_default();
+            each(provider, bucket, natural(row.integer(2)?));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn whole(number: u64) -> i64 {

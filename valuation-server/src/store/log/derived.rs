@@ -9,14 +9,14 @@
 //! The rows are read back from the table: what is hashed is what is stored, whatever a trigger or a
 //! column's type made of it.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::chain::{self, Unsealed};
-use super::error::StoreError;
 use super::rollup::{self, Rollup};
 use super::rows::{self, Rows};
 use crate::domain::LogHead;
+use crate::store::error::StoreError;
+use crate::store::sql::{Sql, SqlError};
 
 /// How many rows a piece of [`catch_up`] takes: no more than a commit of the server may have, so that none waits
 /// for longer; and two of its records fit on a page of the file.
@@ -24,15 +24,15 @@ const PIECE: u32 = 240;
 
 /// A piece of catching up, and the caller that waits: whether more is to be done.
 #[derive(Debug)]
-pub(super) struct CatchUp {
-    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
+pub(in crate::store) struct CatchUp {
+    pub(in crate::store) done: oneshot::Sender<Result<bool, StoreError>>,
 }
 
 /// The result of a piece.
-pub(super) struct Piece {
-    pub(super) more: bool,
+pub(in crate::store) struct Piece {
+    pub(in crate::store) more: bool,
     /// The new head of the chain, if rows were sealed.
-    pub(super) head: Option<LogHead>,
+    pub(in crate::store) head: Option<LogHead>,
 }
 
 /// How far the rollups and the hash chain are.
@@ -52,8 +52,8 @@ struct Marks {
 }
 
 impl Marks {
-    fn read(conn: &Connection) -> rusqlite::Result<Self> {
-        Ok(Self { counted_to: rollup::counted_to(conn)?, end: chain::end(conn)? })
+    fn read(sql: &dyn Sql) -> Result<Self, SqlError> {
+        Ok(Self { counted_to: rollup::counted_to(sql)?, end: chain::end(sql)? })
     }
 
     fn sealed_to(&self) -> i64 {
@@ -78,8 +78,8 @@ impl Marks {
 
 /// Derives from the rows that this transaction has written: those above `newest`, which was the highest id
 /// before, as far as all rows before them are done. Gives the new head of the chain.
-pub(super) fn keep(tx: &Transaction<'_>, newest: i64) -> rusqlite::Result<Option<LogHead>> {
-    let marks = Marks::read(tx)?;
+pub(in crate::store) fn keep(sql: &dyn Sql, newest: i64) -> Result<Option<LogHead>, SqlError> {
+    let marks = Marks::read(sql)?;
     let follows = |mark: i64| newest <= mark;
     // An id below the mark is one that an operator's reset of the ids gave again: it is another call, but
     // the chain has that id already.
@@ -90,25 +90,17 @@ pub(super) fn keep(tx: &Transaction<'_>, newest: i64) -> rusqlite::Result<Option
         return Ok(None);
     }
     let rows = Rows::After { id: newest, limit: u32::MAX };
-    let (_, head) = derive(tx, &marks, &rows, count_above, seal_above)?;
+    let (_, head) = derive(sql, &marks, &rows, count_above, seal_above)?;
     Ok(head)
 }
 
-/// Does what [`keep`] does without rows, to find out whether it would fail.
-pub(super) fn probe(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    Marks::read(tx)?;
-    // Not from the cache, which keeps statements whose table is gone.
-    for insert in [rollup::INSERT_HOUR, rollup::INSERT_DURATION, rollup::SET_MARK, chain::INSERT] {
-        tx.prepare(insert)?;
-    }
-    Ok(())
-}
+/// The statements of [`keep`] that write: they must fit the tables.
+pub(in crate::store) const WRITES: [&str; 4] =
+    [rollup::INSERT_HOUR, rollup::INSERT_DURATION, rollup::SET_MARK, chain::INSERT];
 
-/// Derives from the first rows that are not done, in one transaction. After an error or a kill nothing of
-/// it is done.
-pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
-    // Most of the time there is nothing to do, which needs no write lock.
-    let marks = Marks::read(conn)?;
+/// Whether [`catch_up`] has something to do. Most of the time it has not, and this needs no lock.
+pub(in crate::store) fn is_behind(sql: &dyn Sql) -> Result<bool, SqlError> {
+    let marks = Marks::read(sql)?;
     if let (Some(counted_to), true) = (marks.counted_to, marks.is_cut()) {
         tracing::error!(
             sealed_to = marks.sealed_to(),
@@ -117,42 +109,42 @@ pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
              `report --verify` names them; restore a backup"
         );
     }
-    if marks.lowest() >= newest(conn)? {
-        return Ok(Piece { more: false, head: None });
-    }
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let marks = Marks::read(&tx)?;
+    Ok(marks.lowest() < newest(sql)?)
+}
+
+/// Derives from the first rows that are not done, within a transaction of the caller.
+pub(in crate::store) fn catch_up(sql: &dyn Sql) -> Result<Piece, SqlError> {
+    let marks = Marks::read(sql)?;
     let rows = Rows::After { id: marks.lowest(), limit: PIECE };
     let seal_above = (!marks.is_cut()).then_some(marks.sealed_to());
-    let (read, head) = derive(&tx, &marks, &rows, marks.counted_to, seal_above)?;
-    tx.commit()?;
+    let (read, head) = derive(sql, &marks, &rows, marks.counted_to, seal_above)?;
     Ok(Piece { more: read >= u64::from(PIECE), head })
 }
 
 /// How far both are; `None` without a mark of the rollups.
-pub(super) fn state(conn: &Connection) -> rusqlite::Result<Option<DerivedState>> {
-    let (marks, newest) = (Marks::read(conn)?, newest(conn)?);
+pub(in crate::store) fn state(sql: &dyn Sql) -> Result<Option<DerivedState>, SqlError> {
+    let (marks, newest) = (Marks::read(sql)?, newest(sql)?);
     let done_to = marks.lowest();
     Ok(marks.counted_to.map(|_| DerivedState { done_to, newest }))
 }
 
 /// The highest id of `ProviderLogs`; 0 without rows.
-pub(super) fn newest(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.prepare_cached(r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#)?
-        .query_row([], |row| row.get(0))
+pub(in crate::store) fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
+    let select = r#"SELECT coalesce(max("id"), 0) FROM "ProviderLogs""#;
+    Ok(sql.first(select, &[], |row| row.integer(0))?.unwrap_or(0))
 }
 
 /// Counts and seals the rows above these ids, and gives the number of all, and the new head.
 fn derive(
-    tx: &Transaction<'_>,
+    sql: &dyn Sql,
     marks: &Marks,
     rows: &Rows<'_>,
     count_above: Option<i64>,
     seal_above: Option<i64>,
-) -> rusqlite::Result<(u64, Option<LogHead>)> {
+) -> Result<(u64, Option<LogHead>), SqlError> {
     let (mut rollup, mut unsealed, mut encoded) =
         (Rollup::default(), Unsealed::default(), Vec::new());
-    let read = rows::each_whole(tx, rows, |row| {
+    let read = rows::each_whole(sql, rows, |row| {
         if count_above.is_some_and(|above| row.id > above) {
             rollup.add(&row.accounted()?);
         }
@@ -162,6 +154,6 @@ fn derive(
         }
         Ok(())
     })?;
-    rollup.store(tx, marks.counted_to.unwrap_or(0))?;
-    Ok((read, unsealed.store(tx, marks.end)?))
+    rollup.store(sql, marks.counted_to.unwrap_or(0))?;
+    Ok((read, unsealed.store(sql, marks.end)?))
 }

@@ -3,22 +3,21 @@
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row, Statement, ToSql, params};
+use rusqlite::{Statement, params};
 use serde::Serialize;
 
-use super::Entry;
-use super::error::StoreError;
-use super::rows::integer;
-use crate::domain::{CallOutcome, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
+use super::rows::{integer, time_text};
+use crate::domain::{CallOutcome, Entry, ErrorCode, Provider, ProviderCall, Vrm, row_outcome};
+use crate::store::error::StoreError;
+use crate::store::sql::{Row, Sql, SqlError, ValueRef};
 
 /// Stores the record of a call.
-pub(super) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
+pub(in crate::store) const INSERT: &str = r#"INSERT INTO "ProviderLogs" ("vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage", "outcome",
     "rescue") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"#;
 
 /// The columns that each database has. A row has two more: outcome and rescue.
-pub(super) const FIRST_COLUMNS: &str = r#""id", "vrm", "providerName", "requestedAt",
+pub(in crate::store) const FIRST_COLUMNS: &str = r#""id", "vrm", "providerName", "requestedAt",
     "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage""#;
 
 /// The longest error message that is stored, in characters.
@@ -64,7 +63,10 @@ impl LoggedCall {
 }
 
 /// Runs [`INSERT`], and gives the number of rows: 0 if a trigger ignored it.
-pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlite::Result<u64> {
+pub(in crate::store) fn insert(
+    insert: &mut Statement<'_>,
+    call: &ProviderCall,
+) -> rusqlite::Result<u64> {
     let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
         (Some(ErrorCode::as_str(*code)), Some(printable(message)))
     });
@@ -84,30 +86,27 @@ pub(super) fn insert(insert: &mut Statement<'_>, call: &ProviderCall) -> rusqlit
 }
 
 /// The newest `limit` calls, for one vehicle or all, in ascending order.
-pub(super) fn newest(
-    conn: &Connection,
+pub(in crate::store) fn newest(
+    sql: &dyn Sql,
     vrm: Option<&Vrm>,
     limit: u32,
-) -> rusqlite::Result<Vec<LoggedCall>> {
-    let vrm = vrm.map(Vrm::as_str);
-    let (condition, parameters): (&str, Vec<&dyn ToSql>) = match &vrm {
-        Some(vrm) => (r#"WHERE "vrm" = ?2"#, vec![&limit, vrm]),
-        None => ("", vec![&limit]),
+) -> Result<Vec<LoggedCall>, SqlError> {
+    let limit = ValueRef::Integer(i64::from(limit));
+    let (condition, values) = match vrm {
+        Some(vrm) => (r#"WHERE "vrm" = $2"#, vec![limit, ValueRef::from(vrm.as_str())]),
+        None => ("", vec![limit]),
     };
-    let sql = format!(
+    let select = format!(
         r#"SELECT {FIRST_COLUMNS}, "outcome", "rescue" FROM "ProviderLogs" {condition}
-            ORDER BY "id" DESC LIMIT ?1"#
+            ORDER BY "id" DESC LIMIT $1"#
     );
-    let mut calls = conn
-        .prepare_cached(&sql)?
-        .query_map(parameters.as_slice(), from_row)?
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut calls = sql.all(&select, &values, from_row)?;
     calls.reverse();
     Ok(calls)
 }
 
 /// Logs the calls of an entry that could not be stored.
-pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
+pub(in crate::store) fn report_lost(entry: &Entry, error: &StoreError) {
     for call in &entry.calls {
         tracing::error!(
             vrm = %call.vrm,
@@ -128,19 +127,19 @@ pub(super) fn report_lost(entry: &Entry, error: &StoreError) {
 
 /// Nothing in a row is an error, since another program may have stored anything: a value of another type than
 /// its column's is converted, or left out.
-pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<LoggedCall> {
+pub(in crate::store) fn from_row(row: &dyn Row) -> Result<LoggedCall, SqlError> {
     Ok(LoggedCall {
-        id: row.get(0)?,
-        vrm: text(row.get_ref(1)?).unwrap_or_default(),
-        provider_name: text(row.get_ref(2)?).unwrap_or_default(),
-        requested_at: text(row.get_ref(3)?).unwrap_or_default(),
-        request_duration_ms: integer(row.get_ref(4)?).unwrap_or_default(),
-        request_url: text(row.get_ref(5)?).unwrap_or_default(),
-        response_code: integer(row.get_ref(6)?).and_then(|code| u16::try_from(code).ok()),
-        error_code: text(row.get_ref(7)?),
-        error_message: text(row.get_ref(8)?),
-        outcome: text(row.get_ref(9)?),
-        rescue: integer(row.get_ref(10)?).map(|rescue| rescue != 0),
+        id: row.integer(0)?,
+        vrm: text(row.value(1)?).unwrap_or_default(),
+        provider_name: text(row.value(2)?).unwrap_or_default(),
+        requested_at: text(row.value(3)?).unwrap_or_default(),
+        request_duration_ms: integer(row.value(4)?).unwrap_or_default(),
+        request_url: text(row.value(5)?).unwrap_or_default(),
+        response_code: integer(row.value(6)?).and_then(|code| u16::try_from(code).ok()),
+        error_code: text(row.value(7)?),
+        error_message: text(row.value(8)?),
+        outcome: text(row.value(9)?),
+        rescue: integer(row.value(10)?).map(|rescue| rescue != 0),
     })
 }
 
@@ -155,14 +154,13 @@ fn text(value: ValueRef<'_>) -> Option<String> {
     }
 }
 
-/// Its order as text is the order of time; the index by provider and time needs that.
-pub(super) fn timestamp(at: SystemTime) -> String {
+/// A time as the log has it.
+pub(in crate::store) fn timestamp(at: SystemTime) -> String {
     // Only a clock that is thousands of years wrong is out of range.
-    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    format!("{at:.3}")
+    time_text(Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-pub(super) fn milliseconds(duration: Duration) -> i64 {
+pub(in crate::store) fn milliseconds(duration: Duration) -> i64 {
     let rounded = duration.saturating_add(Duration::from_micros(500)).as_millis();
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }

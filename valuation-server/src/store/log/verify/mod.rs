@@ -9,13 +9,13 @@ mod sums;
 mod witnesses;
 
 use std::fmt;
-use std::path::PathBuf;
 
-use super::audit_file::{AuditFile, FileSnapshot};
-use super::error::StoreError;
 use super::log_tables::LogTable;
-use super::schema;
+use super::source::{LogSnapshot, LogSource};
 use crate::domain::LogHead;
+use crate::store::error::StoreError;
+use crate::store::log_place::LogPlace;
+use crate::store::sql::SqlError;
 use file::Walk;
 use sums::Sums;
 use witnesses::Witnesses;
@@ -86,21 +86,20 @@ impl fmt::Display for Verified {
 /// # Errors
 /// [`StoreError::Open`] names a file that can't be opened, and [`StoreError::Unavailable`] if one can't be
 /// read. What is wrong with the log is no error, but a finding.
-pub fn verify(
-    files: &[PathBuf],
+pub fn verify<P: Into<LogPlace>>(
+    places: impl IntoIterator<Item = P>,
     witnesses: &[LogHead],
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, StoreError> {
-    let mut logs =
-        files.iter().map(|file| AuditFile::open(file)).collect::<Result<Vec<_>, StoreError>>()?;
+    let mut logs = LogSource::open_all(places)?;
+    let last = logs.last().map(|log| log.place.clone());
     // All of them before the first is read: the rows are of one moment.
-    let mut snapshots =
-        logs.iter_mut().map(AuditFile::snapshot).collect::<Result<Vec<_>, StoreError>>()?;
+    let mut snapshots = logs.iter_mut().map(LogSource::snapshot).collect::<Result<Vec<_>, _>>()?;
     let (mut walk, mut all) = (Walk::new(Witnesses::new(witnesses)), 0);
     let mut parts = Vec::new();
     for snapshot in snapshots.drain(..) {
-        let Some(ends) = chain_ends(&snapshot).map_err(StoreError::unavailable)? else {
-            walk.findings.add(snapshot.path, Problem::NoChain);
+        let Some(ends) = chain_ends(&snapshot)? else {
+            walk.findings.add(snapshot.place, Problem::NoChain);
             continue;
         };
         // About as many rows as ids, since counting the rows would read all of them.
@@ -112,7 +111,7 @@ pub fn verify(
     let mut summed = None;
     for (_, snapshot) in &parts {
         // Those of an archive are empty.
-        if let Some(sums) = Sums::of(&snapshot.tx).map_err(StoreError::unavailable)?
+        if let Some(sums) = Sums::of(snapshot.sql())?
             && walk.sums.as_ref().is_none_or(|best| sums.counted_to() >= best.counted_to())
         {
             (summed, walk.sums) = (Some(snapshot), Some(sums));
@@ -120,23 +119,22 @@ pub fn verify(
     }
     for (at, (_, snapshot)) in parts.iter().enumerate() {
         let next = parts.get(at + 1).map(|((first, _), _)| *first);
-        walk.file(snapshot.path, &snapshot.tx, next, &mut |rows| progress(rows, all))
-            .map_err(StoreError::unavailable)?;
+        walk.file(snapshot, next, &mut |rows| progress(rows, all))?;
     }
     // Rows of which something is wrong have other sums, and a chain with findings does not bind them.
     if walk.findings.is_empty()
         && let Some((file, sums)) = summed.zip(walk.sums.take())
     {
-        sums.compare(file.path, &file.tx, &mut walk.findings).map_err(StoreError::unavailable)?;
+        sums.compare(file.place, file.sql(), &mut walk.findings)?;
     }
-    Ok(walk.end(files))
+    Ok(walk.end(last.as_ref()))
 }
 
 /// The last ids of the first and the last record; above all others without records, `None` without a chain.
-fn chain_ends(file: &FileSnapshot<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
-    if !schema::has_table(&file.tx, "log_chain")? {
+fn chain_ends(log: &LogSnapshot<'_>) -> Result<Option<(i64, i64)>, SqlError> {
+    if !log.has_table("log_chain")? {
         return Ok(None);
     }
-    let ends = LogTable::chain(&file.tx)?.ends(&file.tx)?;
+    let ends = LogTable::ends(LogTable::CHAIN, log.sql())?;
     Ok(Some(ends.unwrap_or((i64::MAX, i64::MAX))))
 }

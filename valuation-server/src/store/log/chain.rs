@@ -8,35 +8,33 @@
 //! value, and the value. Integers and reals have 8 bytes; texts and blobs their length in 8 bytes, then
 //! their bytes. Numbers are little-endian. NULL differs from an empty text, a text from a blob, 1 from 1.0.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Params, Transaction};
-
 use crate::domain::LogHead;
+use crate::store::sql::{Row, Sql, SqlError, ValueRef};
 
 /// A BLAKE3 hash.
-pub(super) type Hash = [u8; 32];
+pub(in crate::store) type Hash = [u8; 32];
 
 /// Adds a record.
-pub(super) const INSERT: &str = r#"INSERT INTO "log_chain"
-    ("lastId", "firstId", "previous", "head", "rowTags") VALUES (?1, ?2, ?3, ?4, ?5)"#;
+pub(in crate::store) const INSERT: &str = r#"INSERT INTO "log_chain"
+    ("lastId", "firstId", "previous", "head", "rowTags") VALUES ($1, $2, $3, $4, $5)"#;
 
 /// What the first record follows.
-pub(super) const START: Hash = [0; 32];
+pub(in crate::store) const START: Hash = [0; 32];
 /// The length of the part of each row's hash that a record has.
-pub(super) const TAG: usize = 8;
+pub(in crate::store) const TAG: usize = 8;
 
 /// The version of the row's encoding. No head's input begins with this byte.
 const ROW_VERSION: u8 = 1;
 const HEAD_DOMAIN: &[u8] = b"valuation-server log_chain head 1";
 
 /// The place of the id in an encoding: after the version and the kind.
-pub(super) const ID_AT: std::ops::Range<usize> = 2..10;
+pub(in crate::store) const ID_AT: std::ops::Range<usize> = 2..10;
 
 /// Encodes a row, in place of what `into` had.
-pub(super) fn encode<'a>(
-    values: impl Iterator<Item = rusqlite::Result<ValueRef<'a>>>,
+pub(in crate::store) fn encode<'a>(
+    values: impl Iterator<Item = Result<ValueRef<'a>, SqlError>>,
     into: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
+) -> Result<(), SqlError> {
     let sized = |into: &mut Vec<u8>, kind, bytes: &[u8]| {
         into.push(kind);
         into.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
@@ -63,40 +61,40 @@ pub(super) fn encode<'a>(
 }
 
 /// The hash of an encoded row.
-pub(super) fn row_hash(encoded: &[u8]) -> Hash {
+pub(in crate::store) fn row_hash(encoded: &[u8]) -> Hash {
     *blake3::hash(encoded).as_bytes()
 }
 
 /// The head of a record, row by row.
-pub(super) struct Head(blake3::Hasher);
+pub(in crate::store) struct Head(blake3::Hasher);
 
 impl Head {
-    pub(super) fn after(previous: &Hash) -> Self {
+    pub(in crate::store) fn after(previous: &Hash) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(HEAD_DOMAIN);
         hasher.update(previous);
         Self(hasher)
     }
 
-    pub(super) fn add(&mut self, row: &Hash) {
+    pub(in crate::store) fn add(&mut self, row: &Hash) {
         self.0.update(row);
     }
 
-    pub(super) fn hash(&self) -> Hash {
+    pub(in crate::store) fn hash(&self) -> Hash {
         *self.0.finalize().as_bytes()
     }
 }
 
 /// Rows to be sealed, in the order of their ids.
 #[derive(Debug, Default)]
-pub(super) struct Unsealed {
+pub(in crate::store) struct Unsealed {
     /// The first id of each run, and its hashes.
     runs: Vec<(i64, Vec<Hash>)>,
     last_id: i64,
 }
 
 impl Unsealed {
-    pub(super) fn add(&mut self, id: i64, hash: Hash) {
+    pub(in crate::store) fn add(&mut self, id: i64, hash: Hash) {
         match self.runs.last_mut() {
             Some((_, hashes)) if id == self.last_id + 1 => hashes.push(hash),
             _ => self.runs.push((id, vec![hash])),
@@ -105,15 +103,14 @@ impl Unsealed {
     }
 
     /// Adds the records after the chain's end, and gives its new end; `None` without rows.
-    pub(super) fn store(
+    pub(in crate::store) fn store(
         &self,
-        tx: &Transaction<'_>,
+        sql: &dyn Sql,
         mut end: Option<LogHead>,
-    ) -> rusqlite::Result<Option<LogHead>> {
+    ) -> Result<Option<LogHead>, SqlError> {
         if self.runs.is_empty() {
             return Ok(None);
         }
-        let mut insert = tx.prepare_cached(INSERT)?;
         for (first_id, hashes) in &self.runs {
             let previous = end.map_or(START, |end| end.hash);
             let mut head = Head::after(&previous);
@@ -125,7 +122,14 @@ impl Unsealed {
                 last_id += 1;
             }
             let hash = head.hash();
-            insert.execute((last_id, first_id, previous, hash, tags))?;
+            let values = [
+                ValueRef::Integer(last_id),
+                ValueRef::Integer(*first_id),
+                ValueRef::Blob(&previous),
+                ValueRef::Blob(&hash),
+                ValueRef::Blob(&tags),
+            ];
+            sql.execute(INSERT, &values)?;
             end = Some(LogHead { last_id, hash });
         }
         Ok(end)
@@ -134,52 +138,51 @@ impl Unsealed {
 
 /// A record, without its tags.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) first_id: i64,
-    pub(super) last_id: i64,
-    pub(super) previous: Hash,
-    pub(super) head: Hash,
+pub(in crate::store) struct Record {
+    pub(in crate::store) first_id: i64,
+    pub(in crate::store) last_id: i64,
+    pub(in crate::store) previous: Hash,
+    pub(in crate::store) head: Hash,
 }
 
 /// The first record.
-pub(super) fn first(conn: &Connection) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"ORDER BY "lastId" LIMIT 1"#, [])
+pub(in crate::store) fn first(sql: &dyn Sql) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"ORDER BY "lastId" LIMIT 1"#, &[])
 }
 
 /// The last record.
-pub(super) fn last(conn: &Connection) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"ORDER BY "lastId" DESC LIMIT 1"#, [])
+pub(in crate::store) fn last(sql: &dyn Sql) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"ORDER BY "lastId" DESC LIMIT 1"#, &[])
 }
 
 /// The record that ends with this id.
-pub(super) fn ending_with(conn: &Connection, last_id: i64) -> rusqlite::Result<Option<Record>> {
-    record(conn, r#"WHERE "lastId" = ?1"#, [last_id])
+pub(in crate::store) fn ending_with(
+    sql: &dyn Sql,
+    last_id: i64,
+) -> Result<Option<Record>, SqlError> {
+    record(sql, r#"WHERE "lastId" = $1"#, &[ValueRef::Integer(last_id)])
 }
 
 /// The last record's head; `None` if nothing is sealed.
-pub(super) fn end(conn: &Connection) -> rusqlite::Result<Option<LogHead>> {
-    Ok(last(conn)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
+pub(in crate::store) fn end(sql: &dyn Sql) -> Result<Option<LogHead>, SqlError> {
+    Ok(last(sql)?.map(|last| LogHead { last_id: last.last_id, hash: last.head }))
 }
 
-fn record(
-    conn: &Connection,
-    which: &str,
-    parameters: impl Params,
-) -> rusqlite::Result<Option<Record>> {
-    let sql = format!(r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain" {which}"#);
-    conn.prepare_cached(&sql)?
-        .query_row(parameters, |row| {
-            // What an operator destroyed must not stop the writer; it can't be hidden by that.
-            let hash = |column| -> rusqlite::Result<Hash> {
-                let hash =
-                    row.get_ref(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok());
-                Ok(hash.unwrap_or(START))
-            };
-            let last_id = row.get(1)?;
-            let first_id = row.get_ref(0)?.as_i64().unwrap_or(last_id);
-            Ok(Record { first_id, last_id, previous: hash(2)?, head: hash(3)? })
-        })
-        .optional()
+fn record(sql: &dyn Sql, which: &str, values: &[ValueRef<'_>]) -> Result<Option<Record>, SqlError> {
+    let select =
+        format!(r#"SELECT "firstId", "lastId", "previous", "head" FROM "log_chain" {which}"#);
+    sql.first(&select, values, |row| {
+        // What an operator destroyed must not stop the writer; it can't be hidden by that.
+        let last_id = row.integer(1)?;
+        let first_id = row.value(0)?.as_i64().unwrap_or(last_id);
+        let [previous, head] = [hash(row, 2)?, hash(row, 3)?].map(|hash| hash.unwrap_or(START));
+        Ok(Record { first_id, last_id, previous, head })
+    })
+}
+
+/// The hash in a column; `None` if it is something else.
+pub(in crate::store) fn hash(row: &dyn Row, column: usize) -> Result<Option<Hash>, SqlError> {
+    Ok(row.value(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok()))
 }
 
 #[cfg(test)]

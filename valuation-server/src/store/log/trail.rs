@@ -8,17 +8,15 @@
 //! archiving stores a row in the archive before it deletes it, so that a row that is moved meanwhile is seen.
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
-use rusqlite::{Connection, ToSql};
-
-use super::audit_file::AuditFile;
-use super::error::StoreError;
+use super::log_tables::LogTable;
 use super::logs::{self, LoggedCall};
-use super::{open, rows};
+use super::rows::{both, time_text};
+use super::source::LogSource;
+use crate::store::error::StoreError;
+use crate::store::log_place::LogPlace;
+use crate::store::sql::{Sql, SqlError, ValueRef};
 
 /// How many ids a piece has: some milliseconds, and about a megabyte.
 const PIECE: i64 = 2_000;
@@ -26,23 +24,8 @@ const PIECE: i64 = 2_000;
 /// The log of provider calls in one or more files, for reading.
 #[derive(Debug)]
 pub struct Trail {
-    files: Vec<File>,
-}
-
-#[derive(Debug)]
-struct File {
-    conn: Connection,
-    path: PathBuf,
-    opened: Option<Place>,
-}
-
-/// What tells whether a connection still reads what is at its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    device: u64,
-    inode: u64,
-    /// A file without one is read as one that nothing changes, if this user may not write it.
-    has_wal: bool,
+    /// The database first.
+    sources: Vec<LogSource>,
 }
 
 /// Which rows are wanted. The default is all of them.
@@ -61,24 +44,21 @@ pub struct TrailFilter {
 }
 
 impl Trail {
-    /// Opens the files: the database, then its archives.
+    /// Opens the log: the database, then its archives.
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
-        let files = paths.iter().map(|path| {
-            let AuditFile { path, conn } = AuditFile::open(path)?;
-            let opened = place(&path);
-            Ok(File { conn, path, opened })
-        });
-        Ok(Self { files: files.collect::<Result<_, StoreError>>()? })
+    pub fn open<P: Into<LogPlace>>(
+        places: impl IntoIterator<Item = P>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { sources: LogSource::open_all(places)? })
     }
 
     /// Whether the same files are still at their paths. If not, they must be opened again to see what is
     /// written from now on. Two system calls a file.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.files.iter().all(|file| file.opened.is_some() && file.opened == place(&file.path))
+        self.sources.iter().all(LogSource::is_current)
     }
 
     /// A number that changes with each commit to the database, while it is [current](Self::is_current).
@@ -86,11 +66,7 @@ impl Trail {
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
     pub fn version(&self) -> Result<i64, StoreError> {
-        let Some(database) = self.files.first() else { return Ok(0) };
-        database
-            .conn
-            .pragma_query_value(None, "data_version", |row| row.get(0))
-            .map_err(StoreError::unavailable)
+        Ok(self.sources.first().map_or(Ok(0), LogSource::version)?)
     }
 
     /// The ids between which all wanted rows are; `None` if there are none. A time or a vehicle is looked up in
@@ -99,7 +75,7 @@ impl Trail {
     /// # Errors
     /// [`StoreError::Unavailable`] if they can't be read.
     pub fn ids(&self, filter: &TrailFilter) -> Result<Option<(i64, i64)>, StoreError> {
-        let found = self.each(|conn| bounds(conn, filter))?;
+        let found = self.each(|source| bounds(source.sql(), filter))?;
         Ok(found
             .into_iter()
             .flatten()
@@ -134,15 +110,14 @@ impl Trail {
     /// # Errors
     /// [`StoreError::Unavailable`] if the log can't be read.
     pub fn providers_unless(&self, name: &str) -> Result<BTreeSet<String>, StoreError> {
-        let has = r#"SELECT EXISTS (SELECT 1 FROM "ProviderLogs" WHERE "providerName" = ?1)"#;
-        if self.each(|conn| conn.query_row(has, [name], |row| row.get(0)))?.contains(&true) {
+        let has = r#"SELECT 1 FROM "ProviderLogs" WHERE "providerName" = $1 LIMIT 1"#;
+        let found = self.each(|source| source.sql().first(has, &[name.into()], |_| Ok(())))?;
+        if found.iter().any(Option::is_some) {
             return Ok(BTreeSet::new());
         }
-        let sql = r#"SELECT DISTINCT "providerName" FROM "ProviderLogs""#;
-        let names = self.each(|conn| {
-            let mut names = conn.prepare(sql)?;
-            names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
-        })?;
+        let select = r#"SELECT DISTINCT "providerName" FROM "ProviderLogs""#;
+        let names =
+            self.each(|source| source.sql().all(select, &[], |row| Ok(row.text(0)?.to_owned())))?;
         Ok(names.into_iter().flatten().collect())
     }
 
@@ -185,8 +160,8 @@ impl Trail {
         ids: RangeInclusive<i64>,
     ) -> Result<Vec<LoggedCall>, StoreError> {
         let mut calls: Vec<_> =
-            self.each(|conn| wanted(conn, filter, &ids))?.into_iter().flatten().collect();
-        if self.files.len() > 1 {
+            self.each(|source| wanted(source, filter, &ids))?.into_iter().flatten().collect();
+        if self.sources.len() > 1 {
             calls.sort_by_key(|call| call.id);
             calls.dedup_by_key(|call| call.id);
         }
@@ -195,21 +170,20 @@ impl Trail {
 
     /// The lowest id from `id` on: ids have gaps.
     fn first_from(&self, id: i64) -> Result<Option<i64>, StoreError> {
-        let sql = r#"SELECT min("id") FROM "ProviderLogs" WHERE "id" >= ?1"#;
-        Ok(self.each(|conn| one_id(conn, sql, id))?.into_iter().flatten().min())
+        let select = r#"SELECT min("id") FROM "ProviderLogs" WHERE "id" >= $1"#;
+        Ok(self.each(|source| one_id(source.sql(), select, id))?.into_iter().flatten().min())
     }
 
     fn last_before(&self, id: i64) -> Result<Option<i64>, StoreError> {
-        let sql = r#"SELECT max("id") FROM "ProviderLogs" WHERE "id" < ?1"#;
-        Ok(self.each(|conn| one_id(conn, sql, id))?.into_iter().flatten().max())
+        let select = r#"SELECT max("id") FROM "ProviderLogs" WHERE "id" < $1"#;
+        Ok(self.each(|source| one_id(source.sql(), select, id))?.into_iter().flatten().max())
     }
 
     fn each<T>(
         &self,
-        read: impl Fn(&Connection) -> rusqlite::Result<T>,
+        read: impl Fn(&LogSource) -> Result<T, SqlError>,
     ) -> Result<Vec<T>, StoreError> {
-        let read = self.files.iter().map(|file| read(&file.conn));
-        read.collect::<Result<_, _>>().map_err(StoreError::unavailable)
+        Ok(self.sources.iter().map(read).collect::<Result<_, _>>()?)
     }
 }
 
@@ -260,43 +234,34 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-fn place(path: &std::path::Path) -> Option<Place> {
-    let found: Metadata = path.metadata().ok()?;
-    let has_wal = open::beside(path, "-wal").exists();
-    Some(Place { device: found.dev(), inode: found.ino(), has_wal })
-}
-
-fn one_id(conn: &Connection, sql: &str, id: i64) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached(sql)?.query_row([id], |row| row.get(0))
+fn one_id(sql: &dyn Sql, select: &str, id: i64) -> Result<Option<i64>, SqlError> {
+    Ok(sql.first(select, &[ValueRef::Integer(id)], |row| row.optional_integer(0))?.flatten())
 }
 
 /// The lowest and the highest time as the log has them.
 fn times(filter: &TrailFilter) -> [String; 2] {
-    let text = |at: jiff::Timestamp| format!("{at:.3}");
     // Whatever is not of the log's form sorts somewhere; without bounds all rows are wanted.
     [
-        filter.from.map_or_else(String::new, text),
-        filter.to.map_or_else(|| "\u{10ffff}".to_owned(), text),
+        filter.from.map_or_else(String::new, time_text),
+        filter.to.map_or_else(|| "\u{10ffff}".to_owned(), time_text),
     ]
 }
 
-fn bounds(conn: &Connection, filter: &TrailFilter) -> rusqlite::Result<Option<(i64, i64)>> {
-    let [from, to] = times(filter);
-    let (condition, parameters): (&str, Vec<&dyn ToSql>) = match filter {
-        TrailFilter { vrm: Some(vrm), .. } => (r#""vrm" = ?1"#, vec![vrm]),
-        TrailFilter { from: None, to: None, .. } => {
-            let sql = r#"SELECT (SELECT min("id") FROM "ProviderLogs"), (SELECT max("id") FROM "ProviderLogs")"#;
-            return conn.prepare_cached(sql)?.query_row([], both);
-        }
+fn bounds(sql: &dyn Sql, filter: &TrailFilter) -> Result<Option<(i64, i64)>, SqlError> {
+    let times = times(filter);
+    let [from, to] = times.each_ref().map(|time| ValueRef::from(time.as_str()));
+    let (condition, values) = match filter {
+        TrailFilter { vrm: Some(vrm), .. } => (r#""vrm" = $1"#, vec![ValueRef::from(vrm.as_str())]),
+        TrailFilter { from: None, to: None, .. } => return LogTable::ends(LogTable::ROWS, sql),
         TrailFilter { provider: Some(provider), .. } => (
-            r#""providerName" = ?1 AND "requestedAt" >= ?2 AND "requestedAt" < ?3"#,
-            vec![provider, &from, &to],
+            r#""providerName" = $1 AND "requestedAt" >= $2 AND "requestedAt" < $3"#,
+            vec![ValueRef::from(provider.as_str()), from, to],
         ),
-        _ => (BY_TIME, vec![&from, &to]),
+        _ => (BY_TIME, vec![from, to]),
     };
     // min and max in one SELECT read all entries of the condition in its index, and no others.
-    let sql = format!(r#"SELECT min("id"), max("id") FROM "ProviderLogs" WHERE {condition}"#);
-    conn.prepare_cached(&sql)?.query_row(parameters.as_slice(), both)
+    let select = format!(r#"SELECT min("id"), max("id") FROM "ProviderLogs" WHERE {condition}"#);
+    Ok(sql.first(&select, &values, both)?.flatten())
 }
 
 /// The index is by provider and time. The providers are found in it with a step each.
@@ -307,59 +272,52 @@ const BY_TIME: &str = r#""providerName" IN (
             SELECT (SELECT min("providerName") FROM "ProviderLogs" WHERE "providerName" > "name")
             FROM "names" WHERE "name" IS NOT NULL)
         SELECT "name" FROM "names")
-    AND "requestedAt" >= ?1 AND "requestedAt" < ?2"#;
+    AND "requestedAt" >= $1 AND "requestedAt" < $2"#;
 
-fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
-    Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?))
-}
-
-/// The rows with these ids that are wanted, in one statement and so in one read transaction.
+/// The rows with these ids that are wanted, in one statement and so of one state.
 fn wanted(
-    conn: &Connection,
+    source: &LogSource,
     filter: &TrailFilter,
     ids: &RangeInclusive<i64>,
-) -> rusqlite::Result<Vec<LoggedCall>> {
-    let [from, to] = times(filter);
-    let (first, last) = (ids.start(), ids.end());
-    let mut parameters: Vec<&dyn ToSql> = vec![first, last];
+) -> Result<Vec<LoggedCall>, SqlError> {
+    let times = times(filter);
+    let [from, to] = times.each_ref().map(String::as_str);
+    let mut values = vec![ValueRef::Integer(*ids.start()), ValueRef::Integer(*ids.end())];
     let mut conditions = String::new();
-    // `+` keeps SQLite from the indexes on these, which would read more than the piece.
+    // The expression keeps SQLite from the index by provider and time, which would read more than the piece.
     for (condition, value) in [
-        (r#""vrm" ="#, filter.vrm.as_ref()),
-        (r#"+"providerName" ="#, filter.provider.as_ref()),
-        (r#"+"requestedAt" >="#, filter.from.is_some().then_some(&from)),
-        (r#"+"requestedAt" <"#, filter.to.is_some().then_some(&to)),
+        (r#""vrm" ="#, filter.vrm.as_deref()),
+        (r#"("providerName" || '') ="#, filter.provider.as_deref()),
+        (r#""requestedAt" >="#, filter.from.is_some().then_some(from)),
+        (r#""requestedAt" <"#, filter.to.is_some().then_some(to)),
     ] {
         if let Some(value) = value {
-            parameters.push(value);
-            conditions += &format!(" AND {condition} ?{}", parameters.len());
+            values.push(value.into());
+            conditions += &format!(" AND {condition} ${}", values.len());
         }
     }
-    let optional = rows::optional_columns(conn)?;
-    let sql = format!(
-        r#"SELECT {}, {optional} FROM "ProviderLogs" WHERE "id" BETWEEN ?1 AND ?2{conditions} ORDER BY "id""#,
+    let optional = source.optional_columns()?;
+    let select = format!(
+        r#"SELECT {}, {optional} FROM "ProviderLogs" WHERE "id" BETWEEN $1 AND $2{conditions} ORDER BY "id""#,
         logs::FIRST_COLUMNS
     );
-    let mut select = conn.prepare_cached(&sql)?;
-    let mut found = select.query(parameters.as_slice())?;
-    let mut calls = Vec::new();
-    while let Some(row) = found.next()? {
-        let call = logs::from_row(row)?;
-        if !filter.failed || call.has_failed() {
-            calls.push(call);
-        }
+    let mut calls = source.sql().all(&select, &values, logs::from_row)?;
+    if filter.failed {
+        calls.retain(LoggedCall::has_failed);
     }
     Ok(calls)
 }
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::*;
 
     #[test]
     fn a_time_is_looked_up_in_the_index_by_provider_and_time_and_no_row_is_read() {
         let conn = Connection::open_in_memory().unwrap();
-        let first = include_str!("../../migrations/001_valuations_and_provider_logs.sql");
+        let first = include_str!("../../../migrations/001_valuations_and_provider_logs.sql");
         conn.execute_batch(first).unwrap();
         let sql = format!(
             r#"EXPLAIN QUERY PLAN SELECT min("id"), max("id") FROM "ProviderLogs" WHERE {BY_TIME}"#

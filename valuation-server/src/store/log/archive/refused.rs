@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::store::error::{Cause, StoreError};
+use crate::store::log_place::LogPlace;
+use crate::store::sql::SqlError;
 
 /// Why archiving ended. Every row is in the database or in the archive; the same command goes on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,13 +16,12 @@ pub enum ArchiveError {
     Open(#[from] StoreError),
     /// The database is of an earlier version.
     #[error(
-        "the schema of {} is version {found} and not {latest}; run `valuation-server rollups` on it, or start this version's \
-         server with it, once",
-        path.display()
+        "the schema of {place} is version {found} and not {latest}; run `valuation-server rollups` on it, or start this version's \
+         server with it, once"
     )]
     Older {
         /// The database.
-        path: PathBuf,
+        place: LogPlace,
         /// Its version.
         found: i32,
         /// This program's.
@@ -35,14 +36,11 @@ pub enum ArchiveError {
         reason: Refusal,
     },
     /// The database can't be read, or not be written.
-    #[error(
-        "the database {} failed: {cause}; no row is lost, and the same command goes on",
-        path.display()
-    )]
+    #[error("the database {place} failed: {cause}; no row is lost, and the same command goes on")]
     Database {
         /// The database.
-        path: PathBuf,
-        /// Of SQLite.
+        place: LogPlace,
+        /// What it says.
         cause: Cause,
     },
     /// The archive can't be written, or not be read.
@@ -123,11 +121,8 @@ pub enum Refusal {
 }
 
 impl ArchiveError {
-    pub(super) fn database(
-        path: &std::path::Path,
-        cause: impl std::error::Error + Send + Sync + 'static,
-    ) -> Self {
-        Self::Database { path: path.to_owned(), cause: Arc::new(cause) }
+    pub(super) fn database(place: &LogPlace, cause: SqlError) -> Self {
+        Self::Database { place: place.clone(), cause: cause.into() }
     }
 
     pub(super) fn archive(

@@ -1,18 +1,18 @@
 //! The pass over a file's records and rows.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use super::Verified;
 use super::findings::{Findings, Problem};
 use super::sums::Sums;
 use super::witnesses::Witnesses;
 use crate::domain::LogHead;
-use crate::store::chain::{self, Hash, Head, ID_AT, START, TAG};
-use crate::store::rollup;
-use crate::store::rows::{WHOLE, WholeRow};
+use crate::store::log::chain::{self, Hash, Head, ID_AT, START, TAG};
+use crate::store::log::rollup;
+use crate::store::log::rows::{self, Rows};
+use crate::store::log::source::LogSnapshot;
+use crate::store::log_place::LogPlace;
+use crate::store::sql::{Sql, SqlError, ValueRef};
 
 /// How many changed rows are kept, to find those that were swapped.
 const KEPT: usize = 64;
@@ -20,6 +20,8 @@ const KEPT: usize = 64;
 const RANGES: usize = 1_000;
 /// The progress is reported after so many rows.
 const STEP: u64 = 10_000;
+/// How many records of the chain are held in memory.
+const RECORDS: i64 = 64;
 
 /// What is carried from row to row, and from file to file.
 pub(super) struct Walk {
@@ -41,7 +43,7 @@ pub(super) struct Walk {
 
 /// A row that is not as it was sealed.
 struct Changed {
-    file: PathBuf,
+    file: LogPlace,
     id: i64,
     encoded: Vec<u8>,
     /// What its record has.
@@ -79,74 +81,70 @@ impl Walk {
         }
     }
 
-    /// Verifies a file; those with lower ids come first. `next` is the last id of the next file's first record.
+    /// Verifies a log; those with lower ids come first. `next` is the last id of the next one's first record.
     pub(super) fn file(
         &mut self,
-        file: &Path,
-        conn: &Connection,
+        log: &LogSnapshot<'_>,
         next: Option<i64>,
         progress: &mut dyn FnMut(u64),
-    ) -> rusqlite::Result<()> {
-        let mut records = conn.prepare(
-            r#"SELECT "lastId", "firstId", "previous", "head", "rowTags" FROM "log_chain"
-                ORDER BY "lastId""#,
-        )?;
-        let mut records = records.query([])?;
-        let mut rows =
-            conn.prepare(&format!(r#"SELECT {WHOLE} FROM "ProviderLogs" ORDER BY "id""#))?;
-        let mut rows = rows.query([])?;
+    ) -> Result<(), SqlError> {
         let (mut encoded, mut highest) = (Vec::new(), None);
-        let mut record = self.next_record(file, &mut records)?;
-        while let Some(row) = rows.next()? {
-            let row = WholeRow::of(row)?;
-            highest = highest.max(Some(row.id));
-            while let Some(done) = record.take_if(|record| record.last < row.id) {
-                self.close(file, done, next);
-                record = self.next_record(file, &mut records)?;
-            }
-            match &mut record {
-                Some(record) if record.first <= row.id => {
-                    chain::encode(row.values(), &mut encoded)?;
-                    self.row(file, record, row.id, &encoded);
+        // Some records at a time, and the rows up to the last of them.
+        let (mut from, mut after) = (Some(i64::MIN), None);
+        while let Some(first) = from {
+            let mut stored = stored_records(log.sql(), after)?.into_iter();
+            // After the last record: all rows that are left.
+            let last = stored.as_slice().last().map_or(i64::MAX, |record| record.last);
+            let is_end = stored.as_slice().is_empty();
+            let mut record = self.next_record(log.place, &mut stored);
+            rows::each_whole(log.sql(), &Rows::Between { first, last }, |row| {
+                highest = highest.max(Some(row.id));
+                while let Some(done) = record.take_if(|record| record.last < row.id) {
+                    self.close(log.place, done, next);
+                    record = self.next_record(log.place, &mut stored);
                 }
-                None if next.is_none() => self.unsealed += 1,
-                _ => self.findings.add(file, Problem::Inserted(row.id, row.id)),
+                match &mut record {
+                    Some(record) if record.first <= row.id => {
+                        chain::encode(row.values(), &mut encoded)?;
+                        self.row(log.place, record, row.id, &encoded);
+                    }
+                    None if next.is_none() => self.unsealed += 1,
+                    _ => self.findings.add(log.place, Problem::Inserted(row.id, row.id)),
+                }
+                if record.as_ref().is_some_and(|record| record.repeated) {
+                    self.repeated += 1;
+                } else if let Some(sums) = &mut self.sums {
+                    sums.add(&row.accounted()?);
+                }
+                self.rows += 1;
+                if self.rows.is_multiple_of(STEP) {
+                    progress(self.rows);
+                }
+                Ok(())
+            })?;
+            while let Some(done) = record {
+                highest = highest.max(Some(done.last));
+                self.close(log.place, done, next);
+                record = self.next_record(log.place, &mut stored);
             }
-            if record.as_ref().is_some_and(|record| record.repeated) {
-                self.repeated += 1;
-            } else if let Some(sums) = &mut self.sums {
-                sums.add(&row.accounted()?);
-            }
-            self.rows += 1;
-            if self.rows.is_multiple_of(STEP) {
-                progress(self.rows);
-            }
-        }
-        while let Some(done) = record {
-            highest = highest.max(Some(done.last));
-            self.close(file, done, next);
-            record = self.next_record(file, &mut records)?;
+            (from, after) = (last.checked_add(1).filter(|_| !is_end), Some(last));
         }
         progress(self.rows);
-        let counted_to = rollup::counted_to(conn)?.unwrap_or(0);
+        let counted_to = rollup::counted_to(log.sql())?.unwrap_or(0);
         let end = self.end.map_or(0, |end| end.last_id);
         if counted_to > end {
-            self.findings.add(file, Problem::Cut(end.saturating_add(1), counted_to));
+            self.findings.add(log.place, Problem::Cut(end.saturating_add(1), counted_to));
         }
-        self.sequence(file, conn, highest)
+        self.sequence(log, highest)
     }
 
     /// The next record, and whether it follows the one before.
     fn next_record(
         &mut self,
-        file: &Path,
-        records: &mut Rows<'_>,
-    ) -> rusqlite::Result<Option<Record>> {
-        let Some(row) = records.next()? else { return Ok(None) };
-        let last: i64 = row.get(0)?;
-        let first = row.get_ref(1)?.as_i64().unwrap_or(last);
-        let previous = hash(row, 2)?;
-        let head = hash(row, 3)?;
+        file: &LogPlace,
+        stored: &mut impl Iterator<Item = StoredRecord>,
+    ) -> Option<Record> {
+        let StoredRecord { first, last, previous, head, tags } = stored.next()?;
         let repeated = head.is_some_and(|head| self.heads.get(&last) == Some(&(first, head)));
         let end = self.end.map_or(0, |end| end.last_id);
         if repeated {
@@ -165,20 +163,20 @@ impl Walk {
             self.witnesses.compare(file, &head, &mut self.findings);
         }
         self.start.get_or_insert(first);
-        Ok(Some(Record {
+        Some(Record {
             first,
             last,
             head,
             repeated,
-            tags: row.get_ref(4)?.as_blob().unwrap_or_default().to_vec(),
+            tags,
             hashed: Head::after(&previous.unwrap_or(START)),
             next: first,
             rows_missing: false,
             changed: Vec::new(),
-        }))
+        })
     }
 
-    fn row(&mut self, file: &Path, record: &mut Record, id: i64, encoded: &[u8]) {
+    fn row(&mut self, file: &LogPlace, record: &mut Record, id: i64, encoded: &[u8]) {
         if record.next < id {
             self.findings.add(file, Problem::Removed(record.next, id - 1));
             record.rows_missing = true;
@@ -193,7 +191,7 @@ impl Walk {
         if let Some(tag) = tag.and_then(|tag| tag.try_into().ok())
             && self.changed.len() < KEPT
         {
-            let (file, encoded) = (file.to_owned(), encoded.to_vec());
+            let (file, encoded) = (file.clone(), encoded.to_vec());
             self.changed.push(Changed { file, id, encoded, tag });
         }
         if let Some((_, last)) = record.changed.last_mut()
@@ -206,7 +204,7 @@ impl Walk {
     }
 
     /// After the last row of a record.
-    fn close(&mut self, file: &Path, record: Record, next_file: Option<i64>) {
+    fn close(&mut self, file: &LogPlace, record: Record, next_file: Option<i64>) {
         let Record { first, last, head, repeated, .. } = record;
         if record.next <= last {
             self.findings.add(file, Problem::Removed(record.next, last));
@@ -235,19 +233,9 @@ impl Walk {
         self.end = Some(head);
     }
 
-    /// SQLite keeps the highest id that it has given, also when its row is deleted.
-    fn sequence(
-        &mut self,
-        file: &Path,
-        conn: &Connection,
-        highest: Option<i64>,
-    ) -> rusqlite::Result<()> {
-        let given: Option<i64> = conn
-            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'ProviderLogs'", [], |row| {
-                Ok(row.get_ref(0)?.as_i64().ok())
-            })
-            .optional()?
-            .flatten();
+    /// The engine keeps the highest id that it has given, also when its row is deleted.
+    fn sequence(&mut self, log: &LogSnapshot<'_>, highest: Option<i64>) -> Result<(), SqlError> {
+        let (file, given) = (log.place, log.recorded_id()?);
         // Without a row here the ids go on from the files before.
         let end = self.end.map_or(0, |end| end.last_id);
         let (highest, end) = (highest.unwrap_or(end), end.max(highest.unwrap_or(end)));
@@ -263,7 +251,7 @@ impl Walk {
     }
 
     /// After the last file.
-    pub(super) fn end(mut self, files: &[PathBuf]) -> Verified {
+    pub(super) fn end(mut self, last: Option<&LogPlace>) -> Verified {
         for (at, one) in self.changed.iter().enumerate() {
             for other in &self.changed[..at] {
                 if one.is_sealed_as(other) && other.is_sealed_as(one) {
@@ -272,8 +260,9 @@ impl Walk {
             }
         }
         let end = self.end.map(|end| end.last_id);
-        let last = files.last().cloned().unwrap_or_default();
-        self.witnesses.finish(&last, self.start, end, &mut self.findings);
+        if let Some(last) = last {
+            self.witnesses.finish(last, self.start, end, &mut self.findings);
+        }
         self.findings.close();
         Verified {
             findings: self.findings.first,
@@ -303,6 +292,31 @@ impl Changed {
     }
 }
 
-fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Hash>> {
-    Ok(row.get_ref(column)?.as_blob().ok().and_then(|hash| hash.try_into().ok()))
+/// A record as it is stored.
+struct StoredRecord {
+    first: i64,
+    last: i64,
+    previous: Option<Hash>,
+    head: Option<Hash>,
+    tags: Vec<u8>,
+}
+
+/// The first [`RECORDS`] after the one that ends with this id.
+fn stored_records(sql: &dyn Sql, after: Option<i64>) -> Result<Vec<StoredRecord>, SqlError> {
+    let condition = if after.is_some() { r#"WHERE "lastId" > $2"# } else { "" };
+    let select = format!(
+        r#"SELECT "lastId", "firstId", "previous", "head", "rowTags" FROM "log_chain" {condition}
+            ORDER BY "lastId" LIMIT $1"#
+    );
+    let values = [RECORDS, after.unwrap_or(0)].map(ValueRef::Integer);
+    sql.all(&select, &values[..if after.is_some() { 2 } else { 1 }], |row| {
+        let last = row.integer(0)?;
+        Ok(StoredRecord {
+            first: row.value(1)?.as_i64().unwrap_or(last),
+            last,
+            previous: chain::hash(row, 2)?,
+            head: chain::hash(row, 3)?,
+            tags: row.value(4)?.as_blob().unwrap_or_default().to_vec(),
+        })
+    })
 }

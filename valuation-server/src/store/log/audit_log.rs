@@ -3,43 +3,40 @@
 //! The log may be in several files: the database, and archives of its older rows. Each id is read from one
 //! of them.
 
-use std::path::{Path, PathBuf};
-
-use rusqlite::InterruptHandle;
-
-use super::audit_file::{AuditFile, FileSnapshot};
-use super::error::StoreError;
 use super::id_ranges::{self, Ids};
 use super::rollup::{self, DAY, HOUR, UNDATED};
 use super::rows::{self, Rows};
-use super::schema;
+use super::source::{LogSnapshot, LogSource, SourceInterrupt};
 use crate::domain::{AccountedCall, DurationBucket, HourCell};
+use crate::store::error::StoreError;
+use crate::store::log_place::LogPlace;
+use crate::store::sql::SqlError;
 
 /// The log of provider calls in a database file and its archives, for reading.
 #[derive(Debug)]
 pub struct AuditLog {
     /// The database first.
-    files: Vec<AuditFile>,
+    sources: Vec<LogSource>,
 }
 
 /// One state of the log, whatever is written meanwhile.
 #[derive(Debug)]
 pub struct AuditSnapshot<'a> {
-    files: Vec<FileSnapshot<'a>>,
-    /// The ids that each file is read for: none is read twice.
+    sources: Vec<LogSnapshot<'a>>,
+    /// The ids that each is read for: none is read twice.
     owned: Vec<Ids>,
     /// Those in the database's rollups. `None`: it is of a version without them, or they can't be used.
     counted: Option<Ids>,
 }
 
 /// Ends a read of an [`AuditLog`], from another thread: what it reads now fails.
-pub struct Interrupt(Vec<InterruptHandle>);
+pub struct Interrupt(Vec<SourceInterrupt>);
 
 impl Interrupt {
     /// Does nothing if nothing is read now.
     pub fn interrupt(&self) {
-        for file in &self.0 {
-            file.interrupt();
+        for source in &self.0 {
+            source.interrupt();
         }
     }
 }
@@ -89,34 +86,36 @@ pub enum CallRows<'a> {
 }
 
 impl AuditLog {
-    /// Opens the database of this server at `path`, or an archive.
+    /// Opens the database of this server there, or an archive.
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_files(&[path.to_owned()])
+    pub fn open(place: impl Into<LogPlace>) -> Result<Self, StoreError> {
+        Self::open_files([place])
     }
 
-    /// Opens the log that is in a database and its archives: the database first, the archives in any order. A
-    /// file that is named twice is read once.
+    /// Opens the log that is in a database and its archives: the database first, the archives in any order. What
+    /// is named twice is read once.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_files(paths: &[PathBuf]) -> Result<Self, StoreError> {
-        let mut files: Vec<AuditFile> = Vec::new();
-        for path in paths {
-            let file = AuditFile::open(path)?;
-            if !files.iter().any(|known| known.is_same(&file)) {
-                files.push(file);
+    pub fn open_files<P: Into<LogPlace>>(
+        places: impl IntoIterator<Item = P>,
+    ) -> Result<Self, StoreError> {
+        let mut sources: Vec<LogSource> = Vec::new();
+        for place in places {
+            let source = LogSource::open(place.into())?;
+            if !sources.iter().any(|known| known.is_same(&source)) {
+                sources.push(source);
             }
         }
-        Ok(Self { files })
+        Ok(Self { sources })
     }
 
     /// What ends a read that takes too long.
     #[must_use]
     pub fn interrupt(&self) -> Interrupt {
-        Interrupt(self.files.iter().map(|file| file.conn.get_interrupt_handle()).collect())
+        Interrupt(self.sources.iter().map(LogSource::interrupt).collect())
     }
 
     /// The log as it is now.
@@ -126,31 +125,31 @@ impl AuditLog {
     /// log.
     pub fn snapshot(&mut self) -> Result<AuditSnapshot<'_>, StoreError> {
         // The database first: rows that are moved meanwhile are then in both files, and never in none.
-        let files =
-            self.files.iter_mut().map(AuditFile::snapshot).collect::<Result<Vec<_>, _>>()?;
-        let ends: Vec<_> = files.iter().map(|file| file.ends).collect();
+        let sources =
+            self.sources.iter_mut().map(LogSource::snapshot).collect::<Result<Vec<_>, _>>()?;
+        let ends: Vec<_> = sources.iter().map(|source| source.ends).collect();
         let owned = id_ranges::divide(&ends);
         for (one, other, ids) in id_ranges::overlaps(&ends, &owned) {
-            let (one, other) = (&files[one], &files[other]);
-            if let Some(id) = one.difference(other, ids).map_err(StoreError::unavailable)? {
-                let files = [one.path.to_owned(), other.path.to_owned()];
+            let (one, other) = (&sources[one], &sources[other]);
+            if let Some(id) = one.difference(other, ids)? {
+                let files = [one.place.clone(), other.place.clone()];
                 return Err(StoreError::Differs { id, files });
             }
         }
-        let counted = counted(&files).map_err(StoreError::unavailable)?;
-        Ok(AuditSnapshot { files, owned, counted })
+        let counted = counted(&sources)?;
+        Ok(AuditSnapshot { sources, owned, counted })
     }
 }
 
-/// The ids that are in the sums of the first file.
-fn counted(files: &[FileSnapshot<'_>]) -> rusqlite::Result<Option<Ids>> {
-    let Some(database) = files.first() else { return Ok(None) };
-    if !schema::has_table(&database.tx, "rollup_mark")? {
+/// The ids that are in the sums of the first of them.
+fn counted(sources: &[LogSnapshot<'_>]) -> Result<Option<Ids>, SqlError> {
+    let Some(database) = sources.first() else { return Ok(None) };
+    if !database.has_table("rollup_mark")? {
         return Ok(None);
     }
-    let Some(up_to) = rollup::counted_to(&database.tx)? else { return Ok(None) };
+    let Some(up_to) = rollup::counted_to(database.sql())? else { return Ok(None) };
     // Sums that were built again, from the rows that the database still had, are without older ones.
-    let first = rollup::first_id(&database.tx)?;
+    let first = rollup::first_id(database.sql())?;
     Ok(Some((first.map_or(up_to, |first| first.saturating_sub(1)), up_to)))
 }
 
@@ -162,8 +161,8 @@ impl AuditSnapshot<'_> {
     /// As [`hours`](Self::hours).
     pub fn gaps(&self) -> Result<Vec<(i64, i64)>, StoreError> {
         let mut given = 0;
-        for file in &self.files {
-            given = given.max(file.last_given_id().map_err(StoreError::unavailable)?);
+        for source in &self.sources {
+            given = given.max(source.last_given_id()?);
         }
         Ok(id_ranges::gaps(&self.owned, given))
     }
@@ -213,7 +212,7 @@ impl AuditSnapshot<'_> {
 
     fn cells(&self, range: (i64, i64), each: impl FnMut(HourCell<'_>)) -> Result<(), StoreError> {
         let Some(database) = self.summed() else { return Ok(()) };
-        rollup::hours(&database.tx, range, each).map_err(StoreError::unavailable)
+        Ok(rollup::hours(database.sql(), range, each)?)
     }
 
     /// How many calls with an outcome other than ignored took how long, per provider, in the intervals
@@ -229,8 +228,7 @@ impl AuditSnapshot<'_> {
         each: impl FnMut(&str, DurationBucket, u64),
     ) -> Result<(), StoreError> {
         let Some(database) = self.summed() else { return Ok(()) };
-        rollup::durations(&database.tx, interval.seconds(), (start, end), each)
-            .map_err(StoreError::unavailable)
+        Ok(rollup::durations(database.sql(), interval.seconds(), (start, end), each)?)
     }
 
     /// Each of these rows, in no particular order, in constant memory.
@@ -243,16 +241,17 @@ impl AuditSnapshot<'_> {
         each: impl FnMut(AccountedCall<'_>),
     ) -> Result<(), StoreError> {
         let mut each = each;
-        for (file, owned) in self.files.iter().zip(&self.owned) {
-            for rows in self.of_file(rows, *owned) {
-                rows::each(&file.tx, &rows, &mut each).map_err(StoreError::unavailable)?;
+        for (source, owned) in self.sources.iter().zip(&self.owned) {
+            let optional = source.optional_columns()?;
+            for rows in self.of_source(rows, *owned) {
+                rows::each(source.sql(), optional, &rows, &mut each)?;
             }
         }
         Ok(())
     }
 
-    /// The parts of these rows that a file is read for.
-    fn of_file<'a>(&self, rows: CallRows<'a>, owned: Ids) -> Vec<Rows<'a>> {
+    /// The parts of these rows that a source is read for.
+    fn of_source<'a>(&self, rows: CallRows<'a>, owned: Ids) -> Vec<Rows<'a>> {
         let parts = match rows {
             CallRows::All => vec![(0, i64::MAX)],
             CallRows::Uncounted => self.uncounted().to_vec(),
@@ -269,8 +268,8 @@ impl AuditSnapshot<'_> {
         parts.map(rows).collect()
     }
 
-    /// The file whose sums are used.
-    fn summed(&self) -> Option<&FileSnapshot<'_>> {
-        self.files.first().filter(|_| self.counted.is_some())
+    /// The one whose sums are used.
+    fn summed(&self) -> Option<&LogSnapshot<'_>> {
+        self.sources.first().filter(|_| self.counted.is_some())
     }
 }

@@ -1,16 +1,16 @@
 //! What is wrong with a log.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use super::Verified;
 use crate::domain::LogHead;
+use crate::store::log_place::LogPlace;
 
 /// What was found, and in which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file.
-    pub file: PathBuf,
+    /// The file, or the database.
+    pub file: LogPlace,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -62,7 +62,7 @@ pub enum Problem {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.problem)
+        write!(f, "{}: {}", self.file, self.problem)
     }
 }
 
@@ -235,15 +235,15 @@ impl Findings {
         self.count == 0 && self.open.is_none()
     }
 
-    pub(super) fn add(&mut self, file: &Path, problem: Problem) {
+    pub(super) fn add(&mut self, file: &LogPlace, problem: Problem) {
         if let Some(open) = &mut self.open
-            && open.file == file
+            && open.file == *file
             && open.problem.merge(&problem)
         {
             return;
         }
         self.close();
-        self.open = Some(Finding { file: file.to_owned(), problem });
+        self.open = Some(Finding { file: file.clone(), problem });
     }
 
     /// Ends the newest finding.

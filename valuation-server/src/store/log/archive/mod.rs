@@ -1,0 +1,389 @@
+//! Moves the oldest rows of the log, and the records of the hash chain over them, to a file of their own,
+//! next to a running server.
+//!
+//! A transaction over two files in WAL mode is atomic in each of them, not over both. So nothing depends on
+//! that: a piece of rows is copied and made durable in the archive, and then deleted from the database, in a
+//! transaction that first compares every row. After a kill between the two the rows are in both files; the
+//! next run compares them and deletes.
+//!
+//! The archive belongs to the database by the hash chain: the record that follows its last one is the
+//! database's first.
+
+mod checksum;
+mod database;
+mod plan;
+mod refused;
+
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::log_tables::{CopyError, LogTable};
+use super::source::LogSource;
+use super::{audit_file, chain};
+use crate::store::error::{OpenProblem, StoreError};
+use crate::store::log_place::LogPlace;
+use crate::store::sql::{Sql, SqlError, ValueRef};
+use crate::store::{StoreConfig, open, schema};
+use database::{CHECKPOINT_PAGES, Database, LOCK_WAIT};
+
+pub use plan::{ArchivePlan, StopReason};
+pub use refused::{ArchiveError, Refusal};
+
+/// How many rows a piece has, unless a single commit has more. The write lock is held for some tens of
+/// milliseconds.
+const PIECE: u64 = 2_000;
+
+/// One row, kept in the transactions that copy. By its name [`schema::is_archive`] knows an archive.
+const MARKER: &str = r#"CREATE TABLE IF NOT EXISTS "provider_log_archive" (
+    "id" integer PRIMARY KEY NOT NULL CHECK ("id" = 1),
+    "firstId" integer NOT NULL,
+    "lastId" integer NOT NULL,
+    "rows" integer NOT NULL,
+    "head" blob NOT NULL,
+    "database" varchar NOT NULL,
+    "archivedAt" varchar NOT NULL
+)"#;
+
+const MARK: &str = r#"INSERT INTO "provider_log_archive" VALUES (1, ?1, ?2, ?3,
+    (SELECT "head" FROM "log_chain" ORDER BY "lastId" DESC LIMIT 1), ?4, ?5)
+    ON CONFLICT ("id") DO UPDATE SET "firstId" = min("firstId", ?1), "lastId" = max("lastId", ?2),
+    "rows" = "rows" + ?3, "head" = excluded."head", "database" = ?4, "archivedAt" = ?5"#;
+
+/// What an archive has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// The lowest and the highest id.
+    pub ids: (i64, i64),
+    /// How many rows.
+    pub rows: u64,
+    /// The hash chain's head over them, in hexadecimal digits.
+    pub head: String,
+    /// The file's checksum, in hexadecimal digits.
+    pub sha256: String,
+    /// Where it stands for `sha256sum --check`.
+    pub checksum_file: PathBuf,
+}
+
+/// Rows that are moved together, those of whole records of the hash chain.
+#[derive(Debug)]
+#[must_use = "its rows are in both files until they are deleted"]
+pub struct Piece {
+    up_to: i64,
+}
+
+/// Moves rows to an archive. Blocks.
+#[derive(Debug)]
+pub struct Archiver {
+    database: Database,
+    archive: Connection,
+    tables: [LogTable; 2],
+    places: Places,
+    /// All up to this id are moved.
+    cut: i64,
+    /// The archive's last id.
+    copied_to: i64,
+    now: String,
+}
+
+#[derive(Clone, Debug)]
+struct Places {
+    database: LogPlace,
+    archive: PathBuf,
+}
+
+/// Whether this file is an archive. `false` if it can't be read.
+#[must_use]
+pub fn is_archive(path: &Path) -> bool {
+    audit_file::open(path).is_ok_and(|(conn, _)| schema::is_archive(&conn).is_ok_and(|is| is))
+}
+
+/// What would be moved from `database` before `before`, in seconds since 1970. Nothing is changed.
+///
+/// # Errors
+/// [`ArchiveError`], also for a file at `to` that could not be continued.
+pub fn archive_plan(
+    database: impl Into<LogPlace>,
+    to: &Path,
+    before: i64,
+) -> Result<ArchivePlan, ArchiveError> {
+    let places = Places::new(database.into(), to)?;
+    let mut database = places.look()?;
+    // One state for all reads.
+    let snapshot = database.snapshot().map_err(places.in_database())?;
+    if let Some(id) = plan::outside_chain(snapshot.sql()).map_err(places.in_database())? {
+        return Err(ArchiveError::OutsideChain { id });
+    }
+    let plan = plan::plan(snapshot.sql(), before).map_err(places.in_database())?;
+    let is_finished = !places.archive.exists() || checksum::path(&places.archive).exists();
+    Ok(ArchivePlan { is_done: plan.cut == 0 && is_finished, ..plan })
+}
+
+impl Places {
+    fn new(database: LogPlace, to: &Path) -> Result<Self, ArchiveError> {
+        let database = match database {
+            LogPlace::File(path) => open::absolute(&path)?.into(),
+        };
+        let places = Self { database, archive: open::absolute(to)? };
+        let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok() == b.canonicalize().ok();
+        let is_same = places.database.file().is_some_and(|file| same(file, &places.archive));
+        if places.archive.exists() && is_same {
+            return Err(places.refused(Refusal::Itself));
+        }
+        Ok(places)
+    }
+
+    fn refused(&self, reason: Refusal) -> ArchiveError {
+        ArchiveError::Refused { path: self.archive.clone(), reason }
+    }
+
+    fn in_database(&self) -> impl Fn(SqlError) -> ArchiveError {
+        |cause| ArchiveError::database(&self.database, cause)
+    }
+
+    fn in_archive<E: Into<SqlError>>(&self) -> impl Fn(E) -> ArchiveError {
+        |cause| ArchiveError::archive(&self.archive, cause.into())
+    }
+
+    fn archive_io(&self) -> impl Fn(io::Error) -> ArchiveError {
+        |cause| ArchiveError::archive(&self.archive, cause)
+    }
+
+    fn not_opened(&self) -> impl Fn(OpenProblem) -> StoreError {
+        |problem| StoreError::Open { path: self.archive.clone(), problem }
+    }
+
+    /// Checks both by reading alone, and gives the database.
+    fn look(&self) -> Result<LogSource, ArchiveError> {
+        let database = LogSource::open(self.database.clone())?;
+        database.must_be_database()?;
+        let (found, latest) = database.schema_versions();
+        if found != latest {
+            return Err(ArchiveError::Older { place: self.database.clone(), found, latest });
+        }
+        open::look_at_the_path(&self.archive).map_err(self.not_opened())?;
+        if self.archive.metadata().is_ok_and(|file| file.len() > 0) {
+            let (archive, _) = audit_file::open(&self.archive).map_err(self.not_opened())?;
+            self.must_follow(database.sql(), &archive)?;
+        }
+        Ok(database)
+    }
+
+    /// Refuses a file that the database's rows do not continue.
+    fn must_follow(&self, database: &dyn Sql, archive: &Connection) -> Result<(), ArchiveError> {
+        if !schema::is_archive(archive).map_err(self.in_archive())? {
+            // A file that a kill left before it was marked has nothing in it.
+            let sql = r#"SELECT EXISTS (SELECT 1 FROM "vehicle_valuation")
+                OR EXISTS (SELECT 1 FROM "sqlite_sequence")"#;
+            let is_used: bool =
+                archive.query_row(sql, [], |row| row.get(0)).map_err(self.in_archive())?;
+            return if is_used { Err(self.refused(Refusal::NotAnArchive)) } else { Ok(()) };
+        }
+        let Some(last) = chain::last(archive).map_err(self.in_archive())? else { return Ok(()) };
+        let first = chain::first(database).map_err(self.in_database())?;
+        let Some(first) = first else { return Ok(()) };
+        let follows = if first.last_id <= last.last_id {
+            // A kill left it in both files.
+            let copy = chain::ending_with(archive, first.last_id).map_err(self.in_archive())?;
+            copy.is_some_and(|copy| copy.head == first.head)
+        } else {
+            first.previous == last.head
+        };
+        if follows {
+            return Ok(());
+        }
+        let (ends, begins) = (last.last_id, first.first_id);
+        Err(self.refused(Refusal::DoesNotFollow { ends, begins }))
+    }
+}
+
+impl Archiver {
+    /// Opens the database, and the archive at `to`, which is created if there is none: for what
+    /// [`archive_plan`] found in the same files. `now` is stored in the archive, with the database's name.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]. A file that is no archive of this database is left unchanged.
+    pub fn open(
+        database: impl Into<LogPlace>,
+        to: &Path,
+        plan: &ArchivePlan,
+        now: std::time::SystemTime,
+    ) -> Result<Self, ArchiveError> {
+        let places = Places::new(database.into(), to)?;
+        drop(places.look()?);
+        let database = Database::open(&places.database)?;
+        // Opening changes the file's header.
+        checksum::remove(&places.archive).map_err(places.archive_io())?;
+        create_like(&places.archive, places.database.file()).map_err(places.archive_io())?;
+        let archive = open_archive(&places)?;
+        let tables = [database.table(LogTable::ROWS)?, database.table(LogTable::CHAIN)?];
+        for ours in &tables {
+            let theirs = audit_file::table(&archive, ours.which()).map_err(places.in_archive())?;
+            if let Some(column) = ours.column_missing_in(&theirs) {
+                let (table, column) = (ours.name(), column.to_owned());
+                return Err(places.refused(Refusal::Column { table, column }));
+            }
+        }
+        open::sync_folder(&places.archive).map_err(places.archive_io())?;
+        let copied_to = LogTable::ends(LogTable::CHAIN, &archive).map_err(places.in_archive())?;
+        let copied_to = copied_to.map_or(0, |(_, last)| last);
+        let now = super::logs::timestamp(now);
+        Ok(Self { database, archive, tables, places, cut: plan.cut, copied_to, now })
+    }
+
+    /// Copies the next rows to the archive, durably; `None` if all are moved. Rows that a killed run left
+    /// in both files are not copied again.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Archive`], for example on a full disk: nothing was deleted.
+    pub fn copy(&mut self) -> Result<Option<Piece>, ArchiveError> {
+        let Self { database, archive, tables: [rows, chain], places, cut, copied_to, now } = self;
+        let copied = database.read(|database| {
+            let next = next_cut(database, *cut, *copied_to).map_err(places.in_database())?;
+            let Some(up_to) = next else { return Ok(None) };
+            if up_to <= *copied_to {
+                return Ok(Some((up_to, None)));
+            }
+            let tx = Transaction::new(archive, TransactionBehavior::Immediate)
+                .map_err(places.in_archive())?;
+            // Another command may have moved rows to another archive meanwhile.
+            places.must_follow(database, &tx)?;
+            let ids = (*copied_to, up_to);
+            let copied = |table: &LogTable| {
+                table.copy(database, &*tx, ids).map_err(|error| match error {
+                    CopyError::Reading(cause) => places.in_database()(cause),
+                    CopyError::Writing(cause) => places.in_archive()(cause),
+                })
+            };
+            let count = i64::try_from(copied(rows)?).unwrap_or(i64::MAX);
+            copied(chain)?;
+            let ends = LogTable::ends(LogTable::ROWS, &*tx).map_err(places.in_archive())?;
+            let (first, _) = ends.unwrap_or((up_to, up_to));
+            tx.execute(MARK, (first, up_to, count, places.database.to_string(), &*now))
+                .map_err(places.in_archive())?;
+            Ok(Some((up_to, Some(tx))))
+        })?;
+        let Some((up_to, tx)) = copied else { return Ok(None) };
+        if let Some(tx) = tx {
+            tx.commit().map_err(places.in_archive())?;
+            *copied_to = up_to;
+        }
+        Ok(Some(Piece { up_to }))
+    }
+
+    /// Deletes rows that [`copy`](Self::copy) copied, and gives their number. Rows of which the archive does
+    /// not have the same are an error.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]: nothing was deleted.
+    pub fn delete(&mut self, Piece { up_to }: Piece) -> Result<u64, ArchiveError> {
+        let failed = self.places.in_database();
+        self.database.write(|database| {
+            let mut deleted = 0;
+            for table in &self.tables {
+                let ends = LogTable::ends(table.which(), database).map_err(&failed)?;
+                let Some((first, _)) = ends else { continue };
+                let ids = (first.saturating_sub(1), up_to);
+                let difference = table.difference(database, &self.archive, ids);
+                if let Some(id) = difference.map_err(&failed)? {
+                    return Err(ArchiveError::Differs { table: table.name(), id });
+                }
+                let count = table.delete(database, ids).map_err(&failed)?;
+                if table.which() == LogTable::ROWS {
+                    deleted = count;
+                }
+            }
+            Ok(deleted)
+        })
+    }
+
+    /// For tests: limits the archive to this many pages, as a full disk would.
+    #[doc(hidden)]
+    pub fn limit_pages(&self, pages: u32) {
+        let _ = self.archive.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+    }
+
+    /// Closes the archive into one file and writes its checksum. `None` if the archive is empty.
+    ///
+    /// # Errors
+    /// [`ArchiveError::InUse`], [`ArchiveError::Archive`]: all rows stay where they are.
+    pub fn finish(self) -> Result<Option<Archived>, ArchiveError> {
+        let Self { archive, places, .. } = self;
+        let select = r#"SELECT "firstId", "lastId", "rows", lower(hex("head"))
+            FROM "provider_log_archive""#;
+        let sql: &dyn Sql = &archive;
+        let found = sql
+            .first(select, &[], |row| {
+                let rows = row.integer(2)?.unsigned_abs();
+                Ok(((row.integer(0)?, row.integer(1)?), rows, row.text(3)?.to_owned()))
+            })
+            .map_err(places.in_archive())?;
+        // The same bytes whoever reads it, and no file next to it.
+        let mode = archive
+            .pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0));
+        if mode.as_deref() != Ok("delete") {
+            return Err(ArchiveError::InUse { path: places.archive.clone() });
+        }
+        archive.close().map_err(|(_, cause)| places.in_archive()(cause))?;
+        let Some((ids, rows, head)) = found else { return Ok(None) };
+        let sha256 = checksum::write(&places.archive).map_err(places.archive_io())?;
+        let checksum_file = checksum::path(&places.archive);
+        Ok(Some(Archived { ids, rows, head, sha256, checksum_file }))
+    }
+}
+
+/// Opens the archive for writing, marked as one.
+fn open_archive(places: &Places) -> Result<Connection, ArchiveError> {
+    let config = StoreConfig { lock_wait: LOCK_WAIT, ..StoreConfig::new(&places.archive) };
+    let archive = open::archive_writer(&config).map_err(places.not_opened())?;
+    archive
+        .pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))
+        .map_err(places.in_archive())?;
+    archive.execute_batch(MARKER).map_err(places.in_archive())?;
+    // What a killed run wrote must be on the disk before rows are deleted because of it.
+    let is_busy: bool = archive
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(places.in_archive())?;
+    if is_busy {
+        return Err(ArchiveError::InUse { path: places.archive.clone() });
+    }
+    Ok(archive)
+}
+
+/// Creates the file, if there is none, so that the same users may read and write it as `original`; without that,
+/// only this user may.
+fn create_like(path: &Path, original: Option<&Path>) -> io::Result<()> {
+    let mode = match original {
+        Some(original) => original.metadata()?.mode() & 0o666,
+        None => 0o600,
+    };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The last id of the next piece, of which all or no rows are up to `copied_to`, and none is above `end`.
+fn next_cut(sql: &dyn Sql, end: i64, copied_to: i64) -> Result<Option<i64>, SqlError> {
+    let select = r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" <= $1
+        ORDER BY "lastId" LIMIT $2"#;
+    // Each has a row at least, so that these are more than a piece.
+    let most = i64::try_from(PIECE).unwrap_or(i64::MAX).saturating_add(1);
+    let records = sql.all(select, &[end, most].map(ValueRef::Integer), |row| {
+        Ok((row.integer(0)?, row.integer(1)?))
+    })?;
+    let (mut cut, mut rows) = (None, 0);
+    for (first, last) in records {
+        rows += last.abs_diff(first) + 1;
+        let is_mixed = cut.is_some_and(|cut| cut <= copied_to) && last > copied_to;
+        if cut.is_some() && (rows > PIECE || is_mixed) {
+            break;
+        }
+        cut = Some(last);
+    }
+    Ok(cut)
+}
