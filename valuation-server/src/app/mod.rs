@@ -179,10 +179,11 @@ impl<Clk: Clock> App<Clk> {
             durability: config.durability,
             newest_head: providers.newest_head.clone(),
             ..StoreConfig::new(&config.database)
-        })?;
-        Memory::new(providers.handle(), store.clone()).recall();
-        providers.attempts.failed_calls.recall(&store);
-        Standing::new(providers.clone(), store.clone()).recall();
+        })
+        .await?;
+        Memory::new(providers.handle(), store.clone()).recall().await;
+        providers.attempts.failed_calls.recall(&store).await;
+        Standing::new(providers.clone(), store.clone()).recall().await;
         fleet_orders::join(&providers).map_err(ProvidersError::from)?;
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());

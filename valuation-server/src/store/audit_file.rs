@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::error::{OpenProblem, StoreError};
 use super::id_ranges::Ids;
 use super::log_tables::LogTable;
-use super::look::Siblings;
-use super::{open, schema};
+use super::sqlite::look::Siblings;
+use super::sqlite::{open, schema};
 
 /// How long a read waits for another program's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);

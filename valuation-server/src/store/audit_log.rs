@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::id_ranges::{self, Ids};
 use super::rollup::{self, DAY, HOUR, UNDATED};
 use super::rows::{self, Rows};
-use super::schema;
+use super::sqlite::schema;
 use crate::domain::{AccountedCall, DurationBucket, HourCell};
 
 /// The log of provider calls in a database file and its archives, for reading.

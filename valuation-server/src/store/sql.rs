@@ -1,6 +1,6 @@
 //! A connection to a database, as the statements see it that both engines understand.
 //!
-//! Such a statement has numbered parameters, `$1` to `$9`, names in double quotes, and nothing that one of the
+//! Such a statement has numbered parameters, `$1` to `$24`, names in double quotes, and nothing that one of the
 //! engines lacks: upserts are `ON CONFLICT … DO UPDATE` with the table's name before its columns, sums are cast
 //! (`CAST(sum("calls") AS bigint)`), booleans are integers. Calls block the thread.
 
@@ -201,7 +201,10 @@ fn bound<'a>(
     values: &[ValueRef<'_>],
 ) -> rusqlite::Result<CachedStatement<'a>> {
     /// The names of the parameters: to SQLite they are names, whose numbers are of its own.
-    const NAMES: [&str; 9] = ["$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9"];
+    const NAMES: [&str; 24] = [
+        "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14",
+        "$15", "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24",
+    ];
     let mut statement = conn.prepare_cached(sql)?;
     for (name, value) in NAMES.iter().zip(values) {
         // A value that a statement does not use has no number.

@@ -18,7 +18,8 @@ use rusqlite::{Connection, ToSql};
 use super::audit_file::AuditFile;
 use super::error::StoreError;
 use super::logs::{self, LoggedCall};
-use super::{open, rows};
+use super::rows;
+use super::sqlite::open;
 
 /// How many ids a piece has: some milliseconds, and about a megabyte.
 const PIECE: i64 = 2_000;

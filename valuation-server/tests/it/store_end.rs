@@ -10,7 +10,7 @@ use crate::store_support::{Place, call, count, entry, in_time};
 /// A store that owes an entry, since another program holds the lock of this connection.
 async fn deferring(place: &Place, last_tries: Duration) -> (Store, rusqlite::Connection) {
     let config = StoreConfig { last_tries, lock_wait: Duration::ZERO, ..place.config() };
-    let store = Store::open(&config).unwrap();
+    let store = Store::open(&config).await.unwrap();
     let neighbour = place.neighbour();
     neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = store.commit(entry("A")).await;

@@ -25,11 +25,11 @@ async fn rows_survive_a_restart_and_two_servers_add_up() {
     here.record(at(1_000), vec![("a", calls(2))]).await.unwrap();
     there.record(at(1_009), vec![("a", calls(4))]).await.unwrap();
     there.record(at(1_010), vec![("a", calls(8))]).await.unwrap();
-    let rows = here.history(Span::TenSeconds, at(0)).unwrap();
+    let rows = here.history(Span::TenSeconds, at(0)).await.unwrap();
     let rows: Vec<_> =
         rows.iter().map(|row| (row.at, row.source.as_str(), row.counts.calls)).collect();
     assert_eq!(rows, [(1_000, "a", 7), (1_000, "b", 10), (1_010, "a", 8)]);
-    assert_eq!(here.history_totals(at(1_001)..at(1_011)).unwrap()["a"].calls, 8);
+    assert_eq!(here.history_totals(at(1_001)..at(1_011)).await.unwrap()["a"].calls, 8);
 }
 
 #[tokio::test]
@@ -47,8 +47,8 @@ async fn thinning_is_done_in_pieces_between_which_others_are_served() {
         store.commit(entry(&format!("V{pieces}"))).await.unwrap();
     }
     assert_eq!(pieces, 6, "an hour each, and one that finds nothing");
-    assert_eq!(store.history(Span::TenSeconds, at(0)).unwrap(), []);
-    let minutes = store.history(Span::Minute, at(0)).unwrap();
+    assert_eq!(store.history(Span::TenSeconds, at(0)).await.unwrap(), []);
+    let minutes = store.history(Span::Minute, at(0)).await.unwrap();
     assert!(minutes.len() == 5 && minutes.iter().all(|row| row.counts.calls == 2));
 }
 

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use valuation_server::domain::{
@@ -44,7 +45,7 @@ impl Place {
     }
 
     pub(crate) fn open(&self) -> Store {
-        Store::open(&self.config()).unwrap()
+        at_once(Store::open(&self.config())).unwrap()
     }
 
     /// A database of ours, created and closed, without other files next to it.
@@ -122,6 +123,11 @@ pub(crate) fn entry(mark: &str) -> Entry {
 /// `V0` to `V999999`.
 pub(crate) fn marks(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("V{number}"))
+}
+
+/// The output of a future that is ready at once, as the reads of a file are.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a file is read on the caller's thread")
 }
 
 /// Waits for a condition that another thread fulfils. It fails only by a hang.

@@ -7,7 +7,8 @@ use valuation_server::domain::{CallOutcome, Entry, ErrorCode, Provider, Provider
 use valuation_server::store::{Store, StoreConfig, StoreError};
 
 use crate::store_support::{
-    Place, call, count, entry, failed_call, handed_over, in_time, marks, until, valuation, vrm,
+    Place, at_once, call, count, entry, failed_call, handed_over, in_time, marks, until, valuation,
+    vrm,
 };
 
 #[tokio::test]
@@ -57,7 +58,7 @@ async fn calls_are_read_back_bounded_newest_last_and_by_vehicle() {
     }
     let ids = |mark: Option<&str>, limit| -> Vec<i64> {
         let mark = mark.map(vrm);
-        store.calls(mark.as_ref(), limit).unwrap().iter().map(|call| call.id).collect()
+        at_once(store.calls(mark.as_ref(), limit)).unwrap().iter().map(|call| call.id).collect()
     };
     assert_eq!(ids(None, 10), [1, 2, 3]);
     assert_eq!(ids(None, 2), [2, 3]);
@@ -73,7 +74,7 @@ async fn the_id_of_a_deleted_log_row_is_never_given_again() {
     store.commit(entry("A")).await.unwrap();
     place.neighbour().execute_batch(r#"DELETE FROM "ProviderLogs""#).unwrap();
     store.commit(entry("A")).await.unwrap();
-    assert_eq!(store.calls(None, 10).unwrap()[0].id, 2);
+    assert_eq!(store.calls(None, 10).await.unwrap()[0].id, 2);
 }
 
 #[tokio::test]
@@ -111,9 +112,9 @@ async fn of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it(
         });
     }
     let told = in_time("all are answered", tasks.join_all()).await;
-    let stands = store.find(&vrm("AA99BCD")).unwrap().unwrap();
+    let stands = store.find(&vrm("AA99BCD")).await.unwrap().unwrap();
     assert!(told.iter().all(|valuation| *valuation == stands));
-    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 100).unwrap().len(), 50);
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 100).await.unwrap().len(), 50);
     assert_eq!(store.stats().rows.get(), 51);
 }
 
@@ -123,7 +124,7 @@ async fn an_answer_means_that_every_reader_sees_the_commit() {
     let store = place.open();
     for mark in marks(50) {
         let told = store.commit(entry(&mark)).await.unwrap();
-        assert_eq!(store.find(&vrm(&mark)).unwrap(), told);
+        assert_eq!(store.find(&vrm(&mark)).await.unwrap(), told);
     }
 }
 
@@ -150,13 +151,13 @@ async fn a_poisonous_valuation_is_refused_and_its_calls_and_its_neighbours_are_s
 
         for (mark, commit) in commits {
             let answer = in_time("an answer", commit).await;
-            let logged = store.calls(Some(&vrm(&mark)), 10).unwrap().len();
+            let logged = store.calls(Some(&vrm(&mark)), 10).await.unwrap().len();
             if mark == "V3" || mark == "V17" {
                 let error = answer.unwrap_err();
                 assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
                 assert_eq!(error.to_string(), "the database refuses the entry: poisoned");
                 assert_eq!(logged, 1, "the call was made, whatever came of it");
-                assert_eq!(store.find(&vrm(&mark)).unwrap(), None);
+                assert_eq!(store.find(&vrm(&mark)).await.unwrap(), None);
             } else {
                 assert_eq!(answer.unwrap(), entry(&mark).valuation, "{mark}");
                 assert_eq!(logged, 1);
@@ -181,7 +182,7 @@ async fn a_commit_whose_future_is_dropped_is_committed_once_handed_over() {
     neighbour.execute_batch("ROLLBACK").unwrap();
     until("all are committed", || store.stats().entries.get() == 4).await;
     for mark in ["AA99BCD", "BB99BCD", "CC99BCD", "DD99BCD"] {
-        assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
+        assert!(store.find(&vrm(mark)).await.unwrap().is_some(), "{mark}");
     }
 }
 
@@ -211,7 +212,7 @@ async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
     assert!(!store.can_store());
     assert!(matches!(store.commit(entry("LATE")).await.unwrap_err(), StoreError::Closed));
     assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Closed));
-    assert!(store.find(&vrm("LAST")).unwrap().is_some(), "reads go on");
+    assert!(store.find(&vrm("LAST")).await.unwrap().is_some(), "reads go on");
     in_time("a second shutdown", store.shutdown()).await;
 }
 
@@ -234,7 +235,7 @@ async fn dropping_the_last_store_commits_what_waits_and_lets_the_file_go() {
 async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
     let place = Place::new();
     let limit = 1 << 20;
-    let store = Store::open(&StoreConfig { wal_limit: limit, ..place.config() }).unwrap();
+    let store = Store::open(&StoreConfig { wal_limit: limit, ..place.config() }).await.unwrap();
     let mut tasks = JoinSet::new();
     for task in 0..16 {
         let store = store.clone();
@@ -243,7 +244,7 @@ async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
                 let mark = format!("{task}/{number}");
                 let calls = vec![failed_call(&mark, &"x".repeat(500)); 20];
                 store.commit(Entry { calls, ..entry(&mark) }).await.unwrap();
-                store.find(&vrm(&mark)).unwrap().unwrap();
+                store.find(&vrm(&mark)).await.unwrap().unwrap();
             }
         });
     }
@@ -263,7 +264,7 @@ async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
 #[tokio::test]
 async fn a_long_read_holds_up_neither_commits_nor_the_logs_bound_afterwards() {
     let place = Place::new();
-    let store = Store::open(&StoreConfig { wal_limit: 1 << 20, ..place.config() }).unwrap();
+    let store = Store::open(&StoreConfig { wal_limit: 1 << 20, ..place.config() }).await.unwrap();
     store.commit(entry("FIRST")).await.unwrap();
     let reader = place.neighbour();
     reader.execute_batch("BEGIN").unwrap();

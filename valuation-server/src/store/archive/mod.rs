@@ -23,7 +23,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::error::{OpenProblem, StoreError};
 use super::log_tables::{CopyError, LogTable};
-use super::{StoreConfig, audit_file, chain, open, schema};
+use super::sqlite::{open, schema};
+use super::{StoreConfig, audit_file, chain};
 
 pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use super::audit_file::{AuditFile, FileSnapshot};
 use super::error::StoreError;
 use super::log_tables::LogTable;
-use super::schema;
+use super::sqlite::schema;
 use crate::domain::LogHead;
 use file::Walk;
 use sums::Sums;

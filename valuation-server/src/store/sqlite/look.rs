@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
-use super::error::{OpenProblem, StoreError};
 use super::{damage, open, schema};
+use crate::store::error::{OpenProblem, StoreError};
 
 /// All but the characters that a URI's path has unencoded.
 const PATH: &AsciiSet =
@@ -37,7 +37,7 @@ pub enum Found {
     OlderService,
 }
 
-/// Checks whether [`Store::open`](super::Store::open) would accept the file at `path`, and reads all of
+/// Checks whether [`Store::open`](crate::store::Store::open) would accept the file at `path`, and reads all of
 /// it for damage.
 ///
 /// If a server uses the database, this is one more reader. If not, not even SQLite's own files next to
@@ -86,7 +86,7 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
 }
 
 /// Reads the database unchanged.
-pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+pub(in crate::store) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
     loop {
         if let Some(opened) = Siblings::at(path).connect(path) {
             return opened;
@@ -96,19 +96,19 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
 
 /// Which files SQLite has left next to the database. They decide how it can be read unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Siblings {
-    pub(super) wal: bool,
-    pub(super) shm: bool,
+pub(in crate::store) struct Siblings {
+    pub(in crate::store) wal: bool,
+    pub(in crate::store) shm: bool,
 }
 
 impl Siblings {
-    pub(super) fn at(path: &Path) -> Self {
+    pub(in crate::store) fn at(path: &Path) -> Self {
         let there = |suffix| open::beside(path, suffix).exists();
         Self { wal: there("-wal"), shm: there("-shm") }
     }
 
     /// `None`: a server that started or stopped meanwhile has changed them, so that the choice was wrong.
-    pub(super) fn connect(self, path: &Path) -> Option<Result<Connection, OpenProblem>> {
+    pub(in crate::store) fn connect(self, path: &Path) -> Option<Result<Connection, OpenProblem>> {
         let opened = self.open(path);
         (self == Self::at(path)).then_some(opened)
     }

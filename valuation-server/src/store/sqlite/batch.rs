@@ -2,20 +2,10 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::queue::Job;
-use super::valuations::StoredValuation;
-use super::{derived, logs, valuations};
-use crate::domain::LogHead;
-
-/// The result of a transaction.
-pub(super) struct Written {
-    /// For each of its entries, in order, the stored valuation.
-    pub(super) stored: Vec<StoredValuation>,
-    /// The rows it wrote, without those that are derived.
-    pub(super) rows: u64,
-    /// The new head of the chain, if the log rows are sealed.
-    pub(super) head: Option<LogHead>,
-}
+use super::valuations;
+use crate::store::engine::Written;
+use crate::store::queue::Job;
+use crate::store::{derived, logs};
 
 /// Stores all entries in one transaction, or none.
 pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{OpenProblem, StoreError};
-use super::{Durability, StoreConfig, damage, schema};
+use super::{damage, schema};
+use crate::store::error::{OpenProblem, StoreError};
+use crate::store::{Durability, StoreConfig};
 
 /// The pause between two attempts to open a locked file.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -30,7 +31,7 @@ const SMALLEST_DATABASE: u64 = 512;
 ///
 /// # Errors
 /// Names with another meaning in SQLite, such as `:memory:`.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+pub(in crate::store) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let failed = |problem| StoreError::Open { path: path.into(), problem };
     let name = path.as_os_str().as_encoded_bytes();
     if name == b":memory:" || name.starts_with(b"file:") {
@@ -40,12 +41,12 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// The writer's connection at the start: the file is created or migrated.
-pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+pub(in crate::store) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     first(config, |conn| if schema::is_archive(conn)? { Err(OpenProblem::Archive) } else { Ok(()) })
 }
 
 /// As [`first_writer`], for the file of an archive.
-pub(super) fn archive_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+pub(in crate::store) fn archive_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     first(config, |_| Ok(()))
 }
 
@@ -82,7 +83,7 @@ fn try_first_writer(
 
 /// The writer's connection after a failure. The file must exist and be ours, with the latest schema: an
 /// empty database in place of a lost one would look like a recovery, and everything would be lost.
-pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
+pub(in crate::store) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
     let (conn, version) = inspected(config, OpenFlags::empty(), |_| Ok(()))?;
     if version != schema::latest() {
         return Err(OpenProblem::Foreign(format!("user_version {version}")));
@@ -95,7 +96,7 @@ pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProble
 ///
 /// Its handle is opened for writing: a read-only one can't recover the write-ahead log of a killed
 /// process. With `keeps_log` closing it doesn't carry that log into the file.
-pub(super) fn reader(
+pub(in crate::store) fn reader(
     path: &Path,
     lock_wait: Duration,
     keeps_log: bool,
@@ -117,7 +118,7 @@ fn connect(path: &Path, extra: OpenFlags, lock_wait: Duration) -> rusqlite::Resu
 }
 
 /// SQLite has one error for all of these.
-pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
+pub(in crate::store) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     if !path.parent().is_some_and(Path::is_dir) {
         return Err(OpenProblem::NoFolder);
     }
