@@ -56,7 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Options, Stopped, Watch};
-use crate::store::{Store, StoreConfig};
+use crate::store::{Place, SqliteConfig, Store, StoreConfig};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
@@ -172,13 +172,13 @@ impl<Clk: Clock> App<Clk> {
                  that were lost, which report --witness can't tell from a rewritten log; use durability full"
             );
         }
+        let durability = config.durability;
+        let file = SqliteConfig { readers, durability, ..SqliteConfig::new(&config.database) };
         let store = Store::open(&StoreConfig {
-            readers,
             // A permit for every concurrent valuation: none waits for one.
             queue: max_puts,
-            durability: config.durability,
             newest_head: providers.newest_head.clone(),
-            ..StoreConfig::new(&config.database)
+            ..StoreConfig::at(Place::File(file))
         })
         .await?;
         Memory::new(providers.handle(), store.clone()).recall().await;

@@ -1,19 +1,19 @@
 //! The database: valuations, and the log of every call to a provider.
 //!
-//! One SQLite file in write-ahead-log mode. Reads ([`Store::find`]) run on the caller's thread, with a
-//! connection of its own. Writes ([`Store::commit`]) go through one writer thread: SQLite allows one
-//! writer at a time, and many that wait for its lock stall each other for seconds. The writer stores
-//! everything that waits in one transaction, so that all of it shares one fdatasync. A write is
-//! answered when its transaction is committed.
+//! Reads ([`Store::find`]) have connections of their own. Writes ([`Store::commit`]) go through one writer
+//! thread, which stores everything that waits in one transaction, so that all of it shares one wait for the
+//! disk. A write is answered when its transaction is committed.
 //!
 //! ```text
-//! find   ──► readers ─────────────────────────► file
-//! commit ──► queue ──► writer: one transaction ─► file
+//! find   ──► readers ─────────────────────────────────► database
+//! commit ──► queue ──► writer: one transaction ─► engine ─► database
 //!        ◄── answer ◄──┘ after its commit
 //! ```
 //!
-//! The file may be shared with the older service: `schema` says which files are accepted, and
-//! `valuations` how the values are read and written.
+//! The database is a file of SQLite (`sqlite`). `engine` is what the writer needs of it, and `sql` a connection
+//! for the statements that need nothing of SQLite alone. The file may be shared with the older service:
+//! `sqlite::schema` says which files are accepted, and `sqlite::valuations` how the values are read and
+//! written.
 
 mod archive;
 mod audit_file;
@@ -56,7 +56,6 @@ use history::Recording;
 use notes::Noting;
 use queue::{Forgetting, Job, Message};
 use reading::Readers;
-use sqlite::{SqliteEngine, open};
 use stats::Shared;
 use thinning::Thinning;
 
@@ -65,7 +64,7 @@ pub use archive::{
     is_archive,
 };
 pub use audit_log::{AuditLog, AuditSnapshot, CallRows, Interrupt, Interval};
-pub use config::{Durability, StoreConfig};
+pub use config::{Durability, Place, SqliteConfig, StoreConfig};
 pub use derived::DerivedState;
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
@@ -101,21 +100,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let path = open::absolute(&config.path)?;
-        let config = StoreConfig { path, ..config.clone() };
-        let failed = |problem| StoreError::Open { path: config.path.clone(), problem };
-
-        let engine = SqliteEngine::open(&config).map_err(failed)?;
         let shared = Arc::new(Shared::default());
-        let readers =
-            sqlite::Readers::open(&config, engine.opened(), Arc::clone(&shared)).map_err(failed)?;
         // Memory could not hold the longest queue that tokio allows.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
-        let queue_wait = config.queue_wait;
-        let thread = writer::start(engine, config.clone(), Arc::clone(&shared), messages)
-            .map_err(|cause| failed(OpenProblem::Thread(Arc::new(cause))))?;
-        let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { readers: Readers::Sqlite(readers), queue, queue_wait, shared, thread })
+        let (readers, thread) = match &config.place {
+            Place::File(file) => {
+                let (engine, readers) = sqlite::connect(file, config, &shared)?;
+                let thread = writer::start(engine, config, Arc::clone(&shared), messages);
+                let failed = |cause| StoreError::Open {
+                    path: file.path.clone(),
+                    problem: OpenProblem::Thread(Arc::new(cause)),
+                };
+                (Readers::Sqlite(readers), thread.map_err(failed)?)
+            }
+        };
+        let (queue_wait, thread) = (config.queue_wait, Arc::new(Mutex::new(Some(thread))));
+        Ok(Self { readers, queue, queue_wait, shared, thread })
     }
 
     /// A number that rises within a second after another program's commit, and before

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is dropped.
 pub(super) fn start(
     engine: impl Engine,
-    config: StoreConfig,
+    config: &StoreConfig,
     shared: Arc<Shared>,
     messages: Receiver<Message>,
 ) -> io::Result<JoinHandle<()>> {
@@ -36,7 +36,7 @@ pub(super) fn start(
         deferred: Deferred::default(),
         last_probe: None,
         last_message: Instant::now(),
-        config,
+        config: config.clone(),
     };
     thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(messages))
 }
@@ -314,7 +314,7 @@ impl<E: Engine> Writer<E> {
     }
 
     fn failed(&mut self, cause: &Cause, failure: Failure) {
-        self.shared.health.failed(cause, failure, &self.config.path.display());
+        self.shared.health.failed(cause, failure, &self.config.place);
         // Later callers get an answer soon, and must not wait long for a lock.
         self.engine.be_patient(false);
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use valuation_server::config::Setting;
 use valuation_server::demo::simulator::{Fault, Mode};
-use valuation_server::store::{Store, StoreConfig};
+use valuation_server::store::Store;
 
 use crate::app_harness::{TestApp, admin_get, admin_send, broken};
 use crate::http_harness::Answer;
@@ -167,7 +167,7 @@ async fn a_store_that_cannot_write_forgets_nothing_and_says_so() {
 async fn another_server_on_the_file_notices_a_forgotten_valuation() {
     let place = Place::new();
     let here = place.open();
-    let there = Store::open(&StoreConfig { readers: 1, ..place.config() }).await.unwrap();
+    let there = Store::open(&place.config_with(|file| file.readers = 1)).await.unwrap();
     here.commit(entry("A1")).await.unwrap();
     until("the first look", || there.version() > 0).await;
     until("the commit was seen", || at_once(there.find(&vrm("A1"))).unwrap().is_some()).await;

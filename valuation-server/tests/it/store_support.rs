@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use valuation_server::domain::{
     CallOutcome, Entry, ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm,
 };
-use valuation_server::store::{Store, StoreConfig};
+use valuation_server::store::{self, SqliteConfig, Store, StoreConfig};
 
 /// The table as the older service makes it.
 pub(crate) const OLDER_TABLE: &str = r#"CREATE TABLE "vehicle_valuation" (
@@ -42,6 +42,13 @@ impl Place {
             lock_wait: Duration::from_secs(60),
             ..StoreConfig::new(self.path())
         }
+    }
+
+    /// A configuration with other values of what a file alone has.
+    pub(crate) fn config_with(&self, change: impl FnOnce(&mut SqliteConfig)) -> StoreConfig {
+        let mut file = SqliteConfig::new(self.path());
+        change(&mut file);
+        StoreConfig { place: store::Place::File(file), ..self.config() }
     }
 
     pub(crate) fn open(&self) -> Store {

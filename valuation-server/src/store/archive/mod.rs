@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::config::SqliteConfig;
 use super::error::{OpenProblem, StoreError};
 use super::log_tables::{CopyError, LogTable};
 use super::sqlite::{open, schema};
-use super::{StoreConfig, audit_file, chain};
+use super::{audit_file, chain};
 
 pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};
@@ -206,15 +207,14 @@ impl Archiver {
     ) -> Result<Self, ArchiveError> {
         let paths = Paths::new(database, to)?;
         drop(paths.look()?);
-        let config = |path: &Path| StoreConfig { lock_wait: LOCK_WAIT, ..StoreConfig::new(path) };
-        let database = open::next_writer(&config(&paths.database))
+        let database = open::next_writer(&SqliteConfig::new(&paths.database), LOCK_WAIT)
             .map_err(Paths::open_failed(&paths.database))?;
         // Opening changes the file's header.
         checksum::remove(&paths.archive)
             .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
         create_like(&paths.archive, &paths.database)
             .map_err(|cause| ArchiveError::archive(&paths.archive, cause))?;
-        let archive = open::archive_writer(&config(&paths.archive))
+        let archive = open::archive_writer(&SqliteConfig::new(&paths.archive), LOCK_WAIT)
             .map_err(Paths::open_failed(&paths.archive))?;
         for conn in [&database, &archive] {
             conn.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))

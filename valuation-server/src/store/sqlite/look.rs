@@ -141,17 +141,17 @@ impl Siblings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreConfig;
+    use crate::store::config::SqliteConfig;
 
     #[test]
     fn a_choice_that_a_server_made_wrong_meanwhile_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("valuations.sqlite");
-        drop(open::first_writer(&StoreConfig::new(&path)).unwrap());
+        drop(open::first_writer(&SqliteConfig::new(&path), Duration::ZERO).unwrap());
         let before = Siblings::at(&path);
         assert!(before.connect(&path).unwrap().is_ok());
         // With a log, the file alone may be outdated and may change.
-        let server = open::first_writer(&StoreConfig::new(&path)).unwrap();
+        let server = open::first_writer(&SqliteConfig::new(&path), Duration::ZERO).unwrap();
         assert_ne!(Siblings::at(&path), before);
         assert!(before.connect(&path).is_none());
         let during = Siblings::at(&path);

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::identity::Opened;
 use super::{disk, open};
-use crate::store::StoreConfig;
+use crate::store::config::SqliteConfig;
 use crate::store::error::{Cause, OpenProblem, StoreError};
 use crate::store::reading::DiskUse;
 use crate::store::sql::{Failure, SqlError};
@@ -33,13 +33,14 @@ pub(in crate::store) struct Readers {
 
 impl Readers {
     pub(in crate::store) fn open(
-        config: &StoreConfig,
+        file: &SqliteConfig,
+        wait: Duration,
         opened: Opened,
         shared: Arc<Shared>,
     ) -> Result<Self, OpenProblem> {
-        let manager = Manager { path: config.path.clone(), opened, wait: config.read_wait };
+        let manager = Manager { path: file.path.clone(), opened, wait };
         let pool = Pool::builder()
-            .max_size(config.readers.max(1))
+            .max_size(file.readers.max(1))
             .test_on_check_out(false)
             // A connection that is closed loses its prepared statements.
             .max_lifetime(None)
@@ -48,7 +49,7 @@ impl Readers {
             .error_handler(Box::new(LogReaderErrors))
             .build(manager)
             .map_err(|error| OpenProblem::Sqlite(Arc::new(error)))?;
-        Ok(Self { pool, wait: config.read_wait, path: config.path.as_path().into(), shared })
+        Ok(Self { pool, wait, path: file.path.as_path().into(), shared })
     }
 
     /// Runs a read. If it fails, its connection is replaced, since a fault of the file may stay in the
@@ -129,13 +130,10 @@ mod tests {
 
     fn readers() -> (tempfile::TempDir, Readers) {
         let folder = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            readers: 1,
-            read_wait: Duration::ZERO,
-            ..StoreConfig::new(folder.path().join("v.sqlite"))
-        };
-        open::first_writer(&config).unwrap();
-        let readers = Readers::open(&config, Opened::at(&config.path), Arc::default()).unwrap();
+        let file = SqliteConfig { readers: 1, ..SqliteConfig::new(folder.path().join("v.sqlite")) };
+        open::first_writer(&file, Duration::ZERO).unwrap();
+        let opened = Opened::at(&file.path);
+        let readers = Readers::open(&file, Duration::ZERO, opened, Arc::default()).unwrap();
         (folder, readers)
     }
 

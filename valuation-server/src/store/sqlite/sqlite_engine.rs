@@ -13,6 +13,7 @@ use super::{batch, open, probe, valuations};
 use crate::domain::{LogHead, Vrm};
 use crate::store::StoreConfig;
 use crate::store::chain;
+use crate::store::config::SqliteConfig;
 use crate::store::derived::{self, Piece};
 use crate::store::engine::{Engine, WriteError, Written};
 use crate::store::error::{Cause, OpenProblem};
@@ -27,7 +28,8 @@ const IMPATIENT: Duration = Duration::from_millis(100);
 pub(in crate::store) struct SqliteEngine {
     conn: Connection,
     opened: Opened,
-    config: StoreConfig,
+    file: SqliteConfig,
+    lock_wait: Duration,
     wal: WalKeeper,
     foreign: ForeignCommits,
     page_limit: Option<u32>,
@@ -40,33 +42,33 @@ impl SqliteEngine {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub(in crate::store) fn open(config: &StoreConfig) -> Result<Self, OpenProblem> {
-        let conn = open::first_writer(config)?;
+    pub(super) fn open(file: &SqliteConfig, config: &StoreConfig) -> Result<Self, OpenProblem> {
+        let conn = open::first_writer(file, config.lock_wait)?;
         if let Some(head) = chain::end(&conn)? {
             config.newest_head.set(head);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         Ok(Self {
             conn,
-            opened: Opened::at(&config.path),
-            wal: WalKeeper::new(config.wal_limit, config.lock_wait),
+            opened: Opened::at(&file.path),
+            wal: WalKeeper::new(file.wal_limit, config.lock_wait),
             foreign: ForeignCommits::default(),
             page_limit: None,
             runtime: runtime.map_err(|cause| OpenProblem::Thread(Arc::new(cause)))?,
-            config: config.clone(),
+            file: file.clone(),
+            lock_wait: config.lock_wait,
         })
     }
 
     /// The file that is open.
-    pub(in crate::store) fn opened(&self) -> Opened {
+    pub(super) fn opened(&self) -> Opened {
         self.opened.clone()
     }
 
     /// The file may have been repaired, while the connection's cache and handles are those of the broken
     /// one. If it can't be opened, the old connection goes on trying.
     fn reopen(&mut self) {
-        let config = StoreConfig { lock_wait: IMPATIENT, ..self.config.clone() };
-        match open::next_writer(&config) {
+        match open::next_writer(&self.file, IMPATIENT) {
             Ok(conn) => {
                 self.conn = conn;
                 // Versions of two connections can't be compared.
@@ -118,7 +120,7 @@ impl Engine for SqliteEngine {
     }
 
     fn be_patient(&mut self, patient: bool) {
-        let wait = if patient { self.config.lock_wait } else { IMPATIENT };
+        let wait = if patient { self.lock_wait } else { IMPATIENT };
         // Fails only for a duration that SQLite can't represent, with which nothing was opened.
         if let Err(error) = self.conn.busy_timeout(wait) {
             tracing::warn!(%error, "the database's lock timeout cannot be set");

@@ -309,7 +309,7 @@ fn a_statement_that_cannot_be_run_says_nothing_about_other_writes_and_a_lost_con
 fn the_thread_serves_until_the_stop_and_answers_it_last() {
     let fake = Fake::default();
     let (queue, messages) = mpsc::channel(8);
-    let thread = start(fake.clone(), StoreConfig::new("fake"), Arc::default(), messages).unwrap();
+    let thread = start(fake.clone(), &StoreConfig::new("fake"), Arc::default(), messages).unwrap();
     let ((job, stored), (done, mut ended)) = (Job::awaited(entry("A")), oneshot::channel());
     queue.try_send(Message::Stop(done)).unwrap();
     queue.try_send(Message::Write(job)).unwrap();
