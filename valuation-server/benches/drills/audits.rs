@@ -25,7 +25,7 @@ const BATCH: i64 = 100_000;
 
 /// Makes a database with a log of so many rows, without rollups.
 pub(crate) async fn make_without_rollups(path: &Path, rows: i64) -> Result<(), Failed> {
-    Store::open(&StoreConfig::new(path))?.shutdown().await;
+    Store::open(&StoreConfig::new(path)).await?.shutdown().await;
     fill(&Connection::open(path)?, rows)
 }
 
@@ -41,7 +41,7 @@ pub(crate) async fn make(path: &Path, rows: i64) -> Result<(), Failed> {
 
 /// Has a store build the rollups and the hash chain, and says how long that took.
 pub(crate) async fn build_rollups(path: &Path) -> Found {
-    let store = Store::open(&StoreConfig::new(path))?;
+    let store = Store::open(&StoreConfig::new(path)).await?;
     let (began, mut longest, mut pieces) = (Instant::now(), Duration::ZERO, 0_u32);
     let mut more = true;
     while more {

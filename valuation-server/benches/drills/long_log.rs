@@ -53,7 +53,7 @@ pub(crate) async fn measure(long: &Path, time: Duration, rounds: usize) -> Resul
     let folder = tempfile::tempdir_in(long.parent().ok_or("the database has no folder")?)?;
     let path = |index: usize| folder.path().join(format!("{index}.sqlite"));
     for index in [0, 2] {
-        Store::open(&StoreConfig::new(path(index)))?.shutdown().await;
+        Store::open(&StoreConfig::new(path(index))).await?.shutdown().await;
     }
     fs::copy(long, path(1))?;
     // The servers' commits must not wait for it.

@@ -52,7 +52,7 @@ pub(crate) async fn bare() -> Result<(), Failed> {
 /// standard input does, and reports the size of its commits.
 pub(crate) async fn without_a_hop(database: &Path) -> Result<(), Failed> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let store = Store::open(&StoreConfig::new(database))?;
+    let store = Store::open(&StoreConfig::new(database)).await?;
     let bounds = Bounds::default();
     let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), Quotes::new(Instant));
     eprintln!("listening on http://{}", listener.local_addr()?);

@@ -215,7 +215,7 @@ impl Handlers {
             (Resource::Report, &Method::GET | &Method::HEAD) => {
                 report::show(&*self.operated, parts).await
             }
-            (resource, &Method::GET | &Method::HEAD) => self.show(resource, parts, verbose),
+            (resource, &Method::GET | &Method::HEAD) => self.show(resource, parts, verbose).await,
             (resource, &Method::OPTIONS) => {
                 let mut answer = empty();
                 let allow = HeaderValue::from_static(resource.allow());
@@ -227,7 +227,7 @@ impl Handlers {
     }
 
     /// Answers a GET. Changes nothing.
-    fn show(
+    async fn show(
         &self,
         resource: Resource<'_>,
         parts: &Parts,
@@ -236,18 +236,18 @@ impl Handlers {
         match resource {
             Resource::Index if wants_html(&parts.headers) => {
                 let has_session = self.guard.sessions().has(&parts.headers);
-                Ok(page::page(&*self.operated, has_session))
+                Ok(page::page(&*self.operated, has_session).await)
             }
             Resource::Index | Resource::Report => Ok(text(StatusCode::OK, INDEX)),
             Resource::Asset(name) => page::asset(name, &parts.headers),
-            Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers)),
-            Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers)),
+            Resource::PageNow => Ok(page::now(&*self.operated, &parts.headers).await),
+            Resource::PageHistory => Ok(page::history(&*self.operated, &parts.headers).await),
             Resource::Login | Resource::Logout => Ok(login::page(StatusCode::OK, None)),
             Resource::Description(part) => Ok(part.answer(Side::Operators, &parts.headers)),
             Resource::Live => Ok(text(StatusCode::OK, "ok\n")),
             Resource::Ready => Ok(self.ready(verbose)),
             Resource::Metrics => {
-                let page = self.operated.metrics().map_err(|_| {
+                let page = self.operated.metrics().await.map_err(|_| {
                     let message = "the metrics could not be written";
                     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
                 })?;
@@ -266,7 +266,7 @@ impl Handlers {
             Resource::Failover(name) | Resource::Policy(name) => {
                 Ok(json(&self.failover(name)?.view()))
             }
-            Resource::Vehicle(segment) => vehicles::show(&*self.operated, segment, parts),
+            Resource::Vehicle(segment) => vehicles::show(&*self.operated, segment, parts).await,
             Resource::Events(name) => {
                 let limit = parameter(parts, "limit").map_or(Ok(EVENTS), str::parse);
                 let limit =

@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +117,9 @@ fn stack(
         })
 }
 
+/// What an [`Operated`] may have to wait for.
+pub type Shown<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// A server, as its operators see it.
 pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// The checks of readiness.
@@ -128,7 +132,7 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// If they can't be encoded.
-    fn metrics(&self) -> Result<String, fmt::Error>;
+    fn metrics(&self) -> Shown<'_, Result<String, fmt::Error>>;
 
     /// The failovers, in the order of the list.
     fn failovers(&self) -> Vec<Arc<dyn Failover>>;
@@ -137,11 +141,11 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     fn cluster(&self) -> Option<Cluster>;
 
     /// What the operator's page shows, and may change each second.
-    fn overview(&self) -> Overview;
+    fn overview(&self) -> Shown<'_, Overview>;
 
     /// What the page shows and changes every ten seconds: one for each failover of the
     /// [overview](Self::overview), in its order.
-    fn history(&self) -> Vec<History>;
+    fn history(&self) -> Shown<'_, Vec<History>>;
 
     /// Makes the report about a service level agreement, by the same code as the command `report`. Reads the
     /// log off the runtime's threads.
@@ -155,7 +159,11 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`VehicleError`] says whether another request helps.
-    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError>;
+    fn vehicle<'a>(
+        &'a self,
+        segment: &'a str,
+        calls: u32,
+    ) -> Shown<'a, Result<Vehicle, VehicleError>>;
 
     /// Forgets a vehicle's valuation, so that the next PUT asks a provider; the log rows stay. If there
     /// was one, it is a log line and an event with the operator's address, even if the future is dropped.

@@ -10,9 +10,9 @@ use crate::web::operator::{self, Overview};
 use crate::web::report;
 
 /// The page. A session can be ended on it.
-pub(super) fn page(operated: &dyn Operated, has_session: bool) -> Answer {
-    let overview = Overview { has_session, ..operated.overview() };
-    let page = operator::page(&overview, &operated.history());
+pub(super) async fn page(operated: &dyn Operated, has_session: bool) -> Answer {
+    let overview = Overview { has_session, ..operated.overview().await };
+    let page = operator::page(&overview, &operated.history().await);
     answer("text/html; charset=utf-8", page)
 }
 
@@ -27,13 +27,13 @@ pub(super) fn asset(name: &str, request: &HeaderMap) -> Result<Answer, Problem> 
 }
 
 /// What has changed in the last second.
-pub(super) fn now(operated: &dyn Operated, request: &HeaderMap) -> Answer {
-    update(operator::now(&operated.overview()), request)
+pub(super) async fn now(operated: &dyn Operated, request: &HeaderMap) -> Answer {
+    update(operator::now(&operated.overview().await), request)
 }
 
 /// What has changed in the last ten seconds.
-pub(super) fn history(operated: &dyn Operated, request: &HeaderMap) -> Answer {
-    update(operator::history(&operated.history()), request)
+pub(super) async fn history(operated: &dyn Operated, request: &HeaderMap) -> Answer {
+    update(operator::history(&operated.history().await), request)
 }
 
 /// An update with a tag of its text, or 304 for a page that shows it already.

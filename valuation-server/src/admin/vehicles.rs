@@ -70,7 +70,7 @@ impl From<VehicleError> for Problem {
 }
 
 /// Answers a GET.
-pub(super) fn show(
+pub(super) async fn show(
     operated: &dyn Operated,
     segment: &str,
     parts: &Parts,
@@ -79,7 +79,7 @@ pub(super) fn show(
     let limit = limit.ok().filter(|limit| *limit <= MOST_CALLS).ok_or_else(|| {
         Problem::field("limit", format!("limit must be a whole number up to {MOST_CALLS}"))
     })?;
-    let vehicle = operated.vehicle(segment, limit)?;
+    let vehicle = operated.vehicle(segment, limit).await?;
     if vehicle.valuation.is_none() && vehicle.problem.is_none() && vehicle.calls.is_empty() {
         let message = "nothing is stored about this vehicle";
         return Err(Problem::new(StatusCode::NOT_FOUND, message));

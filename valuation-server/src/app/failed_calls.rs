@@ -36,8 +36,8 @@ impl FailedCalls {
     }
 
     /// Takes those from before the start, as far as the newest rows of the log have them.
-    pub(super) fn recall(&self, store: &Store) {
-        match store.calls(None, RECALLED) {
+    pub(super) async fn recall(&self, store: &Store) {
+        match store.calls(None, RECALLED).await {
             Ok(rows) => rows.into_iter().filter_map(failed).for_each(|call| self.push(call)),
             Err(error) => tracing::debug!(%error, "the log's failed calls cannot be read"),
         }

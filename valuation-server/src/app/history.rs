@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use failover::Route;
 use failover::clock::CoarseClock;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::switch::Providers;
@@ -61,16 +62,16 @@ impl Day {
 
     /// Reads what was added since the last time: a few rows, or at the start the whole day, an hour at a
     /// time, so that no reader of the database is in use for long.
-    fn reread(&mut self, now: SystemTime, store: &Store) -> Result<(), StoreError> {
+    async fn reread(&mut self, now: SystemTime, store: &Store) -> Result<(), StoreError> {
         let settled = now.checked_sub(SETTLED).unwrap_or(UNIX_EPOCH);
         while self.until < settled {
             let end = settled.min(self.until + HOUR);
-            for (source, counts) in store.history_totals(self.until..end)? {
+            for (source, counts) in store.history_totals(self.until..end).await? {
                 *self.settled.entry(source).or_default() += &counts;
             }
             self.until = end;
         }
-        self.recent = store.history_totals(self.until..now + HOUR)?;
+        self.recent = store.history_totals(self.until..now + HOUR).await?;
         Ok(())
     }
 }
@@ -85,12 +86,12 @@ impl History {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
-    pub(super) fn last_hour(&self) -> Result<Arc<[HistoryRow]>, StoreError> {
+    pub(super) async fn last_hour(&self) -> Result<Arc<[HistoryRow]>, StoreError> {
         if let Some(hour) = self.day().hour.clone() {
             return Ok(hour);
         }
         let began = SystemTime::now().checked_sub(HOUR).unwrap_or(UNIX_EPOCH);
-        let hour: Arc<[_]> = self.store.history(Span::TenSeconds, began)?.into();
+        let hour: Arc<[_]> = self.store.history(Span::TenSeconds, began).await?.into();
         self.day().hour = Some(Arc::clone(&hour));
         Ok(hour)
     }
@@ -127,7 +128,9 @@ impl History {
             day = Day::new(midnight(now));
         }
         (day.included, day.hour) = (included, None);
-        match spawn_blocking(move || day.reread(now, &store).map(|()| day)).await {
+        let reread = async move { day.reread(now, &store).await.map(|()| day) };
+        let runtime = Handle::current();
+        match spawn_blocking(move || runtime.block_on(reread)).await {
             Ok(Ok(day)) => *self.day() = day,
             Ok(Err(error)) => tracing::debug!(%error, "the history cannot be read now"),
             // The runtime is shutting down.

@@ -38,8 +38,8 @@ impl Memory {
     }
 
     /// Restores the saved state, if there is one that can be read.
-    pub(super) fn recall(&self) {
-        let note = match self.store.noted(NAME) {
+    pub(super) async fn recall(&self) {
+        let note = match self.store.noted(NAME).await {
             Ok(Some(note)) => note,
             Ok(None) => return,
             Err(error) => {
@@ -142,32 +142,33 @@ mod tests {
         // A probe that fails; a revert and another trip.
         for (policy, failures) in [(policy().probing(Probing::new(1)), 1), (policy(), 2)] {
             let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).unwrap();
+            let store =
+                Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).await.unwrap();
             let clock = ManualClock::new();
             let monitor = Monitor::with_clock(policy.build().unwrap(), clock.clone());
             let mut memory = Memory::new(monitor.handle(), store.clone());
-            let saved = || -> (String, Option<Duration>) {
-                let text = store.noted(NAME).unwrap().unwrap().text;
+            let saved = async || -> (String, Option<Duration>) {
+                let text = store.noted(NAME).await.unwrap().unwrap().text;
                 let saved: Saved = serde_json::from_str(&text).unwrap();
                 (text, saved.reverts_in())
             };
             fail(&monitor, 2);
             clock.advance(ON_THE_FALLBACK / 3);
             memory.save(false).await;
-            assert_eq!(saved().1, Some(ON_THE_FALLBACK / 3 * 2));
+            assert_eq!(saved().await.1, Some(ON_THE_FALLBACK / 3 * 2));
 
             // Both transitions between two wake-ups of the task.
             clock.advance(ON_THE_FALLBACK / 3 * 2);
             fail(&monitor, failures);
             assert_eq!(monitor.handle().snapshot().state, State::Fallback);
             memory.save(false).await;
-            assert_eq!(saved().1, Some(ON_THE_FALLBACK));
+            assert_eq!(saved().await.1, Some(ON_THE_FALLBACK));
 
             // Time that goes by is no reason to write.
-            let before = saved();
+            let before = saved().await;
             clock.advance(Duration::from_secs(1));
             memory.save(false).await;
-            assert_eq!(saved(), before);
+            assert_eq!(saved().await, before);
         }
     }
 }

@@ -56,7 +56,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Guard};
 use crate::config::{Config, Secret};
 use crate::http::{self, Limits, Options, Stopped, Watch};
-use crate::store::{Store, StoreConfig};
+use crate::store::{Place, SqliteConfig, Store, StoreConfig};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
@@ -172,17 +172,18 @@ impl<Clk: Clock> App<Clk> {
                  that were lost, which report --witness can't tell from a rewritten log; use durability full"
             );
         }
+        let durability = config.durability;
+        let file = SqliteConfig { readers, durability, ..SqliteConfig::new(&config.database) };
         let store = Store::open(&StoreConfig {
-            readers,
             // A permit for every concurrent valuation: none waits for one.
             queue: max_puts,
-            durability: config.durability,
             newest_head: providers.newest_head.clone(),
-            ..StoreConfig::new(&config.database)
-        })?;
-        Memory::new(providers.handle(), store.clone()).recall();
-        providers.attempts.failed_calls.recall(&store);
-        Standing::new(providers.clone(), store.clone()).recall();
+            ..StoreConfig::at(Place::File(file))
+        })
+        .await?;
+        Memory::new(providers.handle(), store.clone()).recall().await;
+        providers.attempts.failed_calls.recall(&store).await;
+        Standing::new(providers.clone(), store.clone()).recall().await;
         fleet_orders::join(&providers).map_err(ProvidersError::from)?;
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());

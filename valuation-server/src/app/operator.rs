@@ -17,7 +17,7 @@ use super::transition::provider;
 use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
     Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
-    Refusal, ReportRequest, Reporting, Scope, Vehicle, VehicleError, View, Warning,
+    Refusal, ReportRequest, Reporting, Scope, Shown, Vehicle, VehicleError, View, Warning,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -51,8 +51,8 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
         self.providers.warnings()
     }
 
-    fn metrics(&self) -> Result<String, fmt::Error> {
-        self.metrics.page()
+    fn metrics(&self) -> Shown<'_, Result<String, fmt::Error>> {
+        Box::pin(self.metrics.page())
     }
 
     fn failovers(&self) -> Vec<Arc<dyn Failover>> {
@@ -63,20 +63,24 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
         self.providers.fleet.as_ref().map(|fleet| cluster_view::of(fleet))
     }
 
-    fn overview(&self) -> operator::Overview {
-        self.shown()
+    fn overview(&self) -> Shown<'_, operator::Overview> {
+        Box::pin(self.shown())
     }
 
-    fn history(&self) -> Vec<operator::History> {
-        self.histories()
+    fn history(&self) -> Shown<'_, Vec<operator::History>> {
+        Box::pin(self.histories())
     }
 
     fn report(&self, request: ReportRequest) -> Reporting {
         self.reports.make(request, self.providers.config().fallback_price)
     }
 
-    fn vehicle(&self, segment: &str, calls: u32) -> Result<Vehicle, VehicleError> {
-        vehicles::look(&self.store, segment, calls)
+    fn vehicle<'a>(
+        &'a self,
+        segment: &'a str,
+        calls: u32,
+    ) -> Shown<'a, Result<Vehicle, VehicleError>> {
+        Box::pin(vehicles::look(&self.store, segment, calls))
     }
 
     fn forget(&self, segment: &str, operator: String) -> Result<Forget, VehicleError> {

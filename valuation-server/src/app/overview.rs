@@ -22,7 +22,7 @@ use crate::web::operator::{
 };
 
 impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
-    pub(super) fn shown(&self) -> Overview {
+    pub(super) async fn shown(&self) -> Overview {
         let check = |admin::Check { name, trouble }| Check { name, trouble };
         let warning = |admin::Warning { text, .. }| Warning { text };
         Overview {
@@ -30,13 +30,13 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
             failovers: vec![failover(&self.providers)],
             warnings: self.providers.warnings().into_iter().map(warning).collect(),
             readiness: self.readiness().into_iter().map(check).collect(),
-            machine: self.machine(),
+            machine: self.machine().await,
             has_session: false,
         }
     }
 
-    pub(super) fn histories(&self) -> Vec<History> {
-        let rows = self.history.last_hour().unwrap_or_else(|error| {
+    pub(super) async fn histories(&self) -> Vec<History> {
+        let rows = self.history.last_hour().await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the last hour cannot be read now");
             Arc::default()
         });
@@ -55,9 +55,9 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
         }]
     }
 
-    fn machine(&self) -> Machine {
+    async fn machine(&self) -> Machine {
         let (queue, queue_capacity) = self.store.queue();
-        let DiskUse { database, free } = self.store.disk_use();
+        let DiskUse { database, free } = self.store.disk_use().await;
         Machine {
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.started.elapsed(),
@@ -180,13 +180,13 @@ mod tests {
     use crate::telemetry::{Metrics, Sources};
     use crate::valuer::Valuer;
 
-    fn backstage(folder: &std::path::Path) -> Backstage<ManualClock> {
+    async fn backstage(folder: &std::path::Path) -> Backstage<ManualClock> {
         let database = folder.join("v.sqlite");
         let url = || BaseUrl::parse("http://127.0.0.1:1").unwrap();
         let flags = BTreeMap::from([(Setting::FallbackPrice, "0.20".to_owned())]);
         let config = Config::with_providers(&flags, &database, url(), url()).unwrap();
         let providers = Arc::new(Providers::new(&config, ManualClock::new()).unwrap());
-        let store = Store::open(&StoreConfig::new(database)).unwrap();
+        let store = Store::open(&StoreConfig::new(database)).await.unwrap();
         let calls = providers.attempts.calls.clone();
         let metrics = Metrics::new(Sources {
             failovers: failover::prometheus::Metrics::new(),
@@ -212,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn the_page_shows_the_machine_the_hour_and_what_the_day_cost() {
         let folder = tempfile::tempdir().unwrap();
-        let backstage = backstage(folder.path());
+        let backstage = backstage(folder.path()).await;
         let call = ProviderCall {
             vrm: Vrm::parse("A").unwrap(),
             provider: Provider::Premium,
@@ -227,18 +227,18 @@ mod tests {
         backstage.providers.attempts.calls.note(&call);
         let entry = Entry { valuation: None, calls: vec![call] };
         backstage.store.commit(entry).await.unwrap();
-        let machine = backstage.shown().machine;
+        let machine = backstage.shown().await.machine;
         assert_eq!((machine.commits, machine.queue, machine.queue_capacity), (1, 0, 1_024));
         for bytes in [machine.database, machine.disk_free] {
             assert!(bytes.is_some_and(|bytes| bytes > 0), "{machine:?}");
         }
-        assert!(backstage.histories()[0].points.is_empty());
+        assert!(backstage.histories().await[0].points.is_empty());
 
         let counts = backstage.providers.attempts.calls.totals(Provider::Premium);
         let now = UNIX_EPOCH + UNIX_EPOCH.elapsed().unwrap();
         backstage.store.record(now, vec![(Provider::Premium.name(), counts)]).await.unwrap();
         backstage.history.reread_day(Default::default()).await;
-        let history = backstage.histories().remove(0);
+        let history = backstage.histories().await.remove(0);
         let [point] = history.points[..] else { panic!("{history:?}") };
         assert_eq!((point.primary, point.fallback, point.counted), (0, 1, 0));
         let premium = &history.providers[1];

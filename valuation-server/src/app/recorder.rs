@@ -171,9 +171,10 @@ mod tests {
     }
 
     impl Place {
-        fn new() -> Self {
+        async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).unwrap();
+            let store =
+                Store::open(&StoreConfig::new(folder.path().join("v.sqlite"))).await.unwrap();
             let clock = ManualClock::new();
             let policy = Policy::builder().minimum_calls(2).revert_after(ON_THE_FALLBACK);
             let monitor = Monitor::with_clock(policy.build().unwrap(), clock.clone());
@@ -209,8 +210,8 @@ mod tests {
         }
 
         /// Calls, failures, rescues and seconds on the fallback of each source.
-        fn stored(&self) -> Vec<(String, u64, u64, u64, u64)> {
-            let sums = self.store().history_totals(always()).unwrap();
+        async fn stored(&self) -> Vec<(String, u64, u64, u64, u64)> {
+            let sums = self.store().history_totals(always()).await.unwrap();
             let seen = |(source, c): (String, Counts)| {
                 (source, c.calls, c.failures, c.rescues, c.fallback_ms / 1_000)
             };
@@ -242,9 +243,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_has_what_was_counted_since_the_last_one_and_nothing_leaves_none() {
-        let mut place = Place::new();
+        let mut place = Place::new().await;
         place.recorder.write().await;
-        assert_eq!(place.stored(), []);
+        assert_eq!(place.stored().await, []);
         place.note(Provider::SuperCar, CallOutcome::Failure, false);
         place.note(Provider::SuperCar, CallOutcome::Ignored, false);
         place.note(Provider::Premium, CallOutcome::Success, true);
@@ -252,23 +253,23 @@ mod tests {
         place.recorder.write().await;
         let expected = [(PREMIUM, 1, 0, 1, 0), (SUPERCAR, 2, 1, 0, 0), (FAILOVER, 1, 1, 0, 0)];
         assert_eq!(
-            place.stored(),
+            place.stored().await,
             expected.map(|(name, a, b, c, d)| (name.to_owned(), a, b, c, d))
         );
     }
 
     #[tokio::test]
     async fn the_time_on_the_fallback_ends_at_the_timed_revert_though_no_call_has_made_it_yet() {
-        let mut place = Place::new();
+        let mut place = Place::new().await;
         place.advance(100);
         place.trip();
         place.advance(10);
         place.recorder.write().await;
-        assert_eq!(place.stored(), [(FAILOVER.to_owned(), 0, 0, 0, 10)]);
+        assert_eq!(place.stored().await, [(FAILOVER.to_owned(), 0, 0, 0, 10)]);
         // Half an hour later, without a call: 290 s of it were on the fallback.
         place.advance(1_800);
         place.recorder.write().await;
-        assert_eq!(place.stored(), [(FAILOVER.to_owned(), 0, 0, 0, 300)]);
+        assert_eq!(place.stored().await, [(FAILOVER.to_owned(), 0, 0, 0, 300)]);
         // Forced: until released.
         place.recorder.handle.force(Route::Fallback);
         place.recorder.observe_route();
@@ -277,12 +278,12 @@ mod tests {
         place.recorder.observe_route();
         place.advance(1_000);
         place.recorder.write().await;
-        assert_eq!(place.stored(), [(FAILOVER.to_owned(), 0, 0, 0, 1_300)]);
+        assert_eq!(place.stored().await, [(FAILOVER.to_owned(), 0, 0, 0, 1_300)]);
     }
 
     #[tokio::test]
     async fn counts_that_met_a_full_disk_are_part_of_the_next_row() {
-        let mut place = Place::new();
+        let mut place = Place::new().await;
         place.store().limit_pages(Some(1)).await;
         while place.store().can_store() {
             let calls = vec![call(Provider::SuperCar, CallOutcome::Success, false); 100];
@@ -292,19 +293,19 @@ mod tests {
         place.recorder.write().await;
         place.note(Provider::Premium, CallOutcome::Success, false);
         place.recorder.write().await;
-        assert_eq!(place.stored(), []);
+        assert_eq!(place.stored().await, []);
         place.store().limit_pages(None).await;
         while !place.store().can_store() {
             tokio::task::yield_now().await;
         }
         place.note(Provider::Premium, CallOutcome::Success, false);
         place.recorder.write().await;
-        assert_eq!(place.stored(), [(PREMIUM.to_owned(), 3, 1, 0, 0)]);
+        assert_eq!(place.stored().await, [(PREMIUM.to_owned(), 3, 1, 0, 0)]);
     }
 
     #[tokio::test]
     async fn the_day_has_what_is_stored_and_what_is_not_yet() {
-        let mut place = Place::new();
+        let mut place = Place::new().await;
         let today = || UNIX_EPOCH.elapsed().unwrap().as_secs() / 86_400;
         let day = today();
         place
@@ -331,32 +332,33 @@ mod tests {
         if today() == day {
             assert_eq!(seen, [(3, 0), (4, 1), (4, 1), (4, 1)]);
         }
-        let hour = place.recorder.history.last_hour().unwrap();
+        let hour = place.recorder.history.last_hour().await.unwrap();
         let calls = hour.iter().filter(|row| row.source == PREMIUM).map(|row| row.counts.calls);
         assert!(calls.sum::<u64>() >= 4, "{hour:?}");
     }
 
     #[tokio::test]
     async fn at_the_stop_a_last_row_is_written_and_a_restart_in_the_same_interval_adds_to_it() {
-        let place = Place::new();
+        let place = Place::new().await;
         let stop = CancellationToken::new();
         place.note(Provider::SuperCar, CallOutcome::Success, false);
         let (history, store) = (place.recorder.history.clone(), place.store().clone());
         let keeping = tokio::spawn(place.recorder.keep(stop.clone()));
-        while store.history(Span::TenSeconds, UNIX_EPOCH).unwrap().is_empty() {
+        while store.history(Span::TenSeconds, UNIX_EPOCH).await.unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         history.calls.note(&call(Provider::SuperCar, CallOutcome::Success, false));
         stop.cancel();
         keeping.await.unwrap();
         store.shutdown().await;
-        let store = Store::open(&StoreConfig::new(place.folder.path().join("v.sqlite"))).unwrap();
-        let at = store.history(Span::TenSeconds, UNIX_EPOCH).unwrap()[0].at;
+        let store =
+            Store::open(&StoreConfig::new(place.folder.path().join("v.sqlite"))).await.unwrap();
+        let at = store.history(Span::TenSeconds, UNIX_EPOCH).await.unwrap()[0].at;
         let one = Counts { calls: 1, ..Counts::ZERO };
         let when = UNIX_EPOCH + Duration::from_secs(at + 9);
         store.record(when, vec![(SUPERCAR, one)]).await.unwrap();
-        assert_eq!(store.history_totals(always()).unwrap()[SUPERCAR].calls, 3);
-        let rows = store.history(Span::TenSeconds, when).unwrap();
+        assert_eq!(store.history_totals(always()).await.unwrap()[SUPERCAR].calls, 3);
+        let rows = store.history(Span::TenSeconds, when).await.unwrap();
         let in_it: Vec<_> = rows.iter().filter(|row| row.at == at).collect();
         assert_eq!(in_it.iter().filter(|row| row.source == SUPERCAR).count(), 1);
     }

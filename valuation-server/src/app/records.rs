@@ -1,16 +1,25 @@
 //! Implements the valuer's records by the store.
 
-use crate::domain::{Entry, Valuation, Vrm};
+use std::future::ready;
+
+use futures_util::future::Either;
+
+use crate::domain::{Entry, Vrm};
 use crate::store::{Reservation, Store, StoreError};
-use crate::valuer::{Commit, Permit, Records, RecordsError, Reserve};
+use crate::valuer::{Commit, Find, Permit, Records, RecordsError, Reserve};
 
 /// The store as the valuer's records.
 #[derive(Debug)]
 pub struct Stored(pub Store);
 
 impl Records for Stored {
-    fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError> {
-        self.0.find(vrm).map_err(records_error)
+    fn find(&self, vrm: &Vrm) -> Find<'_> {
+        match self.0.find(vrm) {
+            Either::Left(found) => Either::Left(ready(found.into_inner().map_err(records_error))),
+            Either::Right(found) => {
+                Either::Right(Box::pin(async { found.await.map_err(records_error) }))
+            }
+        }
     }
 
     fn version(&self) -> u64 {

@@ -60,8 +60,8 @@ impl<Clk: Clock> Standing<Clk> {
     }
 
     /// Restores what was saved. To be called after the route was restored.
-    pub(super) fn recall(&self) {
-        let note = self.store.noted(NAME).inspect_err(|error| {
+    pub(super) async fn recall(&self) {
+        let note = self.store.noted(NAME).await.inspect_err(|error| {
             tracing::warn!(%error, "the order of before the restart cannot be read");
         });
         if matches!(note, Ok(None)) {

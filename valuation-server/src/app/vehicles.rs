@@ -15,14 +15,18 @@ use crate::http::wire::valuation_json;
 use crate::store::{self, Store, StoreError};
 
 /// What is stored about the vehicle in a path's segment, with its newest `calls`.
-pub(super) fn look(store: &Store, segment: &str, calls: u32) -> Result<Vehicle, VehicleError> {
+pub(super) async fn look(
+    store: &Store,
+    segment: &str,
+    calls: u32,
+) -> Result<Vehicle, VehicleError> {
     let vrm = decode(segment)?;
-    let (valuation, problem) = match store.find(&vrm) {
+    let (valuation, problem) = match store.find(&vrm).await {
         Ok(found) => (found.map(|found| raw(valuation_json(&found))), None),
         Err(error @ StoreError::Corrupt { .. }) => (None, Some(error.to_string())),
         Err(error) => return Err(unavailable(&error)),
     };
-    let calls = store.calls(Some(&vrm), calls).map_err(|error| unavailable(&error))?;
+    let calls = store.calls(Some(&vrm), calls).await.map_err(|error| unavailable(&error))?;
     let calls = calls.into_iter().rev().map(logged).collect();
     Ok(Vehicle { valuation, problem, calls })
 }
@@ -37,7 +41,7 @@ pub(super) fn forget<Clk: Clock>(
 ) -> Result<Forget, VehicleError> {
     let vrm = decode(segment)?;
     let forgetting = async move {
-        let command = format!("FORGET {vrm}: {}", shown(&store, &vrm));
+        let command = format!("FORGET {vrm}: {}", shown(&store, &vrm).await);
         let forgotten = store.forget(vrm).await.map_err(|error| unavailable(&error))?;
         if forgotten {
             tracing::warn!(
@@ -62,8 +66,8 @@ fn decode(segment: &str) -> Result<Vrm, VehicleError> {
 }
 
 /// The stored valuation, for the log.
-fn shown(store: &Store, vrm: &Vrm) -> String {
-    match store.find(vrm) {
+async fn shown(store: &Store, vrm: &Vrm) -> String {
+    match store.find(vrm).await {
         Ok(Some(found)) => {
             let provider = found.provider.map_or("an unknown provider", Provider::name);
             format!("{} to {} of {provider}", found.lowest, found.highest)

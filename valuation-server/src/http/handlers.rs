@@ -105,7 +105,7 @@ impl Session {
             .ok_or_else(|| Problem::no_route(method.as_str(), &parts.uri))?;
         match (resource, method) {
             (Resource::Valuation(segment), &Method::GET | &Method::HEAD) => {
-                self.find(&vrm(segment)?, &headers)
+                self.find(&vrm(segment)?, &headers).await
             }
             (Resource::Valuation(segment), &Method::PUT) => {
                 let vrm = vrm(segment)?;
@@ -119,7 +119,7 @@ impl Session {
             }
             (Resource::Home, &Method::GET | &Method::HEAD) if wants_html(&headers) => {
                 let query = parts.uri.query().unwrap_or_default();
-                let page = pages::show(&self.valuer, &self.options.limits, query);
+                let page = pages::show(&self.valuer, &self.options.limits, query).await;
                 Ok(pages::finish(&headers, page).await)
             }
             (Resource::Home, &Method::GET | &Method::HEAD) => {
@@ -186,8 +186,8 @@ impl Session {
 
     /// The only JSON with a tag: a PUT's answer is not a representation of what the client sent (RFC
     /// 9110, section 9.3.4).
-    fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
-        match self.valuer.find(vrm) {
+    async fn find(&self, vrm: &Vrm, headers: &HeaderMap) -> Result<Answer, Problem> {
+        match self.valuer.find(vrm).await {
             Ok(Some(valuation)) => {
                 let tag = etag::of(&valuation);
                 let mut answer = if is_known(headers, &tag) {

@@ -29,14 +29,14 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 
 /// `GET /`: the form, or the stored valuation that a deep link (`/?vrm=AB12CDE`) names. A mark without
 /// a valuation is filled into the form.
-pub(super) fn show(valuer: &Valuer, limits: &Limits, query: &str) -> Answer {
+pub(super) async fn show(valuer: &Valuer, limits: &Limits, query: &str) -> Answer {
     let text = field(query.as_bytes(), "vrm").map(|text| normalised_mark(&text));
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return page(StatusCode::OK, &Page::default());
     };
     let mut form = Page::form(&text, "");
     match Vrm::parse(&text) {
-        Ok(vrm) => match valuer.find(&vrm) {
+        Ok(vrm) => match valuer.find(&vrm).await {
             Ok(Some(valuation)) => page(StatusCode::OK, &Page::of(&valuation)),
             Ok(None) => page(StatusCode::OK, &form),
             Err(error) => refused(form, Problem::of_value(&error, &vrm), limits),

@@ -1,5 +1,6 @@
 //! The configuration of the store.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,10 +9,8 @@ use crate::domain::NewestHead;
 /// The configuration of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// The file. It is created if it is missing, unlike its folder.
-    pub path: PathBuf,
-    /// The number of concurrent reads: one per worker thread. Zero counts as one.
-    pub readers: u32,
+    /// Where the database is.
+    pub place: Place,
     /// The maximum number of entries that wait for the writer. Zero counts as one.
     pub queue: usize,
     /// The maximum number of entries in a transaction. Zero counts as one.
@@ -25,33 +24,68 @@ pub struct StoreConfig {
     pub lock_wait: Duration,
     /// How long deferred entries are tried again at the end.
     pub last_tries: Duration,
-    /// What an answered commit survives.
-    pub durability: Durability,
-    /// The size in bytes above which the write-ahead log is truncated.
-    pub wal_limit: u64,
     /// Where the newest committed head of the log's hash chain is shown.
     pub newest_head: NewestHead,
 }
 
 impl StoreConfig {
-    /// The defaults: 4 readers, 1,024 waiting entries, 256 per transaction, waits of 2 s (queue), 5 s
-    /// (another program's lock) and 250 ms (reads), 4 s of last tries, full durability, 16 MiB of
-    /// write-ahead log.
+    /// The defaults for a file: those of [`SqliteConfig::new`] and [`StoreConfig::at`].
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self::at(Place::File(SqliteConfig::new(path)))
+    }
+
+    /// The defaults: 1,024 waiting entries, 256 per transaction, waits of 2 s (queue), 5 s (another
+    /// program's lock) and 250 ms (reads), 4 s of last tries.
+    #[must_use]
+    pub fn at(place: Place) -> Self {
         Self {
-            path: path.into(),
-            readers: 4,
+            place,
             queue: 1024,
             batch: 256,
             queue_wait: Duration::from_secs(2),
             read_wait: Duration::from_millis(250),
             lock_wait: Duration::from_secs(5),
             last_tries: Duration::from_secs(4),
-            durability: Durability::Full,
-            wal_limit: 16 << 20,
             newest_head: NewestHead::default(),
         }
+    }
+}
+
+/// Where a database is, and what its engine alone has. As text it shows no secret.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Place {
+    /// A file of SQLite.
+    File(SqliteConfig),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => file.path.display().fmt(f),
+        }
+    }
+}
+
+/// The configuration of a file.
+#[derive(Clone, Debug)]
+pub struct SqliteConfig {
+    /// The file. It is created if it is missing, unlike its folder.
+    pub path: PathBuf,
+    /// The number of concurrent reads: one per worker thread. Zero counts as one.
+    pub readers: u32,
+    /// What an answered commit survives.
+    pub durability: Durability,
+    /// The size in bytes above which the write-ahead log is truncated.
+    pub wal_limit: u64,
+}
+
+impl SqliteConfig {
+    /// The defaults: 4 readers, full durability, 16 MiB of write-ahead log.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), readers: 4, durability: Durability::Full, wal_limit: 16 << 20 }
     }
 }
 

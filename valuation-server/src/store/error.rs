@@ -176,24 +176,3 @@ impl From<rusqlite::Error> for OpenProblem {
         }
     }
 }
-
-/// Whether SQLite found a malformed page. Only another file helps.
-pub(super) fn is_about_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-/// Whether a write failed because of the row, and not of the database: without that row it may
-/// succeed.
-pub(super) fn is_about_the_row(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
-        || matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-        )
-}
-
-/// Whether a write failed because of its statement: a missing table, or a trigger that refuses it. It says
-/// nothing about other writes.
-pub(super) fn is_about_the_statement(error: &rusqlite::Error) -> bool {
-    is_about_the_row(error) || error.sqlite_error_code() == Some(ErrorCode::Unknown)
-}

@@ -1,25 +1,15 @@
-//! Whether the writer can store, and the write that finds out.
+//! Whether the writer can store.
 
-use std::path::Path;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior};
-
-use super::error::{Cause, is_about_damage};
-use super::{derived, logs, valuations};
+use super::error::Cause;
+use super::sql::Failure;
 
 /// How often an unhealthy writer tries again.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(300);
-
-/// How long a try waits for another program's lock. Together with the interval it is far below the
-/// second within which the writer must recover.
-pub(super) const PROBE_LOCK_WAIT: Duration = Duration::from_millis(100);
-
-/// The bytes that a probe writes: more than most transactions, so that the next transaction finds room
-/// if the probe did.
-const PROBE_SIZE: u32 = 64 << 10;
 
 /// Whether the writer can store. Set by the writer, and by a reader that finds a malformed page.
 #[derive(Debug, Default)]
@@ -53,26 +43,26 @@ impl Health {
     }
 
     /// Records a failure. The first of a streak goes to the log.
-    pub(super) fn failed(&self, cause: &Cause, database: &Path) {
+    pub(super) fn failed(&self, cause: &Cause, failure: Failure, database: &dyn Display) {
         let mut trouble = self.lock();
         if trouble.damage {
             return;
         }
         trouble.cause = Some(Arc::clone(cause));
-        trouble.damage = cause.downcast_ref().is_some_and(is_about_damage);
+        trouble.damage = failure == Failure::Damage;
         let was_unhealthy = self.unhealthy.swap(true, Ordering::Relaxed);
         let damage = trouble.damage;
         drop(trouble);
         if damage {
             tracing::error!(
-                error = %cause, database = %database.display(),
+                error = %cause, %database,
                 "the database is damaged: PUTs of new vehicles get 503 and no provider is asked, \
                  stored ones are answered if their pages can be read. Stop the server, restore a \
                  backup without the files that end in -wal and -shm, and start it again"
             );
         } else if !was_unhealthy {
             tracing::error!(
-                error = %cause, database = %database.display(),
+                error = %cause, %database,
                 "the database cannot store: PUTs of new vehicles get 503 and no provider is \
                  asked, stored ones are answered. It is tried several times a second, and goes on by \
                  itself when the cause is gone"
@@ -105,52 +95,24 @@ impl Health {
     }
 }
 
-/// Does what the next transaction will need, and leaves room for it: grows the file by
-/// [`PROBE_SIZE`], gives the pages to the free list, and checkpoints both into the file.
-///
-/// Inserting a row would prove less: right after the disk was full SQLite may let a small write
-/// succeed, into pages that exist already.
-pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    tx.execute(
-        r#"INSERT OR REPLACE INTO "writer_probe" ("id", "filler") VALUES (1, zeroblob(?1))"#,
-        [PROBE_SIZE],
-    )?;
-    // The INSERT statements must fit the tables. They are prepared after a statement that ran, since
-    // only a running one notices a changed schema, and not from the cache, which keeps statements whose
-    // table is gone.
-    for write in [valuations::INSERT, logs::INSERT].into_iter().chain(derived::WRITES) {
-        tx.prepare(write)?;
-    }
-    derived::state(&*tx)?;
-    tx.commit()?;
-    conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn error(code: i32) -> Cause {
-        Arc::new(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))
-    }
-
     #[test]
     fn a_full_disk_is_over_when_a_write_succeeds_and_a_damaged_file_is_not() {
-        let (health, path) = (Health::default(), Path::new("v.sqlite"));
-        health.failed(&error(rusqlite::ffi::SQLITE_FULL), path);
+        let cause: Cause = Arc::new(std::io::Error::other("full"));
+        let health = Health::default();
+        health.failed(&cause, Failure::Unavailable, &"v.sqlite");
         assert!(!health.is_healthy() && !health.is_damaged());
         health.recovered();
         assert!(health.is_healthy() && health.trouble().is_none());
 
-        for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
-            let health = Health::default();
-            health.failed(&error(code), path);
-            health.recovered();
-            health.failed(&error(rusqlite::ffi::SQLITE_FULL), path);
-            assert!(!health.is_healthy() && health.is_damaged());
-            assert_eq!(health.trouble().unwrap().to_string(), error(code).to_string());
-        }
+        let damage: Cause = Arc::new(std::io::Error::other("malformed"));
+        health.failed(&damage, Failure::Damage, &"v.sqlite");
+        health.recovered();
+        health.failed(&cause, Failure::Unavailable, &"v.sqlite");
+        assert!(!health.is_healthy() && health.is_damaged());
+        assert_eq!(health.trouble().unwrap().to_string(), "malformed");
     }
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, Row, ToSql, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
+use super::sql::{Row, Sql, SqlError, ValueRef};
 use crate::domain::{Counts, Latencies};
 
 /// The columns that add up, in the order of [`values`].
@@ -107,63 +107,64 @@ pub(super) struct Recording {
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// Adds the counts to the rows of their interval, in one transaction.
-pub(super) fn add(conn: &mut Connection, recording: &Recording) -> rusqlite::Result<()> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sql = format!(
+/// Adds the counts to the rows of their interval. It needs a transaction.
+pub(super) fn add(sql: &dyn Sql, recording: &Recording) -> Result<(), SqlError> {
+    let insert = format!(
         r#"INSERT INTO "history" ("span", "at", "source", {columns})
-            VALUES (?1, ?2, ?3, {values}) {ADDED}"#,
+            VALUES ($1, $2, $3, {values}) {ADDED}"#,
         columns = columns(|name| format!(r#""{name}""#)),
-        values = vec!["?"; COUNTS.len()].join(", "),
+        values = (4..4 + COUNTS.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", "),
         ADDED = added(),
     );
-    let mut insert = tx.prepare_cached(&sql)?;
     let span = Span::TenSeconds;
-    let (seconds, at) = (span.seconds(), span.start(recording.at));
     for (source, counts) in &recording.counts {
-        let values = values(counts);
-        let mut parameters: Vec<&dyn ToSql> = vec![&seconds, &at, source];
-        parameters.extend(values.iter().map(|value| value as &dyn ToSql));
-        insert.execute(parameters.as_slice())?;
+        let mut all = vec![
+            ValueRef::Integer(span.seconds().into()),
+            ValueRef::Integer(span.start(recording.at)),
+            ValueRef::Text(source.as_bytes()),
+        ];
+        all.extend(values(counts).map(ValueRef::Integer));
+        sql.execute(&insert, &all)?;
     }
-    drop(insert);
-    tx.commit()
+    Ok(())
 }
 
 /// The rows of one span from the interval that `since` is in, in the order of time.
 pub(super) fn rows(
-    conn: &Connection,
+    sql: &dyn Sql,
     span: Span,
     since: SystemTime,
-) -> rusqlite::Result<Vec<HistoryRow>> {
-    conn.prepare_cached(&format!(
+) -> Result<Vec<HistoryRow>, SqlError> {
+    let select = format!(
         r#"SELECT "source", "at", {columns} FROM "history"
-            WHERE "span" = ?1 AND "at" >= ?2 ORDER BY "at", "source""#,
+            WHERE "span" = $1 AND "at" >= $2 ORDER BY "at", "source""#,
         columns = columns(|name| format!(r#""{name}""#)),
-    ))?
-    .query_map((span.seconds(), span.start(since)), |row| {
-        let (source, at) = (row.get(0)?, natural(row.get(1)?));
+    );
+    let values = [span.seconds().into(), span.start(since)].map(ValueRef::Integer);
+    sql.all(&select, &values, |row| {
+        let (source, at) = (row.text(0)?.to_owned(), natural(row.integer(1)?));
         Ok(HistoryRow { source, at, counts: counts(row, 2)? })
-    })?
-    .collect()
+    })
 }
 
 /// The sums by source of all intervals that begin in this time.
 pub(super) fn totals(
-    conn: &Connection,
+    sql: &dyn Sql,
     time: &Range<SystemTime>,
-) -> rusqlite::Result<BTreeMap<String, Counts>> {
+) -> Result<BTreeMap<String, Counts>, SqlError> {
     let seconds =
         |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| whole(since.as_secs()));
-    let (start, end) = (seconds(time.start), seconds(time.end));
-    let [ten, minute, hour] = Span::ALL.map(Span::seconds);
-    conn.prepare_cached(&format!(
+    let [ten, minute, hour] = Span::ALL.map(|span| i64::from(span.seconds()));
+    let select = format!(
         r#"SELECT "source", {sums} FROM "history"
-            WHERE "span" IN (?1, ?2, ?3) AND "at" >= ?4 AND "at" < ?5 GROUP BY "source""#,
-        sums = columns(|name| format!(r#"sum("{name}")"#)),
-    ))?
-    .query_map((ten, minute, hour, start, end), |row| Ok((row.get(0)?, counts(row, 1)?)))?
-    .collect()
+            WHERE "span" IN ($1, $2, $3) AND "at" >= $4 AND "at" < $5 GROUP BY "source""#,
+        sums = sums(),
+    );
+    let values = [ten, minute, hour, seconds(time.start), seconds(time.end)];
+    let rows = sql.all(&select, &values.map(ValueRef::Integer), |row| {
+        Ok((row.text(0)?.to_owned(), counts(row, 1)?))
+    })?;
+    Ok(rows.into_iter().collect())
 }
 
 pub(super) fn floor(at: i64, span: Span) -> i64 {
@@ -174,9 +175,14 @@ pub(super) fn columns(write: impl FnMut(&&str) -> String) -> String {
     COUNTS.iter().map(write).collect::<Vec<_>>().join(", ")
 }
 
+/// The sums of the columns, as integers in both engines.
+pub(super) fn sums() -> String {
+    columns(|name| format!(r#"CAST(sum("{name}") AS bigint)"#))
+}
+
 /// What becomes of a row that exists already.
 pub(super) fn added() -> String {
-    let sums = columns(|name| format!(r#""{name}" = "{name}" + excluded."{name}""#));
+    let sums = columns(|name| format!(r#""{name}" = "history"."{name}" + excluded."{name}""#));
     format!(r#"ON CONFLICT ("span", "at", "source") DO UPDATE SET {sums}"#)
 }
 
@@ -191,8 +197,8 @@ fn values(counts: &Counts) -> [i64; COUNTS.len()] {
 }
 
 /// The counts in a row's columns from `first` on.
-fn counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
-    let count = |column| row.get(first + column).map(natural);
+fn counts(row: &dyn Row, first: usize) -> Result<Counts, SqlError> {
+    let count = |column| row.integer(first + column).map(natural);
     let mut latencies = Latencies::default();
     for (bucket, value) in latencies.0.iter_mut().enumerate() {
         *value = count(4 + bucket)?;
@@ -212,7 +218,8 @@ fn natural(stored: i64) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::store::schema;
+    use crate::store::sqlite::schema;
+    use rusqlite::Connection;
 
     pub(in crate::store) const NAMES: [&str; 3] =
         ["valuations", "SuperCar Valuations", "Premium Car Valuations"];
@@ -296,7 +303,7 @@ pub(super) mod tests {
             ]
         );
         add(
-            &mut conn,
+            &conn,
             &Recording {
                 at: UNIX_EPOCH - Duration::from_secs(5),
                 counts: vec![(NAMES[0], some(1))],

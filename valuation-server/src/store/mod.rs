@@ -1,52 +1,39 @@
 //! The database: valuations, and the log of every call to a provider.
 //!
-//! One SQLite file in write-ahead-log mode. Reads ([`Store::find`]) run on the caller's thread, with a
-//! connection of its own. Writes ([`Store::commit`]) go through one writer thread: SQLite allows one
-//! writer at a time, and many that wait for its lock stall each other for seconds. The writer stores
-//! everything that waits in one transaction, so that all of it shares one fdatasync. A write is
-//! answered when its transaction is committed.
+//! Reads ([`Store::find`]) have connections of their own. Writes ([`Store::commit`]) go through one writer
+//! thread, which stores everything that waits in one transaction, so that all of it shares one wait for the
+//! disk. A write is answered when its transaction is committed.
 //!
 //! ```text
-//! find   ──► readers ─────────────────────────► file
-//! commit ──► queue ──► writer: one transaction ─► file
+//! find   ──► readers ─────────────────────────────────► database
+//! commit ──► queue ──► writer: one transaction ─► engine ─► database
 //!        ◄── answer ◄──┘ after its commit
 //! ```
 //!
-//! The file may be shared with the older service: `schema` says which files are accepted, and
-//! `valuations` how the values are read and written.
+//! The database is a file of SQLite (`sqlite`). `engine` is what the writer needs of it, and `sql` a connection
+//! for the statements that need nothing of SQLite alone. The file may be shared with the older service:
+//! `sqlite::schema` says which files are accepted, and `sqlite::valuations` how the values are read and
+//! written.
 
-mod backup;
-mod batch;
-mod checkpoint;
 mod config;
-mod damage;
 mod deferred;
-mod disk;
+mod engine;
 mod error;
-mod foreign;
 mod health;
 mod history;
-mod identity;
-mod lock_pause;
 mod log;
 mod log_place;
-mod look;
 mod notes;
-mod open;
 mod pace;
 mod queue;
-mod readers;
+mod reading;
 mod reservation;
-mod schema;
 mod sql;
+mod sqlite;
 mod stats;
 mod thinning;
-mod valuations;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -54,33 +41,30 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{Counts, Entry, LogHead, Valuation, Vrm};
-use derived::CatchUp;
 use history::Recording;
-use identity::Opened;
-use log::{audit_file, chain, derived, log_tables, logs};
+use log::derived::CatchUp;
+use log::{audit_file, chain, derived, logs};
 use notes::Noting;
-use queue::{Job, Message};
-use readers::Readers;
+use queue::{Forgetting, Job, Message};
+use reading::Readers;
 use stats::Shared;
 use thinning::Thinning;
-use valuations::Forgetting;
 
-pub use backup::{BackedUp, BackupError, backup};
-pub use config::{Durability, StoreConfig};
-pub use disk::DiskUse;
+pub use config::{Durability, Place, SqliteConfig, StoreConfig};
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
-pub use lock_pause::pause_after;
 pub use log::{
     ArchiveError, ArchivePlan, Archived, Archiver, AuditLog, AuditSnapshot, CallRows, DerivedState,
     Finding, Interrupt, Interval, LoggedCall, Piece, Pieces, Problem, Refusal, StopReason, Trail,
     TrailFilter, Verified, archive_plan, is_archive, verify,
 };
 pub use log_place::LogPlace;
-pub use look::{Found, look};
 pub use notes::Note;
-pub(crate) use open::{beside, sync_folder};
+pub use reading::{DiskUse, Find};
 pub use reservation::Reservation;
+pub use sqlite::look::{Found, look};
+pub(crate) use sqlite::open::{beside, sync_folder};
+pub use sqlite::{BackedUp, BackupError, backup, pause_after};
 pub use stats::StoreStats;
 
 /// The database. Clones share it. When the last clone and reservation are dropped, the writer commits
@@ -90,48 +74,36 @@ pub struct Store {
     readers: Readers,
     queue: mpsc::Sender<Message>,
     queue_wait: Duration,
-    path: Arc<Path>,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Store {
-    /// Opens the database, and creates it if there is none. Blocks; meant for the start.
+    /// Opens the database, and creates it if there is none. Blocks the thread for a file; meant for the
+    /// start.
     ///
     /// A damaged file, or one that is not a database of this server or of the older service, is not
     /// written to. The check for damage takes up to five seconds.
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
-    pub fn open(config: &StoreConfig) -> Result<Self, StoreError> {
-        let path = open::absolute(&config.path)?;
-        let config = StoreConfig { path, ..config.clone() };
-        let failed = |problem| StoreError::Open { path: config.path.clone(), problem };
-
-        let conn = open::first_writer(&config).map_err(failed)?;
-        if let Some(head) = chain::end(&conn).map_err(|error| failed(error.into()))? {
-            config.newest_head.set(head);
-        }
-        let opened = Opened::at(&config.path);
+    pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
-        let readers =
-            Readers::open(&config, opened.clone(), Arc::clone(&shared)).map_err(failed)?;
         // Memory could not hold the longest queue that tokio allows.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
-        let queue_wait = config.queue_wait;
-        let thread = writer::start(conn, opened, config.clone(), Arc::clone(&shared), messages)
-            .map_err(|cause| failed(OpenProblem::Thread(Arc::new(cause))))?;
-        let thread = Arc::new(Mutex::new(Some(thread)));
-        Ok(Self { readers, queue, queue_wait, path: config.path.into(), shared, thread })
-    }
-
-    /// The stored valuation of a vehicle. Reads on the caller's thread, in microseconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if its row makes no sense, [`StoreError::Unavailable`] if it
-    /// can't be read, after [`StoreConfig::read_wait`] at the latest.
-    pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, StoreError> {
-        self.readers.read(|conn| valuations::find(conn, vrm))?
+        let (readers, thread) = match &config.place {
+            Place::File(file) => {
+                let (engine, readers) = sqlite::connect(file, config, &shared)?;
+                let thread = writer::start(engine, config, Arc::clone(&shared), messages);
+                let failed = |cause| StoreError::Open {
+                    path: file.path.clone(),
+                    problem: OpenProblem::Thread(Arc::new(cause)),
+                };
+                (Readers::Sqlite(readers), thread.map_err(failed)?)
+            }
+        };
+        let (queue_wait, thread) = (config.queue_wait, Arc::new(Mutex::new(Some(thread))));
+        Ok(Self { readers, queue, queue_wait, shared, thread })
     }
 
     /// A number that rises within a second after another program's commit, and before
@@ -154,15 +126,6 @@ impl Store {
     /// Once polled with room in the queue, it is deleted even if the future is dropped.
     pub async fn forget(&self, vrm: Vrm) -> Result<bool, StoreError> {
         self.hand_over(|done| Message::Forget(Forgetting { vrm, done })).await
-    }
-
-    /// The newest `limit` rows of `ProviderLogs`, for one vehicle or all, in ascending order. Reads on
-    /// the caller's thread.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if they can't be read.
-    pub fn calls(&self, vrm: Option<&Vrm>, limit: u32) -> Result<Vec<LoggedCall>, StoreError> {
-        self.readers.read(|conn| Ok(logs::newest(conn, vrm, limit)?))
     }
 
     /// Stores an entry and gives, after the commit, the stored valuation of its vehicle: the entry's, or
@@ -237,14 +200,6 @@ impl Store {
         self.hand_over(|done| Message::Note(Noting { name, text, at, done })).await
     }
 
-    /// The text that was saved under `name`. Reads on the caller's thread.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if it can't be read.
-    pub fn noted(&self, name: &str) -> Result<Option<Note>, StoreError> {
-        self.readers.read(|conn| notes::find(conn, name))
-    }
-
     /// Adds counts to the history, to the ten seconds that `at` is in, by their source. Ready after the
     /// commit, in a transaction of its own.
     ///
@@ -286,43 +241,6 @@ impl Store {
     /// Once polled with room in the queue, they are added even if the future is dropped.
     pub async fn catch_up(&self) -> Result<bool, StoreError> {
         self.hand_over(|done| Message::CatchUp(CatchUp { done })).await
-    }
-
-    /// How far the rollups and the hash chain are; `None` if somebody deleted the mark of the rollups, so that
-    /// they can't be built or used.
-    /// Reads on the caller's thread, in microseconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if it can't be read.
-    pub fn derived_state(&self) -> Result<Option<DerivedState>, StoreError> {
-        self.readers.read(|conn| Ok(derived::state(conn)?))
-    }
-
-    /// The history of all sources in intervals of one length, from the one that `since` is in, in the
-    /// order of time. An interval without a row has no counts. Reads on the caller's thread.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if it can't be read.
-    pub fn history(&self, span: Span, since: SystemTime) -> Result<Vec<HistoryRow>, StoreError> {
-        self.readers.read(|conn| history::rows(conn, span, since))
-    }
-
-    /// The sums of the history by source, of all intervals that begin in this time. Reads on the caller's
-    /// thread, a thousand rows a millisecond or two.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if it can't be read.
-    pub fn history_totals(
-        &self,
-        time: Range<SystemTime>,
-    ) -> Result<BTreeMap<String, Counts>, StoreError> {
-        self.readers.read(|conn| history::totals(conn, &time))
-    }
-
-    /// The size of the database, and the room that is left for it. Three system calls.
-    #[must_use]
-    pub fn disk_use(&self) -> DiskUse {
-        disk::of(&self.path)
     }
 
     /// Whether the writer can store, as far as is known. False after a failed write, until a probe

@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
 use super::logs::timestamp;
+use super::sql::{Sql, SqlError, ValueRef};
 
 /// A saved text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,22 +28,23 @@ pub(super) struct Noting {
 }
 
 /// Saves a text under its name, replacing any earlier one.
-pub(super) fn replace(conn: &Connection, noting: &Noting) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        r#"INSERT OR REPLACE INTO "failover_state" ("name", "state", "savedAt")
-            VALUES (?1, ?2, ?3)"#,
-    )?
-    .execute((noting.name, &noting.text, timestamp(noting.at)))?;
+pub(super) fn replace(sql: &dyn Sql, noting: &Noting) -> Result<(), SqlError> {
+    let at = timestamp(noting.at);
+    let values = [noting.name, &noting.text, &at].map(|text| ValueRef::Text(text.as_bytes()));
+    sql.execute(
+        r#"INSERT INTO "failover_state" ("name", "state", "savedAt") VALUES ($1, $2, $3)
+            ON CONFLICT ("name") DO UPDATE
+            SET "state" = excluded."state", "savedAt" = excluded."savedAt""#,
+        &values,
+    )?;
     Ok(())
 }
 
 /// The text with this name.
-pub(super) fn find(conn: &Connection, name: &str) -> rusqlite::Result<Option<Note>> {
-    let mut select =
-        conn.prepare(r#"SELECT "state", "savedAt" FROM "failover_state" WHERE "name" = ?1"#)?;
-    let note = select.query_row([name], |row| {
-        let at: String = row.get(1)?;
-        Ok(Note { text: row.get(0)?, at: at.parse::<Timestamp>().ok().map(SystemTime::from) })
-    });
-    note.optional()
+pub(super) fn find(sql: &dyn Sql, name: &str) -> Result<Option<Note>, SqlError> {
+    let select = r#"SELECT "state", "savedAt" FROM "failover_state" WHERE "name" = $1"#;
+    sql.first(select, &[ValueRef::Text(name.as_bytes())], |row| {
+        let at = row.text(1)?.parse::<Timestamp>().ok().map(SystemTime::from);
+        Ok(Note { text: row.text(0)?.to_owned(), at })
+    })
 }

@@ -4,10 +4,14 @@ use tokio::sync::oneshot;
 
 use super::Entry;
 use super::derived::CatchUp;
+use super::error::StoreError;
 use super::history::Recording;
 use super::notes::Noting;
 use super::thinning::Thinning;
-use super::valuations::{Forgetting, StoredValuation};
+use crate::domain::{Valuation, Vrm};
+
+/// The stored valuation of a vehicle, or why its row can't be used.
+pub(super) type StoredValuation = Result<Option<Valuation>, StoreError>;
 
 /// A message to the writer.
 #[derive(Debug)]
@@ -27,6 +31,13 @@ pub(super) enum Message {
     Limit(Option<u32>, oneshot::Sender<()>),
     /// Ends after everything that waits, and says so.
     Stop(oneshot::Sender<()>),
+}
+
+/// A vehicle whose valuation is to be deleted, and the caller that waits: whether there was one.
+#[derive(Debug)]
+pub(super) struct Forgetting {
+    pub(super) vrm: Vrm,
+    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
 }
 
 /// An entry, and the caller that waits for it.

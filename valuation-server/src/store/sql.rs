@@ -178,10 +178,6 @@ impl From<SqlError> for rusqlite::Error {
 
 impl SqlError {
     /// What it says about other statements.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the writer, which knows SQLite's errors yet")
-    )]
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Sqlite(error) => match error.sqlite_error_code() {

@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::error::StoreError;
-use super::history::{Span, added, columns, floor};
+use super::history::{Span, added, columns, floor, sums};
+use super::sql::{Sql, SqlError, ValueRef};
 
 /// How many intervals a piece of thinning covers: about a thousand rows, ten milliseconds, for which the
 /// entries behind it wait.
@@ -19,36 +19,39 @@ pub(super) struct Thinning {
     pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
 }
 
-/// Thins the oldest rows that are due, in one transaction, and says whether there are more.
-pub(super) fn thin(conn: &mut Connection, now: SystemTime) -> rusqlite::Result<bool> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// Thins the oldest rows that are due, and says whether there are more. It needs a transaction.
+pub(super) fn thin(sql: &dyn Sql, now: SystemTime) -> Result<bool, SqlError> {
     let mut more = false;
     for span in Span::ALL {
-        let oldest: Option<i64> = tx
-            .prepare_cached(r#"SELECT min("at") FROM "history" WHERE "span" = ?1"#)?
-            .query_row([span.seconds()], |row| row.get(0))?;
+        let seconds = i64::from(span.seconds());
+        let oldest = sql.first(
+            r#"SELECT min("at") FROM "history" WHERE "span" = $1"#,
+            &[ValueRef::Integer(seconds)],
+            |row| row.optional_integer(0),
+        )?;
         let longer = span.longer();
         let grid = longer.unwrap_or(span);
         let due = grid.start(now.checked_sub(span.kept()).unwrap_or(UNIX_EPOCH));
-        let Some(oldest) = oldest.filter(|oldest| *oldest < due) else { continue };
+        let Some(oldest) = oldest.flatten().filter(|oldest| *oldest < due) else { continue };
         // A whole number of the longer intervals, so that each of them is summed at once.
-        let end = floor(oldest, grid).saturating_add(PIECE * i64::from(span.seconds())).min(due);
+        let end = floor(oldest, grid).saturating_add(PIECE * seconds).min(due);
         if let Some(longer) = longer {
-            tx.prepare_cached(&format!(
+            let insert = format!(
                 r#"INSERT INTO "history" ("span", "at", "source", {columns})
-                    SELECT ?1, "at" / ?1 * ?1, "source", {sums} FROM "history"
-                    WHERE "span" = ?2 AND "at" < ?3 GROUP BY "at" / ?1, "source" {ADDED}"#,
+                    SELECT CAST($1 AS bigint), "at" / CAST($1 AS bigint) * CAST($1 AS bigint),
+                        "source", {sums} FROM "history"
+                    WHERE "span" = $2 AND "at" < $3 GROUP BY 2, "source" {ADDED}"#,
                 columns = columns(|name| format!(r#""{name}""#)),
-                sums = columns(|name| format!(r#"sum("{name}")"#)),
+                sums = sums(),
                 ADDED = added(),
-            ))?
-            .execute((longer.seconds(), span.seconds(), end))?;
+            );
+            let values = [longer.seconds().into(), seconds, end].map(ValueRef::Integer);
+            sql.execute(&insert, &values)?;
         }
-        tx.prepare_cached(r#"DELETE FROM "history" WHERE "span" = ?1 AND "at" < ?2"#)?
-            .execute((span.seconds(), end))?;
+        let values = [seconds, end].map(ValueRef::Integer);
+        sql.execute(r#"DELETE FROM "history" WHERE "span" = $1 AND "at" < $2"#, &values)?;
         more |= end < due;
     }
-    tx.commit()?;
     Ok(more)
 }
 
@@ -59,6 +62,7 @@ mod tests {
     use crate::store::history::rows;
     use crate::store::history::tests::{NAMES, add_at, all, at, database, some};
     use proptest::prelude::*;
+    use rusqlite::Connection;
     use std::collections::BTreeMap;
 
     fn thin_all(conn: &mut Connection, now: u64) -> u32 {

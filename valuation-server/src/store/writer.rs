@@ -6,52 +6,39 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
-use super::checkpoint::WalKeeper;
-use super::deferred::Deferred;
+use super::deferred::{Deferred, DeferredBatch};
 use super::derived::CatchUp;
-use super::error::{Cause, StoreError, is_about_the_row, is_about_the_statement};
-use super::foreign::ForeignCommits;
-use super::health::{self, PROBE_INTERVAL, PROBE_LOCK_WAIT};
-use super::identity::Opened;
-use super::notes;
+use super::engine::{Engine, WriteError};
+use super::error::{Cause, StoreError};
+use super::health::PROBE_INTERVAL;
 use super::pace::Pace;
-use super::queue::{Job, Message};
+use super::queue::{Forgetting, Job, Message};
+use super::sql::{Failure, Sql, SqlError};
 use super::stats::Shared;
-use super::valuations::Forgetting;
-use super::{Entry, LogHead, StoreConfig, batch, history, open, thinning, valuations};
+use super::{Entry, LogHead, StoreConfig, history, notes, thinning};
 
-/// The log is emptied after this long without a message.
+/// The engine rests after this long without a message.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Starts the thread. It ends after a [`Message::Stop`], or when the last sender is dropped.
 pub(super) fn start(
-    conn: Connection,
-    opened: Opened,
-    config: StoreConfig,
+    engine: impl Engine,
+    config: &StoreConfig,
     shared: Arc<Shared>,
     messages: Receiver<Message>,
 ) -> io::Result<JoinHandle<()>> {
-    // A runtime of its own: the thread waits for messages with a deadline, and must neither depend on
-    // the server's runtime nor block it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let writer = Writer {
-        conn,
-        opened,
+        engine,
         shared,
-        wal: WalKeeper::new(config.wal_limit, config.lock_wait),
         deferred: Deferred::default(),
-        foreign: ForeignCommits::default(),
-        page_limit: None,
         last_probe: None,
         last_message: Instant::now(),
-        config,
+        config: config.clone(),
     };
-    thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(&runtime, messages))
+    thread::Builder::new().name("store-writer".into()).spawn(move || writer.run(messages))
 }
 
 /// Lowers the thread's priority, so that requests go first when they compete with a commit for a core.
@@ -69,22 +56,29 @@ fn let_others_go_first() {
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 4;
 
-struct Writer {
-    conn: Connection,
-    opened: Opened,
+/// What became of a batch that was not answered as stored.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Nothing is stored.
+    NotStored,
+    /// All is stored, with this head of the chain, or nothing.
+    InDoubt(LogHead),
+    /// All is stored, in a database that is no longer there.
+    Gone,
+}
+
+struct Writer<E: Engine> {
+    engine: E,
     config: StoreConfig,
     shared: Arc<Shared>,
-    wal: WalKeeper,
     deferred: Deferred,
-    foreign: ForeignCommits,
-    page_limit: Option<u32>,
     /// When the unhealthy writer last tried to store; `None` while it is healthy.
     last_probe: Option<Instant>,
     last_message: Instant,
 }
 
-impl Writer {
-    fn run(mut self, runtime: &Runtime, mut messages: Receiver<Message>) {
+impl<E: Engine> Writer<E> {
+    fn run(mut self, mut messages: Receiver<Message>) {
         let_others_go_first();
         let mut received = Vec::new();
         let mut stopping = Vec::new();
@@ -95,7 +89,7 @@ impl Writer {
             let next = messages.recv_many(&mut received, self.config.batch.max(1));
             // The time-out is for the work between messages: see below.
             let next = async { tokio::time::timeout(PROBE_INTERVAL, next).await };
-            match runtime.block_on(next) {
+            match self.engine.wait(next) {
                 Ok(0) => break,
                 Ok(entries) => {
                     self.last_message = Instant::now();
@@ -111,12 +105,12 @@ impl Writer {
                 Err(_) if self.shared.health.is_healthy() => self.rest(),
                 Err(_) => self.probe(),
             }
-            if self.foreign.any(&self.conn) {
+            if self.engine.outdated() {
                 self.shared.outdated.inc();
             }
         }
         self.settle_deferred();
-        self.wal.settle(&self.conn);
+        self.engine.settle();
         drop(self);
         for done in stopping {
             let _ = done.send(());
@@ -125,10 +119,10 @@ impl Writer {
 
     /// The work of an idle writer.
     fn rest(&mut self) {
-        if let Err(cause) = self.opened.is_still_there() {
-            self.failed(&cause);
-        } else if self.wal.is_unsettled() && self.last_message.elapsed() >= QUIET {
-            self.wal.settle(&self.conn);
+        if let Err(cause) = self.engine.is_still_there() {
+            self.failed(&cause, Failure::Unavailable);
+        } else if self.last_message.elapsed() >= QUIET {
+            self.engine.rest();
         }
     }
 
@@ -153,8 +147,7 @@ impl Writer {
             match message {
                 Message::Write(job) => jobs.push(job),
                 Message::Limit(pages, done) => {
-                    self.page_limit = pages;
-                    self.limit_pages();
+                    self.engine.limit_pages(pages);
                     let _ = done.send(());
                 }
                 Message::Stop(done) => stops.push(done),
@@ -164,7 +157,7 @@ impl Writer {
         if !jobs.is_empty() {
             self.store(jobs);
             if self.shared.health.is_healthy() {
-                self.wal.after_commit(&self.conn);
+                self.engine.after_commit();
             } else if self.last_probe.is_none_or(|last| last.elapsed() >= PROBE_INTERVAL) {
                 self.probe();
             }
@@ -180,24 +173,24 @@ impl Writer {
         // An error of a send means that the caller has gone.
         match message {
             Message::Note(noting) => {
-                let noted = self.attempt(|conn| notes::replace(conn, &noting));
+                let noted = self.transact(|sql| notes::replace(sql, &noting));
                 let _ = noting.done.send(noted);
             }
             Message::Record(recording) => {
-                let recorded = self.attempt(|conn| history::add(conn, &recording));
+                let recorded = self.transact(|sql| history::add(sql, &recording));
                 let _ = recording.done.send(recorded);
             }
             Message::Thin(thinning) => {
-                let thinned = self.attempt(|conn| thinning::thin(conn, thinning.now));
+                let thinned = self.transact(|sql| thinning::thin(sql, thinning.now));
                 let _ = thinning.done.send(thinned);
             }
             Message::CatchUp(CatchUp { done }) => {
-                let piece = self.attempt(batch::catch_up);
+                let piece = self.attempt(E::catch_up);
                 self.show_head(piece.as_ref().ok().and_then(|piece| piece.head));
                 let _ = done.send(piece.map(|piece| piece.more));
             }
             Message::Forget(Forgetting { vrm, done }) => {
-                let forgotten = self.attempt(|conn| valuations::delete(conn, &vrm));
+                let forgotten = self.attempt(|engine| engine.forget(&vrm));
                 if matches!(forgotten, Ok(true)) {
                     // After the commit: a row that was read before it was read with the old version.
                     self.shared.outdated.inc();
@@ -215,28 +208,35 @@ impl Writer {
         }
     }
 
+    fn transact<T>(
+        &mut self,
+        write: impl FnOnce(&dyn Sql) -> Result<T, SqlError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(|engine| engine.transaction(write))
+    }
+
     /// Writes. An unhealthy writer does not try.
     fn attempt<T>(
         &mut self,
-        write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+        write: impl FnOnce(&mut E) -> Result<T, SqlError>,
     ) -> Result<T, StoreError> {
         if let Some(trouble) = self.shared.health.trouble() {
             return Err(StoreError::Unavailable(trouble));
         }
-        if let Err(cause) = self.opened.is_still_there() {
-            self.failed(&cause);
+        if let Err(cause) = self.engine.is_still_there() {
+            self.failed(&cause, Failure::Unavailable);
             return Err(StoreError::Unavailable(cause));
         }
-        match write(&mut self.conn) {
+        match write(&mut self.engine) {
             Ok(written) => {
-                self.wal.after_commit(&self.conn);
+                self.engine.after_commit();
                 Ok(written)
             }
             Err(error) => {
-                let about_the_statement = is_about_the_statement(&error);
-                let cause: Cause = Arc::new(error);
-                if !about_the_statement {
-                    self.failed(&cause);
+                let failure = error.failure();
+                let cause = Cause::from(error);
+                if !matches!(failure, Failure::Row | Failure::Statement) {
+                    self.failed(&cause, failure);
                 }
                 Err(StoreError::Unavailable(cause))
             }
@@ -247,18 +247,16 @@ impl Writer {
     /// until that entry stands alone: the others are stored in a few transactions, and the usual case
     /// pays nothing. If nothing can be stored, all of them are deferred.
     fn store(&mut self, mut jobs: Vec<Job>) {
-        if let Err(cause) = self.opened.is_still_there() {
-            return self.unavailable(jobs, cause, Deferred::keep);
+        if let Err(cause) = self.engine.is_still_there() {
+            return self.unavailable(jobs, cause, Failure::Unavailable, Fate::NotStored);
         }
         let began = Instant::now();
-        match batch::write(&mut self.conn, &jobs) {
+        match self.engine.write(&jobs) {
             Ok(written) => {
-                if let Err(cause) = self.opened.is_still_there() {
+                if let Err(cause) = self.engine.is_still_there() {
                     // The file was removed since the first look. If it comes back, all is in it, so
                     // that nothing is deferred; if not, the server's log has the calls.
-                    return self.unavailable(jobs, cause, |_, entry, shared, error| {
-                        shared.lose(&entry, error);
-                    });
+                    return self.unavailable(jobs, cause, Failure::Unavailable, Fate::Gone);
                 }
                 self.show_head(written.head);
                 self.shared.count_committed(jobs.len(), written.rows, began.elapsed());
@@ -266,35 +264,42 @@ impl Writer {
                     job.answer(stored);
                 }
             }
-            Err(error) if is_about_the_row(&error) && jobs.len() > 1 => {
-                let second_half = jobs.split_off(jobs.len() / 2);
-                self.store(jobs);
-                self.store(second_half);
-            }
-            Err(error) if is_about_the_row(&error) => {
+            Err(WriteError::Failed(error)) if error.failure() == Failure::Row => {
+                if jobs.len() > 1 {
+                    let second_half = jobs.split_off(jobs.len() / 2);
+                    self.store(jobs);
+                    return self.store(second_half);
+                }
                 self.shared.stats.failed.inc_by(jobs.len() as u64);
-                let error = StoreError::Rejected(Arc::new(error));
+                let error = StoreError::Rejected(error.into());
                 for mut job in jobs {
                     self.store_calls(mem::take(&mut job.entry), &error);
                     job.answer(Err(error.clone()));
                 }
             }
-            Err(error) => self.unavailable(jobs, Arc::new(error), Deferred::keep),
+            Err(WriteError::Failed(error)) => {
+                let failure = error.failure();
+                self.unavailable(jobs, error.into(), failure, Fate::NotStored);
+            }
+            Err(WriteError::InDoubt(error, head)) => {
+                let failure = error.failure();
+                self.unavailable(jobs, error.into(), failure, Fate::InDoubt(head));
+            }
         }
     }
 
     /// Answers that nothing is stored, after each entry was kept or lost.
-    fn unavailable(
-        &mut self,
-        jobs: Vec<Job>,
-        cause: Cause,
-        keep: fn(&mut Deferred, Entry, &Shared, &StoreError),
-    ) {
-        self.failed(&cause);
+    fn unavailable(&mut self, jobs: Vec<Job>, cause: Cause, failure: Failure, fate: Fate) {
+        self.failed(&cause, failure);
         self.shared.stats.failed.inc_by(jobs.len() as u64);
         let error = StoreError::Unavailable(cause);
         for mut job in jobs {
-            keep(&mut self.deferred, mem::take(&mut job.entry), &self.shared, &error);
+            let entry = mem::take(&mut job.entry);
+            match fate {
+                Fate::NotStored => self.deferred.keep(entry, None, &self.shared, &error),
+                Fate::InDoubt(head) => self.deferred.keep(entry, Some(head), &self.shared, &error),
+                Fate::Gone => self.shared.lose(&entry, &error),
+            }
             job.answer(Err(error.clone()));
         }
     }
@@ -308,10 +313,10 @@ impl Writer {
         }
     }
 
-    fn failed(&mut self, cause: &Cause) {
-        self.shared.health.failed(cause, &self.config.path);
+    fn failed(&mut self, cause: &Cause, failure: Failure) {
+        self.shared.health.failed(cause, failure, &self.config.place);
         // Later callers get an answer soon, and must not wait long for a lock.
-        self.wait_for_locks(PROBE_LOCK_WAIT);
+        self.engine.be_patient(false);
     }
 
     /// Only a probe makes the writer healthy: a small entry may have fitted into a full disk.
@@ -319,71 +324,67 @@ impl Writer {
         if self.shared.health.is_damaged() {
             return;
         }
-        let probed = match self.opened.is_still_there() {
-            Ok(()) => {
-                health::probe(&mut self.conn).map_err(|error| (Arc::new(error) as Cause, true))
-            }
-            Err(cause) => Err((cause, false)),
-        };
+        let probed = self.engine.is_still_there().map_err(|cause| (cause, Failure::Unavailable));
+        let probed = probed.and_then(|()| {
+            self.engine.probe().map_err(|error| {
+                let failure = error.failure();
+                (error.into(), failure)
+            })
+        });
         self.last_probe = Some(Instant::now());
         match probed {
             Ok(()) => {
                 // Before the writer counts as healthy: a caller that sees it finds the deferred rows.
-                let deferred = self.deferred.take();
-                if !deferred.is_empty() {
-                    self.store(deferred);
-                }
+                self.store_deferred();
                 if self.deferred.is_empty() {
                     self.last_probe = None;
-                    self.wait_for_locks(self.config.lock_wait);
+                    self.engine.be_patient(true);
                     self.shared.health.recovered();
                 }
             }
-            Err((cause, is_there)) => {
-                self.shared.health.failed(&cause, &self.config.path);
-                if is_there {
-                    self.reopen();
-                }
+            Err((cause, failure)) => self.failed(&cause, failure),
+        }
+    }
+
+    /// Tries the deferred batches in their order, until one has to be deferred again.
+    fn store_deferred(&mut self) {
+        let mut batches = self.deferred.take().into_iter();
+        for batch in batches.by_ref() {
+            self.store_again(batch);
+            if !self.deferred.is_empty() {
+                break;
             }
         }
+        self.deferred.put_back(batches);
     }
 
-    /// The file may have been repaired, while the connection's cache and handles are those of the broken
-    /// one. If it can't be opened, the old connection goes on trying.
-    fn reopen(&mut self) {
-        let config = StoreConfig { lock_wait: PROBE_LOCK_WAIT, ..self.config.clone() };
-        match open::next_writer(&config) {
-            Ok(conn) => {
-                self.conn = conn;
-                // Versions of two connections can't be compared.
-                self.foreign = ForeignCommits::default();
-                self.limit_pages();
+    /// Stores a batch, unless it was committed before its connection broke.
+    fn store_again(&mut self, batch: DeferredBatch) {
+        let Some(head) = batch.head else {
+            return self.store(batch.into_jobs());
+        };
+        match self.engine.has_head(&head) {
+            Ok(true) => {
+                self.show_head(Some(head));
+                self.shared.count_found(&batch.entries);
             }
-            Err(problem) => tracing::debug!(%problem, "the database cannot be opened anew"),
-        }
-    }
-
-    fn wait_for_locks(&self, wait: Duration) {
-        // Fails only for a duration that SQLite can't represent, with which nothing was opened.
-        if let Err(error) = self.conn.busy_timeout(wait) {
-            tracing::warn!(%error, "the database's lock timeout cannot be set");
-        }
-    }
-
-    fn limit_pages(&self) {
-        // The default is SQLite's largest.
-        let pages = self.page_limit.unwrap_or(u32::MAX - 1);
-        let set = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        if let Err(error) = self.conn.pragma_update_and_check(None, "max_page_count", pages, set) {
-            tracing::warn!(%error, "the database's size cannot be limited");
+            Ok(false) => self.store(batch.into_jobs()),
+            Err(error) => {
+                let failure = error.failure();
+                self.failed(&error.into(), failure);
+                self.deferred.put_back([batch]);
+            }
         }
     }
 }
 
-impl Drop for Writer {
+impl<E: Engine> Drop for Writer<E> {
     /// Without a running writer the store is unhealthy.
     fn drop(&mut self) {
         self.deferred.lose(&self.shared, &StoreError::Closed);
         self.shared.health.ended(Arc::new(StoreError::Closed));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,8 @@
 //! that no value is stored twice.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -21,7 +21,7 @@ use super::client_errors::{ClientErrors, Streak};
 use super::process::Process;
 use crate::domain::Provider;
 use crate::http::Traffic;
-use crate::store::Store;
+use crate::store::{DiskUse, Store};
 use crate::valuer::Valuer;
 
 /// Everything that has metrics.
@@ -59,7 +59,14 @@ pub trait Lasting: fmt::Debug + Send + Sync {
 
 /// The metrics of a server.
 #[derive(Debug)]
-pub struct Metrics(Registry);
+pub struct Metrics {
+    registry: Registry,
+    store: Store,
+    disk: Disk,
+}
+
+/// What the database takes, as of the last scrape.
+type Disk = Arc<Mutex<DiskUse>>;
 
 impl Metrics {
     /// The metrics of `sources` and of the process.
@@ -70,24 +77,41 @@ impl Metrics {
             registry.register_collector(cluster);
         }
         registry.register_collector(Box::new(sources.failovers.clone()));
-        registry.register_collector(Box::new(sources));
+        let (store, disk) = (sources.store.clone(), Disk::default());
+        registry.register_collector(Box::new(Collected { sources, disk: Arc::clone(&disk) }));
         registry.register_collector(Box::new(Process));
-        Self(registry)
+        Self { registry, store, disk }
     }
 
     /// All metrics as OpenMetrics text.
     ///
     /// # Errors
     /// Never: writing to a `String` does not fail.
-    pub fn page(&self) -> Result<String, fmt::Error> {
+    pub async fn page(&self) -> Result<String, fmt::Error> {
+        let disk = self.store.disk_use().await;
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = disk;
         let mut page = String::with_capacity(16 * 1024);
-        text::encode(&mut page, &self.0)?;
+        text::encode(&mut page, &self.registry)?;
         Ok(page)
     }
 }
 
-impl Collector for Sources {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+/// The sources, as the registry collects them.
+#[derive(Debug)]
+struct Collected {
+    sources: Sources,
+    disk: Disk,
+}
+
+impl Collector for Collected {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let disk = *self.disk.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sources.encode(encoder, disk)
+    }
+}
+
+impl Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder, disk: DiskUse) -> fmt::Result {
         let mut show = |name: &str, help: &str, unit: Option<&Unit>, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
         };
@@ -123,7 +147,6 @@ impl Collector for Sources {
         let reported = self.by_provider(|streak| streak.reported.into());
         show("valuation_provider_only_client_errors", help, None, &reported)?;
 
-        let disk = self.store.disk_use();
         let help = "Size of the database with its write-ahead log.";
         show("valuation_store_database_size", help, BYTES, &gauge(disk.database))?;
         if let Some(free) = disk.free {

@@ -53,7 +53,7 @@ impl RollupsArgs {
         if !is_there {
             return Err(StoreError::Open { path, problem: OpenProblem::NoFile }.into());
         }
-        let store = Store::open(&StoreConfig::new(&path))?;
+        let store = Handle::current().block_on(Store::open(&StoreConfig::new(&path)))?;
         let built = build(&store, &path, stopped);
         Handle::current().block_on(store.shutdown());
         writeln!(io::stdout(), "the rollups and the hash chain have all rows up to id {}", built?)?;
@@ -63,7 +63,10 @@ impl RollupsArgs {
 
 /// Gives the last id.
 fn build(store: &Store, path: &Path, stopped: &AtomicBool) -> Result<i64, ToolError> {
-    let state = || store.derived_state()?.ok_or_else(|| ToolError::NoMark(path.to_owned()));
+    let state = || {
+        let state = Handle::current().block_on(store.derived_state())?;
+        state.ok_or_else(|| ToolError::NoMark(path.to_owned()))
+    };
     let rows = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
     let first = state()?;
     let bar = progress(rows(first.done_to, first.newest), "rows");

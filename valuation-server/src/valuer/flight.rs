@@ -114,7 +114,8 @@ impl Flight {
     async fn run(&mut self, mileage: Mileage) -> Outcome {
         let inner = Arc::clone(&self.inner);
         let version = inner.records.version();
-        let stored = inner.records.find(&self.vrm).map_err(|error| self.records_failed(error))?;
+        let stored = inner.records.find(&self.vrm).await;
+        let stored = stored.map_err(|error| self.records_failed(error))?;
         if let Some(found) = stored {
             inner.remember(Some(&found), version);
             return Ok(found);

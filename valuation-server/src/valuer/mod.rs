@@ -23,7 +23,7 @@ use cache::Cache;
 pub(crate) use flight::request_span;
 use flight::{Flight, Leader, Outcome};
 
-pub use records::{Commit, Permit, Records, RecordsError, Reserve};
+pub use records::{Commit, Find, Permit, Records, RecordsError, Reserve};
 
 /// Where quotes come from. Each request goes to a clone of its own.
 pub type Quotes = BoxCloneSyncService<QuoteRequest, Quote, QuoteError>;
@@ -134,12 +134,12 @@ impl Valuer {
     ///
     /// # Errors
     /// [`ValueError::Records`] if the records can't be read.
-    pub fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
+    pub async fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
         let version = self.0.records.version();
         if let Some(known) = self.0.cache.as_ref().and_then(|cache| cache.get(vrm, version)) {
             return Ok(Some(known));
         }
-        let found = self.0.records.find(vrm).map_err(|error| {
+        let found = self.0.records.find(vrm).await.map_err(|error| {
             match self.0.throttle.admit() {
                 Some(withheld) => {
                     tracing::error!(%vrm, %error, withheld, "a valuation could not be read");
@@ -179,7 +179,7 @@ impl Valuer {
         // records is enough.
         let known = match &self.0.cache {
             Some(cache) => cache.get(&vrm, self.0.records.version()),
-            None => self.find(&vrm)?,
+            None => self.find(&vrm).await?,
         };
         if let Some(known) = known {
             return Ok(known);
@@ -194,7 +194,7 @@ impl Valuer {
                 }
             }
             // A stored valuation needs no flight.
-            Joined::Full => self.find(&vrm)?.ok_or_else(|| self.0.reject()),
+            Joined::Full => self.find(&vrm).await?.ok_or_else(|| self.0.reject()),
         }
     }
 

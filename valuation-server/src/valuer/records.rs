@@ -2,10 +2,18 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::Either;
+
 use crate::domain::{Entry, Valuation, Vrm};
+
+/// The future of [`Records::find`]: a store that needs no waiting gives one that is ready, without an
+/// allocation.
+pub type Find<'a> = Either<Ready<Found>, Pin<Box<dyn Future<Output = Found> + Send + 'a>>>;
+type Found = Result<Option<Valuation>, RecordsError>;
 
 /// The future of [`Records::reserve`].
 pub type Reserve<'a> =
@@ -16,13 +24,13 @@ pub type Commit = Pin<Box<dyn Future<Output = Result<Option<Valuation>, RecordsE
 
 /// The stored valuations, and the log of the provider calls behind them.
 pub trait Records: fmt::Debug + Send + Sync {
-    /// Reads the valuation of a vehicle. It is called on a runtime's worker thread and must take
-    /// microseconds.
+    /// Reads the valuation of a vehicle. It is called on a runtime's worker thread, and must block it for
+    /// microseconds at most.
     ///
     /// # Errors
     /// [`RecordsError::Unavailable`] if the store can't be read now, [`RecordsError::Corrupt`] if
     /// the stored row is not a valuation.
-    fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError>;
+    fn find(&self, vrm: &Vrm) -> Find<'_>;
 
     /// A number that changes soon after another program has deleted or edited a row. Rows that were
     /// read before may be outdated then. It is one atomic load.

@@ -3,11 +3,11 @@
 use serde_json::json;
 use valuation_server::config::Setting;
 use valuation_server::demo::simulator::{Fault, Mode};
-use valuation_server::store::{Store, StoreConfig};
+use valuation_server::store::Store;
 
 use crate::app_harness::{TestApp, admin_get, admin_send, broken};
 use crate::http_harness::Answer;
-use crate::store_support::{Place, entry, until, vrm};
+use crate::store_support::{Place, at_once, entry, until, vrm};
 
 async fn forget(app: &TestApp, segment: &str) -> Answer {
     let path = format!("/admin/valuations/{segment}");
@@ -141,7 +141,7 @@ async fn whatever_comes_together_the_memory_cache_shows_what_the_database_has() 
             tokio::join!(app.put(&mark), app.get(&mark), forget(&app, &mark), app.put(&mark));
         assert_eq!((put.status, again.status), (200, 200));
         assert!(matches!(read.status, 200 | 404) && matches!(forgotten.status, 204 | 404));
-        let stored = app.store.find(&vrm(&mark)).unwrap();
+        let stored = app.store.find(&vrm(&mark)).await.unwrap();
         let expected = if stored.is_some() { 200 } else { 404 };
         assert_eq!(app.get(&mark).await.status, expected, "{mark}");
     }
@@ -167,10 +167,10 @@ async fn a_store_that_cannot_write_forgets_nothing_and_says_so() {
 async fn another_server_on_the_file_notices_a_forgotten_valuation() {
     let place = Place::new();
     let here = place.open();
-    let there = Store::open(&StoreConfig { readers: 1, ..place.config() }).unwrap();
+    let there = Store::open(&place.config_with(|file| file.readers = 1)).await.unwrap();
     here.commit(entry("A1")).await.unwrap();
     until("the first look", || there.version() > 0).await;
-    until("the commit was seen", || there.find(&vrm("A1")).unwrap().is_some()).await;
+    until("the commit was seen", || at_once(there.find(&vrm("A1"))).unwrap().is_some()).await;
     let (at_once, before) = (here.version(), there.version());
     assert!(here.forget(vrm("A1")).await.unwrap());
     assert!(here.version() > at_once);

@@ -16,6 +16,7 @@ use valuation_server::domain::Provider;
 use valuation_server::store::{LoggedCall, Store};
 
 use crate::http_harness::{Answer, Client, get, put};
+use crate::store_support::at_once;
 
 /// A running server, its providers, its database and its clock.
 pub(crate) struct TestApp {
@@ -185,7 +186,7 @@ impl TestApp {
     }
 
     pub(crate) fn log(&self) -> Vec<LoggedCall> {
-        self.store.calls(None, 10_000).unwrap()
+        at_once(self.store.calls(None, 10_000)).unwrap()
     }
 
     /// Stops in order, and gives the folder back.

@@ -198,8 +198,9 @@ async fn an_order_outlasts_a_restart_with_its_end_and_its_reason() {
 /// Stops, lets `change` edit what was saved, and starts again.
 async fn restart(app: TestApp, change: impl FnOnce(&mut Value)) -> TestApp {
     let (_, folder) = app.stop().await;
-    let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).unwrap();
-    let note = store.noted("valuations order").unwrap().unwrap();
+    let store =
+        Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).await.unwrap();
+    let note = store.noted("valuations order").await.unwrap().unwrap();
     let mut saved: Value = serde_json::from_str(&note.text).unwrap();
     change(&mut saved);
     store.note("valuations order", saved.to_string(), note.at.unwrap()).await.unwrap();
@@ -282,8 +283,9 @@ async fn how_long_the_fallback_has_stood_in_outlasts_a_restart() {
     let lasted = metric(&app, LONG).await;
     assert!((3_499.0..3_560.0).contains(&lasted), "{lasted}");
     let (_, folder) = app.stop().await;
-    let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).unwrap();
-    let note = store.noted("valuations order").unwrap().unwrap();
+    let store =
+        Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).await.unwrap();
+    let note = store.noted("valuations order").await.unwrap().unwrap();
     let earlier = SystemTime::now() - Duration::from_secs(120);
     store.note("valuations order", note.text, earlier).await.unwrap();
     store.shutdown().await;

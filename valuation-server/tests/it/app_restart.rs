@@ -34,8 +34,9 @@ async fn the_time_that_the_restart_took_is_taken_off_the_time_until_the_revert()
     app.supercar.set_fault(broken());
     app.put_many("A", 10).await;
     let (_, folder) = app.stop().await;
-    let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).unwrap();
-    let saved = store.noted("valuations").unwrap().unwrap();
+    let store =
+        Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).await.unwrap();
+    let saved = store.noted("valuations").await.unwrap().unwrap();
     let earlier = saved.at.unwrap() - Duration::from_secs(120);
     store.note("valuations", saved.text, earlier).await.unwrap();
     store.shutdown().await;
@@ -63,7 +64,7 @@ async fn what_the_window_has_seen_is_there_after_a_stop() {
 async fn a_state_that_cannot_be_understood_keeps_no_server_from_starting() {
     for text in ["", "{\"version\":99}", "{\"version\":1,\"state\":\"sideways\"}"] {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite")));
+        let store = Store::open(&StoreConfig::new(folder.path().join("valuations.sqlite"))).await;
         let store = store.unwrap();
         store.note("valuations", text.to_owned(), SystemTime::now()).await.unwrap();
         store.shutdown().await;
@@ -82,7 +83,7 @@ async fn what_was_called_before_a_restart_is_in_the_history() {
     let (_, folder) = app.stop().await;
     let app = TestApp::in_folder(folder, &[]).await;
     let always = SystemTime::UNIX_EPOCH..SystemTime::now() + Duration::from_secs(60);
-    let sums = app.store.history_totals(always).unwrap();
+    let sums = app.store.history_totals(always).await.unwrap();
     let seen = |source| sums.get(source).map(|sum| (sum.calls, sum.failures, sum.rescues));
     assert_eq!(seen("valuations"), Some((10, 10, 0)));
     assert_eq!(seen(Provider::SuperCar.name()), Some((10, 10, 0)));

@@ -8,14 +8,14 @@ use valuation_server::app::Ended;
 
 use crate::app_harness::TestApp;
 use crate::http2::{self, DATA, END_STREAM};
-use crate::store_support::until;
+use crate::store_support::{at_once, until};
 
 /// A valuation without a waiting client, whose commit is delayed by another program's lock
 /// past the stop's deadline; the database itself then closes in time.
 #[tokio::test]
 async fn a_valuation_that_was_cut_off_is_reported_although_no_client_was_cut_off() {
     let app = TestApp::start().await;
-    until("the route is saved", || app.store.noted("valuations").unwrap().is_some()).await;
+    until("the route is saved", || at_once(app.store.noted("valuations")).unwrap().is_some()).await;
     let database = app.folder.path().join("valuations.sqlite");
     let neighbour = rusqlite::Connection::open(database).unwrap();
     neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -41,6 +41,6 @@ async fn a_valuation_that_was_cut_off_is_reported_although_no_client_was_cut_off
     let (ended, _folder) = app.stop().await;
     unlock.await.unwrap();
     assert_eq!((ended, store.lost_calls()), (Ended::CutOff, 0));
-    assert_eq!(store.calls(None, 10).unwrap().len(), 1, "it is stored");
+    assert_eq!(store.calls(None, 10).await.unwrap().len(), 1, "it is stored");
     assert_eq!(store.stats().failed.get(), 0, "the lock was released too late to tell");
 }

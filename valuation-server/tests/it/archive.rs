@@ -18,7 +18,7 @@ use crate::http_harness::{Client, put};
 use crate::process_harness::{Process, binary, simulators};
 use crate::report_equality::{START, many};
 use crate::report_support::number;
-use crate::store_support::{OLDER_TABLE, Place};
+use crate::store_support::{OLDER_TABLE, Place, at_once};
 
 /// After all of the rows.
 const LATER: i64 = START + 30 * 86_400;
@@ -196,7 +196,8 @@ fn files_that_are_no_archive_of_this_database_are_refused_and_left_as_they_are()
     }
     assert_eq!(all(&place.path())[0].len(), 6_000);
     // An archive is no database for a server.
-    let refused = Store::open(&valuation_server::store::StoreConfig::new(at("other.sqlite")));
+    let refused =
+        at_once(Store::open(&valuation_server::store::StoreConfig::new(at("other.sqlite"))));
     assert!(refused.unwrap_err().to_string().contains("it is an archive of provider calls"));
 }
 

@@ -58,7 +58,7 @@ async fn a_database_of_ours_is_recognised_and_left_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let database = folder.path().join("a b%20?#.sqlite");
-    let store = Store::open(&StoreConfig::new(&database)).unwrap();
+    let store = Store::open(&StoreConfig::new(&database)).await.unwrap();
     store.shutdown().await;
     drop(store);
     let before = files(folder.path());
@@ -137,7 +137,7 @@ async fn a_damaged_database_is_reported_though_its_schema_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let (supercar, premium) = simulators(Pace::INSTANT).await;
     let database = folder.path().join("v.sqlite");
-    let store = Store::open(&StoreConfig::new(&database)).unwrap();
+    let store = Store::open(&StoreConfig::new(&database)).await.unwrap();
     store.shutdown().await;
     drop(store);
     let mut bytes = std::fs::read(&database).unwrap();

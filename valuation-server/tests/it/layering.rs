@@ -183,20 +183,45 @@ fn the_files_of_a_folder_form_no_circle() {
         "valuer",
         "web/operator",
     ] {
-        let mut left: Vec<(&str, &str)> = module(&sources, folder)
-            .map(|(path, code)| (path.file_stem().unwrap().to_str().unwrap(), code.as_str()))
-            .filter(|(stem, _)| *stem != "mod")
+        let mut left: Vec<(Vec<&str>, &str)> = module(&sources, folder)
+            .map(|(path, code)| (module_path(path), code.as_str()))
+            .filter(|(path, _)| path.len() > folder.split('/').count())
             .collect();
         // A file that names none of those left is in no circle with them.
         loop {
-            let stems: Vec<_> = left.iter().map(|(stem, _)| *stem).collect();
-            let names_one =
-                |code| stems.iter().any(|other| names(code, &format!("super::{other}")));
-            left.retain(|(_, code)| names_one(code));
-            if left.len() == stems.len() {
-                assert!(stems.is_empty(), "a circle in {folder}: {stems:?}");
+            let modules: Vec<_> = left.iter().map(|(path, _)| path.clone()).collect();
+            left.retain(|(path, code)| {
+                modules.iter().any(|other| other != path && names_module(code, path, other))
+            });
+            if left.len() == modules.len() {
+                let modules: Vec<_> = modules.iter().map(|path| path.join("/")).collect();
+                assert!(modules.is_empty(), "a circle in {folder}: {modules:?}");
                 break;
             }
         }
     }
+}
+
+/// The module of a file: `a/b.rs` and `a/b/mod.rs` are `a::b`.
+fn module_path(path: &Path) -> Vec<&str> {
+    let names = path.iter().map(|name| name.to_str().unwrap().trim_end_matches(".rs"));
+    names.filter(|name| *name != "mod").collect()
+}
+
+/// Whether the code of a module names another, from the crate's root or by `super`.
+fn names_module(code: &str, module: &[&str], other: &[&str]) -> bool {
+    let from_root = format!("crate::{}", other.join("::"));
+    let by_super = (1..module.len()).filter_map(|up| {
+        let rest = other.strip_prefix(&module[..module.len() - up])?;
+        (!rest.is_empty()).then(|| format!("{}{}", "super::".repeat(up), rest.join("::")))
+    });
+    by_super.chain([from_root]).any(|name| {
+        code.match_indices(&name).any(|(at, _)| {
+            let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            let before = code[..at].chars().next_back();
+            !is_part(before)
+                && before != Some(':')
+                && !is_part(code[at + name.len()..].chars().next())
+        })
+    })
 }

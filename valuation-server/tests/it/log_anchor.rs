@@ -44,7 +44,7 @@ async fn asked(place: &Place, settings: &[(Setting, &str)]) -> [Vec<Option<Strin
         client.send(&put(&format!("/valuations/{vrm}"), "{\"mileage\": 10000}")).await;
         assert_eq!(client.answer().await.status, 503);
         // A failed PUT is answered before its calls are stored.
-        while store.calls(None, 10).unwrap().len() < 2 * (at + 1) {
+        while store.calls(None, 10).await.unwrap().len() < 2 * (at + 1) {
             tokio::task::yield_now().await;
         }
     }

@@ -5,7 +5,7 @@ use valuation_server::domain::{Entry, LogHead, ProviderCall};
 use valuation_server::store::{Problem, Verified, verify};
 
 use crate::report_support::number;
-use crate::store_support::{Place, call, failed_call};
+use crate::store_support::{Place, at_once, call, failed_call};
 
 /// A server's log: a call in each of six transactions, then three in one, then one: ids 1 to 10.
 fn sealed() -> Place {
@@ -525,7 +525,8 @@ fn a_database_without_a_table_that_each_commit_writes_is_refused() {
     for table in ["log_chain", "call_hours", "call_durations", "rollup_mark"] {
         let place = sealed();
         place.neighbour().execute_batch(&format!("DROP TABLE {table}")).unwrap();
-        let error = valuation_server::store::Store::open(&place.config()).unwrap_err().to_string();
+        let error =
+            at_once(valuation_server::store::Store::open(&place.config())).unwrap_err().to_string();
         assert!(error.contains(&format!("its table {table} is missing")), "{error}");
     }
 }

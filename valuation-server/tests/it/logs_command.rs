@@ -136,7 +136,7 @@ async fn the_log_of_a_killed_server_is_read_and_nothing_is_changed() {
     let left = killed(&place);
     let trail = Trail::open(&[left.path()]).unwrap();
     assert_eq!(trail.newest_id().unwrap(), Some(4));
-    Store::open(&StoreConfig::new(left.path())).unwrap().shutdown().await;
+    Store::open(&StoreConfig::new(left.path())).await.unwrap().shutdown().await;
 }
 
 #[tokio::test]

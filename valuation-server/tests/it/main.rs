@@ -38,6 +38,7 @@ mod command_lines;
 mod config;
 mod config_printed;
 mod conforms;
+mod contract;
 mod demo_fleet;
 mod export_command;
 mod http2;

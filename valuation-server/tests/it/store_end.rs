@@ -5,22 +5,31 @@ use std::time::Duration;
 use valuation_server::domain::Entry;
 use valuation_server::store::{Store, StoreConfig, StoreError};
 
-use crate::store_support::{Place, call, count, entry, in_time};
+use crate::contract::{Other, TestStore, contract};
+use crate::store_support::{call, entry, in_time};
+
+contract!(
+    deferred_entries_are_tried_again_at_the_end_until_the_database_can_store_them,
+    what_could_not_be_stored_to_the_end_is_counted,
+    what_comes_after_the_end_is_counted_too,
+);
 
 /// A store that owes an entry, since another program holds the lock of this connection.
-async fn deferring(place: &Place, last_tries: Duration) -> (Store, rusqlite::Connection) {
-    let config = StoreConfig { last_tries, lock_wait: Duration::ZERO, ..place.config() };
-    let store = Store::open(&config).unwrap();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+async fn deferring(place: &TestStore, last_tries: Duration) -> (Store, Other) {
+    let impatient = |config: &mut StoreConfig| {
+        (config.last_tries, config.lock_wait) = (last_tries, Duration::from_millis(1));
+    };
+    let store = place.open_with(impatient).await;
+    let neighbour = place.other();
+    neighbour.hold_up();
     let refused = store.commit(entry("A")).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     (store, neighbour)
 }
 
-#[tokio::test]
-async fn deferred_entries_are_tried_again_at_the_end_until_the_database_can_store_them() {
-    let place = Place::new();
+async fn deferred_entries_are_tried_again_at_the_end_until_the_database_can_store_them(
+    place: TestStore,
+) {
     let (store, neighbour) = deferring(&place, Duration::from_secs(60)).await;
     let ending = tokio::spawn({
         let store = store.clone();
@@ -34,16 +43,14 @@ async fn deferred_entries_are_tried_again_at_the_end_until_the_database_can_stor
         }
     }
     assert!(!ending.is_finished());
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     in_time("the end", ending).await.unwrap();
     assert_eq!(store.lost_calls(), 0);
-    let rows = ["vehicle_valuation", "ProviderLogs"].map(|table| count(&neighbour, table));
+    let rows = ["vehicle_valuation", "ProviderLogs"].map(|table| neighbour.count(table));
     assert_eq!(rows, [1, 1]);
 }
 
-#[tokio::test]
-async fn what_could_not_be_stored_to_the_end_is_counted() {
-    let place = Place::new();
+async fn what_could_not_be_stored_to_the_end_is_counted(place: TestStore) {
     let (store, neighbour) = deferring(&place, Duration::from_millis(20)).await;
     let more = Entry { valuation: None, calls: vec![call("B"), call("B")] };
     assert!(store.commit(more).await.is_err());
@@ -53,10 +60,8 @@ async fn what_could_not_be_stored_to_the_end_is_counted() {
     drop(neighbour);
 }
 
-#[tokio::test]
-async fn what_comes_after_the_end_is_counted_too() {
-    let place = Place::new();
-    let store = place.open();
+async fn what_comes_after_the_end_is_counted_too(place: TestStore) {
+    let store = place.open().await;
     store.shutdown().await;
     assert!(store.commit(entry("A")).await.is_err());
     store.submit(entry("B"));

@@ -5,10 +5,10 @@ use std::path::Path;
 use rusqlite::Connection;
 use valuation_server::store::{OpenProblem, Store, StoreConfig, StoreError};
 
-use crate::store_support::{OLDER_TABLE, Place, entry, vrm};
+use crate::store_support::{OLDER_TABLE, Place, at_once, entry, vrm};
 
 fn refusal(path: impl AsRef<Path>) -> (OpenProblem, String) {
-    refusal_of(Store::open(&StoreConfig::new(path.as_ref())).unwrap_err(), path.as_ref())
+    refusal_of(at_once(Store::open(&StoreConfig::new(path.as_ref()))).unwrap_err(), path.as_ref())
 }
 
 fn refusal_of(error: StoreError, path: &Path) -> (OpenProblem, String) {
@@ -35,7 +35,7 @@ async fn a_missing_file_is_created_and_found_again() {
     store.commit(entry("AA99BCD")).await.unwrap();
     store.shutdown().await;
     drop(store);
-    let found = place.open().find(&vrm("AA99BCD")).unwrap().unwrap();
+    let found = at_once(place.open().find(&vrm("AA99BCD"))).unwrap().unwrap();
     assert_eq!(found, entry("AA99BCD").valuation.unwrap());
 }
 
@@ -43,7 +43,7 @@ async fn a_missing_file_is_created_and_found_again() {
 fn an_empty_file_is_taken() {
     let place = Place::new();
     std::fs::write(place.path(), "").unwrap();
-    assert_eq!(place.open().find(&vrm("AA99BCD")).unwrap(), None);
+    assert_eq!(at_once(place.open().find(&vrm("AA99BCD"))).unwrap(), None);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_file_that_another_program_has_locked_is_refused_in_words() {
     let neighbour = place.neighbour();
     neighbour.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
     let config = StoreConfig { lock_wait: std::time::Duration::ZERO, ..place.config() };
-    let error = Store::open(&config).unwrap_err();
+    let error = at_once(Store::open(&config)).unwrap_err();
     assert!(matches!(error, StoreError::Open { problem: OpenProblem::Locked, .. }), "{error:?}");
 }
 
@@ -276,6 +276,6 @@ fn two_servers_may_open_a_new_database_at_once() {
                 scope.spawn(|| place.open());
             }
         });
-        assert_eq!(place.open().find(&vrm("AA99BCD")).unwrap(), None);
+        assert_eq!(at_once(place.open().find(&vrm("AA99BCD"))).unwrap(), None);
     }
 }

@@ -5,7 +5,15 @@ use std::time::Duration;
 use valuation_server::domain::Entry;
 use valuation_server::store::{Store, StoreConfig, StoreError};
 
-use crate::store_support::{Place, count, entry, failed_call, in_time, marks, until, vrm};
+use crate::contract::{TestStore, contract};
+use crate::store_support::{Place, at_once, count, entry, failed_call, in_time, marks, until, vrm};
+
+contract!(
+    a_lock_held_too_long_is_noticed_and_its_end_as_well,
+    a_call_that_met_a_lock_is_logged_at_the_shutdown_if_the_lock_has_gone_by_then,
+    a_missing_table_is_no_health_until_it_is_back,
+    a_full_queue_makes_callers_wait_and_then_says_busy,
+);
 
 /// Stores until the database is full; gives the marks that were answered.
 async fn fill(store: &Store) -> Vec<String> {
@@ -48,14 +56,14 @@ async fn a_full_disk_is_noticed_reads_go_on_and_it_heals_by_itself() {
     assert_eq!(store.stats().failed.get(), failed + 5);
 
     for mark in &stored {
-        assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
-        assert_eq!(store.calls(Some(&vrm(mark)), 100).unwrap().len(), 20, "{mark}");
+        assert!(store.find(&vrm(mark)).await.unwrap().is_some(), "{mark}");
+        assert_eq!(store.calls(Some(&vrm(mark)), 100).await.unwrap().len(), 20, "{mark}");
     }
 
     store.limit_pages(None).await;
     until("well again", || store.can_store()).await;
     store.reserve().await.unwrap().commit(entry("NEW1")).await.unwrap();
-    assert!(store.find(&vrm("NEW1")).unwrap().is_some());
+    assert!(store.find(&vrm("NEW1")).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -79,11 +87,11 @@ async fn an_entry_that_met_a_full_disk_left_nothing_and_is_stored_whole_and_once
     let mut stored: Vec<_> = fill(&store).await.into_iter().map(|mark| (mark, 20)).collect();
     assert_eq!(logged(), stored);
     let refused = format!("V{}", stored.len());
-    assert_eq!(store.find(&vrm(&refused)).unwrap(), None);
+    assert_eq!(store.find(&vrm(&refused)).await.unwrap(), None);
 
     store.limit_pages(None).await;
     until("well again", || store.can_store()).await;
-    assert_eq!(store.find(&vrm(&refused)).unwrap(), entry(&refused).valuation);
+    assert_eq!(store.find(&vrm(&refused)).await.unwrap(), entry(&refused).valuation);
     stored.push((refused, 20));
     assert_eq!(logged(), stored);
     let integrity: String =
@@ -91,52 +99,46 @@ async fn an_entry_that_met_a_full_disk_left_nothing_and_is_stored_whole_and_once
     assert_eq!(integrity, "ok");
 }
 
-#[tokio::test]
-async fn a_lock_held_too_long_is_noticed_and_its_end_as_well() {
-    let place = Place::new();
-    let config = StoreConfig { lock_wait: Duration::from_millis(20), ..place.config() };
-    let store = Store::open(&config).unwrap();
+async fn a_lock_held_too_long_is_noticed_and_its_end_as_well(place: TestStore) {
+    let store = place.open_impatient().await;
     store.commit(entry("OLD1")).await.unwrap();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let neighbour = place.other();
+    neighbour.hold_up();
 
     let error = store.commit(entry("AA99BCD")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(!store.can_store());
-    assert!(store.find(&vrm("OLD1")).unwrap().is_some());
+    assert!(store.find(&vrm("OLD1")).await.unwrap().is_some());
 
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     until("well again", || store.can_store()).await;
-    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).unwrap().len(), 1, "the call was made");
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).await.unwrap().len(), 1, "the call was made");
     store.commit(entry("AA99BCD")).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_call_that_met_a_lock_is_logged_at_the_shutdown_if_the_lock_has_gone_by_then() {
-    let place = Place::new();
-    let config = StoreConfig { lock_wait: Duration::from_millis(20), ..place.config() };
-    let store = Store::open(&config).unwrap();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+async fn a_call_that_met_a_lock_is_logged_at_the_shutdown_if_the_lock_has_gone_by_then(
+    place: TestStore,
+) {
+    let store = place.open_impatient().await;
+    let neighbour = place.other();
+    neighbour.hold_up();
     store.commit(entry("AA99BCD")).await.unwrap_err();
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     in_time("the end", store.shutdown()).await;
-    assert_eq!(count(&neighbour, "ProviderLogs"), 1);
+    assert_eq!(neighbour.count("ProviderLogs"), 1);
 }
 
-#[tokio::test]
-async fn a_missing_table_is_no_health_until_it_is_back() {
-    let place = Place::new();
-    let store = place.open();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch(r#"ALTER TABLE "ProviderLogs" RENAME TO "away""#).unwrap();
+async fn a_missing_table_is_no_health_until_it_is_back(place: TestStore) {
+    let store = place.open().await;
+    let neighbour = place.other();
+    neighbour.break_table("ProviderLogs");
     let error = store.commit(entry("AA99BCD")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     // The probe ran right after that commit, before the writer could take another message.
     store.limit_pages(None).await;
     assert!(!store.can_store());
 
-    neighbour.execute_batch(r#"ALTER TABLE "away" RENAME TO "ProviderLogs""#).unwrap();
+    neighbour.mend("ProviderLogs");
     until("well again", || store.can_store()).await;
     store.commit(entry("AA99BCD")).await.unwrap();
 }
@@ -178,16 +180,16 @@ async fn a_table_of_the_name_archive_makes_no_archive() {
 #[tokio::test]
 async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone() {
     let place = Place::new();
-    let store = Store::open(&StoreConfig { readers: 1, ..place.config() }).unwrap();
+    let store = Store::open(&place.config_with(|file| file.readers = 1)).await.unwrap();
     store.commit(entry("AA99BCD")).await.unwrap();
     let neighbour = place.neighbour();
     neighbour.execute_batch("ALTER TABLE vehicle_valuation RENAME TO away").unwrap();
     for _ in 0..3 {
-        let error = store.find(&vrm("AA99BCD")).unwrap_err();
+        let error = store.find(&vrm("AA99BCD")).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
     neighbour.execute_batch("ALTER TABLE away RENAME TO vehicle_valuation").unwrap();
-    assert!(store.find(&vrm("AA99BCD")).unwrap().is_some());
+    assert!(store.find(&vrm("AA99BCD")).await.unwrap().is_some());
 }
 
 /// By another program, since closing a handle of our own would release SQLite's locks.
@@ -211,21 +213,21 @@ async fn the_first_malformed_page_that_is_read_makes_the_database_unable_to_stor
         .status()
         .unwrap();
     assert!(written.success() && store.can_store());
-    let unread = marks(2_000).filter(|mark| store.find(&vrm(mark)).is_err()).count();
+    let unread = marks(2_000).filter(|mark| at_once(store.find(&vrm(mark))).is_err()).count();
     assert!((1..2_000).contains(&unread), "{unread}");
     assert!(!store.can_store());
     let refused = store.reserve().await.unwrap_err().to_string();
     assert!(refused.contains("malformed"), "{refused}");
     in_time("the end", store.shutdown()).await;
-    let error = Store::open(&place.config()).unwrap_err();
+    let error = Store::open(&place.config()).await.unwrap_err();
     assert!(error.to_string().contains("it is damaged"), "{error}");
 }
 
-#[tokio::test]
-async fn a_full_queue_makes_callers_wait_and_then_says_busy() {
-    let place = Place::new();
-    let config = StoreConfig { queue: 2, batch: 1, queue_wait: Duration::ZERO, ..place.config() };
-    let store = Store::open(&config).unwrap();
+async fn a_full_queue_makes_callers_wait_and_then_says_busy(place: TestStore) {
+    let narrow = |config: &mut StoreConfig| {
+        (config.queue, config.batch, config.queue_wait) = (2, 1, Duration::ZERO);
+    };
+    let store = place.open_with(narrow).await;
     let first = store.reserve().await.unwrap();
     let second = store.reserve().await.unwrap();
     assert_eq!(store.queue(), (2, 2));
@@ -255,11 +257,15 @@ async fn a_file_that_is_moved_away_is_noticed_without_a_write_and_so_is_its_retu
     assert!(refused.contains("valuations.sqlite is no longer there; put it back"), "{refused}");
     let error = store.commit(entry("LATER1")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    assert!(store.find(&vrm("AA99BCD")).unwrap().is_some(), "reads go on");
+    assert!(store.find(&vrm("AA99BCD")).await.unwrap().is_some(), "reads go on");
 
     std::fs::rename(&away, place.path()).unwrap();
     until("well again", || store.can_store()).await;
-    assert_eq!(store.calls(Some(&vrm("LATER1")), 10).unwrap().len(), 1, "what was owed is stored");
+    assert_eq!(
+        store.calls(Some(&vrm("LATER1")), 10).await.unwrap().len(),
+        1,
+        "what was owed is stored"
+    );
     store.commit(entry("NEW1")).await.unwrap();
     in_time("the end", store.shutdown()).await;
     assert_eq!(count(&place.neighbour(), "ProviderLogs"), 3);
@@ -284,5 +290,5 @@ async fn a_file_in_the_place_of_ours_is_left_as_it_is_and_nothing_is_answered_as
 
     std::fs::rename(&away, place.path()).unwrap();
     until("well again", || store.can_store()).await;
-    assert_eq!(store.calls(None, 10).unwrap().len(), 2);
+    assert_eq!(store.calls(None, 10).await.unwrap().len(), 2);
 }

@@ -5,7 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use valuation_server::domain::Counts;
 use valuation_server::store::Span;
 
+use crate::contract::{TestStore, contract};
 use crate::store_support::{OLDER_TABLE, Place, count, entry, in_time};
+
+contract!(
+    rows_survive_a_restart_and_two_servers_add_up,
+    thinning_is_done_in_pieces_between_which_others_are_served,
+    a_history_that_cannot_be_written_keeps_no_valuation_from_being_stored,
+);
 
 fn calls(calls: u64) -> Counts {
     Counts { calls, ..Counts::default() }
@@ -15,27 +22,23 @@ fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-#[tokio::test]
-async fn rows_survive_a_restart_and_two_servers_add_up() {
-    let place = Place::new();
-    let store = place.open();
+async fn rows_survive_a_restart_and_two_servers_add_up(place: TestStore) {
+    let store = place.open().await;
     store.record(at(1_005), vec![("a", calls(1)), ("b", calls(10))]).await.unwrap();
     in_time("the end", store.shutdown()).await;
-    let (here, there) = (place.open(), place.open());
+    let (here, there) = (place.open().await, place.open().await);
     here.record(at(1_000), vec![("a", calls(2))]).await.unwrap();
     there.record(at(1_009), vec![("a", calls(4))]).await.unwrap();
     there.record(at(1_010), vec![("a", calls(8))]).await.unwrap();
-    let rows = here.history(Span::TenSeconds, at(0)).unwrap();
+    let rows = here.history(Span::TenSeconds, at(0)).await.unwrap();
     let rows: Vec<_> =
         rows.iter().map(|row| (row.at, row.source.as_str(), row.counts.calls)).collect();
     assert_eq!(rows, [(1_000, "a", 7), (1_000, "b", 10), (1_010, "a", 8)]);
-    assert_eq!(here.history_totals(at(1_001)..at(1_011)).unwrap()["a"].calls, 8);
+    assert_eq!(here.history_totals(at(1_001)..at(1_011)).await.unwrap()["a"].calls, 8);
 }
 
-#[tokio::test]
-async fn thinning_is_done_in_pieces_between_which_others_are_served() {
-    let place = Place::new();
-    let store = place.open();
+async fn thinning_is_done_in_pieces_between_which_others_are_served(place: TestStore) {
+    let store = place.open().await;
     for hour in 0..5 {
         store.record(at(hour * 3_600), vec![("a", calls(1))]).await.unwrap();
         store.record(at(hour * 3_600 + 10), vec![("a", calls(1))]).await.unwrap();
@@ -47,8 +50,8 @@ async fn thinning_is_done_in_pieces_between_which_others_are_served() {
         store.commit(entry(&format!("V{pieces}"))).await.unwrap();
     }
     assert_eq!(pieces, 6, "an hour each, and one that finds nothing");
-    assert_eq!(store.history(Span::TenSeconds, at(0)).unwrap(), []);
-    let minutes = store.history(Span::Minute, at(0)).unwrap();
+    assert_eq!(store.history(Span::TenSeconds, at(0)).await.unwrap(), []);
+    let minutes = store.history(Span::Minute, at(0)).await.unwrap();
     assert!(minutes.len() == 5 && minutes.iter().all(|row| row.counts.calls == 2));
 }
 
@@ -65,15 +68,13 @@ async fn a_database_of_the_older_service_gets_a_history_and_stays_its_database()
     assert_eq!(count(&older, "vehicle_valuation"), 1);
 }
 
-#[tokio::test]
-async fn a_history_that_cannot_be_written_keeps_no_valuation_from_being_stored() {
-    let place = Place::new();
-    let store = place.open();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("ALTER TABLE history RENAME TO away").unwrap();
+async fn a_history_that_cannot_be_written_keeps_no_valuation_from_being_stored(place: TestStore) {
+    let store = place.open().await;
+    let neighbour = place.other();
+    neighbour.break_table("history");
     assert!(store.record(at(0), vec![("a", calls(1))]).await.is_err());
     assert!(store.thin_history(at(0)).await.is_err());
     assert!(store.can_store());
-    neighbour.execute_batch("ALTER TABLE away RENAME TO history").unwrap();
+    neighbour.mend("history");
     store.record(at(0), vec![("a", calls(1))]).await.unwrap();
 }

@@ -6,7 +6,7 @@ use valuation_server::domain::Provider;
 use valuation_server::store::StoreError;
 
 use crate::store_support::{
-    OLDER_TABLE, Place, call, count, entry, in_time, marks, until, valuation, vrm,
+    OLDER_TABLE, Place, at_once, call, count, entry, in_time, marks, until, valuation, vrm,
 };
 
 /// What the older service does for a new valuation.
@@ -37,7 +37,7 @@ fn values_stored_as_integer_real_or_text_are_served_with_no_provider() {
     ] {
         let place = Place::new();
         older_database(&place, schema, rows);
-        let found = place.open().find(&vrm("OLD1")).unwrap().unwrap();
+        let found = at_once(place.open().find(&vrm("OLD1"))).unwrap().unwrap();
         let expected = match kind {
             "integer" => ("22350", "24750"),
             "real" => ("22350.5", "24750.05"),
@@ -63,7 +63,7 @@ async fn a_database_with_the_provider_column_already_there_opens_and_is_extended
          ('OLD2', 1, 2, 'Premium Car Valuations'), ('OLD3', 1, 2, 'Somebody Else')",
     );
     let store = place.open();
-    let provider = |mark| store.find(&vrm(mark)).unwrap().unwrap().provider;
+    let provider = |mark| at_once(store.find(&vrm(mark))).unwrap().unwrap().provider;
     assert_eq!(provider("OLD1"), None);
     assert_eq!(provider("OLD2"), Some(Provider::Premium));
     assert_eq!(provider("OLD3"), None, "a name that is not known here is no provider");
@@ -80,7 +80,7 @@ fn a_database_in_rollback_journal_mode_opens() {
     };
     assert_eq!(mode(&place.neighbour()), "delete");
     let store = place.open();
-    assert!(store.find(&vrm("OLD1")).unwrap().is_some());
+    assert!(at_once(store.find(&vrm("OLD1"))).unwrap().is_some());
     assert_eq!(mode(&place.neighbour()), "wal");
 }
 
@@ -92,7 +92,7 @@ async fn the_older_service_reads_and_inserts_while_we_are_open() {
     let store = place.open();
 
     older.execute(OLDER_INSERT, ("OLD1", 22350, 24750.5)).unwrap();
-    let found = store.find(&vrm("OLD1")).unwrap().unwrap();
+    let found = store.find(&vrm("OLD1")).await.unwrap().unwrap();
     assert_eq!(shown(&found), ("22350".into(), "24750.5".into(), None));
 
     store.commit(entry("NEW1")).await.unwrap();
@@ -111,7 +111,7 @@ async fn the_older_service_reads_and_inserts_while_we_are_open() {
             [],
         )
         .unwrap();
-    assert_eq!(store.find(&vrm("OLD2")).unwrap().unwrap().provider, Some(Provider::SuperCar));
+    assert_eq!(store.find(&vrm("OLD2")).await.unwrap().unwrap().provider, Some(Provider::SuperCar));
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn a_valuation_that_another_program_stored_first_stays_and_our_calls_are_l
     place.neighbour().execute(OLDER_INSERT, ("AA99BCD", 1, 2)).unwrap();
     let stands = store.commit(entry("AA99BCD")).await.unwrap().unwrap();
     assert_eq!(shown(&stands), ("1".into(), "2".into(), None));
-    assert_eq!(store.find(&vrm("AA99BCD")).unwrap(), Some(stands));
-    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).unwrap().len(), 1);
+    assert_eq!(store.find(&vrm("AA99BCD")).await.unwrap(), Some(stands));
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -143,14 +143,14 @@ async fn a_row_that_cannot_be_understood_is_an_error_that_names_the_vehicle_and_
         ("BLOB", "lowestValue is a blob of 1 bytes: not a decimal number"),
     ] {
         let expected = format!("the stored valuation of {mark} cannot be used: {expected}");
-        let error = store.find(&vrm(mark)).unwrap_err();
+        let error = store.find(&vrm(mark)).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { vrm: named, .. } if *named == vrm(mark)));
         assert_eq!(error.to_string(), expected);
 
         // It is found at the commit as well, and the calls are stored.
         let error = store.commit(entry(mark)).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
-        assert_eq!(store.calls(Some(&vrm(mark)), 10).unwrap().len(), 1);
+        assert_eq!(store.calls(Some(&vrm(mark)), 10).await.unwrap().len(), 1);
         assert!(store.can_store());
     }
 }
@@ -216,7 +216,7 @@ fn the_provider_column_comes_back_if_the_older_services_schema_tool_took_it_away
         .execute_batch("ALTER TABLE vehicle_valuation DROP COLUMN providerName")
         .unwrap();
     let store = place.open();
-    assert_eq!(store.find(&vrm("AA99BCD")).unwrap(), None);
+    assert_eq!(at_once(store.find(&vrm("AA99BCD"))).unwrap(), None);
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn rows_of_before_a_column_keep_null_in_it_and_new_ones_have_a_value() {
         .unwrap();
     let store = place.open();
     store.commit(entry("NEW")).await.unwrap();
-    let rows = store.calls(None, 10).unwrap();
+    let rows = store.calls(None, 10).await.unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.outcome.as_deref(), row.rescue)).collect();
     assert_eq!(rows, [(None, None), (Some("success"), Some(false))]);
 }

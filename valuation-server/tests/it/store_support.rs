@@ -6,12 +6,13 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use valuation_server::domain::{
     CallOutcome, Entry, ErrorCode, Money, Provider, ProviderCall, Valuation, Vrm,
 };
-use valuation_server::store::{Store, StoreConfig};
+use valuation_server::store::{self, SqliteConfig, Store, StoreConfig};
 
 /// The table as the older service makes it.
 pub(crate) const OLDER_TABLE: &str = r#"CREATE TABLE "vehicle_valuation" (
@@ -43,8 +44,15 @@ impl Place {
         }
     }
 
+    /// A configuration with other values of what a file alone has.
+    pub(crate) fn config_with(&self, change: impl FnOnce(&mut SqliteConfig)) -> StoreConfig {
+        let mut file = SqliteConfig::new(self.path());
+        change(&mut file);
+        StoreConfig { place: store::Place::File(file), ..self.config() }
+    }
+
     pub(crate) fn open(&self) -> Store {
-        Store::open(&self.config()).unwrap()
+        at_once(Store::open(&self.config())).unwrap()
     }
 
     /// A database of ours, created and closed, without other files next to it.
@@ -122,6 +130,11 @@ pub(crate) fn entry(mark: &str) -> Entry {
 /// `V0` to `V999999`.
 pub(crate) fn marks(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("V{number}"))
+}
+
+/// The output of a future that is ready at once, as the reads of a file are.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a file is read on the caller's thread")
 }
 
 /// Waits for a condition that another thread fulfils. It fails only by a hang.

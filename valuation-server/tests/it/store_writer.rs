@@ -1,19 +1,31 @@
 //! The writer's promises: an entry is stored whole or not at all, and answered when it is committed.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
 use valuation_server::domain::{CallOutcome, Entry, ErrorCode, Provider, ProviderCall};
-use valuation_server::store::{Store, StoreConfig, StoreError};
+use valuation_server::store::{Note, Store, StoreError};
 
+use crate::contract::{Other, TestStore, contract};
 use crate::store_support::{
     Place, call, count, entry, failed_call, handed_over, in_time, marks, until, valuation, vrm,
 };
 
-#[tokio::test]
-async fn a_log_row_has_exactly_the_calls_values() {
-    let place = Place::new();
-    let store = place.open();
+contract!(
+    a_log_row_has_exactly_the_calls_values,
+    calls_are_read_back_bounded_newest_last_and_by_vehicle,
+    the_id_of_a_deleted_log_row_is_never_given_again,
+    everything_that_waits_is_committed_in_one_transaction,
+    of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it,
+    an_answer_means_that_every_reader_sees_the_commit,
+    a_poisonous_valuation_is_refused_and_its_calls_and_its_neighbours_are_stored,
+    a_commit_whose_future_is_dropped_is_committed_once_handed_over,
+    a_forgotten_valuation_is_gone_and_its_log_rows_stay,
+    a_note_takes_the_place_of_the_earlier_one_of_its_name_and_outlasts_a_restart,
+);
+
+async fn a_log_row_has_exactly_the_calls_values(place: TestStore) {
+    let store = place.open().await;
     let failed = ProviderCall {
         provider: Provider::Premium,
         duration: Duration::from_micros(5_000_600),
@@ -27,67 +39,58 @@ async fn a_log_row_has_exactly_the_calls_values() {
     let calls = vec![failed, call("AA99BCD")];
     store.commit(Entry { valuation: None, calls }).await.unwrap();
 
-    let rows: Vec<String> = place
-        .neighbour()
-        .prepare(
-            r#"SELECT json_array("id", "vrm", "providerName", "requestedAt",
-            "requestDurationMs", "requestUrl", "responseCode", "errorCode", "errorMessage",
-            "outcome", "rescue") FROM "ProviderLogs""#,
-        )
-        .unwrap()
-        .query_map([], |row| row.get(0))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let rows = place.other().rows(
+        r#"SELECT "id", "vrm", "providerName", "requestedAt", "requestDurationMs", "requestUrl",
+            "responseCode", "errorCode", "errorMessage", "outcome", "rescue"
+            FROM "ProviderLogs" ORDER BY "id""#,
+    );
+    let rows: Vec<_> = rows.iter().map(|row| row.join(",")).collect();
     assert_eq!(
         rows,
         [
-            r#"[1,"AA99BCD","Premium Car Valuations","2026-11-22T19:38:00.007Z",5001,"http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED",null,"TIMEOUT","no answer  within 5 s","failure",1]"#,
-            r#"[2,"AA99BCD","SuperCar Valuations","2026-11-22T19:38:00.007Z",12,"http://127.0.0.1:1/valuations/AA99BCD?mileage=1",200,null,null,"success",0]"#,
+            "1,AA99BCD,Premium Car Valuations,2026-11-22T19:38:00.007Z,5001,\
+             http://127.0.0.1:1/valueCar?vrm=AA99BCD&key=REDACTED,null,TIMEOUT,\
+             no answer  within 5 s,failure,1",
+            "2,AA99BCD,SuperCar Valuations,2026-11-22T19:38:00.007Z,12,\
+             http://127.0.0.1:1/valuations/AA99BCD?mileage=1,200,null,null,success,0",
         ]
     );
 }
 
-#[tokio::test]
-async fn calls_are_read_back_bounded_newest_last_and_by_vehicle() {
-    let place = Place::new();
-    let store = place.open();
+async fn calls_are_read_back_bounded_newest_last_and_by_vehicle(place: TestStore) {
+    let store = place.open().await;
     for mark in ["A", "B", "A"] {
         store.commit(Entry { valuation: None, calls: vec![call(mark)] }).await.unwrap();
     }
-    let ids = |mark: Option<&str>, limit| -> Vec<i64> {
-        let mark = mark.map(vrm);
-        store.calls(mark.as_ref(), limit).unwrap().iter().map(|call| call.id).collect()
+    let ids = async |mark: Option<&str>, limit| -> Vec<i64> {
+        let calls = store.calls(mark.map(vrm).as_ref(), limit).await.unwrap();
+        calls.iter().map(|call| call.id).collect()
     };
-    assert_eq!(ids(None, 10), [1, 2, 3]);
-    assert_eq!(ids(None, 2), [2, 3]);
-    assert_eq!(ids(Some("A"), 10), [1, 3]);
-    assert_eq!(ids(Some("A"), 1), [3]);
-    assert_eq!(ids(Some("C"), 10), [0; 0]);
+    assert_eq!(ids(None, 10).await, [1, 2, 3]);
+    assert_eq!(ids(None, 2).await, [2, 3]);
+    assert_eq!(ids(Some("A"), 10).await, [1, 3]);
+    assert_eq!(ids(Some("A"), 1).await, [3]);
+    assert_eq!(ids(Some("C"), 10).await, [0; 0]);
 }
 
-#[tokio::test]
-async fn the_id_of_a_deleted_log_row_is_never_given_again() {
-    let place = Place::new();
-    let store = place.open();
+async fn the_id_of_a_deleted_log_row_is_never_given_again(place: TestStore) {
+    let store = place.open().await;
     store.commit(entry("A")).await.unwrap();
-    place.neighbour().execute_batch(r#"DELETE FROM "ProviderLogs""#).unwrap();
+    place.other().execute(r#"DELETE FROM "ProviderLogs""#);
     store.commit(entry("A")).await.unwrap();
-    assert_eq!(store.calls(None, 10).unwrap()[0].id, 2);
+    assert_eq!(store.calls(None, 10).await.unwrap()[0].id, 2);
 }
 
-#[tokio::test]
-async fn everything_that_waits_is_committed_in_one_transaction() {
-    let place = Place::new();
-    let store = place.open();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+async fn everything_that_waits_is_committed_in_one_transaction(place: TestStore) {
+    let store = place.open().await;
+    let neighbour = place.other();
+    neighbour.hold_up();
     let mut commits = Vec::new();
     for mark in marks(64) {
         commits.push(handed_over(store.commit(entry(&mark))).await);
     }
     // The writer may have begun with the first few alone; all others wait for it by now.
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     for commit in commits {
         in_time("an answer", commit).await.unwrap();
     }
@@ -97,10 +100,8 @@ async fn everything_that_waits_is_committed_in_one_transaction() {
     assert!(stats.transactions.get() <= 2, "{stats:?}");
 }
 
-#[tokio::test]
-async fn of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it() {
-    let place = Place::new();
-    let store = place.open();
+async fn of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it(place: TestStore) {
+    let store = place.open().await;
     let mut tasks = JoinSet::new();
     for number in 1..=50 {
         let store = store.clone();
@@ -111,78 +112,111 @@ async fn of_many_commits_for_one_vehicle_one_valuation_is_stored_and_all_get_it(
         });
     }
     let told = in_time("all are answered", tasks.join_all()).await;
-    let stands = store.find(&vrm("AA99BCD")).unwrap().unwrap();
+    let stands = store.find(&vrm("AA99BCD")).await.unwrap().unwrap();
     assert!(told.iter().all(|valuation| *valuation == stands));
-    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 100).unwrap().len(), 50);
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 100).await.unwrap().len(), 50);
     assert_eq!(store.stats().rows.get(), 51);
 }
 
-#[tokio::test]
-async fn an_answer_means_that_every_reader_sees_the_commit() {
-    let place = Place::new();
-    let store = place.open();
+async fn an_answer_means_that_every_reader_sees_the_commit(place: TestStore) {
+    let store = place.open().await;
     for mark in marks(50) {
         let told = store.commit(entry(&mark)).await.unwrap();
-        assert_eq!(store.find(&vrm(&mark)).unwrap(), told);
+        assert_eq!(store.find(&vrm(&mark)).await.unwrap(), told);
     }
 }
 
-#[tokio::test]
-async fn a_poisonous_valuation_is_refused_and_its_calls_and_its_neighbours_are_stored() {
-    // The second kind of trigger takes the whole transaction with it.
-    for refusal in ["ABORT", "ROLLBACK"] {
-        let place = Place::new();
-        let store = place.open();
-        let neighbour = place.neighbour();
-        neighbour
-            .execute_batch(&format!(
-                "CREATE TRIGGER poison BEFORE INSERT ON vehicle_valuation \
-                 WHEN NEW.vrm IN ('V3', 'V17') \
-                 BEGIN SELECT RAISE({refusal}, 'poisoned'); END; BEGIN IMMEDIATE"
-            ))
-            .unwrap();
-        let mut commits = Vec::new();
-        for mark in marks(32) {
-            let commit = handed_over(store.commit(entry(&mark))).await;
-            commits.push((mark, commit));
-        }
-        neighbour.execute_batch("COMMIT").unwrap();
-
-        for (mark, commit) in commits {
-            let answer = in_time("an answer", commit).await;
-            let logged = store.calls(Some(&vrm(&mark)), 10).unwrap().len();
-            if mark == "V3" || mark == "V17" {
-                let error = answer.unwrap_err();
-                assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
-                assert_eq!(error.to_string(), "the database refuses the entry: poisoned");
-                assert_eq!(logged, 1, "the call was made, whatever came of it");
-                assert_eq!(store.find(&vrm(&mark)).unwrap(), None);
-            } else {
-                assert_eq!(answer.unwrap(), entry(&mark).valuation, "{mark}");
-                assert_eq!(logged, 1);
-            }
-        }
-        assert_eq!((store.stats().rows.get(), store.stats().failed.get()), (62, 2));
-        assert!(store.can_store(), "the database is well");
-    }
+async fn a_poisonous_valuation_is_refused_and_its_calls_and_its_neighbours_are_stored(
+    place: TestStore,
+) {
+    let (store, neighbour) = (place.open().await, place.other());
+    neighbour.refuse(&["V3", "V17"]);
+    poison_alone_is_refused(&store, &neighbour).await;
 }
 
 #[tokio::test]
-async fn a_commit_whose_future_is_dropped_is_committed_once_handed_over() {
-    let place = Place::new();
-    let store = place.open();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+async fn a_refusal_that_takes_the_whole_transaction_with_it_refuses_the_poisonous_valuation_alone()
+{
+    let place = TestStore::sqlite();
+    let (store, neighbour) = (place.open().await, place.other());
+    neighbour.execute(
+        "CREATE TRIGGER poison BEFORE INSERT ON vehicle_valuation \
+         WHEN NEW.vrm IN ('V3', 'V17') BEGIN SELECT RAISE(ROLLBACK, 'poisoned'); END",
+    );
+    poison_alone_is_refused(&store, &neighbour).await;
+}
+
+/// Of 32 entries in a batch the database refuses the valuations of V3 and V17.
+async fn poison_alone_is_refused(store: &Store, neighbour: &Other) {
+    neighbour.hold_up();
+    let mut commits = Vec::new();
+    for mark in marks(32) {
+        let commit = handed_over(store.commit(entry(&mark))).await;
+        commits.push((mark, commit));
+    }
+    neighbour.let_go();
+
+    for (mark, commit) in commits {
+        let answer = in_time("an answer", commit).await;
+        let logged = store.calls(Some(&vrm(&mark)), 10).await.unwrap().len();
+        if mark == "V3" || mark == "V17" {
+            let error = answer.unwrap_err();
+            assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
+            let text = error.to_string();
+            assert!(text.starts_with("the database refuses the entry: "), "{text}");
+            assert!(text.contains("poisoned"), "{text}");
+            assert_eq!(logged, 1, "the call was made, whatever came of it");
+            assert_eq!(store.find(&vrm(&mark)).await.unwrap(), None);
+        } else {
+            assert_eq!(answer.unwrap(), entry(&mark).valuation, "{mark}");
+            assert_eq!(logged, 1);
+        }
+    }
+    assert_eq!((store.stats().rows.get(), store.stats().failed.get()), (62, 2));
+    assert!(store.can_store(), "the database is well");
+}
+
+async fn a_commit_whose_future_is_dropped_is_committed_once_handed_over(place: TestStore) {
+    let store = place.open().await;
+    let neighbour = place.other();
+    neighbour.hold_up();
     drop(handed_over(store.commit(entry("AA99BCD"))).await);
     let reserved = store.reserve().await.unwrap();
     drop(handed_over(reserved.commit(entry("BB99BCD"))).await);
     store.submit(entry("CC99BCD"));
     store.reserve().await.unwrap().submit(entry("DD99BCD"));
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     until("all are committed", || store.stats().entries.get() == 4).await;
     for mark in ["AA99BCD", "BB99BCD", "CC99BCD", "DD99BCD"] {
-        assert!(store.find(&vrm(mark)).unwrap().is_some(), "{mark}");
+        assert!(store.find(&vrm(mark)).await.unwrap().is_some(), "{mark}");
     }
+}
+
+async fn a_forgotten_valuation_is_gone_and_its_log_rows_stay(place: TestStore) {
+    let store = place.open().await;
+    store.commit(entry("AA99BCD")).await.unwrap();
+    let before = store.version();
+    assert!(store.forget(vrm("AA99BCD")).await.unwrap());
+    assert!(store.version() > before, "a cache must not answer it any more");
+    assert!(!store.forget(vrm("AA99BCD")).await.unwrap(), "there is none");
+    assert_eq!(store.find(&vrm("AA99BCD")).await.unwrap(), None);
+    assert_eq!(store.calls(Some(&vrm("AA99BCD")), 10).await.unwrap().len(), 1);
+}
+
+async fn a_note_takes_the_place_of_the_earlier_one_of_its_name_and_outlasts_a_restart(
+    place: TestStore,
+) {
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let store = place.open().await;
+    for (name, text, seconds) in [("a", "1", 1), ("b", "2", 2), ("a", "3", 3)] {
+        store.note(name, text.to_owned(), at(seconds)).await.unwrap();
+    }
+    in_time("the end", store.shutdown()).await;
+    let store = place.open().await;
+    let note = |text: &str, seconds| Note { text: text.to_owned(), at: Some(at(seconds)) };
+    assert_eq!(store.noted("a").await.unwrap(), Some(note("3", 3)));
+    assert_eq!(store.noted("b").await.unwrap(), Some(note("2", 2)));
+    assert_eq!(store.noted("c").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -211,7 +245,7 @@ async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
     assert!(!store.can_store());
     assert!(matches!(store.commit(entry("LATE")).await.unwrap_err(), StoreError::Closed));
     assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Closed));
-    assert!(store.find(&vrm("LAST")).unwrap().is_some(), "reads go on");
+    assert!(store.find(&vrm("LAST")).await.unwrap().is_some(), "reads go on");
     in_time("a second shutdown", store.shutdown()).await;
 }
 
@@ -234,7 +268,7 @@ async fn dropping_the_last_store_commits_what_waits_and_lets_the_file_go() {
 async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
     let place = Place::new();
     let limit = 1 << 20;
-    let store = Store::open(&StoreConfig { wal_limit: limit, ..place.config() }).unwrap();
+    let store = Store::open(&place.config_with(|file| file.wal_limit = limit)).await.unwrap();
     let mut tasks = JoinSet::new();
     for task in 0..16 {
         let store = store.clone();
@@ -243,7 +277,7 @@ async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
                 let mark = format!("{task}/{number}");
                 let calls = vec![failed_call(&mark, &"x".repeat(500)); 20];
                 store.commit(Entry { calls, ..entry(&mark) }).await.unwrap();
-                store.find(&vrm(&mark)).unwrap().unwrap();
+                store.find(&vrm(&mark)).await.unwrap().unwrap();
             }
         });
     }
@@ -263,7 +297,7 @@ async fn under_saturated_writes_and_reads_the_write_ahead_log_stays_bounded() {
 #[tokio::test]
 async fn a_long_read_holds_up_neither_commits_nor_the_logs_bound_afterwards() {
     let place = Place::new();
-    let store = Store::open(&StoreConfig { wal_limit: 1 << 20, ..place.config() }).unwrap();
+    let store = Store::open(&place.config_with(|file| file.wal_limit = 1 << 20)).await.unwrap();
     store.commit(entry("FIRST")).await.unwrap();
     let reader = place.neighbour();
     reader.execute_batch("BEGIN").unwrap();

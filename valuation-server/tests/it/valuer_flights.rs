@@ -22,7 +22,7 @@ async fn a_stored_valuation_is_answered_and_no_provider_is_asked() {
     let gate = Gate::open();
     let valuer = Valuer::new(Memory::with(stored.clone()), gate.quotes(Ok(quote("3", "4"))));
     assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), stored);
-    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
+    assert_eq!(valuer.find(&vrm("A")).await.unwrap(), Some(stored));
     assert_eq!(gate.asked(), 0);
 }
 
@@ -44,11 +44,11 @@ async fn a_valuation_that_was_read_or_made_once_is_answered_from_memory() {
     let gate = Gate::open();
     let quotes = gate.quotes(Ok(quote("3", "4")));
     let valuer = Valuer::within(Bounds::default(), memory.clone(), quotes);
-    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored.clone()));
+    assert_eq!(valuer.find(&vrm("A")).await.unwrap(), Some(stored.clone()));
     let made = valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
     let looks = memory.finds.load(Ordering::SeqCst);
     for (mark, valuation) in [("A", stored), ("B", made)] {
-        assert_eq!(valuer.find(&vrm(mark)).unwrap().as_ref(), Some(&valuation));
+        assert_eq!(valuer.find(&vrm(mark)).await.unwrap().as_ref(), Some(&valuation));
         assert_eq!(valuer.value(vrm(mark), miles(5.0), trace()).await.unwrap(), valuation);
     }
     assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
@@ -62,7 +62,7 @@ async fn a_valuation_that_was_read_or_made_once_is_answered_from_memory() {
     let looks = looks + 1;
     // What is not in the records is not remembered as missing.
     for _ in 0..2 {
-        assert_eq!(valuer.find(&vrm("C")).unwrap(), None);
+        assert_eq!(valuer.find(&vrm("C")).await.unwrap(), None);
     }
     assert_eq!(memory.finds.load(Ordering::SeqCst), looks + 2);
 }
@@ -74,19 +74,19 @@ async fn a_cached_valuation_is_read_again_after_another_program_has_changed_the_
     let gate = Gate::open();
     let quotes = gate.quotes(Ok(quote("3", "4")));
     let valuer = Valuer::within(Bounds::default(), memory.clone(), quotes);
-    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(stored));
+    assert_eq!(valuer.find(&vrm("A")).await.unwrap(), Some(stored));
     valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
 
     let changed = Valuation::from_quote(vrm("A"), &quote("7", "8"));
     memory.valuations.lock().unwrap().insert(vrm("A"), changed.clone());
     memory.valuations.lock().unwrap().remove(&vrm("B"));
     memory.version.fetch_add(1, Ordering::SeqCst);
-    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(changed.clone()));
-    assert_eq!(valuer.find(&vrm("B")).unwrap(), None);
+    assert_eq!(valuer.find(&vrm("A")).await.unwrap(), Some(changed.clone()));
+    assert_eq!(valuer.find(&vrm("B")).await.unwrap(), None);
     assert_eq!(valuer.value(vrm("A"), miles(5.0), trace()).await.unwrap(), changed);
     // Which is remembered in its turn.
     let looks = memory.finds.load(Ordering::SeqCst);
-    assert_eq!(valuer.find(&vrm("A")).unwrap(), Some(changed));
+    assert_eq!(valuer.find(&vrm("A")).await.unwrap(), Some(changed));
     assert_eq!(memory.finds.load(Ordering::SeqCst), looks);
     valuer.value(vrm("B"), miles(5.0), trace()).await.unwrap();
     assert_eq!(gate.asked(), 2, "a vehicle whose row is gone is asked about again");
@@ -207,7 +207,7 @@ async fn a_flight_goes_on_and_is_committed_when_all_its_callers_are_gone() {
     idle.await;
     assert_eq!(valuer.in_flight(), 0);
     assert_eq!(memory.committed_calls(), [1]);
-    assert!(valuer.find(&vrm("A")).unwrap().is_some());
+    assert!(valuer.find(&vrm("A")).await.unwrap().is_some());
 }
 
 #[tokio::test]

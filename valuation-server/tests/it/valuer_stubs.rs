@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::num::NonZeroU128;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::Either;
 use tokio::sync::{Semaphore, watch};
 use valuation_server::domain::{
     CallOutcome, Entry, ErrorCode, Mileage, Money, Provider, ProviderCall, Quote, QuoteError,
     QuoteRequest, Trace, Valuation, Vrm,
 };
-use valuation_server::valuer::{Commit, Permit, Quotes, Records, RecordsError, Reserve};
+use valuation_server::valuer::{Commit, Find, Permit, Quotes, Records, RecordsError, Reserve};
 
 /// The trace of a request that came from nowhere.
 pub(crate) fn trace() -> Trace {
@@ -176,8 +177,8 @@ impl fmt::Display for Because {
     }
 }
 
-impl Records for Memory {
-    fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError> {
+impl Memory {
+    fn look(&self, vrm: &Vrm) -> Result<Option<Valuation>, RecordsError> {
         self.finds.fetch_add(1, Ordering::SeqCst);
         assert!(!self.find_panics.load(Ordering::SeqCst), "the test wants a panic in find");
         if self.unreadable.load(Ordering::SeqCst) {
@@ -192,6 +193,12 @@ impl Records for Memory {
             valuations.insert(valuation.vrm.clone(), valuation);
         }
         Ok(found)
+    }
+}
+
+impl Records for Memory {
+    fn find(&self, vrm: &Vrm) -> Find<'_> {
+        Either::Left(ready(self.look(vrm)))
     }
 
     fn version(&self) -> u64 {

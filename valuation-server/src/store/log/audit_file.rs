@@ -11,9 +11,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::log_tables::LogTable;
 use super::rows::Optional;
 use crate::store::error::{OpenProblem, StoreError};
-use crate::store::look::Siblings;
 use crate::store::sql::{Sql, SqlError, ValueRef};
-use crate::store::{open, schema};
+use crate::store::sqlite::look::Siblings;
+use crate::store::sqlite::{open, schema};
 
 /// How long a read waits for another program's lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);

@@ -11,8 +11,8 @@ use super::log_tables::LogTable;
 use super::rows::Optional;
 use crate::store::error::StoreError;
 use crate::store::log_place::LogPlace;
-use crate::store::schema;
 use crate::store::sql::{Sql, SqlError};
+use crate::store::sqlite::schema;
 
 /// A log that is open for reading alone.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::store::open::{beside, sync_folder};
+use crate::store::sqlite::open::{beside, sync_folder};
 
 /// Where the checksum of a file stands.
 pub(super) fn path(file: &Path) -> PathBuf {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::refused::ArchiveError;
+use crate::store::config::SqliteConfig;
 use crate::store::error::StoreError;
 use crate::store::log::audit_file;
 use crate::store::log::log_tables::LogTable;
 use crate::store::log_place::LogPlace;
 use crate::store::sql::{Sql, SqlError};
-use crate::store::{StoreConfig, open};
+use crate::store::sqlite::open;
 
 /// How long another program's lock is waited for.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -35,8 +36,7 @@ impl Database {
     pub(super) fn open(place: &LogPlace) -> Result<Self, ArchiveError> {
         let engine = match place {
             LogPlace::File(path) => {
-                let config = StoreConfig { lock_wait: LOCK_WAIT, ..StoreConfig::new(path) };
-                let conn = open::next_writer(&config)
+                let conn = open::next_writer(&SqliteConfig::new(path), LOCK_WAIT)
                     .map_err(|problem| StoreError::Open { path: path.clone(), problem })?;
                 conn.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| {
                     Ok(())

@@ -24,10 +24,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::log_tables::{CopyError, LogTable};
 use super::source::LogSource;
 use super::{audit_file, chain};
+use crate::store::config::SqliteConfig;
 use crate::store::error::{OpenProblem, StoreError};
 use crate::store::log_place::LogPlace;
 use crate::store::sql::{Sql, SqlError, ValueRef};
-use crate::store::{StoreConfig, open, schema};
+use crate::store::sqlite::{open, schema};
 use database::{CHECKPOINT_PAGES, Database, LOCK_WAIT};
 
 pub use plan::{ArchivePlan, StopReason};
@@ -337,8 +338,8 @@ impl Archiver {
 
 /// Opens the archive for writing, marked as one.
 fn open_archive(places: &Places) -> Result<Connection, ArchiveError> {
-    let config = StoreConfig { lock_wait: LOCK_WAIT, ..StoreConfig::new(&places.archive) };
-    let archive = open::archive_writer(&config).map_err(places.not_opened())?;
+    let archive = open::archive_writer(&SqliteConfig::new(&places.archive), LOCK_WAIT)
+        .map_err(places.not_opened())?;
     archive
         .pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))
         .map_err(places.in_archive())?;

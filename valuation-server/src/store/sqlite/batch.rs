@@ -2,21 +2,11 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::derived::Piece;
-use super::queue::Job;
-use super::valuations::StoredValuation;
-use super::{derived, logs, valuations};
-use crate::domain::LogHead;
-
-/// The result of a transaction.
-pub(super) struct Written {
-    /// For each of its entries, in order, the stored valuation.
-    pub(super) stored: Vec<StoredValuation>,
-    /// The rows it wrote, without those that are derived.
-    pub(super) rows: u64,
-    /// The new head of the chain, if the log rows are sealed.
-    pub(super) head: Option<LogHead>,
-}
+use super::valuations;
+use crate::store::derived::{self, Piece};
+use crate::store::engine::Written;
+use crate::store::logs;
+use crate::store::queue::Job;
 
 /// Stores all entries in one transaction, or none.
 pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {

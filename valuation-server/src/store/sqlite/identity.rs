@@ -10,11 +10,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::Cause;
+use crate::store::error::Cause;
 
 /// The file that was opened, and its path.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
+pub(in crate::store) struct Opened {
     path: Arc<Path>,
     file: Option<(u64, u64)>,
 }

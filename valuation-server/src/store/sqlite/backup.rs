@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
-use super::audit_file::AuditFile;
-use super::error::{StoreError, is_about_damage};
-use super::log_tables::quoted;
 use super::{look, open};
+use crate::store::audit_file::AuditFile;
+use crate::store::error::StoreError;
+use crate::store::log::log_tables::quoted;
 
 /// How many pages a step copies: with pages of 4 KiB four megabytes.
 const STEP: c_int = 1_024;
@@ -128,9 +128,12 @@ fn copy(
 
 /// Whether a step failed at the source: nothing is read from a copy.
 fn is_about_reading(error: &rusqlite::Error) -> bool {
+    let is_damage = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    );
     let extended = error.sqlite_error().map(|error| error.extended_code);
-    is_about_damage(error)
-        || matches!(extended, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ))
+    is_damage || matches!(extended, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ))
 }
 
 /// What a copy must have in common with its original.

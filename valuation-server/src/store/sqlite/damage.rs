@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::OpenProblem;
+use crate::store::error::OpenProblem;
 
 /// Reads all pages and checks their structure, for at most `limit`. A larger file is checked in part,
 /// which is logged. Index entries are not compared with their rows. 200 MB, a million log rows, take

@@ -9,19 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use r2d2::{HandleError, ManageConnection, Pool};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
-use super::error::{Cause, OpenProblem, StoreError, is_about_damage};
 use super::identity::Opened;
-use super::stats::Shared;
-use super::{StoreConfig, open};
+use super::{disk, open};
+use crate::store::config::SqliteConfig;
+use crate::store::error::{Cause, OpenProblem, StoreError};
+use crate::store::reading::DiskUse;
+use crate::store::sql::{Failure, SqlError};
+use crate::store::stats::Shared;
 
 /// How long opening all readers may take. The pause between attempts to reopen one is at most half of
 /// it.
 const OPENING: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
-pub(super) struct Readers {
+pub(in crate::store) struct Readers {
     pool: Pool<Manager>,
     wait: Duration,
     path: Arc<Path>,
@@ -29,14 +32,15 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn open(
-        config: &StoreConfig,
+    pub(in crate::store) fn open(
+        file: &SqliteConfig,
+        wait: Duration,
         opened: Opened,
         shared: Arc<Shared>,
     ) -> Result<Self, OpenProblem> {
-        let manager = Manager { path: config.path.clone(), opened, wait: config.read_wait };
+        let manager = Manager { path: file.path.clone(), opened, wait };
         let pool = Pool::builder()
-            .max_size(config.readers.max(1))
+            .max_size(file.readers.max(1))
             .test_on_check_out(false)
             // A connection that is closed loses its prepared statements.
             .max_lifetime(None)
@@ -45,7 +49,7 @@ impl Readers {
             .error_handler(Box::new(LogReaderErrors))
             .build(manager)
             .map_err(|error| OpenProblem::Sqlite(Arc::new(error)))?;
-        Ok(Self { pool, wait: config.read_wait, path: config.path.as_path().into(), shared })
+        Ok(Self { pool, wait, path: file.path.as_path().into(), shared })
     }
 
     /// Runs a read. If it fails, its connection is replaced, since a fault of the file may stay in the
@@ -53,23 +57,26 @@ impl Readers {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if no reader is free in time, or the read fails.
-    pub(super) fn read<T>(
+    pub(in crate::store) fn read<T, E: Into<SqlError>>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        read: impl FnOnce(&Connection) -> Result<T, E>,
     ) -> Result<T, StoreError> {
         let mut reader = self.pool.get_timeout(self.wait).map_err(StoreError::unavailable)?;
         read(&reader.conn).map_err(|error| {
-            reader.broken = !matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-            );
-            let damaged = is_about_damage(&error);
-            let cause: Cause = Arc::new(error);
-            if damaged {
-                self.shared.health.failed(&cause, &self.path);
+            let error = error.into();
+            let failure = error.failure();
+            reader.broken = failure != Failure::Locked;
+            let cause = Cause::from(error);
+            if failure == Failure::Damage {
+                self.shared.health.failed(&cause, failure, &self.path.display());
             }
             StoreError::Unavailable(cause)
         })
+    }
+
+    /// The room that the file takes.
+    pub(in crate::store) fn disk_use(&self) -> DiskUse {
+        disk::of(&self.path)
     }
 }
 
@@ -123,13 +130,10 @@ mod tests {
 
     fn readers() -> (tempfile::TempDir, Readers) {
         let folder = tempfile::tempdir().unwrap();
-        let config = StoreConfig {
-            readers: 1,
-            read_wait: Duration::ZERO,
-            ..StoreConfig::new(folder.path().join("v.sqlite"))
-        };
-        open::first_writer(&config).unwrap();
-        let readers = Readers::open(&config, Opened::at(&config.path), Arc::default()).unwrap();
+        let file = SqliteConfig { readers: 1, ..SqliteConfig::new(folder.path().join("v.sqlite")) };
+        open::first_writer(&file, Duration::ZERO).unwrap();
+        let opened = Opened::at(&file.path);
+        let readers = Readers::open(&file, Duration::ZERO, opened, Arc::default()).unwrap();
         (folder, readers)
     }
 
@@ -145,9 +149,10 @@ mod tests {
     fn is_marked(readers: &Readers) -> bool {
         // A replacement is opened by another thread, a moment later.
         let waiting = Readers { wait: Duration::from_secs(60), ..readers.clone() };
-        let read =
-            |conn: &Connection| conn.pragma_query_value(None, "cache_size", |row| row.get(0));
-        waiting.read::<i64>(read).unwrap() == 77
+        let read = |conn: &Connection| {
+            conn.pragma_query_value(None, "cache_size", |row| row.get::<_, i64>(0))
+        };
+        waiting.read(read).unwrap() == 77
     }
 
     #[test]
@@ -155,18 +160,19 @@ mod tests {
         let (_folder, readers) = readers();
         readers.read(mark).unwrap();
         for code in [rusqlite::ffi::SQLITE_BUSY, rusqlite::ffi::SQLITE_LOCKED] {
-            readers.read::<()>(|_| Err(failed(code))).unwrap_err();
+            readers.read(|_| Err::<(), _>(failed(code))).unwrap_err();
             assert!(is_marked(&readers));
         }
-        readers.read::<()>(|_| Err(failed(rusqlite::ffi::SQLITE_IOERR))).unwrap_err();
+        readers.read(|_| Err::<(), _>(failed(rusqlite::ffi::SQLITE_IOERR))).unwrap_err();
         assert!(!is_marked(&readers));
     }
 
     #[test]
     fn a_read_that_finds_no_free_reader_is_an_error_and_no_hang() {
         let (_folder, readers) = readers();
-        let inner = readers.read(|_| Ok(readers.read(|_| Ok(())))).unwrap();
+        let nothing = |_: &Connection| Ok::<_, rusqlite::Error>(());
+        let inner = readers.read(|_| Ok::<_, rusqlite::Error>(readers.read(nothing))).unwrap();
         assert!(matches!(inner, Err(StoreError::Unavailable(_))), "{inner:?}");
-        readers.read(|_| Ok(())).unwrap();
+        readers.read(nothing).unwrap();
     }
 }

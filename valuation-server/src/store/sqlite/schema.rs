@@ -7,14 +7,14 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
-use super::error::OpenProblem;
+use crate::store::error::OpenProblem;
 
 /// One file per version; append only.
 const MIGRATIONS: &[M<'static>] = &[
-    M::up(include_str!("../../migrations/001_valuations_and_provider_logs.sql")),
-    M::up(include_str!("../../migrations/002_failover_state.sql")),
-    M::up(include_str!("../../migrations/003_history.sql")),
-    M::up(include_str!("../../migrations/004_audit.sql")),
+    M::up(include_str!("../../../migrations/001_valuations_and_provider_logs.sql")),
+    M::up(include_str!("../../../migrations/002_failover_state.sql")),
+    M::up(include_str!("../../../migrations/003_history.sql")),
+    M::up(include_str!("../../../migrations/004_audit.sql")),
 ];
 
 /// `VALU`, as the first migration sets it.
@@ -70,12 +70,12 @@ const TABLES: [Table; 6] = [
 ];
 
 /// The version that this program migrates to.
-pub(super) fn latest() -> i32 {
+pub(in crate::store) fn latest() -> i32 {
     i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
 }
 
 /// Checks, without writing, whether the database may be used, and gives its schema version.
-pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
+pub(in crate::store) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
     // One snapshot for all reads: another server may be migrating the file.
     let conn = &Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -108,18 +108,18 @@ pub(super) fn inspect(conn: &Connection) -> Result<i32, OpenProblem> {
 }
 
 /// Whether it is an archive of another database's log, which has a table of that name.
-pub(super) fn is_archive(conn: &Connection) -> rusqlite::Result<bool> {
+pub(in crate::store) fn is_archive(conn: &Connection) -> rusqlite::Result<bool> {
     has_table(conn, "provider_log_archive")
 }
 
 /// Whether there is a table of this name.
-pub(super) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
+pub(in crate::store) fn has_table(conn: &Connection, name: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     conn.query_row(sql, [name], |row| row.get(0))
 }
 
 /// Migrates a database that passed [`inspect`].
-pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
+pub(in crate::store) fn migrate(conn: &mut Connection) -> Result<(), OpenProblem> {
     // Takes the lock first, so that of two servers that start at once one waits for the other.
     conn.set_transaction_behavior(TransactionBehavior::Immediate);
     Migrations::from_slice(MIGRATIONS).to_latest(conn).map_err(|error| match error {

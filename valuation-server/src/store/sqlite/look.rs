@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
-use super::error::{OpenProblem, StoreError};
 use super::{damage, open, schema};
+use crate::store::error::{OpenProblem, StoreError};
 
 /// All but the characters that a URI's path has unencoded.
 const PATH: &AsciiSet =
@@ -37,7 +37,7 @@ pub enum Found {
     OlderService,
 }
 
-/// Checks whether [`Store::open`](super::Store::open) would accept the file at `path`, and reads all of
+/// Checks whether [`Store::open`](crate::store::Store::open) would accept the file at `path`, and reads all of
 /// it for damage.
 ///
 /// If a server uses the database, this is one more reader. If not, not even SQLite's own files next to
@@ -86,7 +86,7 @@ fn denied(error: impl Into<std::io::Error>) -> OpenProblem {
 }
 
 /// Reads the database unchanged.
-pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
+pub(in crate::store) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
     loop {
         if let Some(opened) = Siblings::at(path).connect(path) {
             return opened;
@@ -96,19 +96,19 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OpenProblem> {
 
 /// Which files SQLite has left next to the database. They decide how it can be read unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Siblings {
-    pub(super) wal: bool,
-    pub(super) shm: bool,
+pub(in crate::store) struct Siblings {
+    pub(in crate::store) wal: bool,
+    pub(in crate::store) shm: bool,
 }
 
 impl Siblings {
-    pub(super) fn at(path: &Path) -> Self {
+    pub(in crate::store) fn at(path: &Path) -> Self {
         let there = |suffix| open::beside(path, suffix).exists();
         Self { wal: there("-wal"), shm: there("-shm") }
     }
 
     /// `None`: a server that started or stopped meanwhile has changed them, so that the choice was wrong.
-    pub(super) fn connect(self, path: &Path) -> Option<Result<Connection, OpenProblem>> {
+    pub(in crate::store) fn connect(self, path: &Path) -> Option<Result<Connection, OpenProblem>> {
         let opened = self.open(path);
         (self == Self::at(path)).then_some(opened)
     }
@@ -141,17 +141,17 @@ impl Siblings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::StoreConfig;
+    use crate::store::config::SqliteConfig;
 
     #[test]
     fn a_choice_that_a_server_made_wrong_meanwhile_is_made_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("valuations.sqlite");
-        drop(open::first_writer(&StoreConfig::new(&path)).unwrap());
+        drop(open::first_writer(&SqliteConfig::new(&path), Duration::ZERO).unwrap());
         let before = Siblings::at(&path);
         assert!(before.connect(&path).unwrap().is_ok());
         // With a log, the file alone may be outdated and may change.
-        let server = open::first_writer(&StoreConfig::new(&path)).unwrap();
+        let server = open::first_writer(&SqliteConfig::new(&path), Duration::ZERO).unwrap();
         assert_ne!(Siblings::at(&path), before);
         assert!(before.connect(&path).is_none());
         let during = Siblings::at(&path);

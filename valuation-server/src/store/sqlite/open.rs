@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{OpenProblem, StoreError};
-use super::{Durability, StoreConfig, damage, schema};
+use super::{damage, schema};
+use crate::store::config::{Durability, SqliteConfig};
+use crate::store::error::{OpenProblem, StoreError};
 
 /// The pause between two attempts to open a locked file.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -30,7 +31,7 @@ const SMALLEST_DATABASE: u64 = 512;
 ///
 /// # Errors
 /// Names with another meaning in SQLite, such as `:memory:`.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+pub(in crate::store) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let failed = |problem| StoreError::Open { path: path.into(), problem };
     let name = path.as_os_str().as_encoded_bytes();
     if name == b":memory:" || name.starts_with(b"file:") {
@@ -40,25 +41,34 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// The writer's connection at the start: the file is created or migrated.
-pub(super) fn first_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
-    first(config, |conn| if schema::is_archive(conn)? { Err(OpenProblem::Archive) } else { Ok(()) })
+pub(in crate::store) fn first_writer(
+    file: &SqliteConfig,
+    lock_wait: Duration,
+) -> Result<Connection, OpenProblem> {
+    first(file, lock_wait, |conn| {
+        if schema::is_archive(conn)? { Err(OpenProblem::Archive) } else { Ok(()) }
+    })
 }
 
 /// As [`first_writer`], for the file of an archive.
-pub(super) fn archive_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
-    first(config, |_| Ok(()))
+pub(in crate::store) fn archive_writer(
+    file: &SqliteConfig,
+    lock_wait: Duration,
+) -> Result<Connection, OpenProblem> {
+    first(file, lock_wait, |_| Ok(()))
 }
 
 fn first(
-    config: &StoreConfig,
+    file: &SqliteConfig,
+    lock_wait: Duration,
     look: fn(&Connection) -> Result<(), OpenProblem>,
 ) -> Result<Connection, OpenProblem> {
     let started = Instant::now();
     loop {
-        match try_first_writer(config, look) {
+        match try_first_writer(file, lock_wait, look) {
             // SQLite itself waits for a lock, except for a deadlock, for example of two servers that
             // switch the same file to write-ahead logging.
-            Err(OpenProblem::Locked) if started.elapsed() < config.lock_wait => {
+            Err(OpenProblem::Locked) if started.elapsed() < lock_wait => {
                 thread::sleep(RETRY_PAUSE);
             }
             opened_or_not => return opened_or_not,
@@ -67,27 +77,31 @@ fn first(
 }
 
 fn try_first_writer(
-    config: &StoreConfig,
+    file: &SqliteConfig,
+    lock_wait: Duration,
     look: fn(&Connection) -> Result<(), OpenProblem>,
 ) -> Result<Connection, OpenProblem> {
-    look_at_the_path(&config.path)?;
-    let (mut conn, _) = inspected(config, OpenFlags::SQLITE_OPEN_CREATE, |conn| {
+    look_at_the_path(&file.path)?;
+    let (mut conn, _) = inspected(file, lock_wait, OpenFlags::SQLITE_OPEN_CREATE, |conn| {
         look(conn)?;
         damage::look_for(conn, FIRST_LOOK)
     })?;
-    use_wal(&conn, config)?;
+    use_wal(&conn, file)?;
     schema::migrate(&mut conn)?;
     Ok(conn)
 }
 
 /// The writer's connection after a failure. The file must exist and be ours, with the latest schema: an
 /// empty database in place of a lost one would look like a recovery, and everything would be lost.
-pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProblem> {
-    let (conn, version) = inspected(config, OpenFlags::empty(), |_| Ok(()))?;
+pub(in crate::store) fn next_writer(
+    file: &SqliteConfig,
+    lock_wait: Duration,
+) -> Result<Connection, OpenProblem> {
+    let (conn, version) = inspected(file, lock_wait, OpenFlags::empty(), |_| Ok(()))?;
     if version != schema::latest() {
         return Err(OpenProblem::Foreign(format!("user_version {version}")));
     }
-    use_wal(&conn, config)?;
+    use_wal(&conn, file)?;
     Ok(conn)
 }
 
@@ -95,7 +109,7 @@ pub(super) fn next_writer(config: &StoreConfig) -> Result<Connection, OpenProble
 ///
 /// Its handle is opened for writing: a read-only one can't recover the write-ahead log of a killed
 /// process. With `keeps_log` closing it doesn't carry that log into the file.
-pub(super) fn reader(
+pub(in crate::store) fn reader(
     path: &Path,
     lock_wait: Duration,
     keeps_log: bool,
@@ -117,7 +131,7 @@ fn connect(path: &Path, extra: OpenFlags, lock_wait: Duration) -> rusqlite::Resu
 }
 
 /// SQLite has one error for all of these.
-pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
+pub(in crate::store) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
     if !path.parent().is_some_and(Path::is_dir) {
         return Err(OpenProblem::NoFolder);
     }
@@ -133,12 +147,13 @@ pub(super) fn look_at_the_path(path: &Path) -> Result<(), OpenProblem> {
 
 /// A connection to a file that is ours and passes a further check, and its schema's version.
 fn inspected(
-    config: &StoreConfig,
+    file: &SqliteConfig,
+    lock_wait: Duration,
     extra: OpenFlags,
     look: impl FnOnce(&Connection) -> Result<(), OpenProblem>,
 ) -> Result<(Connection, i32), OpenProblem> {
-    let left_log = beside(&config.path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
-    let conn = connect(&config.path, extra, config.lock_wait)?;
+    let left_log = beside(&file.path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let conn = connect(&file.path, extra, lock_wait)?;
     // Closing the last connection checkpoints the log of a killed program into the file. It must not,
     // since the log may be another program's, or of another file. Without a log, closing tidies up.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, left_log)?;
@@ -169,18 +184,18 @@ pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
     }
 }
 
-fn use_wal(conn: &Connection, config: &StoreConfig) -> Result<(), OpenProblem> {
+fn use_wal(conn: &Connection, file: &SqliteConfig) -> Result<(), OpenProblem> {
     let mode: String =
         conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenProblem::NoWal(mode));
     }
-    let synchronous = match config.durability {
+    let synchronous = match file.durability {
         Durability::Full => "FULL",
         Durability::Normal => "NORMAL",
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
-    let limit = i64::try_from(config.wal_limit).unwrap_or(i64::MAX);
+    let limit = i64::try_from(file.wal_limit).unwrap_or(i64::MAX);
     conn.pragma_update_and_check(None, "journal_size_limit", limit, |_| Ok(()))?;
     // The writer makes its checkpoints itself, after it has answered (see `checkpoint`).
     conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
@@ -195,7 +210,7 @@ mod tests {
     fn a_connection_that_can_only_read_is_refused_as_a_writer() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("valuations.sqlite");
-        drop(first_writer(&StoreConfig::new(&path)).unwrap());
+        drop(first_writer(&SqliteConfig::new(&path), Duration::ZERO).unwrap());
         // By flag and not by the file's rights, which bind no superuser.
         let conn = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         assert_eq!(
@@ -210,13 +225,13 @@ mod tests {
         for (durability, expected) in [(Durability::Full, 2), (Durability::Normal, 1)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("v.sqlite");
-            let config = StoreConfig { durability, ..StoreConfig::new(path) };
-            for conn in [first_writer(&config), next_writer(&config)] {
+            let file = SqliteConfig { durability, ..SqliteConfig::new(path) };
+            for conn in [first_writer(&file, Duration::ZERO), next_writer(&file, Duration::ZERO)] {
                 let level = conn.unwrap().pragma_query_value(None, "synchronous", |row| row.get(0));
                 assert_eq!(level, Ok(expected), "{durability:?}");
             }
         }
-        assert_eq!(StoreConfig::new("v.sqlite").durability, Durability::Full);
+        assert_eq!(SqliteConfig::new("v.sqlite").durability, Durability::Full);
     }
 
     #[test]

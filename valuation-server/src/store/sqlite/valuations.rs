@@ -4,10 +4,10 @@ use std::fmt;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
-use tokio::sync::oneshot;
 
-use super::error::StoreError;
 use crate::domain::{Money, MoneyError, Provider, Valuation, Vrm};
+use crate::store::error::StoreError;
+use crate::store::queue::StoredValuation;
 
 const FIND: &str = r#"SELECT "lowestValue", "highestValue", "providerName"
     FROM "vehicle_valuation" WHERE "vrm" = ?1"#;
@@ -17,16 +17,6 @@ pub(super) const INSERT: &str = r#"INSERT INTO "vehicle_valuation"
     ("vrm", "lowestValue", "highestValue", "providerName") VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT ("vrm") DO NOTHING"#;
 
-/// The stored valuation of a vehicle, or why its row can't be used.
-pub(super) type StoredValuation = Result<Option<Valuation>, StoreError>;
-
-/// A vehicle whose valuation is to be deleted, and the caller that waits: whether there was one.
-#[derive(Debug)]
-pub(super) struct Forgetting {
-    pub(super) vrm: Vrm,
-    pub(super) done: oneshot::Sender<Result<bool, StoreError>>,
-}
-
 /// Deletes the valuation of a vehicle, whether or not it makes sense.
 pub(super) fn delete(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<bool> {
     let mut delete = conn.prepare_cached(r#"DELETE FROM "vehicle_valuation" WHERE "vrm" = ?1"#)?;
@@ -34,7 +24,7 @@ pub(super) fn delete(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<bool> {
 }
 
 /// Reads the valuation of a vehicle.
-pub(super) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValuation> {
+pub(in crate::store) fn find(conn: &Connection, vrm: &Vrm) -> rusqlite::Result<StoredValuation> {
     let found = conn
         .prepare_cached(FIND)?
         .query_row([vrm.as_str()], |row| Ok(from_row(vrm, row)))

@@ -3,15 +3,7 @@
 use std::path::Path;
 
 use super::open::beside;
-
-/// The room that the database takes, and what is left, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskUse {
-    /// The file and its write-ahead log. Zero if the file can't be looked at.
-    pub database: u64,
-    /// What its file system has left for this user; `None` if it does not say.
-    pub free: Option<u64>,
-}
+use crate::store::reading::DiskUse;
 
 /// Only looks at the names: opening the file would release SQLite's locks.
 pub(super) fn of(path: &Path) -> DiskUse {
