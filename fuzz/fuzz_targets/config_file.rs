@@ -73,13 +73,13 @@ fn check(config: &Config) {
     // Beyond this machine nobody commands the server without a token.
     let beyond = config.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
     assert!(!beyond || config.admin_token.is_some());
-    let from_file = |setting: &Setting| matches!(config.origin(*setting), Origin::File { .. });
+    let from_file = |setting: &Setting| matches!(config.origin(*setting), Origin::Document { .. });
     // What the file does not give has its default.
     if !from_file(&Setting::MinCalls) {
         assert_eq!(config.min_calls, 10);
     }
     for setting in Setting::ALL.iter().filter(|setting| from_file(setting)) {
-        let Origin::File { line, .. } = config.origin(*setting) else { continue };
+        let Origin::Document { line, .. } = config.origin(*setting) else { continue };
         assert!(*line >= 1);
     }
 }
