@@ -65,10 +65,13 @@ impl<E: Display + Send + 'static> Reload<E> {
         let Some(mut watch) = self.watch.take() else {
             loop {
                 asked.notified().await;
+                // The manager may wait for both.
+                notify::reloading();
                 tracing::warn!(
                     "SIGHUP: there is no document to read again (--config): flags and environment variables can't \
                      change while the server runs; restart it, or change the policy through --admin-listen"
                 );
+                notify::reloaded();
             }
         };
         loop {
@@ -101,6 +104,10 @@ impl<E: Display + Send + 'static> Reload<E> {
             Ok(read) => read,
             Err(because) => return self.lost(&because, asked),
         };
+        // After an error a document proves that it can be read, and nothing less.
+        if self.is_lost && read.is_none() {
+            return;
+        }
         self.status.unchanged();
         if std::mem::take(&mut self.is_lost) {
             tracing::info!(place = self.place(), "the configuration can be read again");

@@ -25,8 +25,9 @@ use crate::config::{Applied, Config, ConfigError, LogFormat, Origin, Setting, So
 use crate::document::{Document, Timing};
 use crate::reload::Reload;
 use crate::signals::{self, Stop};
+use crate::telemetry::{self, LogLevelError};
 use crate::tools::ToolError;
-use crate::{check, demo, notify, system, telemetry};
+use crate::{check, demo, notify, system};
 
 /// Could not start, or failed.
 const FAILED: u8 = 1;
@@ -251,12 +252,15 @@ async fn serve(config: &Config, sources: Sources, document: Option<Document>) ->
     exit_code(app.run(stopped).await)
 }
 
-/// Takes a configuration as one for the next start: names the settings that have another value there.
-fn waiting(running: Config) -> impl Fn(Config) -> Result<Applied, ConfigError> {
+/// Takes a configuration as one for the next start, but for the log's level: names the settings that have
+/// another value there.
+fn waiting(running: Config) -> impl Fn(Config) -> Result<Applied, LogLevelError> {
     move |new| {
+        telemetry::set_log_level(&new.log_level)?;
         let differs = |setting: &Setting| running.shown(*setting) != new.shown(*setting);
-        let waiting = Setting::ALL.into_iter().filter(differs).collect();
-        Ok(Applied { changed: Vec::new(), waiting })
+        let differing = Setting::ALL.into_iter().filter(differs);
+        let (changed, waiting) = differing.partition(|setting| *setting == Setting::LogLevel);
+        Ok(Applied { changed, waiting })
     }
 }
 

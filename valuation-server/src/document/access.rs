@@ -40,3 +40,22 @@ impl Access {
         Ok(Self { authorization: token.map(bearer).transpose()?, ca })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_any_visible_text_that_a_header_takes_and_is_not_shown() {
+        for token in ["t0p-s3cret", "a", "a.b_c=+/~", &"x".repeat(LONGEST_TOKEN)] {
+            let access = Access::new(Some(token), None).unwrap();
+            let header = access.authorization.as_ref().unwrap();
+            assert_eq!(header.to_str().unwrap(), format!("Bearer {token}"));
+            assert!(token.len() < 4 || !format!("{access:?}").contains(token));
+        }
+        for token in ["", "a b", "a\nb", "ä", &"x".repeat(LONGEST_TOKEN + 1)] {
+            assert_eq!(Access::new(Some(token), None).unwrap_err(), WrongToken);
+        }
+        assert_eq!(Access::new(None, None).unwrap().authorization, None);
+    }
+}

@@ -67,7 +67,8 @@ impl Watched {
         Self { path, seen: None, is_read: false }
     }
 
-    /// Reads the file if it has changed and the change has settled, or if it must be read `now`. Blocks.
+    /// Reads the file if it has changed and the change has settled, or if it must be read `now`. After an error
+    /// `None` means that it is not settled. Blocks.
     pub(super) fn look(&mut self, now: bool) -> Result<Option<Document>, Unread> {
         let before = self.seen.take();
         let stamp = Stamp::from(fs::metadata(&self.path)?);
@@ -78,6 +79,8 @@ impl Watched {
         if !is_due && !now {
             return Ok(None);
         }
+        // Unless the read succeeds.
+        self.is_read = false;
         let document = read(&self.path)?;
         self.is_read = is_settled;
         Ok(Some(document))
@@ -129,6 +132,13 @@ mod tests {
         fs::rename(&path, at("away")).unwrap();
         assert!(watched.look(false).is_err() && watched.look(false).is_err());
         fs::rename(at("away"), &path).unwrap();
+        assert_eq!(looks(&mut watched), ["cc"]);
+        // A folder in its place can't be read.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(watched.look(true).is_err() && watched.look(false).is_err());
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "cc").unwrap();
         assert_eq!(looks(&mut watched), ["cc"]);
     }
 

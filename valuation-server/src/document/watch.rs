@@ -19,7 +19,8 @@ pub struct Timing {
     /// The time between two requests that wait for a change, so that a server that answers at once is not
     /// asked in a busy loop. Default: 200 ms.
     pub pause: Duration,
-    /// How long a request waits for a change. Default: a minute.
+    /// How long a request waits for a change. Default: 50 s, so that with Consul's addition it ends before the
+    /// minute after which many proxies give an answer up.
     pub wait: Duration,
     /// How long an answer may take, in addition to `wait`. Default: 5 s.
     pub deadline: Duration,
@@ -33,7 +34,7 @@ impl Default for Timing {
             file: Duration::from_millis(250),
             poll: Duration::from_millis(500),
             pause: Duration::from_millis(200),
-            wait: Duration::from_secs(60),
+            wait: Duration::from_secs(50),
             deadline: Duration::from_secs(5),
             backoff: Duration::from_secs(5),
         }
@@ -86,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// The document; `None` if it has not changed since the last read. Over Consul it waits for a change unless
+    /// The document; `None` if it has not changed since the last read, or a change has not settled. Over Consul it waits for a change unless
     /// it must answer `now`.
     ///
     /// # Errors

@@ -3,11 +3,14 @@
 use std::fs;
 use std::process::{Output, Stdio};
 
-use valuation_server::demo::simulator::{Fault, Pace};
+use rustls::version::TLS13;
+use valuation_server::demo::simulator::{Fault, Mode, Pace};
 
 use crate::config::URLS;
 use crate::config_server::{Behaviour, ConfigServer};
+use crate::http_harness::{Client, put};
 use crate::process_harness::{Process, Rig, binary, simulators};
+use crate::tls_stub::{Authority, TlsStub};
 
 const WAITING: &str = "some settings wait for a restart";
 
@@ -171,6 +174,38 @@ async fn a_url_that_does_not_answer_is_another_exit_code_than_a_wrong_setting() 
         assert_eq!(code, 2, "{error}");
         assert!(error.contains(variable) && !error.contains("c4n4ry"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_logs_level_changes_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    fs::write(&path, "log-level = 'info'\n").unwrap();
+    let fault = Fault::always(Mode::Status(404));
+    let mut rig = Rig::start(fault, &["--config", path.to_str().unwrap()]).await;
+    let mut client = Client::connect(rig.process.address).await;
+    fs::write(&path, "log-level = 'debug'\n").unwrap();
+    rig.process.until_logged("the configuration was read again").await;
+    client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
+    assert_eq!(client.answer().await.status, 404);
+    rig.process.until_logged("no valuation").await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_document_over_tls_needs_a_trusted_authority() {
+    let (own, other) = (Authority::new(), Authority::new());
+    let text = "supercar-url = 'http://s'\npremium-url = 'http://p'\nmin-calls = 7\n";
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+    let server = TlsStub::start(&own.identity("127.0.0.1"), None, &TLS13, answer).await;
+    let flags = ["serve", "--print-config", "--config", &server.url()];
+    let with = |ca: &Authority| ca.trusted().to_str().unwrap().to_owned();
+    let (code, out, error) = run(&flags, &[("VALUATION_CONFIG_CA", &with(&own))]).await;
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(out.contains("min-calls = \"7\""), "{out}");
+    let (code, _, error) = run(&flags, &[("VALUATION_CONFIG_CA", &with(&other))]).await;
+    assert_eq!(code, 1);
+    assert!(error.contains("there is no answer: ") && error.contains("UnknownIssuer"), "{error}");
 }
 
 #[tokio::test]

@@ -72,6 +72,16 @@ async fn the_manager_hears_of_a_reload_and_of_its_end() {
     process.signal("TERM");
     assert!(manager.next().starts_with("STOPPING=1\n"));
     assert_eq!(process.exit_code().await, Some(0));
+
+    // Without a document there is nothing to read, and the manager does not wait.
+    let mut process = start(folder.path(), &[]).await;
+    assert_eq!(manager.next(), "READY=1\n");
+    process.signal("HUP");
+    assert!(manager.next().starts_with("RELOADING=1\n"));
+    assert_eq!(manager.next(), "READY=1\n");
+    process.signal("TERM");
+    assert!(manager.next().starts_with("STOPPING=1\n"));
+    assert_eq!(process.exit_code().await, Some(0));
 }
 
 #[tokio::test]
