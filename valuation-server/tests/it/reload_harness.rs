@@ -95,7 +95,15 @@ impl Watched {
 
     /// Waits until the document can't be read, and gives the words.
     pub(crate) async fn trouble(&self) -> String {
-        self.until(|seen| seen.unreachable.is_some()).await.unreachable.unwrap().because
+        self.until_trouble("").await
+    }
+
+    /// Waits until the document can't be read for a reason with these words, and gives all of them.
+    pub(crate) async fn until_trouble(&self, words: &str) -> String {
+        let is_it = |seen: &Seen| {
+            seen.unreachable.as_ref().is_some_and(|trouble| trouble.because.contains(words))
+        };
+        self.until(is_it).await.unreachable.unwrap().because
     }
 
     /// Waits until documents were applied, refused, and could not be read so often.

@@ -173,14 +173,12 @@ async fn a_server_that_hangs_or_has_gone_is_given_up_at_a_deadline() {
     let deadline = Duration::from_millis(50);
     let (server, mut watched) = watch(Behaviour::Tagged, Timing { deadline, ..QUICK }).await;
     server.behave(Behaviour::Hang);
-    let found = watched.trouble().await;
-    assert!(found.contains("no whole answer within 50ms"), "{found}");
+    watched.until_trouble("no whole answer within 50ms").await;
     server.behave(Behaviour::Tagged);
     server.set("min-calls = 2\n");
     assert_eq!(watched.next().await.min_calls, 2);
     drop(server);
-    let found = watched.trouble().await;
-    assert!(found.contains("there is no answer: "), "{found}");
+    let found = watched.until_trouble("there is no answer: ").await;
     assert!(!found.contains("127.0.0.1:"), "{found}");
 }
 
