@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigError, Scope, Setting};
+use crate::config::{Config, ConfigError, Scope, Setting, Sources};
+use crate::document::PlaceArg;
 use crate::providers::BaseUrl;
 use crate::tools::{ArchiveArgs, BackupArgs, ExportArgs, LogsArgs, ReportArgs, RollupsArgs};
 
@@ -108,12 +109,13 @@ pub struct ServeArgs {
     pub settings: SettingArgs,
 }
 
-/// The settings as flags, and the file that has others.
+/// The settings as flags, and the document that has others.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SettingArgs {
-    /// A TOML file with settings; its keys are the flags' names [env: VALUATION_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// A TOML file with settings, or its http:// or https:// URL; its keys are the flags' names. The running server
+    /// reads it again when it changes [env: VALUATION_CONFIG]
+    #[arg(long, value_name = "FILE|URL")]
+    pub config: Option<PlaceArg>,
 
     #[command(flatten)]
     flags: Flags<false>,
@@ -228,7 +230,19 @@ const QUICK_REVERT_AFTER: &str = "5s";
 const STORY_WINDOW: &str = "3s";
 
 impl SettingArgs {
-    /// The configuration from these flags, the environment and the file.
+    /// These flags, the environment and the place of the document.
+    ///
+    /// # Errors
+    /// As [`Sources::new`].
+    pub fn sources(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Sources, ConfigError> {
+        let place = self.config.as_ref().map(PlaceArg::as_os_str);
+        Sources::new(&self.flags.0, place, environment)
+    }
+
+    /// The configuration from these flags, the environment and the document as it is now.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
@@ -236,7 +250,8 @@ impl SettingArgs {
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Config, ConfigError> {
-        Config::load(&self.flags.0, self.config.as_deref(), environment)
+        let sources = self.sources(environment)?;
+        sources.config(sources.read()?.as_ref())
     }
 
     /// The address of the operators' side alone: no other setting needs to be there.
@@ -244,7 +259,8 @@ impl SettingArgs {
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Option<SocketAddr>, ConfigError> {
-        Config::admin_address(&self.flags.0, self.config.as_deref(), environment)
+        let place = self.config.as_ref().map(PlaceArg::as_os_str);
+        Config::admin_address(&self.flags.0, place, environment)
     }
 }
 

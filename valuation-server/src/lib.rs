@@ -5,7 +5,8 @@
 //!         │           ├─► admin ─────► web, and its traits Operated and Failover, which app implements
 //!         │           ├─► valuer ────► (its traits Records and Permit; app gives it the store)
 //!         │           ├─► telemetry ─► reads http, store, valuer and the failover's metrics
-//!         ├─► cli ─► config ─► providers::BaseUrl, store::Durability
+//!         ├─► cli ─► config ─► document, providers::BaseUrl, store::Durability
+//!         ├─► reload ─► config, document
 //!         ├─► tools ─┬─► report ─► store, web
 //!         ├─► check ─┼─► store ─────► domain
 //!         └─► demo   ├─► providers ─► domain
@@ -25,9 +26,11 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod document;
 pub mod domain;
 pub mod http;
 pub mod providers;
+pub mod reload;
 pub mod report;
 pub mod store;
 pub mod telemetry;

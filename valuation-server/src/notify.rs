@@ -1,6 +1,6 @@
 //! What the service manager is told: systemd, by `NOTIFY_SOCKET`. Without one nothing is sent.
 //!
-//! `READY=1` follows the opened database and bound listeners, `STOPPING=1` the signal to stop, with the time
+//! `READY=1` follows the opened database and bound listeners, `RELOADING=1` a SIGHUP, `STOPPING=1` the signal to stop, with the time
 //! that the stop may take. `WATCHDOG=1` says that the runtime executes tasks and timers, and no more: a full
 //! disk or a failing provider is not made better by a restart.
 
@@ -24,6 +24,21 @@ pub(crate) fn ready() -> JoinSet<()> {
         }
     }
     watchdog
+}
+
+/// Says that the configuration is read again, until [`reloaded`].
+pub(crate) fn reloading() {
+    #[cfg(target_os = "linux")]
+    match sd_notify::NotifyState::monotonic_usec_now() {
+        Ok(now) => linux::send(&[sd_notify::NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the monotonic clock cannot be read"),
+    }
+}
+
+/// Says that the configuration has been read again, or that the old one stays.
+pub(crate) fn reloaded() {
+    #[cfg(target_os = "linux")]
+    linux::send(&[sd_notify::NotifyState::Ready]);
 }
 
 /// Says that the server stops, and that this takes `longest` at most.

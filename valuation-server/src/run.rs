@@ -16,14 +16,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
-use crate::cli::{CheckArgs, Cli, Command, ManArgs};
-use crate::config::{Config, LogFormat};
+use crate::cli::{CheckArgs, Cli, Command, ManArgs, ServeArgs};
+use crate::config::{Applied, Config, ConfigError, LogFormat, Origin, Setting, Sources, Status};
+use crate::document::{Document, Timing};
+use crate::reload::Reload;
 use crate::signals::{self, Stop};
+use crate::telemetry::{self, LogLevelError};
 use crate::tools::ToolError;
-use crate::{check, demo, notify, system, telemetry};
+use crate::{check, demo, notify, system};
 
 /// Could not start, or failed.
 const FAILED: u8 = 1;
@@ -40,7 +44,7 @@ const INTERRUPTED: u8 = 130;
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
     let config = match &cli.command {
-        Command::Serve(args) => args.settings.config(std::env::vars_os()),
+        Command::Serve(args) => return serve_command(args),
         Command::Check(args) => match args.probe() {
             Some(probe) => return ask(args, probe),
             None => args.settings.config(std::env::vars_os()),
@@ -73,7 +77,7 @@ pub fn run(cli: &Cli) -> ExitCode {
             };
         }
         Command::Demo(args) => {
-            telemetry::start(LogFormat::Text);
+            telemetry::start(LogFormat::Text, "info");
             return in_runtime(async {
                 match demo::run(args, stop(Stop::Terminal)).await {
                     Ok(ended) => exit_code(ended),
@@ -84,25 +88,42 @@ pub fn run(cli: &Cli) -> ExitCode {
     };
     let config = match config {
         Ok(config) => config,
-        Err(error) => return fail(MISUSED, &error),
+        Err(error) => return fail(code_of(&error), &error),
     };
-    match &cli.command {
-        Command::Serve(args) if args.print_config => {
-            print(config.to_toml().as_bytes(), "the configuration")
+    in_runtime(async {
+        let mut out = io::stdout().lock();
+        match check::run(&config, &mut out).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(FAILED),
+            Err(error) => fail(FAILED, &error),
         }
-        Command::Check(_) => in_runtime(async {
-            let mut out = io::stdout().lock();
-            match check::run(&config, &mut out).await {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::from(FAILED),
-                Err(error) => fail(FAILED, &error),
-            }
-        }),
-        _ => {
-            telemetry::start(config.log_format);
-            in_runtime(serve(&config))
-        }
+    })
+}
+
+/// The code for a configuration that can't be had.
+fn code_of(error: &ConfigError) -> u8 {
+    if error.is_transient() { FAILED } else { MISUSED }
+}
+
+fn serve_command(args: &ServeArgs) -> ExitCode {
+    let started = args.settings.sources(std::env::vars_os()).and_then(|sources| {
+        let document = sources.read()?;
+        let config = sources.config(document.as_ref())?;
+        Ok((sources, document, config))
+    });
+    let (sources, document, config) = match started {
+        Ok(started) => started,
+        Err(error) => return fail(code_of(&error), &error),
+    };
+    if args.print_config {
+        let since = document.map(|document| document.modified);
+        return print(config.to_toml_since(since).as_bytes(), "the configuration");
     }
+    telemetry::start(config.log_format, &config.log_level);
+    if telemetry::is_overridden() && *config.origin(Setting::LogLevel) != Origin::Default {
+        tracing::warn!("RUST_LOG is set and filters the log: log-level has no effect");
+    }
+    in_runtime(serve(&config, sources, document))
 }
 
 /// A runtime, or the exit code without one.
@@ -190,9 +211,13 @@ fn tool(
     }
 }
 
-async fn serve(config: &Config) -> ExitCode {
+async fn serve(config: &Config, sources: Sources, document: Option<Document>) -> ExitCode {
     system::survive_the_file_size_limit();
     signals::ignore_others();
+    let asked = signals::hang_ups();
+    let status = document.as_ref().map_or_else(Status::default, |document| {
+        Status::of(document.place.to_string(), document.read_at)
+    });
     let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
@@ -209,14 +234,34 @@ async fn serve(config: &Config) -> ExitCode {
     if let Some(address) = app.admin_address() {
         tracing::info!("operators: http://{address}");
     }
+    let apply = waiting(config.clone());
+    let reload = match Reload::new(sources, document, Timing::default(), status, apply) {
+        Ok(reload) => reload,
+        Err(error) => return fail(MISUSED, &error),
+    };
     // Until the process ends: a stop is watched as well.
     let _alive = notify::ready();
+    let reload = JoinSet::from_iter([reload.run(asked)]);
     let longest = app.longest_stop();
     let stopped = async move {
         stopped.await;
+        // Aborted: a stop is not interrupted, and its message to the manager is the last one.
+        drop(reload);
         notify::stopping(longest);
     };
     exit_code(app.run(stopped).await)
+}
+
+/// Takes a configuration as one for the next start, but for the log's level: names the settings that have
+/// another value there.
+fn waiting(running: Config) -> impl Fn(Config) -> Result<Applied, LogLevelError> {
+    move |new| {
+        telemetry::set_log_level(&new.log_level)?;
+        let differs = |setting: &Setting| running.shown(*setting) != new.shown(*setting);
+        let differing = Setting::ALL.into_iter().filter(differs);
+        let (changed, waiting) = differing.partition(|setting| *setting == Setting::LogLevel);
+        Ok(Applied { changed, waiting })
+    }
 }
 
 /// Ready at the first signal to stop after this call; a second signal ends the process at once.

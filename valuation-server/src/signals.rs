@@ -3,7 +3,7 @@
 //! | signal | `serve` |
 //! |---|---|
 //! | `TERM`, `INT` | stops in order; a second one ends the process at once |
-//! | `HUP` | is logged: no setting is reloaded. The demo stops in order |
+//! | `HUP` | the configuration's document is read again: see [`reload`](crate::reload). The demo stops in order |
 //! | `USR1`, `USR2`, `ALRM`, `VTALRM`, `PROF`, `IO`, `PWR`, `STKFLT`, the real-time ones | are logged and ignored: by default they would end the process with calls in flight |
 //! | `XFSZ`, `PIPE` | a write fails: see [`system`](crate::system); Rust's runtime ignores `PIPE` |
 //! | `QUIT`, `ABRT`, `XCPU` and those of a fault | end the process at once, perhaps with a core dump, which is why they are sent |
@@ -11,10 +11,12 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::Poll;
 
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Which signals stop the process.
 #[derive(Clone, Copy, Debug)]
@@ -67,25 +69,37 @@ pub(crate) fn stop_ordered(stop: Stop) -> io::Result<impl Future<Output = ()> + 
 /// # Panics
 /// Outside a tokio runtime.
 pub(crate) fn ignore_others() {
-    let named = IGNORED.iter().chain(&[("SIGHUP", Signal::HUP)]);
-    let named = named.map(|(name, signal)| (*name, signal.as_raw()));
+    let named = IGNORED.iter().map(|(name, signal)| (*name, signal.as_raw()));
     let all = named.chain(REAL_TIME.map(|number| ("SIGRT", number)));
     // A C library may reserve and refuse one more real-time signal.
     let mut arrivals: Vec<_> =
         all.filter_map(|named| Some((named, arrivals_of(named.1).ok()?))).collect();
     tokio::spawn(async move {
         loop {
-            match next(&mut arrivals).await {
-                ("SIGHUP", _) => tracing::warn!(
-                    "SIGHUP: no setting is reloaded; restart the server to have its settings \
-                     read again, or change the policy through --admin-listen"
-                ),
-                (signal, number) => {
-                    tracing::warn!(signal, number, "ignored a signal that orders nothing");
-                }
-            }
+            let (signal, number) = next(&mut arrivals).await;
+            tracing::warn!(signal, number, "ignored a signal that orders nothing");
         }
     });
+}
+
+/// Notified at each SIGHUP from now on. Those that nobody has waited for count as one.
+///
+/// # Panics
+/// Outside a tokio runtime.
+pub(crate) fn hang_ups() -> Arc<Notify> {
+    let asked = Arc::new(Notify::new());
+    match arrivals_of(Signal::HUP.as_raw()) {
+        Ok(mut arrivals) => {
+            let notified = Arc::clone(&asked);
+            tokio::spawn(async move {
+                while arrivals.recv().await.is_some() {
+                    notified.notify_one();
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "SIGHUP cannot be waited for"),
+    }
+    asked
 }
 
 fn arrivals_of(number: i32) -> io::Result<Arrivals> {

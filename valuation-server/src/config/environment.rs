@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::{ConfigError, FILE_VARIABLE, Given, Invalid, Origin, Setting, refused};
+use super::{
+    CA_VARIABLE, ConfigError, FILE_VARIABLE, Given, Invalid, Origin, Setting, TOKEN_VARIABLE,
+    refused,
+};
 
 /// The prefix of this program's variables.
 const PREFIX: &str = "VALUATION_";
@@ -59,7 +62,9 @@ fn likeness(one: &str, other: &str) -> f64 {
 fn of(name: &str) -> Result<Setting, ConfigError> {
     let settings = || Setting::ALL.into_iter();
     settings().find(|setting| setting.variable() == name).ok_or_else(|| {
-        let known = settings().map(Setting::variable).chain([FILE_VARIABLE.to_owned()]);
+        let known = settings()
+            .map(Setting::variable)
+            .chain([FILE_VARIABLE, TOKEN_VARIABLE, CA_VARIABLE].map(str::to_owned));
         let nearest =
             known.max_by(|one, other| likeness(one, name).total_cmp(&likeness(other, name)));
         ConfigError::UnknownVariable {

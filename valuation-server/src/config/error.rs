@@ -1,12 +1,11 @@
 //! Errors of a configuration.
 
-use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use failover::ratio::RatioError;
 
 use super::Setting;
+use crate::document::{Place, Unread, WrongPlace, WrongToken};
 use crate::providers::BaseUrlError;
 
 /// Why there is no configuration. Each text names the setting as it was given, the value, and what
@@ -19,7 +18,7 @@ pub enum ConfigError {
     Value {
         /// The setting.
         setting: Setting,
-        /// Where the value was given: a flag, a variable, or a key with its file and line.
+        /// Where the value was given: a flag, a variable, or a key with its document and line.
         place: String,
         /// The value, redacted.
         value: String,
@@ -32,22 +31,33 @@ pub enum ConfigError {
          valuation-server demo", missing_urls(.0)
     )]
     Missing(Vec<Setting>),
-    /// The file can't be read.
+    /// The place of the document is wrong.
+    #[error("--config (or VALUATION_CONFIG): {0}")]
+    Place(#[from] WrongPlace),
+    /// The token for the document can't be sent. It is not shown.
+    #[error("{variable}: {because}")]
+    Token {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong.
+        because: WrongToken,
+    },
+    /// The document can't be read.
     #[error(
-        "the configuration file {} can't be read: {source}; name another one with --config or {}",
-        path.display(), super::FILE_VARIABLE
+        "the configuration {} {place} can't be read: {because}; name another one with --config or {}",
+        place.noun(), super::FILE_VARIABLE
     )]
     Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
+        /// Where it should be.
+        place: Place,
+        /// Why.
+        because: Unread,
     },
-    /// The file is not TOML.
-    #[error("the configuration file {} is not TOML in line {line}: {message}", path.display())]
+    /// The document is not TOML.
+    #[error("the configuration {} {place} is not TOML in line {line}: {message}", place.noun())]
     Syntax {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Place,
         /// The line, from 1.
         line: usize,
         /// What the reader of TOML says.
@@ -61,19 +71,33 @@ pub enum ConfigError {
         /// The setting's variable with the most similar name.
         nearest: String,
     },
-    /// The file has a key that is not a setting.
+    /// The document has a key that is not a setting.
     #[error(
-        "the configuration file {} has an unknown key {key:?} in line {line}; there are {}",
-        path.display(), keys()
+        "the configuration {} {place} has an unknown key {key:?} in line {line}; there are {}",
+        place.noun(), keys()
     )]
     UnknownKey {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Place,
         /// The line, from 1.
         line: usize,
         /// The key.
         key: String,
     },
+}
+
+impl ConfigError {
+    /// Whether another try may succeed with nothing changed: the server that has the document did not give it.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable {
+                place: Place::Url(_),
+                because: Unread::Unanswered(_) | Unread::Late(_) | Unread::Status(_)
+            }
+        )
+    }
 }
 
 /// What is wrong with a value. The text follows the text that says what is expected.

@@ -1,24 +1,21 @@
-//! The configuration file.
+//! The text of a document.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
-use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Given, Invalid, Origin, Setting};
+use crate::document::Place;
 
 /// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is kept as it is
 /// written, so that `0.1` is exactly one tenth.
-pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+pub(super) fn parse(text: &str, place: &Place) -> Result<BTreeMap<Setting, Given>, ConfigError> {
     let line = |span: Range<usize>| {
         1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
     };
-    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
-        path: path.to_owned(),
+    let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
+        place: place.clone(),
         line: line(error.span().unwrap_or_default()),
         // Only the message: the error's own text shows the line, which may hold a key.
         message: error.message().to_owned(),
@@ -28,9 +25,9 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<Setting, Given>, ConfigError>
         let line = line(value.span());
         let Some(setting) = Setting::from_key(key.get_ref()) else {
             let key = key.into_inner().into_owned();
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), line, key });
+            return Err(ConfigError::UnknownKey { place: place.clone(), line, key });
         };
-        let origin = Origin::File { path: path.to_owned(), line };
+        let origin = Origin::Document { place: place.clone(), line };
         let is_list = setting.row().form.list;
         let Some(text) = text_of(value.get_ref(), is_list) else {
             return Err(ConfigError::Value {

@@ -11,6 +11,8 @@ use failover::Ratio;
 use failover::policy::StallLimit;
 use http::HeaderValue;
 use humantime::format_duration;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 use super::secret::REDACTED;
@@ -151,6 +153,21 @@ pub(super) fn file(expected: &'static str) -> Kind<PathBuf> {
 pub(super) fn text(name: &'static str, expected: &'static str) -> Kind<String> {
     let read = |text: &str| Some(text.into()).filter(|_| !text.is_empty()).ok_or(Invalid::Form);
     plain(name, expected, read)
+}
+
+/// Directives of the log's filter.
+pub(super) fn log_level() -> Kind<String> {
+    let expected = "a level (error, warn, info, debug, trace or off), perhaps with others for modules, such as \
+                    info or valuation_server=debug,info";
+    let read = |text: &str| {
+        let right = !text.trim().is_empty() && EnvFilter::builder().parse(text).is_ok();
+        // A word that is no level is the name of a module to the filter: a mistyped level would show everything.
+        let named = text.split(',').map(str::trim);
+        let bare = named.filter(|part| !part.contains(['=', '[']));
+        let is_level = |part: &str| part.parse::<LevelFilter>().is_ok();
+        if right && bare.clone().all(is_level) { Ok(text.to_owned()) } else { Err(Invalid::Form) }
+    };
+    plain("LEVEL", expected, read)
 }
 
 /// A URL, perhaps with credentials and keys.

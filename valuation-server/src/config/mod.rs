@@ -1,4 +1,4 @@
-//! The configuration of the server: flags before environment before file before defaults.
+//! The configuration of the server: flags before environment before document before defaults.
 //!
 //! Each setting is a row of `table.rs`. Its value stays a text until all sources are merged; then the
 //! kind in its row reads it once, and an error says where it was given. The environment is a parameter
@@ -16,11 +16,12 @@ mod kinds;
 mod printed;
 mod secret;
 mod setting;
+mod sources;
 mod status;
 mod table;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,11 +41,9 @@ pub use failover::ratio::RatioError;
 pub use secret::Secret;
 pub use setting::Origin;
 pub(crate) use setting::Scope;
-pub use status::{Seen, Status, Trouble};
+pub use sources::{CA_VARIABLE, FILE_VARIABLE, Sources, TOKEN_VARIABLE};
+pub use status::{Applied, Seen, Status, Trouble};
 pub use table::{Config, Setting};
-
-/// The environment variable that names the configuration file.
-pub const FILE_VARIABLE: &str = "VALUATION_CONFIG";
 
 /// The form of the log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,36 +69,31 @@ fn given(
     texts.iter().map(|(s, text)| (*s, Given { text: text.clone(), origin: origin.clone() }))
 }
 
-/// What the environment and the file set.
+/// What the environment and the document set.
 fn around(
-    file: Option<&Path>,
+    place: Option<&OsStr>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<BTreeMap<Setting, Given>, ConfigError> {
-    let mut variables = environment::ours(environment);
-    let named = variables.remove(FILE_VARIABLE).map(PathBuf::from);
-    let file = file.map(Path::to_owned).or(named);
-    let mut merged = file.as_deref().map(file::read).transpose()?.unwrap_or_default();
-    merged.extend(environment::read(variables)?);
-    Ok(merged)
+    let sources = Sources::new(&BTreeMap::new(), place, environment)?;
+    sources.merged(sources.read()?.as_ref())
 }
 
 impl Config {
-    /// Reads the configuration.
+    /// Reads the configuration once: [`Sources`] with the document as it is now.
     ///
-    /// `file` is the file that a flag named; without it, the one that [`FILE_VARIABLE`] names is
-    /// read, if any. `environment` is as [`std::env::vars_os`] gives it. An empty variable counts as not
-    /// set.
+    /// `place` is the path or the URL of the document that a flag named; without it, the one that
+    /// [`FILE_VARIABLE`] names is read, if any. `environment` is as [`std::env::vars_os`] gives it. An empty
+    /// variable counts as not set.
     ///
     /// # Errors
     /// [`ConfigError`] names the first setting that is wrong.
     pub fn load(
         flags: &BTreeMap<Setting, String>,
-        file: Option<&Path>,
+        place: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let mut merged = around(file, environment)?;
-        merged.extend(given(flags, &Origin::Flag));
-        Self::from_given(merged)
+        let sources = Sources::new(flags, place.map(Path::as_os_str), environment)?;
+        sources.config(sources.read()?.as_ref())
     }
 
     /// The path of the database alone, from where [`load`](Self::load) takes it, whatever else is not set. With
@@ -109,13 +103,13 @@ impl Config {
     /// [`ConfigError`], as [`load`](Self::load).
     pub fn database_path(
         flag: Option<&Path>,
-        file: Option<&Path>,
+        place: Option<&OsStr>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<PathBuf, ConfigError> {
         if let Some(path) = flag {
             return Ok(path.to_owned());
         }
-        match around(file, environment)?.get(&Setting::Database) {
+        match around(place, environment)?.get(&Setting::Database) {
             Some(given) if given.text.is_empty() => {
                 Err(refused(Setting::Database, given, Invalid::Form))
             }
@@ -131,13 +125,13 @@ impl Config {
     /// [`ConfigError`], as [`load`](Self::load).
     pub fn admin_address(
         flags: &BTreeMap<Setting, String>,
-        file: Option<&Path>,
+        place: Option<&OsStr>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Option<SocketAddr>, ConfigError> {
         let setting = Setting::AdminListen;
         let mut merged: BTreeMap<_, _> = given(flags, &Origin::Flag).collect();
         if !merged.contains_key(&setting) {
-            merged = around(file, environment)?;
+            merged = around(place, environment)?;
         }
         match merged.get(&setting) {
             Some(_) => value(setting, kinds::optional(kinds::address()), &merged),

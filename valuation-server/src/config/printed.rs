@@ -1,6 +1,9 @@
 //! The configuration for operators: each value, and where it came from.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use jiff::{Timestamp, Unit};
 
 use super::kinds::Shown;
 use super::{Config, Origin, Setting};
@@ -17,6 +20,15 @@ impl Config {
     /// secret is commented out: it must be given again.
     #[must_use]
     pub fn to_toml(&self) -> String {
+        self.to_toml_since(None)
+    }
+
+    /// As [`to_toml`](Self::to_toml), with the time since when the document is as it is, if that is known.
+    #[must_use]
+    pub fn to_toml_since(&self, document: Option<SystemTime>) -> String {
+        let since = document.and_then(|at| Timestamp::try_from(at).ok());
+        let since = since.and_then(|at| at.round(Unit::Second).ok());
+        let since = since.map_or_else(String::new, |at| format!(", since {at}"));
         let mut text = String::new();
         for setting in Setting::ALL {
             let key = setting.key();
@@ -33,7 +45,9 @@ impl Config {
             let from = match self.origin(setting) {
                 Origin::Flag => format!("flag {}", setting.flag()),
                 Origin::Environment => format!("environment {}", setting.variable()),
-                origin @ Origin::File { .. } => format!("file {origin}"),
+                origin @ Origin::Document { place, .. } => {
+                    format!("{} {origin}{since}", place.noun())
+                }
                 origin => origin.to_string(),
             };
             writeln!(text, "{line:<44} # {from}{again}").expect("a text is written to memory");

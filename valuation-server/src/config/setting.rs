@@ -1,10 +1,10 @@
 //! A row of the table of settings, and the origin of a value.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::Setting;
 use super::kinds::Form;
+use crate::document::Place;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -107,10 +107,10 @@ pub enum Origin {
     Flag,
     /// An environment variable.
     Environment,
-    /// The configuration file.
-    File {
-        /// The file.
-        path: PathBuf,
+    /// The document.
+    Document {
+        /// Its path or URL.
+        place: Place,
         /// The line of the value, from 1.
         line: usize,
     },
@@ -127,9 +127,7 @@ impl Origin {
         match self {
             Self::Flag => setting.flag(),
             Self::Environment => setting.variable(),
-            Self::File { path, line } => {
-                format!("{} ({}, line {line})", setting.key(), path.display())
-            }
+            Self::Document { place, line } => format!("{} ({place}, line {line})", setting.key()),
             Self::Operator => setting.key().to_owned(),
             Self::Default => format!("{} (default)", setting.key()),
         }
@@ -141,7 +139,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Flag => f.write_str("flag"),
             Self::Environment => f.write_str("environment"),
-            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Document { place, line } => write!(f, "{place}, line {line}"),
             Self::Operator => f.write_str("operator"),
             Self::Default => f.write_str("default"),
         }
@@ -176,8 +174,8 @@ mod tests {
 
 The test `config::setting` writes this table from `src/config/table.rs`.
 
-A flag has precedence over an environment variable, a variable over the file that `--config` or
-`VALUATION_CONFIG` names, the file over the default. The file is TOML; its keys are the flags' names
+A flag has precedence over an environment variable, a variable over the [document](configuration.md), a file or
+URL, that `--config` or `VALUATION_CONFIG` names, the document over the default. It is TOML; its keys are the flags' names
 without `--`. The settings marked \"live\" can be changed by an operator while the server runs.
 
 | flag | environment | default | live | meaning |

@@ -106,3 +106,12 @@ impl Status {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What became of a configuration that the running server was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The settings that have another value since then.
+    pub changed: Vec<Setting>,
+    /// The settings whose other value the next start will use.
+    pub waiting: Vec<Setting>,
+}

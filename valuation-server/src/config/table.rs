@@ -20,7 +20,7 @@ use http::HeaderValue;
 use super::cluster::ClusterUrl;
 use super::fleet_kinds::{cluster, cluster_name, labels, peers};
 use super::kinds::{
-    Shown, address, choice, file, on_off, optional, origins, price, probes, share, size,
+    Shown, address, choice, file, log_level, on_off, optional, origins, price, probes, share, size,
     stall_limit, text, time, time_to, token, url, whole,
 };
 use super::setting::{
@@ -201,6 +201,9 @@ settings! {
     log_format: LogFormat, LogFormat = "log-format", Demo, Text("text"),
         choice("FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "The form of the log's lines on standard error: text or json";
+    log_level: String, LogLevel = "log-level", Serve, Text("info"), log_level(),
+        "Which lines the log has: those of a level and the more severe ones; by modules as RUST_LOG has it, which \
+         has precedence if it is set";
     allow_origins: Vec<HeaderValue>, AllowOrigin = "allow-origin", Demo, Text("off"), origins(),
         "The other origins whose front ends may read answers (CORS); may be given more than once",
         "In the file an array, in the variable separated by commas";

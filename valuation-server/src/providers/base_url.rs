@@ -69,12 +69,12 @@ impl BaseUrl {
     }
 
     /// Whether it is reached over TLS.
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
     /// The credentials as a header, marked as sensitive (RFC 7617); `None` if there are none.
-    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+    pub(crate) fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = (self.0.username(), self.0.password());
         if user.is_empty() && password.is_none() {
             return None;
@@ -88,7 +88,7 @@ impl BaseUrl {
     }
 
     /// The URL, with its credentials.
-    pub(super) fn url(&self) -> &Url {
+    pub(crate) fn url(&self) -> &Url {
         &self.0
     }
 
@@ -143,7 +143,7 @@ pub(super) fn redacted(url: &Url) -> String {
 }
 
 /// `url` as it is sent: the credentials are in a header.
-pub(super) fn without_credentials(mut url: Url) -> Url {
+pub(crate) fn without_credentials(mut url: Url) -> Url {
     // Both can fail only for URLs without a host, and http and https have one.
     let _ = url.set_username("");
     let _ = url.set_password(None);

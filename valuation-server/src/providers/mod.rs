@@ -36,12 +36,14 @@ use std::time::Duration;
 
 use crate::domain::ErrorCode;
 
-pub(crate) use base_url::REDACTED;
 pub use base_url::{BaseUrl, BaseUrlError};
+pub(crate) use base_url::{REDACTED, without_credentials};
 pub use fetch::{ClientError, MAX_BODY};
+pub(crate) use names::Names;
 pub use premium::{PremiumRange, parse as parse_premium, premium};
 pub use service::{ProviderClient, ProviderFuture};
 pub use supercar::{parse as parse_supercar, supercar};
+pub(crate) use tls::anonymous as anonymous_tls;
 pub use transport::{HttpVersion, Transport};
 
 use fetch::Fetch;

@@ -31,7 +31,7 @@ struct Unresolved(Arc<io::Error>);
 
 /// The resolver of one client, for one name: the provider's, or its proxy's.
 #[derive(Clone)]
-pub(super) struct Names {
+pub(crate) struct Names {
     look_up: Arc<LookUp>,
     state: watch::Sender<State>,
 }
@@ -48,7 +48,7 @@ struct State {
 
 impl Names {
     /// The operating system's resolver.
-    pub(super) fn of_system() -> Self {
+    pub(crate) fn of_system() -> Self {
         Self::new(|name| Ok((name, 0).to_socket_addrs()?.collect()))
     }
 

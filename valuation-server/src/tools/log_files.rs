@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::{Config, ConfigError};
+use crate::document::PlaceArg;
 use crate::store::LogPlace;
 
 /// The database.
@@ -15,9 +16,9 @@ pub struct DatabaseArgs {
     #[arg(long, value_name = "FILE")]
     pub database: Option<PathBuf>,
 
-    /// The server's configuration file, of which the database's path is read [env: VALUATION_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// The server's configuration, a file or a URL, of which the database's path is read [env: VALUATION_CONFIG]
+    #[arg(long, value_name = "FILE|URL")]
+    pub config: Option<PlaceArg>,
 }
 
 /// The files of a log: the database, and archives of its older rows.
@@ -42,7 +43,8 @@ impl DatabaseArgs {
         &self,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<PathBuf, ConfigError> {
-        Config::database_path(self.database.as_deref(), self.config.as_deref(), environment)
+        let place = self.config.as_ref().map(PlaceArg::as_os_str);
+        Config::database_path(self.database.as_deref(), place, environment)
     }
 
     /// Where the log is: what the path names.

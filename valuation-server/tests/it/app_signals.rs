@@ -24,18 +24,6 @@ async fn a_signal_that_orders_no_stop_is_logged_and_the_call_in_flight_is_seen_t
     assert_eq!(rig.rows("ProviderLogs WHERE responseCode = 200"), 1);
 }
 
-#[tokio::test]
-async fn sighup_reloads_nothing_and_says_how_settings_are_changed() {
-    let mut rig = Rig::start(Fault::NONE, &[]).await;
-    // Twice: the handler stays.
-    for _ in 0..2 {
-        rig.process.signal("HUP");
-        let line = rig.process.until_logged("SIGHUP").await;
-        assert!(line.contains("no setting is reloaded") && line.contains("restart"), "{line}");
-    }
-    rig.stop().await;
-}
-
 /// Closing the terminal of a demo is the end of it.
 #[tokio::test]
 async fn sighup_ends_the_demo_in_order_and_leaves_no_folder_behind() {

@@ -9,6 +9,7 @@ use valuation_server::cli::{Cli, Command, DemoBus, Scenario};
 use valuation_server::config::{
     Config, ConfigError, Durability, Engine, Label, LogFormat, Origin, Ratio, Setting, StallLimit,
 };
+use valuation_server::document::Place;
 use valuation_server::domain::Money;
 use valuation_server::providers::{BaseUrl, HttpVersion, PremiumRange, Transport};
 
@@ -54,6 +55,7 @@ fn the_defaults_are_the_documented_ones() {
     assert!(config.watch_fallback && !config.client_errors_as_failures);
     assert_eq!((config.admin_listen, &config.admin_token), (None, &None));
     assert_eq!((config.log_format, config.access_log), (LogFormat::Text, false));
+    assert_eq!(config.log_level, "info");
     assert_eq!(config.fallback_price, None);
     assert_eq!((config.max_connections, config.max_puts), (8_000, 1_000));
     assert_eq!((config.cache, config.durability), (Some(16 << 20), Durability::Full));
@@ -95,6 +97,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::AdminToken, "0123456789abcdef"),
         (Setting::FallbackWarning, "30m"),
         (Setting::LogFormat, "json"),
+        (Setting::LogLevel, "valuation_server=debug,warn"),
         (Setting::AllowOrigin, "https://cars.example,http://localhost:5173"),
         (Setting::AccessLog, "on"),
         (Setting::FallbackPrice, "0.20"),
@@ -150,6 +153,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.admin_listen.unwrap().to_string(), "0.0.0.0:9001");
         assert_eq!(config.admin_token.as_ref().unwrap().expose(), "0123456789abcdef");
         assert_eq!((config.log_format, config.access_log), (LogFormat::Json, true));
+        assert_eq!(config.log_level, "valuation_server=debug,warn");
         assert_eq!(config.fallback_price.map(Money::pence), Some(20));
         assert_eq!((config.max_connections, config.max_puts), (12, 34));
         assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
@@ -167,7 +171,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
     for setting in Setting::ALL {
         assert_eq!(from_flags.origin(setting), &Origin::Flag);
         assert_eq!(from_environment.origin(setting), &Origin::Environment);
-        assert!(matches!(from_file.origin(setting), Origin::File { .. }));
+        assert!(matches!(from_file.origin(setting), Origin::Document { .. }));
     }
 }
 
@@ -184,7 +188,8 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     ];
     let config = serve(&[&URLS[..], &["--revert-after", "3s"]].concat(), &environment).unwrap();
     assert_eq!(config.min_calls, 1);
-    assert_eq!(config.origin(Setting::MinCalls), &Origin::File { path, line: 1 });
+    let place = Place::File(path);
+    assert_eq!(config.origin(Setting::MinCalls), &Origin::Document { place, line: 1 });
     assert_eq!(config.window, Duration::from_secs(2));
     assert_eq!(config.revert_after, Duration::from_secs(3));
     assert!(config.rescue, "a variable that is set to nothing counts as not set");
@@ -269,6 +274,9 @@ fn an_error_names_the_setting_where_it_was_given_the_value_and_what_would_be_rig
         ("--admin-listen", "0.0.0.0:9000", "choose a loopback address, or set admin-token"),
         ("--admin-listen", "[::]:9000", "choose a loopback address, or set admin-token"),
         ("--log-format", "xml", "text or json"),
+        ("--log-level", "", "such as info or valuation_server=debug,info"),
+        ("--log-level", "inof", "such as info or valuation_server=debug,info"),
+        ("--log-level", "warn,a=loud", "such as info or valuation_server=debug,info"),
         ("--allow-origin", "*", "https://cars.example"),
         ("--allow-origin", "cars.example", "https://cars.example"),
         ("--allow-origin", "https://cars.example/", "without a path"),
@@ -407,6 +415,7 @@ fn a_variable_that_is_no_setting_is_refused_with_the_nearest_one_and_without_its
         ("VALUATION_MIN_CALL", "VALUATION_MIN_CALLS"),
         ("VALUATION_REVERT", "VALUATION_REVERT_AFTER"),
         ("VALUATION_CONFIG_FILE", "VALUATION_CONFIG"),
+        ("VALUATION_CONFIG_TOKENS", "VALUATION_CONFIG_TOKEN"),
         ("VALUATION_ADMIN_TOKENS", "VALUATION_ADMIN_TOKEN"),
         ("VALUATION_SUPERCAR_PORT", "VALUATION_SUPERCAR_URL"),
     ] {

@@ -103,6 +103,17 @@ fn the_operators_side_sees_its_own_traits_and_the_pages_alone() {
     }
 }
 
+/// So a document's text is read by the configuration's one parser, wherever it is from.
+#[test]
+fn the_document_knows_of_no_setting_and_no_other_layer_than_the_providers_client() {
+    for (path, code) in module(&sources("src"), "document") {
+        for (at, _) in code.match_indices("crate::") {
+            let rest = &code[at + "crate::".len()..];
+            assert!(rest.starts_with("providers::"), "{} names crate::{rest:.20}", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_crate_failover_is_named_in_app_config_telemetry_and_the_operators_page_alone() {
     let allowed = ["app", "config", "telemetry", "web/operator", "web/operator.rs"];
@@ -113,11 +124,14 @@ fn the_crate_failover_is_named_in_app_config_telemetry_and_the_operators_page_al
 }
 
 #[test]
-fn sql_stands_in_the_store_alone_and_http_clients_in_the_providers_the_demo_and_the_health_check() {
+fn sql_stands_in_the_store_alone_and_http_clients_in_the_providers_the_document_the_demo_and_the_health_check()
+ {
     for (path, code) in sources("src") {
         let store = path.starts_with("store");
         assert!(store || !names(&code, "rusqlite::"), "{} names rusqlite", path.display());
-        let asks = ["providers", "demo", "check"].iter().any(|module| path.starts_with(module));
+        let asks = ["providers", "document", "demo", "check"]
+            .iter()
+            .any(|module| path.starts_with(module));
         for client in ["hyper::client", "hyper_util::client", "reqwest::"] {
             assert!(asks || !names(&code, client), "{} names an HTTP client", path.display());
         }
@@ -156,6 +170,11 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_report
         "audit/entry.rs",
         // The library's, for the time of its events.
         "clock/system.rs",
+        // For when the configuration was read.
+        "document/file.rs",
+        "document/poller.rs",
+        // For when the configuration took effect, or did not.
+        "reload.rs",
         // For what an archive says of itself, and to refuse a date to come.
         "tools/archive.rs",
         // For "the last hour".
@@ -174,6 +193,7 @@ fn the_files_of_a_folder_form_no_circle() {
         "app",
         "audit",
         "config",
+        "document",
         "providers",
         "report",
         "store",

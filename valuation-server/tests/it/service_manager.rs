@@ -54,6 +54,37 @@ async fn the_manager_hears_of_readiness_when_the_port_is_bound_and_of_the_stop_w
 }
 
 #[tokio::test]
+async fn the_manager_hears_of_a_reload_and_of_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::bind(&folder.path().join("notify"));
+    let config = folder.path().join("c.toml");
+    std::fs::write(&config, "min-calls = 7\n").unwrap();
+    let mut process = start(folder.path(), &[("VALUATION_CONFIG", config.to_str().unwrap())]).await;
+    assert_eq!(manager.next(), "READY=1\n");
+    for text in ["min-calls = 8\n", "min-calls = none\n"] {
+        std::fs::write(&config, text).unwrap();
+        process.signal("HUP");
+        let message = manager.next();
+        let time = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim();
+        assert!(time.parse::<u64>().is_ok_and(|micros| micros > 0), "{message}");
+        assert_eq!(manager.next(), "READY=1\n", "also after one that is refused");
+    }
+    process.signal("TERM");
+    assert!(manager.next().starts_with("STOPPING=1\n"));
+    assert_eq!(process.exit_code().await, Some(0));
+
+    // Without a document there is nothing to read, and the manager does not wait.
+    let mut process = start(folder.path(), &[]).await;
+    assert_eq!(manager.next(), "READY=1\n");
+    process.signal("HUP");
+    assert!(manager.next().starts_with("RELOADING=1\n"));
+    assert_eq!(manager.next(), "READY=1\n");
+    process.signal("TERM");
+    assert!(manager.next().starts_with("STOPPING=1\n"));
+    assert_eq!(process.exit_code().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_watchdog_hears_at_least_twice_in_its_time_and_without_one_nothing_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let manager = Manager::bind(&folder.path().join("notify"));
