@@ -38,6 +38,7 @@ POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FAL
                                         in a cluster also \"scope\": \"node|fleet\", as in all that follow
 POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
+                                        null takes a change back; \"persist\": true saves it for later starts
 GET  /admin/valuations/{vrm}?limit=100
 DELETE /admin/valuations/{vrm}       forgets it: the next PUT asks again
 PUT  /admin/failovers/{name}/policy?preview
@@ -188,12 +189,12 @@ impl Handlers {
                 let failover = self.failover(name)?;
                 let is_preview = commands::is_preview(parts.uri.query())?;
                 let members = commands::members(&parts.headers, body).await?;
-                let settings = commands::settings(&members)?;
+                let has_fleet = failover.has_fleet();
+                let change = commands::policy_change(&members, peer, has_fleet, is_preview)?;
                 if is_preview {
-                    return Ok(json(&failover.preview(&settings).map_err(refused)?));
+                    return Ok(json(&failover.preview(&change).map_err(refused)?));
                 }
-                let scope = commands::scope(&members, failover.has_fleet())?;
-                failover.reconfigure(&settings, &peer.to_string(), scope).map_err(refused)?;
+                failover.reconfigure(&change).map_err(refused)?.await;
                 Ok(json(&failover.view()))
             }
             (Resource::Vehicle(segment), &Method::DELETE) => {

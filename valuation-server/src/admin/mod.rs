@@ -71,7 +71,7 @@ pub use accept::serve;
 pub use cluster::{Bus, Cluster, Fleet, GivenOrder, Node};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
-pub use order::{Executed, ForcedRoute, Instruction, Order, Scope};
+pub use order::{Executed, ForcedRoute, Instruction, Order, PolicyChange, Scope};
 pub use report::{ReportFormat, ReportProblem, ReportRequest, Reporting};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
@@ -190,23 +190,19 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// [`Refusal`] names what can't be sent to a fleet. Nothing is executed.
     fn execute(&self, instruction: &Instruction) -> Result<Executed, Refusal>;
 
-    /// Changes these settings of the policy by order of an operator's address: all of them, or none if one
-    /// is invalid. Records it in the log and among the events.
+    /// Changes settings of the policy: all of them, or none if one is invalid. Records it in the log and among
+    /// the events. The future is ready when a change that is to be saved is, but after a second at the latest,
+    /// with a warning. The change is made even if the future is dropped.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
-    fn reconfigure(
-        &self,
-        settings: &BTreeMap<String, String>,
-        by: &str,
-        scope: Scope,
-    ) -> Result<(), Refusal>;
+    fn reconfigure(&self, change: &PolicyChange) -> Result<Executed, Refusal>;
 
     /// What [`reconfigure`](Self::reconfigure) would lead to. Changes nothing.
     ///
     /// # Errors
     /// As there.
-    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal>;
+    fn preview(&self, change: &PolicyChange) -> Result<Preview, Refusal>;
 }
 
 /// A check of readiness.

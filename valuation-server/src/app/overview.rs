@@ -155,7 +155,9 @@ fn event(event: admin::Event) -> Event {
     let kind = match event.kind {
         Kind::Transition { route: name, .. } => EventKind::Transition { route: route(name) },
         Kind::Command { from, .. } => EventKind::Order { by: from },
-        Kind::ClientErrors { .. } | Kind::LongOnFallback { .. } => EventKind::Note,
+        Kind::ClientErrors { .. } | Kind::Configuration | Kind::LongOnFallback { .. } => {
+            EventKind::Note
+        }
     };
     Event { at: SystemTime::from(event.time), kind, message: event.message }
 }

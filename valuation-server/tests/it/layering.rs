@@ -149,6 +149,7 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_report
         "app/memory.rs",
         "app/orders.rs",
         "app/overview.rs",
+        "app/policy_notes.rs",
         "app/recorder.rs",
         // For when a report was made.
         "app/report.rs",
