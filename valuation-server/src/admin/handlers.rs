@@ -31,6 +31,7 @@ GET  /readyz?verbose
 GET  /metrics
 GET  /report?from=2026-10&to=2026-11&by=day&target=99.9%25&format=html|csv|json|table
 GET  /admin/cluster
+GET  /admin/config
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
@@ -74,6 +75,7 @@ enum Resource<'a> {
     Events(&'a str),
     Policy(&'a str),
     Cluster,
+    Config,
     /// The segment is not decoded.
     Vehicle(&'a str),
     Login,
@@ -96,6 +98,7 @@ impl<'a> Resource<'a> {
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
                 "/admin/cluster" => Some(Self::Cluster),
+                "/admin/config" => Some(Self::Config),
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
                 path => match path.strip_prefix("/assets/") {
@@ -260,6 +263,7 @@ impl Handlers {
                     Problem::new(StatusCode::NOT_FOUND, message)
                 })
             }
+            Resource::Config => Ok(json(&self.operated.configuration())),
             Resource::Failovers => {
                 let views: Vec<_> = self.operated.failovers().iter().map(|f| f.view()).collect();
                 Ok(json(&views))

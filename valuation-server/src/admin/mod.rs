@@ -9,6 +9,7 @@
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
 //! | `GET /admin/cluster` | the nodes that fail over as one, and the bus between them |
+//! | `GET /admin/config` | each setting's value, where it came from, and what waits for a restart |
 //! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | the state, the window and the policy |
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
@@ -64,7 +65,7 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument;
 
 use crate::web::assets::CONTENT_SECURITY_POLICY;
-use crate::web::operator::{History, Overview};
+use crate::web::operator::{Configuration, History, Overview};
 use handlers::Handlers;
 
 pub use accept::serve;
@@ -135,6 +136,9 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
 
     /// What this server knows of its cluster; `None` without one.
     fn cluster(&self) -> Option<Cluster>;
+
+    /// The configuration in force.
+    fn configuration(&self) -> Configuration;
 
     /// What the operator's page shows, and may change each second.
     fn overview(&self) -> Overview;
@@ -217,7 +221,8 @@ pub struct Check {
 /// Something that an operator should know although the server works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `forced`, `notStored`, `onFallback`, `clusterBus`, `clusterDoubt` or `clientErrors`.
+    /// `forced`, `notStored`, `onFallback`, `clusterBus`, `clusterDoubt`, `clientErrors`,
+    /// `configRefused` or `configUnreachable`.
     pub kind: &'static str,
     /// What it is, since when, and what to do.
     pub text: String,

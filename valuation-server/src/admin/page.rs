@@ -33,7 +33,7 @@ pub(super) fn now(operated: &dyn Operated, request: &HeaderMap) -> Answer {
 
 /// What has changed in the last ten seconds.
 pub(super) fn history(operated: &dyn Operated, request: &HeaderMap) -> Answer {
-    update(operator::history(&operated.history()), request)
+    update(operator::history(&operated.overview(), &operated.history()), request)
 }
 
 /// An update with a tag of its text, or 304 for a page that shows it already.

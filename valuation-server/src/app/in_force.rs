@@ -15,6 +15,8 @@ pub(super) struct InForce {
     /// Until the restart, over the saved ones.
     temporary: OperatorChanges,
     saved: OperatorChanges,
+    /// When a change was last taken back.
+    taken_back: BTreeMap<Setting, Timestamp>,
 }
 
 pub(super) type OperatorChanges = BTreeMap<Setting, OperatorChange>;
@@ -43,8 +45,8 @@ pub(super) struct Amendment {
 impl InForce {
     /// The configuration of a start.
     pub(super) fn new(config: Config) -> Self {
-        let (temporary, saved) = Default::default();
-        Self { sources: config.clone(), config, temporary, saved }
+        let (temporary, saved, taken_back) = Default::default();
+        Self { sources: config.clone(), config, temporary, saved, taken_back }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -55,6 +57,11 @@ impl InForce {
     pub(super) fn change(&self, setting: Setting) -> Option<(&OperatorChange, bool)> {
         let saved = || self.saved.get(&setting).map(|change| (change, true));
         self.temporary.get(&setting).map(|change| (change, false)).or_else(saved)
+    }
+
+    /// When an operator's change of a setting was last taken back.
+    pub(super) fn taken_back(&self, setting: Setting) -> Option<Timestamp> {
+        self.taken_back.get(&setting).copied()
     }
 
     /// The changes that later starts have as well.
@@ -81,6 +88,7 @@ impl InForce {
             self.temporary.remove(setting);
             let Some(value) = value.clone() else {
                 self.saved.remove(setting);
+                self.taken_back.insert(*setting, *at);
                 continue;
             };
             let change = OperatorChange { value, by: by.clone(), at: *at };

@@ -15,6 +15,7 @@
 mod attempts;
 mod carrier;
 mod cluster_view;
+mod configuration;
 mod coverage;
 mod doubt;
 mod failed_calls;
@@ -66,6 +67,7 @@ use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
 use carrier::Carrier;
+use configuration::Configured;
 use history::History;
 use memory::Memory;
 use operator::Backstage;
@@ -375,6 +377,7 @@ impl<Clk: Clock> App<Clk> {
             store: self.store.clone(),
             valuer: self.live.valuer.clone(),
             lasting: Arc::clone(&providers) as _,
+            config: self.live.status.clone(),
             cluster: self
                 .live
                 .providers
@@ -390,6 +393,7 @@ impl<Clk: Clock> App<Clk> {
             providers,
             history: self.history.clone(),
             reports,
+            configured: Configured::new(self.live.clone()),
             started: self.started,
         };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());

@@ -9,6 +9,7 @@ use failover::policy::PolicyError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::configuration::Configured;
 use super::history::History;
 use super::in_force::Amendment;
 use super::policy;
@@ -34,6 +35,7 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) providers: Arc<Providers<Clk>>,
     pub(super) history: History,
     pub(super) reports: Reports,
+    pub(super) configured: Configured<Clk>,
     /// When the server began to serve.
     pub(super) started: Instant,
 }
@@ -49,7 +51,11 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        self.providers.warnings()
+        self.providers.warnings().into_iter().chain(self.configured.warnings()).collect()
+    }
+
+    fn configuration(&self) -> operator::Configuration {
+        self.configured.shown()
     }
 
     fn metrics(&self) -> Result<String, fmt::Error> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use valuation_server::app::{self, App, Applied, Ended, Live, Providers, State};
-use valuation_server::config::{Config, Setting};
+use valuation_server::config::{Config, Setting, Status};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
 use valuation_server::providers::BaseUrl;
@@ -103,15 +103,24 @@ impl TestApp {
         Self::in_folder(folder, settings).await
     }
 
+    /// Started with this status of the configuration's document.
+    pub(crate) async fn with_status(status: Status) -> Self {
+        Self::begin(tempfile::tempdir().unwrap(), &[], status).await
+    }
+
     /// Started on the database in `folder`, if there is one.
     pub(crate) async fn in_folder(folder: TempDir, settings: &[(Setting, &str)]) -> Self {
+        Self::begin(folder, settings, Status::default()).await
+    }
+
+    async fn begin(folder: TempDir, settings: &[(Setting, &str)], status: Status) -> Self {
         let simulator =
             |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
         let supercar = simulator(Provider::SuperCar).await.unwrap();
         let premium = simulator(Provider::Premium).await.unwrap();
         let config = config(&folder, &supercar, &premium, settings);
         let clock = ManualClock::new();
-        let app = App::start_on(&config, clock.clone()).await.unwrap();
+        let app = App::start_on(&config, clock.clone()).await.unwrap().with_status(status);
         let (address, admin) = (app.address(), app.admin_address().unwrap());
         let providers = app.providers().clone();
         let (store, live) = (app.store().clone(), app.live());

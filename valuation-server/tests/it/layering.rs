@@ -144,6 +144,8 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_report
     let known = [
         "admin/commands.rs",
         "admin/journal.rs",
+        // For since when a value is in force.
+        "app/configuration.rs",
         "app/fleet_orders.rs",
         "app/history.rs",
         "app/memory.rs",

@@ -70,5 +70,9 @@ async fn no_request_fails_while_the_configuration_changes_hundreds_of_times() {
     assert_eq!(app.calls().1, 0, "Premium was not needed");
     assert!(other.calls() > 0 && app.calls().0 > 0);
     let puts = answered.load(Ordering::Relaxed) / 2;
-    assert_eq!((other.calls() + app.calls().0) as usize, puts, "each vehicle was asked for once");
+    assert_eq!(
+        usize::try_from(other.calls() + app.calls().0).unwrap(),
+        puts,
+        "each vehicle was asked for once"
+    );
 }

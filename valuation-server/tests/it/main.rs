@@ -5,6 +5,7 @@
     reason = "clippy sees tests by their attribute, and not their helpers"
 )]
 
+mod admin_config;
 mod admin_crowd;
 mod admin_guard;
 mod admin_login;
