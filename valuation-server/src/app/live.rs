@@ -12,7 +12,7 @@ use super::GRACE;
 use super::in_force::InForce;
 use super::switch::{Providers, ProvidersError};
 use crate::admin::{Guard, Kind};
-use crate::config::{Config, ConfigError, Secret, Setting, Status};
+use crate::config::{Config, ConfigError, Durability, Secret, Setting, Status};
 use crate::http::LiveOptions;
 use crate::system::{Room, room_for};
 use crate::valuer::{Bounds, Valuer};
@@ -117,6 +117,9 @@ impl<Clk: Clock> Live<Clk> {
         options.watch.access_log = config.access_log;
         options.allow_origins.clone_from(&config.allow_origins);
         self.options.replace(options);
+        if has(Setting::AnchorLog) {
+            warn_of_weak_anchors(config);
+        }
         if let Some(guard) = self.guard.as_ref().filter(|_| has(Setting::AdminToken)) {
             guard.set_token(config.admin_token.as_ref().map(Secret::expose));
         }
@@ -146,4 +149,13 @@ impl<Clk: Clock> Live<Clk> {
 /// From the signal to the end of the longest valuation.
 pub(super) fn drain_timeout(config: &Config) -> Duration {
     config.provider_timeout * if config.rescue { 2 } else { 1 } + GRACE
+}
+
+pub(super) fn warn_of_weak_anchors(config: &Config) {
+    if config.anchor_log && config.durability == Durability::Normal {
+        tracing::warn!(
+            "anchor-log with durability normal: after a power loss a provider may have a head of rows \
+             that were lost, which report --witness can't tell from a rewritten log; use durability full"
+        );
+    }
 }

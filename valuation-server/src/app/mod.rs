@@ -172,12 +172,7 @@ impl<Clk: Clock> App<Clk> {
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
         let wanted = Room { connections: config.max_connections, valuations: config.max_puts };
         let Room { connections: max_connections, valuations: max_puts } = room_for(wanted);
-        if config.anchor_log && config.durability == crate::config::Durability::Normal {
-            tracing::warn!(
-                "anchor-log with durability normal: after a power loss a provider may have a head of rows \
-                 that were lost, which report --witness can't tell from a rewritten log; use durability full"
-            );
-        }
+        live::warn_of_weak_anchors(config);
         let store = Store::open(&StoreConfig {
             readers,
             // A permit for every concurrent valuation: none waits for one.
