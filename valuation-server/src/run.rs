@@ -21,11 +21,11 @@ use tokio::task::JoinSet;
 use crate::app::{App, Ended, StartError};
 use crate::check::live::{self, Probe};
 use crate::cli::{CheckArgs, Cli, Command, ManArgs, ServeArgs};
-use crate::config::{Applied, Config, ConfigError, LogFormat, Origin, Setting, Sources, Status};
+use crate::config::{Config, ConfigError, LogFormat, Origin, Setting, Sources, Status};
 use crate::document::{Document, Timing};
 use crate::reload::Reload;
 use crate::signals::{self, Stop};
-use crate::telemetry::{self, LogLevelError};
+use crate::telemetry;
 use crate::tools::ToolError;
 use crate::{check, demo, notify, system};
 
@@ -234,7 +234,12 @@ async fn serve(config: &Config, sources: Sources, document: Option<Document>) ->
     if let Some(address) = app.admin_address() {
         tracing::info!("operators: http://{address}");
     }
-    let apply = waiting(config.clone());
+    let app = app.with_status(status.clone());
+    let live = app.live();
+    let apply = {
+        let live = live.clone();
+        move |config| live.apply(config)
+    };
     let reload = match Reload::new(sources, document, Timing::default(), status, apply) {
         Ok(reload) => reload,
         Err(error) => return fail(MISUSED, &error),
@@ -242,26 +247,14 @@ async fn serve(config: &Config, sources: Sources, document: Option<Document>) ->
     // Until the process ends: a stop is watched as well.
     let _alive = notify::ready();
     let reload = JoinSet::from_iter([reload.run(asked)]);
-    let longest = app.longest_stop();
     let stopped = async move {
         stopped.await;
+        let longest = live.longest_stop();
         // Aborted: a stop is not interrupted, and its message to the manager is the last one.
         drop(reload);
         notify::stopping(longest);
     };
     exit_code(app.run(stopped).await)
-}
-
-/// Takes a configuration as one for the next start, but for the log's level: names the settings that have
-/// another value there.
-fn waiting(running: Config) -> impl Fn(Config) -> Result<Applied, LogLevelError> {
-    move |new| {
-        telemetry::set_log_level(&new.log_level)?;
-        let differs = |setting: &Setting| running.shown(*setting) != new.shown(*setting);
-        let differing = Setting::ALL.into_iter().filter(differs);
-        let (changed, waiting) = differing.partition(|setting| *setting == Setting::LogLevel);
-        Ok(Applied { changed, waiting })
-    }
 }
 
 /// Ready at the first signal to stop after this call; a second signal ends the process at once.

@@ -94,6 +94,40 @@ impl<F, D, C, Clk: Clock> FailoverLayer<WatchedFallback<F, D, Clk>, C, Clk> {
     pub fn fallback_handle(&self) -> FailoverHandle {
         self.fallback.observer.handle()
     }
+
+    /// The same failover with `fallback` as its fallback: the route, both windows, the observers and the name
+    /// are shared with this layer. Calls that run at an earlier fallback end there, and count.
+    ///
+    /// # Examples
+    /// ```
+    /// use failover::watched::FallbackFailing;
+    /// use failover::{FailoverLayer, Policy};
+    /// use tower::Layer;
+    ///
+    /// let (policy, go_back) = (Policy::default(), FallbackFailing::GoBack);
+    /// let one = FailoverLayer::with_fallback("one", policy.clone()).watch_fallback(policy, go_back);
+    /// let another = one.replace_fallback("another");
+    /// another.handle().reset();
+    /// let service = another.layer("primary");
+    /// # drop(service);
+    /// ```
+    #[must_use]
+    pub fn replace_fallback<G>(
+        &self,
+        fallback: G,
+    ) -> FailoverLayer<WatchedFallback<G, D, Clk>, C, Clk>
+    where
+        D: Clone,
+        C: Clone,
+    {
+        let Observed { observer, conclude: ByResult(classify), .. } = &self.fallback;
+        let conclude = ByResult(classify.clone());
+        FailoverLayer {
+            fallback: Observed::new(fallback, observer.clone(), conclude, Route::Fallback),
+            classify: self.classify.clone(),
+            monitor: self.monitor.clone(),
+        }
+    }
 }
 
 /// Makes the fallback's monitor and connects it to the failover's.

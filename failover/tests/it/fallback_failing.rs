@@ -139,6 +139,30 @@ fn the_fallbacks_policy_can_be_swapped_by_a_handle_of_its_own() {
 }
 
 #[test]
+fn another_fallback_service_goes_on_with_the_route_and_both_windows() {
+    let watched = Watched::new(Policy::default());
+    let (primary, first) = (Switch(Rc::default()), Switch(Rc::default()));
+    let layer = FailoverLayer::with_monitor(first.clone(), watched.monitor.clone())
+        .watch_fallback(Policy::default(), FallbackFailing::GoBack);
+    let service = layer.layer(primary.clone());
+    let mut rig = Rig { watched, service, primary, fallback: first };
+    rig.trip();
+    rig.fallback.0.set(true);
+    rig.calls(9);
+    let second = Switch(Rc::default());
+    let replaced = layer.replace_fallback(second.clone());
+    assert_eq!(replaced.fallback_handle().snapshot().tally.failures, 9);
+    let mut service = replaced.layer(rig.primary.clone());
+    assert_eq!(call(&mut service), Ok("up"), "the second is asked");
+    assert_eq!(rig.watched.route(), Route::Primary, "nine of ten calls failed");
+    rig.trip();
+    second.0.set(true);
+    assert_eq!(call(&mut service), Err("failed"));
+    rig.calls(1);
+    assert_eq!(layer.fallback_handle().snapshot().tally.failures, 2, "of both services");
+}
+
+#[test]
 fn a_fallback_that_does_well_keeps_the_calls_until_their_time_is_over() {
     let mut rig = rig(Policy::default(), FallbackFailing::GoBack);
     rig.trip();

@@ -104,8 +104,9 @@ pub struct GivenOrder {
     /// For how long the route is forced, from when the order was given; `null` without an end.
     #[serde(rename = "forSeconds", serialize_with = "optional_seconds")]
     pub lasts: Option<Duration>,
-    /// The settings of a policy; `null` for other commands.
-    pub policy: Option<BTreeMap<String, String>>,
+    /// The settings of a policy, each `null` if the earlier change of it was taken back; `null` for other
+    /// commands.
+    pub policy: Option<BTreeMap<String, Option<String>>>,
     /// Who gave it, and at which node.
     pub by: String,
     /// Why.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 
 use super::answers::Problem;
-use super::{Command, Instruction, Scope, body};
+use super::{Command, Instruction, PolicyChange, Scope, body};
 
 /// The largest body that is read, in bytes.
 const LARGEST: usize = 16 * 1024;
@@ -28,6 +28,8 @@ const COMMANDS: [(&str, Command); 4] = [
 const MEMBERS: [&str; 4] = ["updateState", "for", "reason", SCOPE];
 /// Which nodes an order is for.
 const SCOPE: &str = "scope";
+/// Whether a change of the policy is saved.
+const PERSIST: &str = "persist";
 /// The bounds of the time for which a route is forced.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -58,7 +60,7 @@ pub(super) async fn members(headers: &HeaderMap, body: Incoming) -> Result<Membe
 
 /// Which nodes an order is for. In a fleet it must be said: an order for one node that was meant for all,
 /// or the reverse, is a mistake that is seen late.
-pub(super) fn scope(members: &Members, has_fleet: bool) -> Result<Scope, Problem> {
+fn scope(members: &Members, has_fleet: bool) -> Result<Scope, Problem> {
     let wrong = |message: &'static str| Err(Problem::field(SCOPE, message));
     match (members.contains_key(SCOPE), text(members, SCOPE).as_deref(), has_fleet) {
         (false, _, false) | (_, Some("node"), _) => Ok(Scope::Node),
@@ -162,35 +164,65 @@ fn text(members: &Members, name: &str) -> Option<String> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }
 
+/// `{"failure-rate": "1/3", …}`, perhaps with `persist` and `scope`, from this address. A preview needs no
+/// scope.
+pub(super) fn policy_change(
+    members: &Members,
+    peer: SocketAddr,
+    has_fleet: bool,
+    is_preview: bool,
+) -> Result<PolicyChange, Problem> {
+    let (settings, persist) = (settings(members)?, persist(members)?);
+    let scope = if is_preview { Scope::Node } else { scope(members, has_fleet)? };
+    Ok(PolicyChange { settings, persist, by: peer.to_string(), at: Timestamp::now(), scope })
+}
+
+/// Whether a change of the policy is saved.
+fn persist(members: &Members) -> Result<bool, Problem> {
+    match members.get(PERSIST).map(|value| value.get()) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::field(
+            PERSIST,
+            "persist must be true (the change is saved for later starts) or false (it lasts until the next one)",
+        )),
+    }
+}
+
 /// A policy's settings by name, each as the text that the configuration would have: strings and
-/// numbers as they are, `on` for true and `off` for false. `scope` is none of them.
-pub(super) fn settings(members: &Members) -> Result<BTreeMap<String, String>, Problem> {
-    let settings = || members.iter().filter(|(name, _)| *name != SCOPE);
+/// numbers as they are, `on` for true and `off` for false, `None` for null. `scope` and `persist` are none of
+/// them.
+fn settings(members: &Members) -> Result<BTreeMap<String, Option<String>>, Problem> {
+    let settings = || members.iter().filter(|(name, _)| ![SCOPE, PERSIST].contains(&name.as_str()));
     if settings().next().is_none() {
         let message = "name at least one setting, such as {\"failure-rate\": \"1/3\"}";
         return Err(Problem::new(StatusCode::BAD_REQUEST, message));
     }
-    settings()
-        .map(|(name, value)| {
-            let text = match value.get() {
-                "true" => Some("on".to_owned()),
-                "false" => Some("off".to_owned()),
-                text if text.starts_with('"') => serde_json::from_str(text).ok(),
-                number if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
-                    Some(number.to_owned())
-                }
-                _ => None,
-            };
-            let wrong =
-                || Problem::field(name, format!("{name} must be a text, a number, true or false"));
-            let text = text.ok_or_else(wrong)?;
-            if text.trim() != text || text.contains(is_control) {
-                let message = format!(
-                    "{name} must neither begin nor end with white space, nor have control characters"
-                );
-                return Err(Problem::field(name, message));
-            }
-            Ok((name.clone(), text))
-        })
-        .collect()
+    settings().map(|(name, value)| Ok((name.clone(), setting(name, value)?))).collect()
+}
+
+fn setting(name: &str, value: &RawValue) -> Result<Option<String>, Problem> {
+    let text = match value.get() {
+        "null" => return Ok(None),
+        "true" => Some("on".to_owned()),
+        "false" => Some("off".to_owned()),
+        text if text.starts_with('"') => serde_json::from_str(text).ok(),
+        number if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            Some(number.to_owned())
+        }
+        _ => None,
+    };
+    let text = text.ok_or_else(|| {
+        let message = format!(
+            "{name} must be a text, a number, true or false; or null, which takes an operator's change back"
+        );
+        Problem::field(name, message)
+    })?;
+    if text.trim() != text || text.contains(is_control) {
+        let message = format!(
+            "{name} must neither begin nor end with white space, nor have control characters"
+        );
+        return Err(Problem::field(name, message));
+    }
+    Ok(Some(text))
 }

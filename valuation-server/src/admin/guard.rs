@@ -14,6 +14,7 @@
 //! Orchestrators need no token for `/livez` and for `/readyz` without detail, which reveal nothing.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
@@ -22,16 +23,21 @@ use subtle::ConstantTimeEq;
 
 use super::answers::Problem;
 use super::guesses::Guesses;
-use super::sessions::Sessions;
+use super::sessions::{NoRandomness, Sessions};
 use crate::web::site::{authority, is_cross_site};
 
 /// The answer to a wrong token beyond the budget.
 pub(super) const TOO_MANY: &str = "This is not the admin token, and there were too many wrong ones";
 
 /// The access rules of a listener, and the sessions of those who have shown its token.
-pub struct Guard {
+///
+/// Clones share them.
+#[derive(Clone)]
+pub struct Guard(Arc<Rules>);
+
+struct Rules {
     bound: IpAddr,
-    token: Option<Box<[u8]>>,
+    token: RwLock<Option<Box<[u8]>>>,
     sessions: Sessions,
     guesses: Guesses,
 }
@@ -40,35 +46,54 @@ impl Guard {
     /// For the listener at `bound`. Beyond loopback it needs a token.
     #[must_use]
     pub fn new(bound: SocketAddr, token: Option<&str>) -> Self {
-        let (bound, token) =
-            (bound.ip().to_canonical(), token.map(|token| token.as_bytes().into()));
-        Self { bound, token, sessions: Sessions::default(), guesses: Guesses::default() }
+        Self(Arc::new(Rules {
+            bound: bound.ip().to_canonical(),
+            token: RwLock::new(token.map(|token| token.as_bytes().into())),
+            sessions: Sessions::default(),
+            guesses: Guesses::default(),
+        }))
+    }
+
+    /// Replaces the token, for requests from now on. All sessions end, since they rest on the earlier one.
+    pub fn set_token(&self, token: Option<&str>) {
+        let mut current = self.0.token.write().unwrap_or_else(PoisonError::into_inner);
+        *current = token.map(|token| token.as_bytes().into());
+        // Within the lock: no session begins by the earlier token after this.
+        self.0.sessions.end_all();
     }
 
     /// Whether there is a token, so that a browser must log in.
     pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
+        self.token().is_some()
     }
 
     /// Whether this is the token. The comparison takes constant time for a given length.
     pub(super) fn is_token(&self, given: &[u8]) -> bool {
-        self.token.as_ref().is_some_and(|token| bool::from(given.ct_eq(token)))
+        self.token().as_ref().is_some_and(|token| bool::from(given.ct_eq(token)))
+    }
+
+    /// Begins a session if this is the token; `None` if it is not.
+    pub(super) fn log_in(&self, given: &[u8]) -> Option<Result<String, NoRandomness>> {
+        // Held until the session is among those that end with the token.
+        let token = self.token();
+        let is_token = token.as_ref().is_some_and(|token| bool::from(given.ct_eq(token)));
+        is_token.then(|| self.sessions().begin())
     }
 
     /// After a wrong token: whether it is answered 401, and not 429.
     pub(super) fn admits_guess(&self) -> bool {
-        self.guesses.admit()
+        self.0.guesses.admit()
     }
 
     pub(super) fn sessions(&self) -> &Sessions {
-        &self.sessions
+        &self.0.sessions
     }
 
     /// Whether the request has the token, or the cookie of a session; or needs neither.
     pub(super) fn knows(&self, headers: &HeaderMap) -> bool {
         !self.has_token()
             || bearer(headers).is_some_and(|given| self.is_token(given))
-            || self.sessions.has(headers)
+            || self.0.sessions.has(headers)
     }
 
     /// Checks a request. `open` is a resource that needs no token.
@@ -77,8 +102,8 @@ impl Guard {
     /// 401 without the token, 429 for one wrong token of too many, 421 for another host, 403 for a command
     /// from another site's page.
     pub(super) fn admit(&self, parts: &Parts, open: bool) -> Result<(), Problem> {
-        match &self.token {
-            Some(_) if !open && !self.knows(&parts.headers) => {
+        match self.has_token() {
+            true if !open && !self.knows(&parts.headers) => {
                 if bearer(&parts.headers).is_some() && !self.admits_guess() {
                     return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, TOO_MANY)
                         .with(header::RETRY_AFTER, "1"));
@@ -87,9 +112,9 @@ impl Guard {
                 return Err(Problem::new(StatusCode::UNAUTHORIZED, message)
                     .with(header::WWW_AUTHENTICATE, "Bearer"));
             }
-            Some(_) => {}
-            None if self.is_own_host(parts) => {}
-            None => {
+            true => {}
+            false if self.is_own_host(parts) => {}
+            false => {
                 return Err(Problem::new(
                     StatusCode::MISDIRECTED_REQUEST,
                     "the Host must be localhost or the address that is listened on",
@@ -104,6 +129,11 @@ impl Guard {
         Ok(())
     }
 
+    // It is only replaced as a whole, so poisoning is ignored.
+    fn token(&self) -> RwLockReadGuard<'_, Option<Box<[u8]>>> {
+        self.0.token.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_own_host(&self, parts: &Parts) -> bool {
         let Some(host) = authority(&parts.uri, &parts.headers) else { return false };
         let host = host.host();
@@ -113,14 +143,14 @@ impl Guard {
         let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         literal.unwrap_or(host).parse::<IpAddr>().is_ok_and(|ip| {
             let ip = ip.to_canonical();
-            ip.is_loopback() || ip == self.bound
+            ip.is_loopback() || ip == self.0.bound
         })
     }
 }
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guard").field("bound", &self.bound).finish_non_exhaustive()
+        f.debug_struct("Guard").field("bound", &self.0.bound).finish_non_exhaustive()
     }
 }
 

@@ -31,6 +31,7 @@ GET  /readyz?verbose
 GET  /metrics
 GET  /report?from=2026-10&to=2026-11&by=day&target=99.9%25&format=html|csv|json|table
 GET  /admin/cluster
+GET  /admin/config
 GET  /admin/failovers
 GET  /admin/failovers/{name}
 GET  /admin/failovers/{name}/events?limit=100
@@ -38,6 +39,7 @@ POST /admin/failovers/{name}         {\"updateState\": \"FORCE_PRIMARY|FORCE_FAL
                                         in a cluster also \"scope\": \"node|fleet\", as in all that follow
 POST /admin/failovers/{name}         {\"updateState\": \"AUTO|RESET\", \"reason\": \"...\"}
 PUT  /admin/failovers/{name}/policy  {\"failure-rate\": \"1/3\", ...}
+                                        null takes a change back; \"persist\": true saves it for later starts
 GET  /admin/valuations/{vrm}?limit=100
 DELETE /admin/valuations/{vrm}       forgets it: the next PUT asks again
 PUT  /admin/failovers/{name}/policy?preview
@@ -73,6 +75,7 @@ enum Resource<'a> {
     Events(&'a str),
     Policy(&'a str),
     Cluster,
+    Config,
     /// The segment is not decoded.
     Vehicle(&'a str),
     Login,
@@ -95,6 +98,7 @@ impl<'a> Resource<'a> {
                 "/metrics" => Some(Self::Metrics),
                 "/admin/failovers" => Some(Self::Failovers),
                 "/admin/cluster" => Some(Self::Cluster),
+                "/admin/config" => Some(Self::Config),
                 "/login" => Some(Self::Login),
                 "/logout" => Some(Self::Logout),
                 path => match path.strip_prefix("/assets/") {
@@ -188,12 +192,12 @@ impl Handlers {
                 let failover = self.failover(name)?;
                 let is_preview = commands::is_preview(parts.uri.query())?;
                 let members = commands::members(&parts.headers, body).await?;
-                let settings = commands::settings(&members)?;
+                let has_fleet = failover.has_fleet();
+                let change = commands::policy_change(&members, peer, has_fleet, is_preview)?;
                 if is_preview {
-                    return Ok(json(&failover.preview(&settings).map_err(refused)?));
+                    return Ok(json(&failover.preview(&change).map_err(refused)?));
                 }
-                let scope = commands::scope(&members, failover.has_fleet())?;
-                failover.reconfigure(&settings, &peer.to_string(), scope).map_err(refused)?;
+                failover.reconfigure(&change).map_err(refused)?.await;
                 Ok(json(&failover.view()))
             }
             (Resource::Vehicle(segment), &Method::DELETE) => {
@@ -259,6 +263,7 @@ impl Handlers {
                     Problem::new(StatusCode::NOT_FOUND, message)
                 })
             }
+            Resource::Config => Ok(json(&self.operated.configuration())),
             Resource::Failovers => {
                 let views: Vec<_> = self.operated.failovers().iter().map(|f| f.view()).collect();
                 Ok(json(&views))

@@ -72,6 +72,8 @@ pub enum Kind {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Another configuration was applied.
+    Configuration,
     /// Calls have been on the fallback for longer than is usual, or are no longer.
     #[serde(rename_all = "camelCase")]
     LongOnFallback {

@@ -28,8 +28,8 @@ pub(super) async fn log_in(
 ) -> Result<Answer, Problem> {
     let sent = body::read(headers, body, form::CONTENT_TYPE, LARGEST).await?;
     let given = form::field(&sent, "token").unwrap_or_default();
-    if guard.is_token(given.as_bytes()) {
-        let id = guard.sessions().begin().map_err(|_| {
+    if let Some(session) = guard.log_in(given.as_bytes()) {
+        let id = session.map_err(|_| {
             let message = "the system has given no random bytes for a session";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
         })?;

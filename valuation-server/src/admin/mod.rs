@@ -9,6 +9,7 @@
 //! | `GET /readyz`, `GET /readyz?verbose` | it can store, and is not stopping |
 //! | `GET /metrics` | OpenMetrics, for Prometheus |
 //! | `GET /admin/cluster` | the nodes that fail over as one, and the bus between them |
+//! | `GET /admin/config` | each setting's value, where it came from, and what waits for a restart |
 //! | `GET /admin/failovers`, `GET /admin/failovers/{name}` | the state, the window and the policy |
 //! | `GET /admin/failovers/{name}/events?limit=` | the latest events, newest first |
 //! | `POST /admin/failovers/{name}` | a command: force a route, release it, reset |
@@ -65,14 +66,14 @@ use tower_http::timeout::TimeoutLayer;
 use tracing::Instrument;
 
 use crate::web::assets::CONTENT_SECURITY_POLICY;
-use crate::web::operator::{History, Overview};
+use crate::web::operator::{Configuration, History, Overview};
 use handlers::Handlers;
 
 pub use accept::serve;
 pub use cluster::{Bus, Cluster, Fleet, GivenOrder, Node};
 pub use guard::Guard;
 pub use journal::{Event, Journal, Kind};
-pub use order::{Executed, ForcedRoute, Instruction, Order, Scope};
+pub use order::{Executed, ForcedRoute, Instruction, Order, PolicyChange, Scope};
 pub use report::{ReportFormat, ReportProblem, ReportRequest, Reporting};
 pub use vehicles::{Forget, LoggedCall, Vehicle, VehicleError};
 
@@ -140,6 +141,9 @@ pub trait Operated: fmt::Debug + Send + Sync + 'static {
     /// What this server knows of its cluster; `None` without one.
     fn cluster(&self) -> Option<Cluster>;
 
+    /// The configuration in force.
+    fn configuration(&self) -> Configuration;
+
     /// What the operator's page shows, and may change each second.
     fn overview(&self) -> Shown<'_, Overview>;
 
@@ -198,23 +202,19 @@ pub trait Failover: fmt::Debug + Send + Sync {
     /// [`Refusal`] names what can't be sent to a fleet. Nothing is executed.
     fn execute(&self, instruction: &Instruction) -> Result<Executed, Refusal>;
 
-    /// Changes these settings of the policy by order of an operator's address: all of them, or none if one
-    /// is invalid. Records it in the log and among the events.
+    /// Changes settings of the policy: all of them, or none if one is invalid. Records it in the log and among
+    /// the events. The future is ready when a change that is to be saved is, but after a second at the latest,
+    /// with a warning. The change is made even if the future is dropped.
     ///
     /// # Errors
     /// [`Refusal`] names the setting.
-    fn reconfigure(
-        &self,
-        settings: &BTreeMap<String, String>,
-        by: &str,
-        scope: Scope,
-    ) -> Result<(), Refusal>;
+    fn reconfigure(&self, change: &PolicyChange) -> Result<Executed, Refusal>;
 
     /// What [`reconfigure`](Self::reconfigure) would lead to. Changes nothing.
     ///
     /// # Errors
     /// As there.
-    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal>;
+    fn preview(&self, change: &PolicyChange) -> Result<Preview, Refusal>;
 }
 
 /// A check of readiness.
@@ -229,7 +229,8 @@ pub struct Check {
 /// Something that an operator should know although the server works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// `forced`, `notStored`, `onFallback`, `clusterBus`, `clusterDoubt` or `clientErrors`.
+    /// `forced`, `notStored`, `onFallback`, `clusterBus`, `clusterDoubt`, `clientErrors`,
+    /// `configRefused` or `configUnreachable`.
     pub kind: &'static str,
     /// What it is, since when, and what to do.
     pub text: String,

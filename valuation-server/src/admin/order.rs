@@ -1,5 +1,6 @@
 //! A command as an operator gave it, and the forced route that it may lead to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 
@@ -34,6 +35,22 @@ pub struct Instruction {
     pub until: Option<Timestamp>,
     /// Why, in the operator's words.
     pub reason: Option<String>,
+    /// Which nodes it is for.
+    pub scope: Scope,
+}
+
+/// A change of a policy as an operator gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyChange {
+    /// The settings by name, and their values as texts. `None` takes an operator's earlier change back, a saved
+    /// one, too: the value of the configuration is in force again.
+    pub settings: BTreeMap<String, Option<String>>,
+    /// Whether it is saved for later starts. Otherwise it lasts until the next one.
+    pub persist: bool,
+    /// The address of the operator.
+    pub by: String,
+    /// When it was given.
+    pub at: Timestamp,
     /// Which nodes it is for.
     pub scope: Scope,
 }
@@ -93,6 +110,20 @@ impl fmt::Display for Instruction {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The settings with their values, and whether they are saved.
+impl fmt::Display for PolicyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whose = if self.scope == Scope::Fleet { " for the whole fleet" } else { "" };
+        let setting = |(name, value): (&String, &Option<String>)| match value {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("{name} as configured"),
+        };
+        let settings: Vec<_> = self.settings.iter().map(setting).collect();
+        let saved = if self.persist { ", saved for later starts" } else { "" };
+        write!(f, "policy{whose}: {}{saved}", settings.join(", "))
     }
 }
 

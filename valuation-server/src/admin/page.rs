@@ -33,7 +33,8 @@ pub(super) async fn now(operated: &dyn Operated, request: &HeaderMap) -> Answer 
 
 /// What has changed in the last ten seconds.
 pub(super) async fn history(operated: &dyn Operated, request: &HeaderMap) -> Answer {
-    update(operator::history(&operated.history().await), request)
+    let overview = operated.overview().await;
+    update(operator::history(&overview, &operated.history().await), request)
 }
 
 /// An update with a tag of its text, or 304 for a page that shows it already.

@@ -71,6 +71,11 @@ impl Sessions {
         }
     }
 
+    /// Ends all of them.
+    pub(super) fn end_all(&self) {
+        self.current().clear();
+    }
+
     /// The sessions, the oldest first, without those whose time is over.
     // No panic can leave the list half-changed, so poison is ignored.
     fn current(&self) -> MutexGuard<'_, VecDeque<Session>> {

@@ -5,6 +5,7 @@ use failover::cluster::{self, Command, FleetView, NodeView};
 use failover::monitor::Tally;
 
 use super::fleet::Fleet;
+use super::fleet_orders::policy_settings;
 use crate::admin::{Bus, Cluster, Fleet as Shown, GivenOrder, Node, Window};
 
 /// What this node knows of its cluster.
@@ -61,7 +62,7 @@ fn order(order: cluster::GivenOrder) -> GivenOrder {
         Command::Force { route: Route::Primary, lasts } => ("FORCE_PRIMARY", lasts, None),
         Command::Force { route: Route::Fallback, lasts } => ("FORCE_FALLBACK", lasts, None),
         Command::Release => ("AUTO", None, None),
-        Command::Policy(text) => ("policy", None, serde_json::from_str(&text).ok()),
+        Command::Policy(text) => ("policy", None, policy_settings(&text)),
         // Of a later version.
         _ => ("", None, None),
     };

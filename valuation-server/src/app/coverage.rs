@@ -17,7 +17,7 @@ const HOLD: u32 = 2;
 pub(super) struct Coverage<Clk> {
     clock: Clk,
     /// From this length on it is reported.
-    limit: Option<Duration>,
+    limit: Mutex<Option<Duration>>,
     stay: Mutex<Option<Stay>>,
 }
 
@@ -44,7 +44,12 @@ pub(super) enum Change {
 impl<Clk: Clock> Coverage<Clk> {
     /// Stays that are longer than `limit` are reported; none without it.
     pub(super) fn new(clock: Clk, limit: Option<Duration>) -> Self {
-        Self { clock, limit, stay: Mutex::default() }
+        Self { clock, limit: Mutex::new(limit), stay: Mutex::default() }
+    }
+
+    /// Reports stays that are longer than this from now on.
+    pub(super) fn set_limit(&self, limit: Option<Duration>) {
+        *self.limit() = limit;
     }
 
     /// The fallback is the route: a stay begins or goes on.
@@ -71,7 +76,7 @@ impl<Clk: Clock> Coverage<Clk> {
             *current = None;
             return reported.then_some(Change::Ended(lasted));
         }
-        let too_long = self.limit.is_some_and(|limit| lasted > limit);
+        let too_long = self.limit().is_some_and(|limit| lasted > limit);
         stay.reported |= too_long;
         (too_long && !reported).then_some(Change::Began(lasted))
     }
@@ -90,7 +95,7 @@ impl<Clk: Clock> Coverage<Clk> {
     /// The same, if it is longer than the limit.
     pub(super) fn too_long(&self, handle: &FailoverHandle) -> Option<Duration> {
         let lasted = self.lasted(handle);
-        self.limit.is_some_and(|limit| lasted > limit).then_some(lasted)
+        self.limit().is_some_and(|limit| lasted > limit).then_some(lasted)
     }
 
     /// Differs for each stay; `None` without one.
@@ -102,6 +107,11 @@ impl<Clk: Clock> Coverage<Clk> {
         let now = self.clock.now();
         let new = Stay { before, since: now, last: now, reported: false };
         self.stay().get_or_insert(new).last = now;
+    }
+
+    // As below.
+    fn limit(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // Each change is a whole assignment, so poison is ignored.

@@ -3,20 +3,34 @@
 //! A node that starts gets the newest from the others. One that it knew before the restart changes nothing:
 //! it is continued from the database, and may have been released since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use failover::Route;
 use failover::clock::Clock;
 use failover::cluster::{ClusterError, Command, GivenOrder};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::switch::Providers;
-use crate::admin::{self, Instruction, Kind, Refusal, Scope};
+use crate::admin::{self, Instruction, Kind, PolicyChange, Refusal, Scope};
 use crate::config::Setting;
 
-/// The settings that an order changes, by name.
-type Settings = BTreeMap<String, String>;
+/// What the orders for the policy say together: a node that joins gets the last one alone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct FleetPolicy {
+    /// By name; `null` takes an operator's change back.
+    #[serde(flatten)]
+    settings: BTreeMap<String, Option<String>>,
+    /// The settings that are saved.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    persist: BTreeSet<String>,
+}
+
+/// The settings of an order for the policy; `None` if it is of another version.
+pub(super) fn policy_settings(text: &str) -> Option<BTreeMap<String, Option<String>>> {
+    serde_json::from_str::<FleetPolicy>(text).ok().map(|order| order.settings)
+}
 
 /// Joins the cluster, if there is one.
 pub(super) fn join<Clk: Clock>(providers: &Providers<Clk>) -> Result<(), ClusterError> {
@@ -41,7 +55,7 @@ impl<Clk: Clock> Providers<Clk> {
                 (admin::Command::ForceFallback, *lasts)
             }
             Command::Release => (admin::Command::Auto, None),
-            Command::Policy(text) => return self.obey_policy(text, &by),
+            Command::Policy(text) => return self.obey_policy(text, &by, at),
             other => return tracing::warn!(?other, "cluster: an order of a later version"),
         };
         let until = lasts.map(|lasts| at.saturating_add(lasts).unwrap_or(Timestamp::MAX));
@@ -63,29 +77,43 @@ impl<Clk: Clock> Providers<Clk> {
         drop(self.carry_out(&instruction));
     }
 
-    fn obey_policy(&self, text: &str, by: &str) {
+    fn obey_policy(&self, text: &str, by: &str, at: Timestamp) {
         let refused = |message: String| {
             tracing::warn!(peer = %by, "cluster: an order for the policy can't be followed: {message}");
             let message = format!("policy for the whole fleet: not followed: {message}");
             self.attempts.journal.note(Kind::command(by.to_owned()), message);
         };
-        let settings: Settings = match serde_json::from_str(text) {
-            Ok(settings) => settings,
+        let order: FleetPolicy = match serde_json::from_str(text) {
+            Ok(order) => order,
             Err(error) => return refused(error.to_string()),
         };
+        let FleetPolicy { settings, persist } = order;
         // The others are in force already: earlier orders are sent along.
-        let config = self.config();
-        let differs = |name: &str, value: &str| {
-            let shown = Setting::from_key(name).and_then(|setting| config.shown(setting));
-            shown.as_deref() != Some(value)
+        let now = self.in_force();
+        let differs = |name: &str, value: Option<&str>, saved: bool| {
+            let Some(setting) = Setting::from_key(name) else { return true };
+            match (value, now.change(setting)) {
+                (None, change) => change.is_some(),
+                (_, Some((_, is_saved))) if is_saved != saved => true,
+                (_, None) if saved => true,
+                (value, _) => now.config().shown(setting).as_deref() != value,
+            }
         };
-        let changed: Settings =
-            settings.into_iter().filter(|(name, value)| differs(name, value)).collect();
-        if changed.is_empty() {
-            return;
-        }
-        if let Err(refusal) = self.change_policy(&changed, by, Scope::Fleet) {
-            refused(refusal.message);
+        for persist_these in [true, false] {
+            let changed: BTreeMap<_, _> = settings
+                .iter()
+                .filter(|(name, _)| persist.contains(*name) == persist_these)
+                .filter(|(name, value)| differs(name, value.as_deref(), persist_these))
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect();
+            if changed.is_empty() {
+                continue;
+            }
+            let (by, scope) = (by.to_owned(), Scope::Fleet);
+            let change = PolicyChange { settings: changed, persist: persist_these, by, at, scope };
+            if let Err(refusal) = self.change_policy(&change) {
+                refused(refusal.message);
+            }
         }
     }
 
@@ -111,16 +139,22 @@ impl<Clk: Clock> Providers<Clk> {
 
     /// Sends changes of the policy to all nodes, with those of earlier orders: a node that joins gets the last
     /// order alone.
-    pub(super) fn send_policy(&self, changes: &Settings, by: &str) -> Result<(), Refusal> {
+    pub(super) fn send_policy(&self, change: &PolicyChange) -> Result<(), Refusal> {
         let orders = self.cluster().into_iter().flat_map(|view| view.failovers);
         let earlier = orders.flat_map(|fleet| fleet.orders).find_map(|order| match order.command {
-            Command::Policy(text) => serde_json::from_str::<Settings>(&text).ok(),
+            Command::Policy(text) => serde_json::from_str::<FleetPolicy>(&text).ok(),
             _ => None,
         });
-        let mut settings = earlier.unwrap_or_default();
-        settings.extend(changes.clone());
-        let text = serde_json::to_string(&settings).expect("texts have a JSON form");
-        self.order(Command::Policy(text), by, "")
+        let mut order = earlier.unwrap_or_default();
+        for (name, value) in &change.settings {
+            order.settings.insert(name.clone(), value.clone());
+            order.persist.remove(name);
+            if change.persist && value.is_some() {
+                order.persist.insert(name.clone());
+            }
+        }
+        let text = serde_json::to_string(&order).expect("texts have a JSON form");
+        self.order(Command::Policy(text), &change.by, "")
     }
 
     fn order(&self, command: Command, by: &str, reason: &str) -> Result<(), Refusal> {

@@ -15,6 +15,7 @@
 mod attempts;
 mod carrier;
 mod cluster_view;
+mod configuration;
 mod coverage;
 mod doubt;
 mod failed_calls;
@@ -22,17 +23,22 @@ mod fleet;
 mod fleet_orders;
 mod fleet_task;
 mod history;
+mod in_force;
 mod last_trip;
+mod live;
 mod memory;
 mod operator;
 mod orders;
 mod overview;
 mod policy;
+mod policy_notes;
 mod preview;
 mod recorder;
 mod records;
 mod report;
 mod rollups;
+mod saved_policy;
+mod services;
 mod standing;
 mod start_error;
 mod switch;
@@ -54,13 +60,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Guard};
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, Status};
 use crate::http::{self, Limits, Options, Stopped, Watch};
 use crate::store::{Place, SqliteConfig, Store, StoreConfig};
 use crate::system::{Room, room_for};
 use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
 use carrier::Carrier;
+use configuration::Configured;
 use history::History;
 use memory::Memory;
 use operator::Backstage;
@@ -69,6 +76,7 @@ use report::Reports;
 use standing::Standing;
 
 pub use failover::State;
+pub use live::{ApplyError, Live};
 pub use records::Stored;
 pub use start_error::StartError;
 pub use switch::{Providers, ProvidersError};
@@ -92,10 +100,8 @@ const CLOSING: Duration = Duration::from_secs(10);
 pub struct App<Clk: Clock = CoarseClock> {
     listener: TcpListener,
     address: SocketAddr,
-    providers: Providers<Clk>,
     store: Store,
-    valuer: Valuer,
-    options: Options,
+    live: Live<Clk>,
     admin: Option<Admin>,
     history: History,
     carrier: Option<Carrier>,
@@ -166,12 +172,7 @@ impl<Clk: Clock> App<Clk> {
         let readers = u32::try_from(workers).unwrap_or(u32::MAX);
         let wanted = Room { connections: config.max_connections, valuations: config.max_puts };
         let Room { connections: max_connections, valuations: max_puts } = room_for(wanted);
-        if config.anchor_log && config.durability == crate::config::Durability::Normal {
-            tracing::warn!(
-                "anchor-log with durability normal: after a power loss a provider may have a head of rows \
-                 that were lost, which report --witness can't tell from a rewritten log; use durability full"
-            );
-        }
+        live::warn_of_weak_anchors(config);
         let durability = config.durability;
         let file = SqliteConfig { readers, durability, ..SqliteConfig::new(&config.database) };
         let store = Store::open(&StoreConfig {
@@ -181,36 +182,33 @@ impl<Clk: Clock> App<Clk> {
             ..StoreConfig::at(Place::File(file))
         })
         .await?;
+        // First: the route is restored under the policy that is in force.
+        policy_notes::recall(&providers, &store).await;
         Memory::new(providers.handle(), store.clone()).recall().await;
         providers.attempts.failed_calls.recall(&store).await;
         Standing::new(providers.clone(), store.clone()).recall().await;
         fleet_orders::join(&providers).map_err(ProvidersError::from)?;
         let bounds = Bounds { flights: max_puts, cache: config.cache };
         let valuer = Valuer::within(bounds, Arc::new(Stored(store.clone())), providers.quotes());
-        let longest_valuation = config.provider_timeout * if config.rescue { 2 } else { 1 };
         let limits = Limits {
             max_connections,
             streams: max_puts.saturating_add(OTHER_STREAMS),
-            drain_timeout: longest_valuation + GRACE,
+            drain_timeout: live::drain_timeout(config),
             ..Limits::default()
         };
         let watch = Watch { traffic: Arc::default(), access_log: config.access_log };
         let allow_origins = config.allow_origins.clone();
-        let options = Options { limits, watch, allow_origins };
-        let history = History::new(store.clone(), providers.attempts.calls.clone());
-        let started = Instant::now();
-        Ok(Self {
-            listener,
-            address,
+        let live = Live {
+            options: Options { limits, watch, allow_origins }.into(),
+            guard: admin.as_ref().map(|admin| admin.guard.clone()),
+            queue: max_puts,
+            status: Status::default(),
             providers,
-            store,
             valuer,
-            options,
-            admin,
-            history,
-            carrier,
-            started,
-        })
+        };
+        let history = History::new(store.clone(), live.providers.attempts.calls.clone());
+        let started = Instant::now();
+        Ok(Self { listener, address, store, live, admin, history, carrier, started })
     }
 
     /// Where it listens.
@@ -242,13 +240,26 @@ impl<Clk: Clock> App<Clk> {
     /// How long [`run`](Self::run) may take after its signal: the sum of its deadlines.
     #[must_use]
     pub fn longest_stop(&self) -> Duration {
-        self.options.limits.drain_timeout + LEAVING + SAVING + CLOSING + SAVING
+        self.live.longest_stop()
+    }
+
+    /// A handle that puts another configuration in force while the server runs.
+    #[must_use]
+    pub fn live(&self) -> Live<Clk> {
+        self.live.clone()
+    }
+
+    /// With what is known of the configuration's document, for the operators.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.live.status = status;
+        self
     }
 
     /// The providers and the switch between them.
     #[must_use]
     pub fn providers(&self) -> &Providers<Clk> {
-        &self.providers
+        &self.live.providers
     }
 
     /// The database.
@@ -270,20 +281,29 @@ impl<Clk: Clock> App<Clk> {
         let (save_last, end) = (CancellationToken::new(), CancellationToken::new());
         // Both sets abort their task if this future is dropped.
         let mut operators = self.operators(stopping.clone(), end.clone());
-        let memory = Memory::new(self.providers.handle(), self.store.clone());
-        let recorder = Recorder::new(self.history.clone(), &self.providers);
-        let orders = Arc::clone(&self.providers.orders);
-        let standing = Standing::new(self.providers.clone(), self.store.clone());
+        let memory = Memory::new(self.live.providers.handle(), self.store.clone());
+        let recorder = Recorder::new(self.history.clone(), &self.live.providers);
+        let orders = Arc::clone(&self.live.providers.orders);
+        let saved_policy = Arc::clone(&self.live.providers.saved_policy);
+        let standing = Standing::new(self.live.providers.clone(), self.store.clone());
         let mut savers = JoinSet::new();
         savers.spawn(memory.keep(save_last.clone()));
+        savers.spawn(policy_notes::keep(
+            self.live.providers.clone(),
+            self.store.clone(),
+            save_last.clone(),
+        ));
         savers.spawn(recorder.keep(save_last.clone()));
         savers.spawn(rollups::keep(self.store.clone(), save_last.clone()));
         savers.spawn(standing.keep(save_last.clone()));
         let mut node = JoinSet::new();
         let leave = CancellationToken::new();
-        node.spawn(fleet_task::run(self.providers.clone(), self.carrier.take(), leave.clone()));
-        let Self { listener, valuer, options, store, .. } = self;
-        let drain_timeout = options.limits.drain_timeout;
+        node.spawn(fleet_task::run(
+            self.live.providers.clone(),
+            self.carrier.take(),
+            leave.clone(),
+        ));
+        let Self { listener, live: Live { valuer, options, .. }, store, .. } = self;
         let mut signalled = None;
         let shutdown = async {
             shutdown.await;
@@ -292,8 +312,9 @@ impl<Clk: Clock> App<Clk> {
         };
 
         // 1. Connections: none is accepted, running requests are answered.
-        let connections = http::serve(listener, valuer.clone(), options, shutdown).await;
+        let connections = http::serve(listener, valuer.clone(), options.clone(), shutdown).await;
         // 2. Valuations whose clients have gone.
+        let drain_timeout = options.get().limits.drain_timeout;
         let deadline = signalled.unwrap_or_else(Instant::now) + drain_timeout;
         let valuations = timeout_at(deadline, valuer.idle()).await;
         if valuations.is_err() {
@@ -321,7 +342,7 @@ impl<Clk: Clock> App<Clk> {
         end.cancel();
         while operators.join_next().await.is_some() {}
         // Also of a command that came during the stop.
-        let ordered = orders.is_stored();
+        let ordered = orders.is_stored() && saved_policy.is_stored();
         if !ordered {
             tracing::error!("the last order could not be stored: the next start does not know it");
         }
@@ -341,24 +362,26 @@ impl<Clk: Clock> App<Clk> {
         Clk: fmt::Debug,
     {
         let Some(Admin { listener, guard, .. }) = self.admin.take() else { return JoinSet::new() };
-        let providers = Arc::new(self.providers.clone());
+        let providers = Arc::new(self.live.providers.clone());
         let failovers = failover::prometheus::Metrics::new();
-        failovers.watch(&self.providers.handle());
+        failovers.watch(&self.live.providers.handle());
         let metrics = Metrics::new(Sources {
             failovers,
-            calls: self.providers.attempts.calls.clone(),
-            client_errors: Arc::clone(&self.providers.attempts.client_errors),
-            traffic: Arc::clone(&self.options.watch.traffic),
+            calls: self.live.providers.attempts.calls.clone(),
+            client_errors: Arc::clone(&self.live.providers.attempts.client_errors),
+            traffic: Arc::clone(&self.live.options.get().watch.traffic),
             store: self.store.clone(),
-            valuer: self.valuer.clone(),
+            valuer: self.live.valuer.clone(),
             lasting: Arc::clone(&providers) as _,
+            config: self.live.status.clone(),
             cluster: self
+                .live
                 .providers
                 .fleet
                 .as_ref()
                 .map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
-        let reports = Reports::new(self.providers.config().database.clone());
+        let reports = Reports::new(self.live.providers.config().database.clone());
         let backstage = Backstage {
             store: self.store.clone(),
             stopping,
@@ -366,11 +389,17 @@ impl<Clk: Clock> App<Clk> {
             providers,
             history: self.history.clone(),
             reports,
+            configured: Configured::new(self.live.clone()),
             started: self.started,
         };
         let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
         JoinSet::from_iter([serving])
     }
+}
+
+/// The sum of a stop's deadlines.
+fn longest_stop(drain_timeout: Duration) -> Duration {
+    drain_timeout + LEAVING + SAVING + CLOSING + SAVING
 }
 
 #[cfg(test)]

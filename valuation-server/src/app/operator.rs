@@ -9,15 +9,17 @@ use failover::policy::PolicyError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::configuration::Configured;
 use super::history::History;
+use super::in_force::Amendment;
 use super::policy;
 use super::report::Reports;
 use super::switch::Providers;
 use super::transition::provider;
 use super::{cluster_view, vehicles, warnings};
 use crate::admin::{
-    Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, Preview,
-    Refusal, ReportRequest, Reporting, Scope, Shown, Vehicle, VehicleError, View, Warning,
+    Check, Cluster, Executed, Failover, Forget, Instruction, Journal, Kind, Operated, PolicyChange,
+    Preview, Refusal, ReportRequest, Reporting, Scope, Shown, Vehicle, VehicleError, View, Warning,
 };
 use crate::config::{Config, ConfigError, Setting};
 use crate::store::Store;
@@ -33,6 +35,7 @@ pub(super) struct Backstage<Clk: Clock> {
     pub(super) providers: Arc<Providers<Clk>>,
     pub(super) history: History,
     pub(super) reports: Reports,
+    pub(super) configured: Configured<Clk>,
     /// When the server began to serve.
     pub(super) started: Instant,
 }
@@ -48,7 +51,11 @@ impl<Clk: Clock + fmt::Debug> Operated for Backstage<Clk> {
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        self.providers.warnings()
+        self.providers.warnings().into_iter().chain(self.configured.warnings()).collect()
+    }
+
+    fn configuration(&self) -> operator::Configuration {
+        self.configured.shown()
     }
 
     fn metrics(&self) -> Shown<'_, Result<String, fmt::Error>> {
@@ -127,21 +134,29 @@ impl<Clk: Clock + fmt::Debug> Failover for Providers<Clk> {
         Ok(self.carry_out(instruction))
     }
 
-    fn reconfigure(
-        &self,
-        settings: &BTreeMap<String, String>,
-        by: &str,
-        scope: Scope,
-    ) -> Result<(), Refusal> {
-        if scope == Scope::Fleet && self.fleet.is_some() {
-            self.preview(settings)?;
-            return self.send_policy(settings, by);
+    fn reconfigure(&self, change: &PolicyChange) -> Result<Executed, Refusal> {
+        if change.scope == Scope::Fleet && self.fleet.is_some() {
+            self.preview(change)?;
+            // Comes back, to be made here as on the other nodes.
+            self.send_policy(change)?;
+        } else {
+            self.change_policy(change)?;
         }
-        self.change_policy(settings, by, scope)
+        let saved_policy = Arc::clone(&self.saved_policy);
+        Ok(Box::pin(async move {
+            if !saved_policy.is_stored_soon().await {
+                tracing::warn!(
+                    failover = Self::NAME,
+                    command = "policy",
+                    "{}",
+                    warnings::NOT_STORED
+                );
+            }
+        }))
     }
 
-    fn preview(&self, settings: &BTreeMap<String, String>) -> Result<Preview, Refusal> {
-        let (config, would_trip, because) = self.preview_policy(&changes(settings)?)?;
+    fn preview(&self, change: &PolicyChange) -> Result<Preview, Refusal> {
+        let (config, would_trip, because) = self.preview_policy(&amendment(change)?)?;
         Ok(Preview { policy: shown(&config), would_trip, because })
     }
 }
@@ -163,19 +178,11 @@ impl<Clk: Clock> Providers<Clk> {
     }
 
     /// Changes the policy of this node, and records it.
-    pub(super) fn change_policy(
-        &self,
-        settings: &BTreeMap<String, String>,
-        by: &str,
-        scope: Scope,
-    ) -> Result<(), Refusal> {
-        self.amend_policy(&changes(settings)?)?;
-        let given: Vec<_> =
-            settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        let whose = if scope == Scope::Fleet { " for the whole fleet" } else { "" };
-        let command = format!("policy{whose}: {}", given.join(", "));
-        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {command}");
-        self.attempts.journal.note(Kind::command(by.to_owned()), command);
+    pub(super) fn change_policy(&self, change: &PolicyChange) -> Result<(), Refusal> {
+        self.amend_policy(&amendment(change)?)?;
+        let PolicyChange { by, .. } = change;
+        tracing::warn!(failover = Self::NAME, peer = %by, "an operator ordered: {change}");
+        self.attempts.journal.note(Kind::command(by.clone()), change.to_string());
         Ok(())
     }
 
@@ -191,12 +198,14 @@ impl<Clk: Clock> Providers<Clk> {
 }
 
 /// The settings of a policy by their names.
-fn changes(settings: &BTreeMap<String, String>) -> Result<BTreeMap<Setting, String>, Refusal> {
-    let change = |(name, text): (&String, &String)| {
-        let setting = Setting::from_key(name).filter(|s| s.is_live());
-        Ok((setting.ok_or_else(|| unknown(name))?, text.clone()))
+fn amendment(change: &PolicyChange) -> Result<Amendment, Refusal> {
+    let PolicyChange { settings, persist, by, at, .. } = change;
+    let setting = |(name, value): (&String, &Option<String>)| {
+        let setting = Setting::from_key(name).filter(|setting| setting.is_live());
+        Ok((setting.ok_or_else(|| unknown(name))?, value.clone()))
     };
-    settings.iter().map(change).collect()
+    let settings = settings.iter().map(setting).collect::<Result<_, Refusal>>()?;
+    Ok(Amendment { settings, persist: *persist, by: by.clone(), at: *at })
 }
 
 /// The settings of the policy in a configuration.

@@ -28,9 +28,10 @@ impl<Clk: Clock + fmt::Debug> Backstage<Clk> {
         Overview {
             now: SystemTime::now(),
             failovers: vec![failover(&self.providers)],
-            warnings: self.providers.warnings().into_iter().map(warning).collect(),
+            warnings: self.warnings().into_iter().map(warning).collect(),
             readiness: self.readiness().into_iter().map(check).collect(),
             machine: self.machine().await,
+            configuration: self.configured.shown(),
             has_session: false,
         }
     }
@@ -155,7 +156,9 @@ fn event(event: admin::Event) -> Event {
     let kind = match event.kind {
         Kind::Transition { route: name, .. } => EventKind::Transition { route: route(name) },
         Kind::Command { from, .. } => EventKind::Order { by: from },
-        Kind::ClientErrors { .. } | Kind::LongOnFallback { .. } => EventKind::Note,
+        Kind::ClientErrors { .. } | Kind::Configuration | Kind::LongOnFallback { .. } => {
+            EventKind::Note
+        }
     };
     Event { at: SystemTime::from(event.time), kind, message: event.message }
 }
@@ -169,12 +172,15 @@ mod tests {
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
 
+    use super::super::configuration::Configured;
     use super::super::history::History as Recorded;
+    use super::super::live::Live;
     use super::super::records::Stored;
     use super::super::report::Reports;
     use super::*;
-    use crate::config::{Config, Setting};
+    use crate::config::{Config, Setting, Status};
     use crate::domain::{CallOutcome, Entry, Money, ProviderCall, Vrm};
+    use crate::http::Options;
     use crate::providers::BaseUrl;
     use crate::store::{Store, StoreConfig};
     use crate::telemetry::{Metrics, Sources};
@@ -196,11 +202,21 @@ mod tests {
             store: store.clone(),
             valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
             lasting: Arc::clone(&providers) as _,
+            config: Status::default(),
             cluster: None,
         });
+        let live = Live {
+            providers: Providers::clone(&providers),
+            valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
+            options: Options::default().into(),
+            guard: None,
+            queue: 1_024,
+            status: Status::default(),
+        };
         Backstage {
             history: Recorded::new(store.clone(), calls),
             reports: Reports::new(folder.join("v.sqlite")),
+            configured: Configured::new(live),
             stopping: CancellationToken::new(),
             started: Instant::now(),
             store,

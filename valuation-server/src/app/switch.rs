@@ -1,58 +1,61 @@
 //! The two providers and the failover between them.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use failover::clock::{Clock, CoarseClock};
 use failover::cluster::{ClusterError, View};
 use failover::event::Cause;
 use failover::policy::PolicyError;
-use failover::watched::{FallbackFailing, WatchedFallback};
-use failover::{
-    Error, Event, FailoverHandle, FailoverLayer, Monitor, Outcome, Rescue, Route, Snapshot,
-};
-use tower::{Layer, ServiceExt};
+use failover::watched::FallbackFailing;
+use failover::{Event, FailoverHandle, FailoverLayer, Monitor, Policy, Route, Snapshot};
 
 use super::attempts::{Attempts, classify};
 use super::coverage::Coverage;
 use super::doubt::Doubts;
 use super::failed_calls::FailedCalls;
 use super::fleet::Fleet;
+use super::in_force::{Amendment, InForce, OperatorChanges};
 use super::last_trip::LastTrip;
 use super::orders::Orders;
 use super::policy;
 use super::preview;
+use super::saved_policy::SavedPolicy;
+use super::services::{self, Classify, CurrentQuotes, Monitors};
 use super::transition::{Transition, by_fleet, report};
 use crate::admin::{Journal, Refusal};
-use crate::audit::{Audit, Hooks};
-use crate::config::{Config, Setting};
-use crate::domain::{NewestHead, Quote, QuoteError};
-use crate::providers::{ClientError, ProviderClient, premium, supercar};
+use crate::config::Config;
+use crate::domain::NewestHead;
+use crate::providers::ClientError;
 use crate::telemetry::{ClientErrors, ProviderCalls};
 use crate::valuer::Quotes;
 
-/// SuperCar as the primary and Premium as the fallback, each call audited.
+/// SuperCar as the primary and Premium as the fallback, each call audited. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Providers<Clk: Clock = CoarseClock> {
-    layer: FailoverLayer<Fallback<Clk>, Classify, Clk>,
-    supercar: Audit<ProviderClient>,
-    rescue: bool,
-    /// The configuration whose policy is in force. Locked when an operator reads or changes it.
-    config: Arc<Mutex<Config>>,
+    monitors: Monitors<Clk>,
+    quotes: CurrentQuotes,
+    in_force: Arc<Mutex<InForce>>,
+    /// Held over each change of what is in force, so that two concurrent ones are both applied.
+    changing: Arc<Mutex<()>>,
     /// The newest head of the log, which the calls carry if the configuration says so.
     pub(super) newest_head: NewestHead,
     pub(super) attempts: Arc<Attempts<Clk>>,
     pub(super) orders: Arc<Orders>,
     pub(super) coverage: Arc<Coverage<Clk>>,
+    pub(super) saved_policy: Arc<SavedPolicy>,
     /// This node of the cluster, if there is one.
     pub(super) fleet: Option<Arc<Fleet>>,
 }
 
-/// Premium, with a window of its own.
-type Fallback<Clk> = WatchedFallback<Audit<ProviderClient>, Classify, Clk>;
+/// What a configuration makes of the failover, before it is in force.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    policies: Policies,
+    quotes: Quotes,
+}
 
-/// What a result says about its provider.
-type Classify = fn(&Result<Quote, QuoteError>) -> Outcome;
+/// The policies of both monitors.
+type Policies = (Policy, Policy);
 
 /// Why there is no failover between the providers.
 #[derive(Debug, thiserror::Error)]
@@ -79,15 +82,8 @@ impl<Clk: Clock> Providers<Clk> {
     /// # Errors
     /// [`ProvidersError`] names the setting that makes no sense, or says why no client can be made.
     pub fn new(config: &Config, clock: Clk) -> Result<Self, ProvidersError> {
-        let (on_primary, on_fallback) = (policy::primary(config)?, policy::fallback(config)?);
-        let (deadline, transport) = (config.provider_timeout, &config.transport());
-        let mut supercar = supercar(&config.supercar_url, deadline, transport)?;
-        let mut premium = premium(&config.premium_url, config.premium_range, deadline, transport)?;
+        let (on_primary, on_fallback) = policies(config)?;
         let newest_head = NewestHead::default();
-        if config.anchor_log {
-            supercar = supercar.anchored(newest_head.clone());
-            premium = premium.anchored(newest_head.clone());
-        }
         let attempts = Arc::new(Attempts {
             calls: ProviderCalls::default(),
             client_errors: Arc::new(ClientErrors::new(config.client_errors_as_failures)),
@@ -100,50 +96,51 @@ impl<Clk: Clock> Providers<Clk> {
         let orders = Arc::new(Orders::default());
         let coverage = Arc::new(Coverage::new(clock.clone(), config.fallback_warning));
         let fleet = Fleet::new(config, clock.clone())?;
-        let hooks = || Arc::clone(&attempts) as Arc<dyn Hooks>;
-        let layer = FailoverLayer::with_monitor(
-            Audit::new(premium, hooks()),
-            Monitor::with_clock(on_primary, clock),
-        )
-        .named(Self::NAME)
-        .classify(classify as Classify)
-        .watch_fallback_by(on_fallback, FallbackFailing::GoBack, classify as Classify)
-        .observe({
-            let (attempts, orders) = (Arc::clone(&attempts), Arc::clone(&orders));
-            let coverage = Arc::clone(&coverage);
-            // The cluster keeps the failover, and so its observers.
-            let fleet = fleet.as_ref().map(Arc::downgrade);
-            move |event: &Event| {
-                let fleet = fleet.as_ref().filter(|_| by_fleet(event)).and_then(Weak::upgrade);
-                let nodes = fleet.map(|fleet| fleet.nodes(event.scope.as_deref()));
-                attempts.last_trip.note(event, nodes);
-                report(&attempts.journal, event, &orders.current(), nodes);
-                if event.route == Route::Fallback {
-                    coverage.on_fallback();
+        let monitors = FailoverLayer::with_monitor((), Monitor::with_clock(on_primary, clock))
+            .named(Self::NAME)
+            .classify(classify as Classify)
+            .watch_fallback_by(on_fallback, FallbackFailing::GoBack, classify as Classify)
+            .observe({
+                let (attempts, orders) = (Arc::clone(&attempts), Arc::clone(&orders));
+                let coverage = Arc::clone(&coverage);
+                // The cluster keeps the failover, and so its observers.
+                let fleet = fleet.as_ref().map(Arc::downgrade);
+                move |event: &Event| {
+                    let fleet = fleet.as_ref().filter(|_| by_fleet(event)).and_then(Weak::upgrade);
+                    let nodes = fleet.map(|fleet| fleet.nodes(event.scope.as_deref()));
+                    attempts.last_trip.note(event, nodes);
+                    report(&attempts.journal, event, &orders.current(), nodes);
+                    if event.route == Route::Fallback {
+                        coverage.on_fallback();
+                    }
                 }
-            }
-        });
+            });
         let seen = Arc::clone(&attempts);
-        layer.fallback_handle().observe(move |event: &Event| {
+        monitors.fallback_handle().observe(move |event: &Event| {
             if let Cause::Tripped { tally, .. } | Cause::WouldTrip { tally, .. } = event.cause {
                 seen.doubts.note_fallback(tally, seen.clock.now());
             }
         });
-        let supercar = Audit::new(supercar, hooks());
-        let (rescue, config) = (config.rescue, Arc::new(Mutex::new(config.clone())));
-        Ok(Self { layer, supercar, rescue, config, newest_head, attempts, orders, coverage, fleet })
+        let quotes = services::quotes(config, &monitors, &attempts, &newest_head)?;
+        Ok(Self {
+            monitors,
+            quotes: CurrentQuotes::new(quotes),
+            in_force: Arc::new(Mutex::new(InForce::new(config.clone()))),
+            changing: Arc::default(),
+            newest_head,
+            attempts,
+            orders,
+            coverage,
+            saved_policy: Arc::default(),
+            fleet,
+        })
     }
 
-    /// Quotes from the provider that the route names.
+    /// Quotes from the provider that the route names, by the configuration that is in force when each is
+    /// asked for.
     #[must_use]
     pub fn quotes(&self) -> Quotes {
-        let (layer, supercar) = (self.layer.clone(), self.supercar.clone());
-        if self.rescue {
-            let rescuing = layer.rescue(Rescue::cloning().both_ways()).layer(supercar);
-            Quotes::new(rescuing.map_err(informative))
-        } else {
-            Quotes::new(layer.layer(supercar).map_err(informative))
-        }
+        Quotes::new(self.quotes.clone())
     }
 
     /// Where calls go now, and why.
@@ -172,61 +169,98 @@ impl<Clk: Clock> Providers<Clk> {
         });
     }
 
-    /// The configuration, with the policy that is in force.
+    /// The configuration that is in force.
     #[must_use]
     pub fn config(&self) -> Config {
+        self.lock().config().clone()
+    }
+
+    /// The configuration that is in force, and how it came about.
+    pub(super) fn in_force(&self) -> InForce {
         self.lock().clone()
     }
 
-    /// Replaces the policy by one that differs in these settings.
-    pub(super) fn amend_policy(&self, changes: &BTreeMap<Setting, String>) -> Result<(), Refusal> {
-        // Held over the update, so that two concurrent changes are both applied.
-        let mut config = self.lock();
-        let amended = config.amended(changes)?;
-        let (primary, fallback) = (policy::primary(&amended)?, policy::fallback(&amended)?);
-        self.attempts.last_trip.amend(policy::limits(&amended));
-        self.handle().swap_policy(primary);
-        self.layer.fallback_handle().swap_policy(fallback);
-        self.attempts.client_errors.set_as_failures(amended.client_errors_as_failures);
-        *config = amended;
+    /// Excludes other changes of what is in force.
+    // It guards no data, so poisoning is ignored.
+    pub(super) fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this configuration makes of the failover. Changes nothing. Reads the files that it names.
+    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, ProvidersError> {
+        let policies = policies(config)?;
+        let quotes = services::quotes(config, &self.monitors, &self.attempts, &self.newest_head)?;
+        Ok(Prepared { policies, quotes })
+    }
+
+    /// Puts a prepared configuration in force, for requests from now on. To be called within
+    /// [`one_change`](Self::one_change).
+    pub(super) fn adopt(&self, Prepared { policies, quotes }: Prepared, next: InForce) {
+        self.quotes.replace(quotes);
+        self.coverage.set_limit(next.config().fallback_warning);
+        self.adopt_policy(policies, next);
+    }
+
+    /// Applies an operator's changes of the policy, and has those saved that are to be.
+    pub(super) fn amend_policy(&self, amendment: &Amendment) -> Result<(), Refusal> {
+        let _one = self.one_change();
+        let next = self.in_force().amended(amendment)?;
+        let policies = policies(next.config())?;
+        self.saved_policy.want(next.saved());
+        self.adopt_policy(policies, next);
         Ok(())
+    }
+
+    /// Applies an operator's changes that were saved before the start.
+    pub(super) fn recall_policy(&self, saved: OperatorChanges) -> Result<(), Refusal> {
+        let _one = self.one_change();
+        let next = self.in_force().with_saved(saved)?;
+        self.adopt_policy(policies(next.config())?, next);
+        Ok(())
+    }
+
+    fn adopt_policy(&self, (primary, fallback): Policies, next: InForce) {
+        let config = next.config();
+        self.attempts.last_trip.amend(policy::limits(config));
+        self.attempts.client_errors.set_as_failures(config.client_errors_as_failures);
+        *self.lock() = next;
+        // Last: it may trip, and observers read the rest.
+        for (handle, policy) in [(self.handle(), primary), (self.fallback(), fallback)] {
+            if handle.policy() != policy {
+                handle.swap_policy(policy);
+            }
+        }
     }
 
     /// What [`amend_policy`](Self::amend_policy) would make of the configuration, whether the window
     /// would trip, and why.
     pub(super) fn preview_policy(
         &self,
-        changes: &BTreeMap<Setting, String>,
+        amendment: &Amendment,
     ) -> Result<(Config, bool, String), Refusal> {
-        let amended = self.config().amended(changes)?;
-        let (primary, _) = (policy::primary(&amended)?, policy::fallback(&amended)?);
+        let next = self.in_force().amended(amendment)?;
+        let (primary, _) = policies(next.config())?;
         let (would_trip, because) =
             preview::of(&self.handle(), &primary, self.attempts.clock.clone());
-        Ok((amended, would_trip, because))
+        Ok((next.config().clone(), would_trip, because))
     }
 
     /// The fallback's own failover, which counts its calls.
     pub(super) fn fallback(&self) -> FailoverHandle {
-        self.layer.fallback_handle()
+        self.monitors.fallback_handle()
     }
 
     /// The operator's side of the failover.
     pub(super) fn handle(&self) -> FailoverHandle {
-        self.layer.handle()
+        self.monitors.handle()
     }
 
     // It is only replaced as a whole, so poisoning is ignored.
-    fn lock(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, InForce> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The error that is an answer, if one of two is: "not found" says more than "no connection".
-fn informative(error: Error<QuoteError, QuoteError>) -> QuoteError {
-    match error {
-        Error::Both {
-            primary: answer @ (QuoteError::NotFound | QuoteError::Refused(_)), ..
-        } => answer,
-        other => other.into_inner(),
-    }
+fn policies(config: &Config) -> Result<Policies, PolicyError> {
+    Ok((policy::primary(config)?, policy::fallback(config)?))
 }

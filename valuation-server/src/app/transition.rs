@@ -63,7 +63,7 @@ impl Transition {
             Cause::Reverted => format!("{}; counts start from zero", over_now(event.from)),
             Cause::Forced => "forced by an operator".into(),
             Cause::Released => "released by an operator; counts start from zero".into(),
-            Cause::PolicySwapped => "another policy, by an operator's order".into(),
+            Cause::PolicySwapped => "by another policy".into(),
             Cause::Restored => "as it was before".into(),
             _ => "the route changed".into(),
         };
@@ -154,7 +154,7 @@ pub(super) fn report(events: &Journal, event: &Event, current: &Current, nodes: 
 /// What happened, what it means and what to do.
 fn message(event: &Event, current: &Current, nodes: Option<usize>) -> String {
     let Some(Transition { to, state, because }) = Transition::among(event, nodes) else {
-        return "policy: another one is in force, by an operator's order".to_owned();
+        return "policy: another one is in force".to_owned();
     };
     if event.cause == Cause::Restored {
         return format!("restart: {} is asked first, {because}", to.name());

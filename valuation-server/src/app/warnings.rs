@@ -19,7 +19,7 @@ impl<Clk: Clock> Providers<Clk> {
         if let (Some(order), Some(lasted)) = (self.orders.order(), self.orders.forced_for()) {
             add("forced", forced(&order, lasted));
         }
-        if self.orders.is_overdue() {
+        if self.orders.is_overdue() || self.saved_policy.is_overdue() {
             add("notStored", NOT_STORED.to_owned());
         }
         if let Some(lasted) = self.coverage.too_long(&self.handle()) {

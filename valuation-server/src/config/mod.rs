@@ -5,7 +5,8 @@
 //! for tests.
 //!
 //! To add a setting: add its row, use the field of [`Config`] that the row makes, test it, and run
-//! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings.
+//! the tests once with `UPDATE_SETTINGS=1`, which writes the files that list all settings. If a change of it
+//! takes effect while the server runs, `app/live.rs` makes it so.
 
 mod cluster;
 mod environment;
@@ -13,6 +14,7 @@ mod error;
 mod file;
 mod fleet_kinds;
 mod kinds;
+mod merge;
 mod printed;
 mod secret;
 mod setting;
@@ -38,9 +40,10 @@ pub use failover::cluster::Label;
 pub use failover::cluster::bus::peers::Peer;
 pub use failover::policy::StallLimit;
 pub use failover::ratio::RatioError;
+pub use merge::Override;
 pub use secret::Secret;
-pub use setting::Origin;
 pub(crate) use setting::Scope;
+pub use setting::{Change, Origin};
 pub use sources::{CA_VARIABLE, FILE_VARIABLE, Sources, TOKEN_VARIABLE};
 pub use status::{Applied, Seen, Status, Trouble};
 pub use table::{Config, Setting};
@@ -157,20 +160,6 @@ impl Config {
         }
         let config = Self::from_given(merged)?;
         Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
-    }
-
-    /// This configuration with an operator's changes. The settings must be among [`Setting::live`]:
-    /// a change of another one does not affect the running server.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the first change that is wrong.
-    pub fn amended(&self, changes: &BTreeMap<Setting, String>) -> Result<Self, ConfigError> {
-        let changes: BTreeMap<_, _> = given(changes, &Origin::Operator).collect();
-        let mut config = self.clone();
-        for (&setting, given) in &changes {
-            config.set(setting, &given.text).map_err(|because| refused(setting, given, because))?;
-        }
-        config.checked(&changes)
     }
 
     /// Where the value of `setting` came from.

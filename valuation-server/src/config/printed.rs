@@ -16,6 +16,17 @@ impl Config {
         self.show(setting).map(|shown| shown.text)
     }
 
+    /// Where a setting's value came from, in words: `flag --listen`, `file config.toml, line 3`, `default`.
+    #[must_use]
+    pub fn source(&self, setting: Setting) -> String {
+        match self.origin(setting) {
+            Origin::Flag => format!("flag {}", setting.flag()),
+            Origin::Environment => format!("environment {}", setting.variable()),
+            origin @ Origin::Document { place, .. } => format!("{} {origin}", place.noun()),
+            origin => origin.to_string(),
+        }
+    }
+
     /// All settings as a file that `--config` takes, each with the origin of its value in a comment. A
     /// secret is commented out: it must be given again.
     #[must_use]
@@ -42,14 +53,10 @@ impl Config {
                     (line, "; a secret, to be given again")
                 }
             };
-            let from = match self.origin(setting) {
-                Origin::Flag => format!("flag {}", setting.flag()),
-                Origin::Environment => format!("environment {}", setting.variable()),
-                origin @ Origin::Document { place, .. } => {
-                    format!("{} {origin}{since}", place.noun())
-                }
-                origin => origin.to_string(),
-            };
+            let mut from = self.source(setting);
+            if matches!(self.origin(setting), Origin::Document { .. }) {
+                from += &since;
+            }
             writeln!(text, "{line:<44} # {from}{again}").expect("a text is written to memory");
         }
         text

@@ -11,6 +11,7 @@ use crate::document::Place;
 pub(crate) struct Row {
     pub(crate) key: &'static str,
     pub(crate) scope: Scope,
+    pub(crate) change: Change,
     pub(crate) default: Default,
     pub(crate) help: &'static str,
     /// What the documentation says in addition.
@@ -26,8 +27,30 @@ pub(crate) enum Scope {
     Serve,
     /// To `demo` as well.
     Demo,
-    /// By an operator as well, while the server runs.
-    Live,
+}
+
+/// When a change of a setting takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At once: from the configuration's document, or by an operator, since it is part of the failover's
+    /// policy.
+    Operator,
+    /// At once, from the configuration's document.
+    Reload,
+    /// At the next start.
+    Restart,
+}
+
+impl Change {
+    /// In one word, as the documentation and the operators' page have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => "operator",
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// The default of a setting.
@@ -61,7 +84,13 @@ impl Setting {
     /// Whether an operator may change it while the server runs: it is part of the failover's policy.
     #[must_use]
     pub fn is_live(self) -> bool {
-        self.row().scope == Scope::Live
+        self.change() == Change::Operator
+    }
+
+    /// When a change of it takes effect.
+    #[must_use]
+    pub fn change(self) -> Change {
+        self.row().change
     }
 
     /// The live settings.
@@ -114,8 +143,10 @@ pub enum Origin {
         /// The line of the value, from 1.
         line: usize,
     },
-    /// An operator, while the server runs.
+    /// An operator, while the server runs; until the restart.
     Operator,
+    /// An operator, whose change is saved for later starts.
+    Saved,
     /// It was not given.
     Default,
 }
@@ -128,7 +159,7 @@ impl Origin {
             Self::Flag => setting.flag(),
             Self::Environment => setting.variable(),
             Self::Document { place, line } => format!("{} ({place}, line {line})", setting.key()),
-            Self::Operator => setting.key().to_owned(),
+            Self::Operator | Self::Saved => setting.key().to_owned(),
             Self::Default => format!("{} (default)", setting.key()),
         }
     }
@@ -141,6 +172,7 @@ impl fmt::Display for Origin {
             Self::Environment => f.write_str("environment"),
             Self::Document { place, line } => write!(f, "{place}, line {line}"),
             Self::Operator => f.write_str("operator"),
+            Self::Saved => f.write_str("operator, saved"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -176,26 +208,30 @@ The test `config::setting` writes this table from `src/config/table.rs`.
 
 A flag has precedence over an environment variable, a variable over the [document](configuration.md), a file or
 URL, that `--config` or `VALUATION_CONFIG` names, the document over the default. It is TOML; its keys are the flags' names
-without `--`. The settings marked \"live\" can be changed by an operator while the server runs.
+without `--`.
 
-| flag | environment | default | live | meaning |
+The column \"change\" says when another value takes effect: `operator`: at once, in the file as well as by an
+operator's command (`PUT /admin/failovers/valuations/policy`); `reload`: at once, in the file; `restart`: at the
+next start. [operating.md](operating.md#settings) has the details.
+
+| flag | environment | default | change | meaning |
 |---|---|---|---|---|
 "
         .to_owned();
         for setting in Setting::ALL {
-            let Row { scope, default, help, more, form, .. } = setting.row();
+            let Row { change, default, help, more, form, .. } = setting.row();
             let default = match default {
                 Default::Text(text) => format!("`{text}`"),
                 Default::Differs { serve, demo } => format!("`{serve}`, in the demo `{demo}`"),
                 Default::Required => "must be set".to_owned(),
                 Default::None => "–".to_owned(),
             };
-            let live = if scope == Scope::Live { "live" } else { "" };
+            let change = change.as_str();
             let more = if more.is_empty() { String::new() } else { format!(" {more}.") };
             let (flag, variable, expected) = (setting.flag(), setting.variable(), form.expected);
             writeln!(
                 text,
-                "| `{flag}` | `{variable}` | {default} | {live} | {help}.{more} Takes {expected}. |"
+                "| `{flag}` | `{variable}` | {default} | {change} | {help}.{more} Takes {expected}. |"
             )
             .unwrap();
         }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::handlers::Session;
 use super::strict::{self, ConnectionState, Quotas};
-use super::{Options, stack};
+use super::{LiveOptions, stack};
 use crate::listener::{Accepted, accept};
 use crate::log_throttle::LogThrottle;
 use crate::valuer::Valuer;
@@ -38,11 +38,13 @@ pub enum Stopped {
 pub async fn serve(
     listener: TcpListener,
     valuer: Valuer,
-    options: Options,
+    options: impl Into<LiveOptions>,
     shutdown: impl Future<Output = ()>,
 ) -> Stopped {
+    let live = options.into();
+    let options = Arc::new(live.get());
     let limits = options.limits;
-    let options = Arc::new(options);
+    let max_connections = || live.load().options.limits.max_connections;
     let traffic = &options.watch.traffic;
     let protocol = Arc::new(strict::protocol(&limits));
     let (stop, stopping) = watch::channel(());
@@ -51,7 +53,7 @@ pub async fn serve(
     let take = |(stream, address): Accepted, connections: &mut JoinSet<()>| {
         let state = ConnectionState::new(address, stopping.clone(), Arc::clone(&quotas));
         let (valuer, options) = (valuer.clone(), Arc::clone(&options));
-        let session = Session { valuer, options, connection: state.clone() };
+        let session = Session { valuer, options, live: live.clone(), connection: state.clone() };
         let (protocol, stopping) = (Arc::clone(&protocol), stopping.clone());
         connections.spawn(strict::serve(stream, limits, protocol, stopping, state, stack(session)));
     };
@@ -63,14 +65,15 @@ pub async fn serve(
             Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
             Some(told) = rejected.join_next(), if !rejected.is_empty() => report(told),
             accepted = accept(&listener, "public", &throttle) => {
-                if connections.len() < limits.max_connections {
+                let max_connections = max_connections();
+                if connections.len() < max_connections {
                     full = false;
                     take(accepted, &mut connections);
                     continue;
                 }
                 // Once per period of being full, not per connection.
                 if !std::mem::replace(&mut full, true) {
-                    tracing::warn!(limit = limits.max_connections, "too many connections: \
+                    tracing::warn!(limit = max_connections, "too many connections: \
                         further ones are rejected");
                 }
                 traffic.refused_connections.inc();
@@ -82,14 +85,15 @@ pub async fn serve(
     }
     // Connections in the kernel's backlog count as accepted.
     for accepted in waiting(listener) {
-        if connections.len() < limits.max_connections {
+        if connections.len() < max_connections() {
             take(accepted, &mut connections);
         } else {
             traffic.refused_connections.inc();
         }
     }
     stop.send_replace(());
-    let drained = timeout(limits.drain_timeout, async {
+    let drain_timeout = live.load().options.limits.drain_timeout;
+    let drained = timeout(drain_timeout, async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }

@@ -16,7 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::problem::{Answer, Problem, announce_close};
 use super::router::{Resource, decode_vrm};
 use super::strict::ConnectionState;
-use super::{Options, body, etag, pages, wire};
+use super::{LiveOptions, Options, body, etag, pages, wire};
 use crate::domain::{Trace, Valuation, Vrm};
 use crate::panics;
 use crate::valuer::{Valuer, request_span};
@@ -39,15 +39,19 @@ const NO_FORM: &str = "the form must be sent as Content-Type: application/x-www-
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) valuer: Valuer,
+    /// Those of the start.
     pub(super) options: Arc<Options>,
+    pub(super) live: LiveOptions,
     pub(super) connection: ConnectionState,
 }
 
 impl Session {
-    /// Answers a request, a rejected one with its error. A panic is answered 500.
+    /// Answers a request, a rejected one with its error, and logs it if `access_log` says so. A panic is
+    /// answered 500.
     pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        access_log: bool,
     ) -> impl Future<Output = Result<Answer, Infallible>> + Send {
         // Taken apart outside the future, which then holds the parts alone.
         let (mut parts, body) = request.into_parts();
@@ -75,7 +79,7 @@ impl Session {
             }
             let resource = Resource::at(parts.uri.path());
             let took = exchange.end(resource, &parts.method, answer.status());
-            if self.options.watch.access_log {
+            if access_log {
                 // The log writes a `u128` as text.
                 let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 request_span(trace(&parts)).in_scope(|| {

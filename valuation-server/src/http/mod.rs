@@ -17,6 +17,7 @@ mod cors;
 mod etag;
 mod handlers;
 mod limits;
+mod live_options;
 mod pages;
 mod problem;
 pub mod router;
@@ -40,6 +41,7 @@ use problem::Answer;
 
 pub use accept::{Stopped, serve};
 pub use limits::Limits;
+pub use live_options::LiveOptions;
 pub use traffic::{Labels, Traffic, Watch};
 
 /// How the public side serves.
@@ -68,16 +70,16 @@ fn stack(
     session: Session,
 ) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future: Send> + Clone {
     let session = Arc::new(session);
-    let cors = cors::layer(&session.options.allow_origins);
     ServiceBuilder::new()
         .layer(SetSensitiveRequestHeadersLayer::new([header::AUTHORIZATION, header::COOKIE]))
         .map_request(trace::identify)
         .layer(SetRequestIdLayer::x_request_id(trace::FromTrace))
         .layer(PropagateRequestIdLayer::x_request_id())
         .service_fn(move |request| {
-            let session = Arc::clone(&session);
-            cors::answer(cors.as_ref(), request, move |request| {
-                Arc::clone(&session).answer(request)
+            let (session, in_use) = (Arc::clone(&session), session.live.load());
+            let access_log = in_use.options.watch.access_log;
+            cors::answer(in_use.cors.as_ref(), request, move |request| {
+                Arc::clone(&session).answer(request, access_log)
             })
         })
 }

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
@@ -19,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::calls::ProviderCalls;
 use super::client_errors::{ClientErrors, Streak};
 use super::process::Process;
+use crate::config::Status;
 use crate::domain::Provider;
 use crate::http::Traffic;
 use crate::store::{DiskUse, Store};
@@ -41,6 +42,8 @@ pub struct Sources {
     pub valuer: Valuer,
     /// How long the failover has been forced or on the fallback.
     pub lasting: Arc<dyn Lasting>,
+    /// What became of the configuration's document.
+    pub config: Status,
     /// The library's metrics of the cluster, if there is one.
     pub cluster: Option<Box<dyn Collector>>,
 }
@@ -171,6 +174,20 @@ impl Sources {
             &lasting(self.lasting.on_fallback()),
         )?;
 
+        let seen = self.config.seen();
+        let help = "Versions of the configuration's document that were read, by what became of them; unreachable: \
+                    how often it could not be read any more.";
+        show("valuation_config_reloads", help, None, &self.reloads())?;
+        if let Some(read_at) = seen.read_at {
+            let at = read_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let help = "When the configuration's document in force was read, since 1970.";
+            let name = "valuation_config_last_applied_timestamp";
+            show(name, help, SECONDS, &ConstGauge::new(at))?;
+        }
+        let help =
+            "1 while the newest configuration is refused, and the earlier one stays in force.";
+        show("valuation_config_refused", help, None, &gauge(seen.refused.is_some()))?;
+
         let (stats, (waiting, capacity)) = (self.store.stats(), self.store.queue());
         let help = "1 while the database can store, as far as is known, otherwise 0.";
         show("valuation_store_up", help, None, &gauge(self.store.can_store()))?;
@@ -198,6 +215,16 @@ fn gauge(value: impl TryInto<i64>) -> ConstGauge {
 }
 
 impl Sources {
+    fn reloads(&self) -> impl EncodeMetric {
+        let family = Family::<_, Counter>::default();
+        for (result, count) in
+            ["applied", "refused", "unreachable"].iter().zip(self.config.counts())
+        {
+            family.get_or_create_owned(&[("result", *result)]).inc_by(count.get());
+        }
+        family
+    }
+
     fn by_provider(&self, value: fn(Streak) -> u64) -> impl EncodeMetric {
         let family = Family::<_, Gauge>::default();
         for provider in Provider::ALL {

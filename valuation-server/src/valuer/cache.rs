@@ -37,6 +37,16 @@ impl Cache {
         Self(Sharded::with_weighter(entries, bytes, Bytes))
     }
 
+    /// Changes its size.
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        self.0.set_capacity(bytes);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
     /// The cached valuation, if the records still have its version.
     pub(super) fn get(&self, vrm: &Vrm, version: u64) -> Option<Valuation> {
         self.0.get(vrm).filter(|(kept, _)| *kept == version).map(|(_, valuation)| valuation)

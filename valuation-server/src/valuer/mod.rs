@@ -10,8 +10,8 @@ mod flight;
 mod records;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -38,8 +38,11 @@ pub struct Valuer(Arc<Inner>);
 struct Inner {
     records: Arc<dyn Records>,
     quotes: Quotes,
-    cache: Option<Cache>,
-    max_flights: usize,
+    /// Made when it is first wanted.
+    cache: OnceLock<Cache>,
+    /// Whether the cache is used.
+    caches: AtomicBool,
+    max_flights: AtomicUsize,
     /// Set by the first rejected vehicle, until fewer than half of `max_flights` are running.
     over_capacity: AtomicBool,
     rejected: AtomicU64,
@@ -117,17 +120,42 @@ impl Valuer {
     /// A valuer within these bounds.
     #[must_use]
     pub fn within(bounds: Bounds, records: Arc<dyn Records>, quotes: Quotes) -> Self {
-        Self(Arc::new(Inner {
+        let valuer = Self(Arc::new(Inner {
             records,
             quotes,
-            cache: bounds.cache.map(Cache::new),
-            max_flights: bounds.flights,
+            cache: OnceLock::new(),
+            caches: AtomicBool::new(false),
+            max_flights: AtomicUsize::new(0),
             over_capacity: AtomicBool::new(false),
             rejected: AtomicU64::new(0),
             flights: Mutex::default(),
             running: TaskTracker::new(),
             throttle: LogThrottle::new(),
-        }))
+        }));
+        valuer.set_bounds(bounds);
+        valuer
+    }
+
+    /// The maximum number of vehicles that are being valued.
+    #[must_use]
+    pub fn max_flights(&self) -> usize {
+        self.0.max_flights()
+    }
+
+    /// Changes the bounds, for vehicles from now on: running flights go on. A smaller cache evicts at once; one
+    /// that is switched off is emptied.
+    pub fn set_bounds(&self, Bounds { flights, cache }: Bounds) {
+        // Ordering: Relaxed, here and below. The bounds publish no other data.
+        self.0.max_flights.store(flights, Ordering::Relaxed);
+        if let Some(bytes) = cache {
+            self.0.cache.get_or_init(|| Cache::new(bytes)).set_bytes(bytes);
+        }
+        self.0.caches.store(cache.is_some(), Ordering::Relaxed);
+        if cache.is_none()
+            && let Some(cache) = self.0.cache.get()
+        {
+            cache.clear();
+        }
     }
 
     /// Finds the stored valuation of a vehicle.
@@ -136,7 +164,7 @@ impl Valuer {
     /// [`ValueError::Records`] if the records can't be read.
     pub async fn find(&self, vrm: &Vrm) -> Result<Option<Valuation>, ValueError> {
         let version = self.0.records.version();
-        if let Some(known) = self.0.cache.as_ref().and_then(|cache| cache.get(vrm, version)) {
+        if let Some(known) = self.0.cache().and_then(|cache| cache.get(vrm, version)) {
             return Ok(Some(known));
         }
         let found = self.0.records.find(vrm).await.map_err(|error| {
@@ -177,7 +205,7 @@ impl Valuer {
     ) -> Result<Valuation, ValueError> {
         // A miss of the cache mostly means an unknown vehicle, so that the flight's own read of the
         // records is enough.
-        let known = match &self.0.cache {
+        let known = match self.0.cache() {
             Some(cache) => cache.get(&vrm, self.0.records.version()),
             None => self.find(&vrm).await?,
         };
@@ -227,7 +255,7 @@ impl Inner {
         if let Some(followers) = flights.get_mut(vrm) {
             return Joined::Follower(followers.get_or_insert_default().subscribe());
         }
-        if flights.len() >= self.max_flights {
+        if flights.len() >= self.max_flights() {
             return Joined::Full;
         }
         flights.insert(vrm.clone(), None);
@@ -239,7 +267,7 @@ impl Inner {
     fn leave(&self, vrm: &Vrm) -> Option<Followers> {
         let mut flights = self.flights();
         let followers = flights.remove(vrm).flatten();
-        let has_room = flights.len() < self.max_flights / 2;
+        let has_room = flights.len() < self.max_flights() / 2;
         drop(flights);
         // Ordering: Relaxed. A late read only makes a log line late.
         if has_room
@@ -257,7 +285,7 @@ impl Inner {
         // Ordering: as in `leave`.
         self.rejected.fetch_add(1, Ordering::Relaxed);
         if !self.over_capacity.swap(true, Ordering::Relaxed) {
-            let most = self.max_flights;
+            let most = self.max_flights();
             tracing::warn!(most, "too many valuations are under way: new ones are rejected");
         }
         ValueError::Overloaded
@@ -266,9 +294,17 @@ impl Inner {
     /// Caches a valuation that is in the records, with the version that they had before it was read
     /// or committed. Nothing else may be cached.
     fn remember(&self, committed: Option<&Valuation>, version: u64) {
-        if let (Some(cache), Some(valuation)) = (&self.cache, committed) {
+        if let (Some(cache), Some(valuation)) = (self.cache(), committed) {
             cache.keep(valuation, version);
         }
+    }
+
+    fn cache(&self) -> Option<&Cache> {
+        self.cache.get().filter(|_| self.caches.load(Ordering::Relaxed))
+    }
+
+    fn max_flights(&self) -> usize {
+        self.max_flights.load(Ordering::Relaxed)
     }
 
     // No code under this lock panics half-way, so poisoning is ignored.

@@ -5,6 +5,7 @@
 //! are in no part, so that an update never takes away what somebody types.
 
 mod chart;
+mod configuration;
 mod figures;
 mod fleet;
 mod format;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use super::assets::{Asset, assets};
 use crate::domain::Provider;
 
+pub use configuration::{Configuration, Document, SettingInForce, Trouble};
 pub use figures::*;
 pub use fleet::{Bus, Fleet, FleetOrder, Node};
 
@@ -43,6 +45,7 @@ pub const ASSETS: &[Asset] = assets![
 pub fn page(overview: &Overview, histories: &[History]) -> String {
     let mut parts: BTreeMap<_, _> = live::of_now(overview).into_iter().collect();
     parts.extend(trend::of_history(histories));
+    parts.extend([configuration::part(&overview.configuration, overview.now)]);
     render(&Page { title: live::title(overview), overview, parts })
 }
 
@@ -62,10 +65,11 @@ pub fn now(overview: &Overview) -> String {
 }
 
 /// The parts that change every ten seconds, as JSON like [`now`], parts alone. `histories` are those
-/// of the overview's failovers, in the same order.
+/// of `overview.failovers`, in the same order.
 #[must_use]
-pub fn history(histories: &[History]) -> String {
-    let parts = trend::of_history(histories).into_iter().collect();
+pub fn history(overview: &Overview, histories: &[History]) -> String {
+    let configuration = configuration::part(&overview.configuration, overview.now);
+    let parts = trend::of_history(histories).into_iter().chain([configuration]).collect();
     updates(&Updates { title: None, settings: None, parts })
 }
 
@@ -147,7 +151,7 @@ mod tests {
     fn the_page_and_its_updates_show_the_same_parts() {
         for (name, overview, histories) in all() {
             let page = page(&overview, &histories);
-            for update in [now(&overview), history(&histories)] {
+            for update in [now(&overview), history(&overview, &histories)] {
                 let update: serde_json::Value = serde_json::from_str(&update).unwrap();
                 for (id, html) in update["parts"].as_object().unwrap() {
                     let part =
@@ -257,7 +261,8 @@ mod tests {
         for point in &mut histories[0].points {
             (point.counted, point.failures, point.primary, point.fallback) = (0, 0, 0, 5);
         }
-        let update: serde_json::Value = serde_json::from_str(&history(&histories)).unwrap();
+        let update: serde_json::Value =
+            serde_json::from_str(&history(&samples::healthy(), &histories)).unwrap();
         let part = |id: &str| update["parts"][id].as_str().unwrap().to_owned();
         assert!(part("f0-rate").contains("no calls to SuperCar in the last hour"));
         assert!(!part("f0-calls").contains("no calls"));

@@ -9,10 +9,11 @@ use failover::clock::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use valuation_server::app::{self, App, Ended, Providers, State};
-use valuation_server::config::{Config, Setting};
+use valuation_server::app::{self, App, Ended, Live, Providers, State};
+use valuation_server::config::{Applied, Config, Setting, Status};
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::Provider;
+use valuation_server::providers::BaseUrl;
 use valuation_server::store::{LoggedCall, Store};
 
 use crate::http_harness::{Answer, Client, get, put};
@@ -28,6 +29,8 @@ pub(crate) struct TestApp {
     pub(crate) admin: SocketAddr,
     pub(crate) providers: Providers<ManualClock>,
     pub(crate) store: Store,
+    /// For another configuration.
+    pub(crate) live: Live<ManualClock>,
     pub(crate) folder: TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Ended>,
@@ -71,6 +74,25 @@ pub(crate) fn broken() -> Fault {
     Fault::always(Mode::Status(500))
 }
 
+fn config(
+    folder: &TempDir,
+    supercar: &Simulator,
+    premium: &Simulator,
+    settings: &[(Setting, &str)],
+) -> Config {
+    let any = || "127.0.0.1:0".to_owned();
+    let mut flags = BTreeMap::from([(Setting::Listen, any()), (Setting::AdminListen, any())]);
+    flags.extend(settings.iter().map(|(setting, value)| (*setting, (*value).to_owned())));
+    let database = folder.path().join("valuations.sqlite");
+    Config::with_providers(&flags, &database, supercar.base_url(), premium.base_url()).unwrap()
+}
+
+/// The same configuration, with SuperCar elsewhere.
+pub(crate) fn with_supercar(mut config: Config, url: BaseUrl) -> Config {
+    config.supercar_url = url;
+    config
+}
+
 impl TestApp {
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
@@ -82,26 +104,52 @@ impl TestApp {
         Self::in_folder(folder, settings).await
     }
 
+    /// Started with this status of the configuration's document.
+    pub(crate) async fn with_status(status: Status) -> Self {
+        Self::begin(tempfile::tempdir().unwrap(), &[], status).await
+    }
+
     /// Started on the database in `folder`, if there is one.
     pub(crate) async fn in_folder(folder: TempDir, settings: &[(Setting, &str)]) -> Self {
+        Self::begin(folder, settings, Status::default()).await
+    }
+
+    async fn begin(folder: TempDir, settings: &[(Setting, &str)], status: Status) -> Self {
         let simulator =
             |provider| Simulator::start(provider, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
         let supercar = simulator(Provider::SuperCar).await.unwrap();
         let premium = simulator(Provider::Premium).await.unwrap();
-        let any = || "127.0.0.1:0".to_owned();
-        let mut flags = BTreeMap::from([(Setting::Listen, any()), (Setting::AdminListen, any())]);
-        flags.extend(settings.iter().map(|(setting, value)| (*setting, (*value).to_owned())));
-        let database = folder.path().join("valuations.sqlite");
-        let config =
-            Config::with_providers(&flags, &database, supercar.base_url(), premium.base_url());
+        let config = config(&folder, &supercar, &premium, settings);
         let clock = ManualClock::new();
-        let app = App::start_on(&config.unwrap(), clock.clone()).await.unwrap();
+        let app = App::start_on(&config, clock.clone()).await.unwrap().with_status(status);
         let (address, admin) = (app.address(), app.admin_address().unwrap());
         let providers = app.providers().clone();
-        let store = app.store().clone();
+        let (store, live) = (app.store().clone(), app.live());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async { drop(stopped.await) }));
-        Self { supercar, premium, clock, address, admin, providers, store, folder, stop, task }
+        Self {
+            supercar,
+            premium,
+            clock,
+            address,
+            admin,
+            providers,
+            store,
+            live,
+            folder,
+            stop,
+            task,
+        }
+    }
+
+    /// The configuration of the start, but for these settings.
+    pub(crate) fn config(&self, settings: &[(Setting, &str)]) -> Config {
+        config(&self.folder, &self.supercar, &self.premium, settings)
+    }
+
+    /// Puts the configuration of the start, but for these settings, in force.
+    pub(crate) fn apply(&self, settings: &[(Setting, &str)]) -> Applied {
+        self.live.apply(self.config(settings)).unwrap()
     }
 
     pub(crate) async fn put(&self, vrm: &str) -> Answer {

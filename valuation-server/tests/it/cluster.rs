@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use valuation_server::app::{App, Ended, Providers, State};
-use valuation_server::config::{Config, Setting};
+use valuation_server::config::{Config, Origin, Setting};
 use valuation_server::demo::simulator::{Pace, Simulator};
 use valuation_server::domain::Provider;
 
@@ -305,6 +305,19 @@ async fn an_order_for_the_fleet_reaches_all_nodes_and_a_restart_changes_nothing(
     all_are(&nodes, State::Primary).await;
     for node in &nodes {
         until("the policy", async || node.view().await["policy"]["failure-rate"] == "1/3").await;
+    }
+
+    // Saved by each node, and the earlier change taken back.
+    let amend = r#"{"min-calls": 7, "failure-rate": null, "persist": true, "scope": "fleet"}"#;
+    let answer = nodes[1].operate(&admin_send("PUT", path, amend)).await;
+    assert_eq!((answer.status, &answer.json()["policy"]["min-calls"]), (200, &json!("7")));
+    for node in &nodes {
+        until("the saved policy", async || {
+            let config = node.providers.config();
+            let origins = [Setting::MinCalls, Setting::FailureRate].map(|s| config.origin(s));
+            config.min_calls == 7 && origins == [&Origin::Saved, &Origin::Default]
+        })
+        .await;
     }
 
     // For one node.

@@ -158,11 +158,14 @@ fn the_wall_clock_is_read_for_log_rows_events_the_history_orders_archives_report
     let known = [
         "admin/commands.rs",
         "admin/journal.rs",
+        // For since when a value is in force.
+        "app/configuration.rs",
         "app/fleet_orders.rs",
         "app/history.rs",
         "app/memory.rs",
         "app/orders.rs",
         "app/overview.rs",
+        "app/policy_notes.rs",
         "app/recorder.rs",
         // For when a report was made.
         "app/report.rs",

@@ -5,6 +5,7 @@
     reason = "clippy sees tests by their attribute, and not their helpers"
 )]
 
+mod admin_config;
 mod admin_crowd;
 mod admin_guard;
 mod admin_login;
@@ -58,6 +59,8 @@ mod http_tags;
 mod http_traces;
 mod http_valuations;
 mod layering;
+mod live;
+mod live_load;
 mod log_anchor;
 mod log_chain;
 mod log_chain_random;
@@ -87,6 +90,7 @@ mod report_html;
 mod report_page;
 mod report_support;
 mod rollups_command;
+mod saved_policy;
 mod service_manager;
 mod simulator;
 mod store_end;

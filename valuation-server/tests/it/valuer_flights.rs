@@ -93,6 +93,34 @@ async fn a_cached_valuation_is_read_again_after_another_program_has_changed_the_
 }
 
 #[tokio::test]
+async fn the_cache_can_be_switched_on_and_off_and_the_flights_limited_while_it_runs() {
+    let memory = Memory::with(Valuation::from_quote(vrm("A"), &quote("1", "2")));
+    let gate = Gate::closed();
+    let valuer = Valuer::new(memory.clone(), gate.quotes(Ok(quote("3", "4"))));
+    let looks = async || {
+        let before = memory.finds.load(Ordering::SeqCst);
+        for _ in 0..3 {
+            assert!(valuer.find(&vrm("A")).await.unwrap().is_some());
+        }
+        memory.finds.load(Ordering::SeqCst) - before
+    };
+    let bounds = |cache| Bounds { flights: 1, cache };
+    assert_eq!(looks().await, 3);
+    for (cache, expected) in
+        [(Some(1 << 20), 1), (Some(2 << 20), 0), (None, 3), (Some(1 << 20), 1), (None, 3)]
+    {
+        valuer.set_bounds(bounds(cache));
+        assert_eq!(looks().await, expected, "{cache:?}");
+    }
+    let mut running = Box::pin(valuer.value(vrm("B"), miles(5.0), trace()));
+    assert!(poll_once(&mut running).await.is_pending());
+    let refused = valuer.value(vrm("C"), miles(5.0), trace()).await;
+    assert!(matches!(refused, Err(ValueError::Overloaded)), "{refused:?}");
+    gate.let_all();
+    running.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_valuation_and_the_log_of_its_calls_are_committed_together_before_the_answer() {
     let memory = Arc::<Memory>::default();
     let valuer = Valuer::new(memory.clone(), Gate::open().quotes(Ok(quote("1", "2"))));

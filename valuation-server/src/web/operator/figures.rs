@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::{Ratio, Route, State};
 use serde::{Deserialize, Serialize};
 
+use super::configuration::Configuration;
 use super::fleet::Fleet;
 use crate::domain::{Latencies, Money, Provider};
 
@@ -21,6 +22,8 @@ pub struct Overview {
     pub readiness: Vec<Check>,
     /// The process and its database.
     pub machine: Machine,
+    /// The settings in force.
+    pub configuration: Configuration,
     /// Whether the reader has a session that can be ended: shows the logout button.
     pub has_session: bool,
 }

@@ -108,6 +108,7 @@ async function policy(form, { failover }) {
     if (changed.length === 0) return fail(form, { detail: "These values are in force. Change a setting first." });
     const meant = scope(form);
     if (!meant) return;
+    const persist = form.elements.persist.checked;
     const settings = Object.fromEntries(changed.map((input) => [input.name, input.value]));
     const { wouldTrip, because } = await send("PUT", failover, "/policy?preview", settings);
     const verdict = wouldTrip ? "By it calls would change to the fallback at once" : "By it the route stays as it is";
@@ -115,8 +116,9 @@ async function policy(form, { failover }) {
       ...changed.map((input) => `${input.name}: from ${input.defaultValue} to ${input.value}`),
       `${verdict}: ${because}`,
       ...nodes(meant),
+      persist ? "It is saved, and stays after a restart." : "It lasts until the restart.",
     ], async () => {
-      await send("PUT", failover, "/policy", { ...settings, ...meant });
+      await send("PUT", failover, "/policy", { ...settings, ...meant, persist });
       location.reload();
     }, form);
   } catch (error) {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use failover::cluster::Command;
 use failover::{Ratio, Route, State};
 
+use super::configuration::{Configuration, Document, SettingInForce, Trouble};
 use super::figures::*;
 use super::fleet::{Bus, Fleet, FleetOrder, Node};
 use crate::domain::{Latencies, Money, Provider};
@@ -105,7 +106,63 @@ pub(super) fn healthy() -> Overview {
             database: Some(812_345_678),
             disk_free: Some(41_234_567_890),
         },
+        configuration: configuration(),
         has_session: false,
+    }
+}
+
+fn configuration() -> Configuration {
+    let setting = |key, value: &str, source: &str| SettingInForce {
+        key,
+        value: Some(value.to_owned()),
+        source: source.to_owned(),
+        by: None,
+        since: ago(273_000),
+        change: "reload",
+        waits: false,
+        at_restart: Some(value.to_owned()),
+    };
+    let place = "/etc/valuation-server/config.toml";
+    let because = "window (/etc/valuation-server/config.toml, line 12): \"1\" is not a duration with its unit";
+    Configuration {
+        document: Some(Document {
+            place: place.to_owned(),
+            read_at: ago(7_200),
+            refused: Some(Trouble { at: ago(60), because: because.to_owned() }),
+            unreachable: None,
+        }),
+        settings: vec![
+            SettingInForce {
+                change: "restart",
+                waits: true,
+                at_restart: Some("0.0.0.0:3000".to_owned()),
+                ..setting("listen", "127.0.0.1:3000", "default")
+            },
+            setting(
+                "supercar-url",
+                "https://supercar.example/v1?key=***",
+                "environment VALUATION_SUPERCAR_URL",
+            ),
+            SettingInForce {
+                by: Some("192.0.2.7:52114".to_owned()),
+                since: ago(600),
+                change: "operator",
+                ..setting("failure-rate", "1/3", "operator, saved")
+            },
+            SettingInForce {
+                since: ago(7_200),
+                ..setting(
+                    "provider-timeout",
+                    "3s",
+                    "file /etc/valuation-server/config.toml, line 7",
+                )
+            },
+            SettingInForce {
+                value: None,
+                at_restart: None,
+                ..setting("admin-token", "", "default")
+            },
+        ],
     }
 }
 

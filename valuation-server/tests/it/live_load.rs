@@ -1,0 +1,78 @@
+//! Configurations that follow one another while requests run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use valuation_server::config::Setting;
+use valuation_server::demo::simulator::{Pace, Simulator};
+use valuation_server::domain::Provider;
+
+use crate::app_harness::{TestApp, with_supercar};
+use crate::http_harness::{Client, get, put};
+
+const CLIENTS: usize = 4;
+const CHANGES: usize = 300;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_the_configuration_changes_hundreds_of_times() {
+    let app = TestApp::start().await;
+    let other = Simulator::start(Provider::SuperCar, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
+    let other = other.await.unwrap();
+    let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..CLIENTS {
+        let (address, over, answered) = (app.address, Arc::clone(&over), Arc::clone(&answered));
+        clients.spawn(async move {
+            let mut client = Client::connect(address).await;
+            let mut car = 0;
+            while !over.load(Ordering::Relaxed) {
+                let path = format!("/valuations/C{number}{car}");
+                for request in [put(&path, "{\"mileage\": 10000}"), get(&path)] {
+                    client.send(&request).await;
+                    let answer = client.answer().await;
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+                car += 1;
+            }
+        });
+    }
+    for change in 0..CHANGES {
+        let is_even = change % 2 == 0;
+        let pick = |even: &'static str, odd: &'static str| if is_even { even } else { odd };
+        let config = app.config(&[
+            (Setting::MinCalls, pick("10", "20")),
+            (Setting::ProviderTimeout, pick("5s", "4s")),
+            (Setting::Rescue, pick("on", "off")),
+            (Setting::ProviderHttp, "1.1"),
+            (Setting::MaxPuts, pick("1000", "500")),
+            (Setting::MaxConnections, pick("8000", "100")),
+            (Setting::Cache, pick("off", "1MiB")),
+            (Setting::AllowOrigin, pick("off", "https://cars.example")),
+            (Setting::AnchorLog, pick("on", "off")),
+            (Setting::Listen, pick("127.0.0.1:0", "127.0.0.1:1")),
+        ]);
+        let url = if is_even { other.base_url() } else { app.supercar.base_url() };
+        let (live, before) = (app.live.clone(), answered.load(Ordering::Relaxed));
+        let applied =
+            tokio::task::spawn_blocking(move || live.apply(with_supercar(config, url)).unwrap());
+        let applied = applied.await.unwrap();
+        assert!(applied.changed.len() >= 8 || change == 0, "{applied:?}");
+        assert_eq!(applied.waiting.contains(&Setting::Listen), !is_even);
+        while answered.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    assert_eq!(app.calls().1, 0, "Premium was not needed");
+    assert!(other.calls() > 0 && app.calls().0 > 0);
+    let puts = answered.load(Ordering::Relaxed) / 2;
+    assert_eq!(
+        usize::try_from(other.calls() + app.calls().0).unwrap(),
+        puts,
+        "each vehicle was asked for once"
+    );
+}
