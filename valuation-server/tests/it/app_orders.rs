@@ -241,7 +241,9 @@ const LONG: &str = "valuation_failover_on_fallback_seconds";
 
 #[tokio::test]
 async fn a_long_time_on_the_fallback_is_an_event_a_metric_and_a_warning_until_it_is_over() {
-    let app = TestApp::with(&[(Setting::FallbackWarning, "10m")]).await;
+    // Windows so long that a stay outlasts each jump of the clock, whenever the task looks that runs in real time.
+    let settings = [(Setting::FallbackWarning, "10m"), (Setting::Window, "3m")];
+    let app = TestApp::with(&settings).await;
     app.supercar.set_fault(broken());
     assert_eq!(metric(&app, LONG).await, 0.0);
     app.put_many("A", 10).await;
