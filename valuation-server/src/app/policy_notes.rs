@@ -100,8 +100,7 @@ pub(super) async fn keep<Clk: Clock>(
             Ok(()) = wanted.changed() => false,
             _ = ticks.tick() => false,
         };
-        if !policy.is_stored() {
-            let changes = policy.wanted();
+        if let Some(changes) = policy.to_store() {
             // The store has logged its cause.
             match store.note(NAME, text(&changes), SystemTime::now()).await {
                 Ok(()) => policy.stored(changes),
