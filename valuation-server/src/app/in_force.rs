@@ -59,6 +59,11 @@ impl InForce {
         self.temporary.get(&setting).map(|change| (change, false)).or_else(saved)
     }
 
+    /// The settings that an operator has changed.
+    pub(super) fn changed(&self) -> Vec<Setting> {
+        self.saved.keys().chain(self.temporary.keys()).copied().collect()
+    }
+
     /// When an operator's change of a setting was last taken back.
     pub(super) fn taken_back(&self, setting: Setting) -> Option<Timestamp> {
         self.taken_back.get(&setting).copied()

@@ -4,13 +4,14 @@
 //! What fails there leaves everything as it was. Then the parts are replaced one after the other. A request keeps
 //! the services that it has; none waits, and none fails because of a change.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use failover::clock::{Clock, CoarseClock};
 
 use super::GRACE;
 use super::in_force::InForce;
-use super::switch::{Providers, ProvidersError};
+use super::switch::{Providers, ProvidersError, policies};
 use crate::admin::{Guard, Kind};
 use crate::config::{Applied, Config, ConfigError, Durability, Secret, Setting, Status};
 use crate::http::LiveOptions;
@@ -29,15 +30,20 @@ pub struct Live<Clk: Clock = CoarseClock> {
     /// The permits of the writer's queue, which are those of the start.
     pub(super) queue: usize,
     pub(super) status: Status,
+    /// Held over a call of [`apply`](Self::apply).
+    pub(super) applying: Arc<Mutex<()>>,
 }
 
 /// Why a configuration was not applied. The text names the setting.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// A setting makes no sense together with those that wait for a restart, or with an operator's changes.
+    /// A setting makes no sense together with those that wait for a restart.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
+    /// An operator's change of a setting makes no sense together with the others.
+    #[error("{0}; it is an operator's change: take it back with null, and send SIGHUP")]
+    Operator(ConfigError),
     /// The policy makes no sense, or a client can't be made.
     #[error(transparent)]
     Providers(#[from] ProvidersError),
@@ -54,17 +60,25 @@ impl<Clk: Clock> Live<Clk> {
     /// # Errors
     /// [`ApplyError`] names the setting that can't be applied. Nothing has changed then.
     pub fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
-        let _one = self.providers.one_change();
+        // It guards no data, so poisoning is ignored.
+        let _applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.providers.in_force();
         let kept = self.kept(&before, &config);
-        let next = before.clone().with_sources(config, &kept)?;
-        let prepared = self.providers.prepare(next.config())?;
+        let next = with_sources(before, config.clone(), &kept)?;
+        // Before operators' changes are excluded: a file on a network may block, and operators' changes are made on
+        // the runtime's threads. None is of a setting that the services have.
+        let quotes = self.providers.services(next.config()).map_err(ProvidersError::from)?;
+
+        let _one = self.providers.one_change();
+        let before = self.providers.in_force();
+        let next = with_sources(before.clone(), config, &kept)?;
+        let policies = policies(next.config()).map_err(ProvidersError::from)?;
 
         // From here on nothing fails.
         let changed = next.config().changes(before.config());
         let waiting = next.at_restart().changes(next.config());
         self.replace(&next, &changed);
-        self.providers.adopt(prepared, next);
+        self.providers.adopt(quotes, policies, next);
         let applied = Applied { changed, waiting };
         self.note(&applied);
         Ok(applied)
@@ -141,6 +155,16 @@ impl<Clk: Clock> Live<Clk> {
         tracing::info!("{message}");
         self.providers.attempts.journal.note(Kind::Configuration, message);
     }
+}
+
+fn with_sources(before: InForce, config: Config, kept: &[Setting]) -> Result<InForce, ApplyError> {
+    let changed = before.changed();
+    before.with_sources(config, kept).map_err(|error| match error {
+        ConfigError::Value { setting, .. } if changed.contains(&setting) => {
+            ApplyError::Operator(error)
+        }
+        _ => ApplyError::Config(error),
+    })
 }
 
 /// From the signal to the end of the longest valuation.

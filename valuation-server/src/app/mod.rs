@@ -203,6 +203,7 @@ impl<Clk: Clock> App<Clk> {
             guard: admin.as_ref().map(|admin| admin.guard.clone()),
             queue: max_puts,
             status: Status::default(),
+            applying: Arc::default(),
             providers,
             valuer,
         };

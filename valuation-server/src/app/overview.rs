@@ -206,6 +206,7 @@ mod tests {
             cluster: None,
         });
         let live = Live {
+            applying: Arc::default(),
             providers: Providers::clone(&providers),
             valuer: Valuer::new(Arc::new(Stored(store.clone())), providers.quotes()),
             options: Options::default().into(),

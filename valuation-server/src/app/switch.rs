@@ -47,15 +47,8 @@ pub struct Providers<Clk: Clock = CoarseClock> {
     pub(super) fleet: Option<Arc<Fleet>>,
 }
 
-/// What a configuration makes of the failover, before it is in force.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    policies: Policies,
-    quotes: Quotes,
-}
-
 /// The policies of both monitors.
-type Policies = (Policy, Policy);
+pub(super) type Policies = (Policy, Policy);
 
 /// Why there is no failover between the providers.
 #[derive(Debug, thiserror::Error)]
@@ -186,16 +179,14 @@ impl<Clk: Clock> Providers<Clk> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What this configuration makes of the failover. Changes nothing. Reads the files that it names.
-    pub(super) fn prepare(&self, config: &Config) -> Result<Prepared, ProvidersError> {
-        let policies = policies(config)?;
-        let quotes = services::quotes(config, &self.monitors, &self.attempts, &self.newest_head)?;
-        Ok(Prepared { policies, quotes })
+    /// The services for this configuration. Changes nothing. Reads the files that it names.
+    pub(super) fn services(&self, config: &Config) -> Result<Quotes, ClientError> {
+        services::quotes(config, &self.monitors, &self.attempts, &self.newest_head)
     }
 
-    /// Puts a prepared configuration in force, for requests from now on. To be called within
+    /// Puts a configuration in force with what was made of it, for requests from now on. To be called within
     /// [`one_change`](Self::one_change).
-    pub(super) fn adopt(&self, Prepared { policies, quotes }: Prepared, next: InForce) {
+    pub(super) fn adopt(&self, quotes: Quotes, policies: Policies, next: InForce) {
         self.quotes.replace(quotes);
         self.coverage.set_limit(next.config().fallback_warning);
         self.adopt_policy(policies, next);
@@ -261,6 +252,7 @@ impl<Clk: Clock> Providers<Clk> {
     }
 }
 
-fn policies(config: &Config) -> Result<Policies, PolicyError> {
+/// What a configuration makes of the failover.
+pub(super) fn policies(config: &Config) -> Result<Policies, PolicyError> {
     Ok((policy::primary(config)?, policy::fallback(config)?))
 }

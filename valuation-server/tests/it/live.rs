@@ -281,6 +281,7 @@ async fn what_an_operator_changed_stays_over_what_the_sources_say_and_is_checked
 
     let error = app.live.apply(app.config(&[(Setting::ProviderTimeout, "1s")])).unwrap_err();
     assert!(error.to_string().starts_with("slow-call: \"2s\" is not"), "{error}");
+    assert!(error.to_string().contains("an operator's change: take it back"), "{error}");
     assert_eq!(app.providers.config().provider_timeout, Duration::from_secs(5));
     assert_eq!(app.view().await["policy"], policy);
 }
