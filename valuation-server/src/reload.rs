@@ -14,12 +14,15 @@ use crate::config::{Applied, Config, Setting, Sources, Status};
 use crate::document::{Document, Timing, Unread, Watch};
 use crate::notify;
 
+/// The longest reason of a refusal, in characters: longer than all without a long value of the document.
+const LONGEST_REASON: usize = 2_000;
+
 /// What makes a configuration take effect, or refuses it as a whole. It may block.
 pub type Apply<E> = dyn Fn(Config) -> Result<Applied, E> + Send + Sync;
 
 /// Watches the document of the configuration.
 pub struct Reload<E> {
-    sources: Sources,
+    sources: Arc<Sources>,
     /// The one that was read last: in force, or refused.
     last: Option<Document>,
     watch: Option<Watch>,
@@ -54,7 +57,8 @@ impl<E: Display + Send + 'static> Reload<E> {
         if let (Some(place), None) = (sources.place(), &watch) {
             tracing::info!("{place} is not a file: it is read at the start alone");
         }
-        Ok(Self { sources, last: document, watch, is_lost: false, status, apply: Arc::new(apply) })
+        let (sources, apply) = (Arc::new(sources), Arc::new(apply));
+        Ok(Self { sources, last: document, watch, is_lost: false, status, apply })
     }
 
     /// Reads the document whenever it may have changed, and at once when `asked` is notified.
@@ -104,6 +108,11 @@ impl<E: Display + Send + 'static> Reload<E> {
             Ok(read) => read,
             Err(because) => return self.lost(&because, asked),
         };
+        // An empty document would be a right one, and put all defaults in force.
+        let is_used = self.last.as_ref().is_some_and(|last| !last.text.is_empty());
+        if is_used && read.as_ref().is_some_and(|new| new.text.is_empty()) {
+            return self.lost(&Unread::Emptied, asked);
+        }
         // After an error a document proves that it can be read, and nothing less.
         if self.is_lost && read.is_none() {
             return;
@@ -117,16 +126,17 @@ impl<E: Display + Send + 'static> Reload<E> {
         if is_new {
             self.last = read;
         }
-        let Some(document) = self.last.as_ref().filter(|_| is_new || asked) else { return };
-        let config = match self.sources.config(Some(document)) {
-            Ok(config) => config,
-            Err(because) => return self.refused(&because),
-        };
-        let apply = Arc::clone(&self.apply);
-        match spawn_blocking(move || apply(config)).await {
+        let Some(document) = self.last.clone().filter(|_| is_new || asked) else { return };
+        let (sources, apply) = (Arc::clone(&self.sources), Arc::clone(&self.apply));
+        // The parser takes a tenth of a second for the longest document.
+        let applied = spawn_blocking(move || {
+            let config = sources.config(Some(&document)).map_err(|because| because.to_string())?;
+            apply(config).map_err(|because| because.to_string())
+        });
+        match applied.await {
             Ok(Ok(applied)) => self.applied(&applied),
             Ok(Err(because)) => self.refused(&because),
-            Err(panicked) => self.refused(&panicked),
+            Err(panicked) => self.refused(&panicked.to_string()),
         }
     }
 
@@ -144,11 +154,12 @@ impl<E: Display + Send + 'static> Reload<E> {
         }
     }
 
-    fn refused(&self, because: &dyn Display) {
-        self.status.refused(SystemTime::now(), because.to_string());
+    fn refused(&self, because: &str) {
+        let because = shortened(because);
+        self.status.refused(SystemTime::now(), because.clone());
         tracing::error!(
             %because,
-            "the new configuration is refused: nothing changes; correct it, and it is read again"
+            "the new configuration is refused: nothing changes; correct it, or what it depends on and send SIGHUP"
         );
     }
 
@@ -165,6 +176,14 @@ impl<E: Display + Send + 'static> Reload<E> {
                 "the configuration was read again; some settings wait for a restart"
             );
         }
+    }
+}
+
+/// A reason that has a long value or key of the document, shortened: it stays on the operators' page.
+fn shortened(because: &str) -> String {
+    match because.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", &because[..end]),
+        None => because.to_owned(),
     }
 }
 

@@ -1,16 +1,21 @@
 //! A document in a file.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use rustix::fs::OFlags;
 
 use super::{Document, LONGEST, Place, Unread};
 
 /// Reads a file. Blocks.
 pub(super) fn read(path: &Path) -> Result<Document, Unread> {
-    let file = File::open(path)?;
+    read_from(File::open(path)?, path)
+}
+
+fn read_from(file: File, path: &Path) -> Result<Document, Unread> {
     let read_at = SystemTime::now();
     let modified = file.metadata()?.modified().unwrap_or(read_at);
     let mut bytes = Vec::new();
@@ -34,8 +39,8 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl From<Metadata> for Stamp {
-    fn from(of: Metadata) -> Self {
+impl From<&Metadata> for Stamp {
+    fn from(of: &Metadata) -> Self {
         Self {
             device: of.dev(),
             inode: of.ino(),
@@ -71,8 +76,8 @@ impl Watched {
     /// `None` means that it is not settled. Blocks.
     pub(super) fn look(&mut self, now: bool) -> Result<Option<Document>, Unread> {
         let before = self.seen.take();
-        let stamp = Stamp::from(fs::metadata(&self.path)?);
-        self.seen = Some(stamp);
+        let file = open_regular(&self.path)?;
+        self.seen = Some(Stamp::from(&file.metadata()?));
         let is_settled = before == self.seen;
         self.is_read &= is_settled;
         let is_due = is_settled && !self.is_read;
@@ -81,15 +86,27 @@ impl Watched {
         }
         // Unless the read succeeds.
         self.is_read = false;
-        let document = read(&self.path)?;
+        let document = read_from(file, &self.path)?;
         self.is_read = is_settled;
         Ok(Some(document))
     }
 }
 
+/// Opens a regular file. A pipe that has replaced it would block its reader for good, and later changes would not be
+/// seen.
+fn open_regular(path: &Path) -> Result<File, Unread> {
+    // To open a pipe blocks as well, until there is a writer.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(Unread::NoFile) }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
 
@@ -140,6 +157,28 @@ mod tests {
         fs::remove_dir(&path).unwrap();
         fs::write(&path, "cc").unwrap();
         assert_eq!(looks(&mut watched), ["cc"]);
+    }
+
+    #[test]
+    fn a_pipe_or_a_folder_in_the_place_of_the_file_is_an_error_and_blocks_no_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        fs::write(&path, "a").unwrap();
+        let mut watched = Watched::new(path.clone());
+        assert_eq!(looks(&mut watched), ["a"]);
+        for kind in [FileType::Fifo, FileType::Directory] {
+            fs::remove_file(&path).unwrap();
+            match kind {
+                FileType::Fifo => mknodat(CWD, &path, kind, Mode::RUSR | Mode::WUSR, 0).unwrap(),
+                _ => fs::create_dir(&path).unwrap(),
+            }
+            for now in [false, false, true] {
+                assert!(matches!(watched.look(now), Err(Unread::NoFile)), "{kind:?}");
+            }
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+            fs::write(&path, "b").unwrap();
+            assert_eq!(looks(&mut watched), ["b"]);
+        }
     }
 
     /// As Kubernetes mounts a `ConfigMap`: the file is a link into `..data`, which is swapped.

@@ -15,6 +15,12 @@ pub enum Unread {
     /// What the operating system says.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The file has been replaced by something else.
+    #[error("it is no regular file any more, but a folder, a pipe or a device")]
+    NoFile,
+    /// It has been emptied: by a writer that has not written yet, or could not.
+    #[error("it is empty now; if it is to have no settings, write a comment")]
+    Emptied,
     /// It is longer than [`LONGEST`].
     #[error("it is longer than {LONGEST} bytes")]
     TooLong,

@@ -99,3 +99,27 @@ async fn a_file_that_is_asked_for_takes_effect_again_also_if_it_is_the_same() {
     watched.until_counts([1, 2, 0]).await;
     assert_eq!(watched.refusal().await, words);
 }
+
+#[tokio::test]
+async fn a_reason_with_a_long_value_is_shortened() {
+    let (_folder, path, mut watched) = file(&[]);
+    fs::write(&path, format!("min-calls = '{}'\n", "ä".repeat(100_000))).unwrap();
+    let words = watched.refusal().await;
+    assert!(words.starts_with("min-calls (") && words.ends_with('…'), "{words}");
+    assert_eq!(words.chars().count(), 2_001);
+    assert!(watched.is_quiet());
+}
+
+/// As by a shell's `>` before a slow program, or by a copy to a full disk.
+#[tokio::test]
+async fn a_file_that_is_emptied_counts_as_not_readable_until_something_is_written() {
+    let (_folder, path, mut watched) = file(&[]);
+    fs::write(&path, "").unwrap();
+    let words = watched.trouble().await;
+    assert!(words.contains("empty") && words.contains("comment"), "{words}");
+    watched.asked.notify_one();
+    fs::write(&path, "# none\n").unwrap();
+    assert_eq!(watched.next().await.min_calls, 10);
+    watched.until(|seen| seen.unreachable.is_none()).await;
+    watched.until_counts([1, 0, 1]).await;
+}
