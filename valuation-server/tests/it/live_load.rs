@@ -1,8 +1,10 @@
 //! Configurations that follow one another while requests run.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tokio::task::JoinSet;
 use valuation_server::config::Setting;
 use valuation_server::demo::simulator::{Pace, Simulator};
 use valuation_server::domain::Provider;
@@ -13,30 +15,66 @@ use crate::http_harness::{Client, get, put};
 const CLIENTS: usize = 4;
 const CHANGES: usize = 300;
 
+/// Clients that value a new vehicle, find it, and so on. Each answer must be 200.
+pub(crate) struct Load {
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: JoinSet<()>,
+}
+
+impl Load {
+    pub(crate) fn start(address: SocketAddr) -> Self {
+        let (over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let clients = (0..CLIENTS).map(|number| {
+            let (over, answered) = (Arc::clone(&over), Arc::clone(&answered));
+            async move {
+                let mut client = Client::connect(address).await;
+                let mut car = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let path = format!("/valuations/C{number}{car}");
+                    for request in [put(&path, "{\"mileage\": 10000}"), get(&path)] {
+                        client.send(&request).await;
+                        let answer = client.answer().await;
+                        assert_eq!(answer.status, 200, "{answer:?}");
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                    car += 1;
+                }
+            }
+        });
+        let clients = clients.collect();
+        Self { over, answered, clients }
+    }
+
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until some request that began after this call is answered.
+    pub(crate) async fn goes_on(&self) {
+        // One of each client may be under way.
+        let before = self.answered();
+        while self.answered() <= before + CLIENTS {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Stops, and gives the number of answers.
+    pub(crate) async fn stop(mut self) -> usize {
+        self.over.store(true, Ordering::Relaxed);
+        while let Some(client) = self.clients.join_next().await {
+            client.unwrap();
+        }
+        self.answered()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_while_the_configuration_changes_hundreds_of_times() {
     let app = TestApp::start().await;
     let other = Simulator::start(Provider::SuperCar, ([127, 0, 0, 1], 0).into(), Pace::INSTANT);
     let other = other.await.unwrap();
-    let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut clients = tokio::task::JoinSet::new();
-    for number in 0..CLIENTS {
-        let (address, over, answered) = (app.address, Arc::clone(&over), Arc::clone(&answered));
-        clients.spawn(async move {
-            let mut client = Client::connect(address).await;
-            let mut car = 0;
-            while !over.load(Ordering::Relaxed) {
-                let path = format!("/valuations/C{number}{car}");
-                for request in [put(&path, "{\"mileage\": 10000}"), get(&path)] {
-                    client.send(&request).await;
-                    let answer = client.answer().await;
-                    assert_eq!(answer.status, 200, "{answer:?}");
-                    answered.fetch_add(1, Ordering::Relaxed);
-                }
-                car += 1;
-            }
-        });
-    }
+    let load = Load::start(app.address);
     for change in 0..CHANGES {
         let is_even = change % 2 == 0;
         let pick = |even: &'static str, odd: &'static str| if is_even { even } else { odd };
@@ -53,23 +91,17 @@ async fn no_request_fails_while_the_configuration_changes_hundreds_of_times() {
             (Setting::Listen, pick("127.0.0.1:0", "127.0.0.1:1")),
         ]);
         let url = if is_even { other.base_url() } else { app.supercar.base_url() };
-        let (live, before) = (app.live.clone(), answered.load(Ordering::Relaxed));
+        let live = app.live.clone();
         let applied =
             tokio::task::spawn_blocking(move || live.apply(with_supercar(config, url)).unwrap());
         let applied = applied.await.unwrap();
         assert!(applied.changed.len() >= 8 || change == 0, "{applied:?}");
         assert_eq!(applied.waiting.contains(&Setting::Listen), !is_even);
-        while answered.load(Ordering::Relaxed) == before {
-            tokio::task::yield_now().await;
-        }
+        load.goes_on().await;
     }
-    over.store(true, Ordering::Relaxed);
-    while let Some(client) = clients.join_next().await {
-        client.unwrap();
-    }
+    let puts = load.stop().await / 2;
     assert_eq!(app.calls().1, 0, "Premium was not needed");
     assert!(other.calls() > 0 && app.calls().0 > 0);
-    let puts = answered.load(Ordering::Relaxed) / 2;
     assert_eq!(
         usize::try_from(other.calls() + app.calls().0).unwrap(),
         puts,

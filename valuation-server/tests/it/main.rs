@@ -60,6 +60,7 @@ mod http_traces;
 mod http_valuations;
 mod layering;
 mod live;
+mod live_drill;
 mod live_load;
 mod log_anchor;
 mod log_chain;
