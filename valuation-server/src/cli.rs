@@ -79,6 +79,9 @@ const SERVE_EXAMPLES: &str = "Examples:
   With a file, which keeps keys off the command line:
     valuation-server serve --config /etc/valuation-server/config.toml
 
+  With a key of Consul, which may change while it runs (its token: VALUATION_CONFIG_TOKEN):
+    valuation-server serve --config 'http://127.0.0.1:8500/v1/kv/valuation/config?raw'
+
   Where did each setting come from?
     valuation-server serve --config /etc/valuation-server/config.toml --print-config
 

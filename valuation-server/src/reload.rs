@@ -165,7 +165,7 @@ impl<E: Display + Send + 'static> Reload<E> {
 
     fn applied(&self, applied: &Applied) {
         let Applied { changed, waiting } = applied;
-        self.status.applied(SystemTime::now(), changed, waiting);
+        self.status.applied(SystemTime::now(), changed);
         let (changed, waiting) = (keys(changed), keys(waiting));
         if waiting.is_empty() {
             tracing::info!(changed, "the configuration was read again");

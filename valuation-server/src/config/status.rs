@@ -1,6 +1,6 @@
 //! What became of the configuration's document since the start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -29,8 +29,6 @@ pub struct Seen {
     pub read_at: Option<SystemTime>,
     /// Since when the value of a setting is in force, if not since the start.
     pub since: BTreeMap<Setting, SystemTime>,
-    /// The settings that the document in force has another value for, which the next start will use.
-    pub waiting: BTreeSet<Setting>,
     /// Why the newest document is not in force; `None` if it is.
     pub refused: Option<Trouble>,
     /// Why the document can't be read now; `None` if it can.
@@ -68,13 +66,12 @@ impl Status {
         [&self.0.applied, &self.0.refused, &self.0.unreachable]
     }
 
-    /// A document is in force: these settings have another value since now, those wait for a restart.
-    pub fn applied(&self, at: SystemTime, changed: &[Setting], waiting: &[Setting]) {
+    /// A document is in force: these settings have another value since now.
+    pub fn applied(&self, at: SystemTime, changed: &[Setting]) {
         self.0.applied.inc();
         let mut seen = self.lock();
         seen.read_at = Some(at);
         seen.since.extend(changed.iter().map(|setting| (*setting, at)));
-        seen.waiting = waiting.iter().copied().collect();
         (seen.refused, seen.unreachable) = (None, None);
     }
 

@@ -1,6 +1,6 @@
 // The operators' page in a real browser.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -214,6 +214,34 @@ test("a restart keeps the last hour", async () => {
     assert.equal(await server.stop(), 0);
   } finally {
     await providers.stop();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a refused configuration and one that can't be read are shown, however long their reasons are", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "operators-page-"));
+  const config = join(folder, "c.toml");
+  try {
+    writeFileSync(config, "min-calls = 12\n");
+    const server = await run([
+      ...["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+      ...["--database", join(folder, "v.sqlite"), "--config", config],
+      ...["--supercar-url", "http://127.0.0.1:1", "--premium-url", "http://127.0.0.1:1"],
+    ]);
+    const { page, close } = await open(await server.hears(/operators: (http:\S+)/));
+    writeFileSync(config, `label = "${"x".repeat(3_000)}"\n`);
+    await page.locator(".warnings", { hasText: "is refused" }).waitFor();
+    await page.getByText("Settings, and where their values come from").click();
+    await page.getByText("A newer version is refused since").waitFor();
+    writeFileSync(config, "");
+    await page.locator(".warnings", { hasText: "it is empty now" }).waitFor();
+    await looks(page, "operator-configuration");
+    writeFileSync(config, "min-calls = 13\n");
+    await page.locator(".warnings").waitFor({ state: "detached" });
+    await page.getByRole("row", { name: /^min-calls 13 file/ }).waitFor();
+    await close();
+    assert.equal(await server.stop(), 0);
+  } finally {
     rmSync(folder, { recursive: true });
   }
 });

@@ -99,7 +99,7 @@ async fn what_became_of_the_document_is_on_the_page_in_the_warnings_and_in_the_m
     assert!(page().await.contains("connection refused"));
 
     let applied = app.apply(&[(Setting::Rescue, "off")]);
-    status.applied(at(30), &applied.changed, &applied.waiting);
+    status.applied(at(30), &applied.changed);
     assert_eq!(document().await["readAt"], "2026-11-30T12:00:30.000Z");
     assert_eq!(setting(&app, "rescue").await["since"], "2026-11-30T12:00:30.000Z");
     assert!(metric("valuation_config_refused 0").await);
