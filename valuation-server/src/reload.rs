@@ -12,9 +12,10 @@ use tokio::time::sleep;
 
 use crate::config::{Applied, Config, Setting, Sources, Status};
 use crate::document::{Document, Timing, Unread, Watch};
+use crate::domain::shortened;
 use crate::notify;
 
-/// The longest reason of a refusal, in characters: longer than all without a long value of the document.
+/// The longest reason of a refusal, in characters: longer than those of the configuration, which shorten values.
 const LONGEST_REASON: usize = 2_000;
 
 /// What makes a configuration take effect, or refuses it as a whole. It may block.
@@ -155,7 +156,8 @@ impl<E: Display + Send + 'static> Reload<E> {
     }
 
     fn refused(&self, because: &str) {
-        let because = shortened(because);
+        // It stays on the operators' page.
+        let because = shortened(because, LONGEST_REASON);
         self.status.refused(SystemTime::now(), because.clone());
         tracing::error!(
             %because,
@@ -176,14 +178,6 @@ impl<E: Display + Send + 'static> Reload<E> {
                 "the configuration was read again; some settings wait for a restart"
             );
         }
-    }
-}
-
-/// A reason that has a long value or key of the document, shortened: it stays on the operators' page.
-fn shortened(because: &str) -> String {
-    match because.char_indices().nth(LONGEST_REASON) {
-        Some((end, _)) => format!("{}…", &because[..end]),
-        None => because.to_owned(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Given, Invalid, Origin, Setting};
+use super::{ConfigError, Given, Invalid, Origin, SHOWN, Setting};
 use crate::document::Place;
+use crate::domain::shortened;
 
 /// Reads a flat TOML table. Values may be texts, numbers or booleans; a number is kept as it is
 /// written, so that `0.1` is exactly one tenth.
@@ -24,7 +25,7 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<BTreeMap<Setting, Given
     for (key, value) in table.into_inner() {
         let line = line(value.span());
         let Some(setting) = Setting::from_key(key.get_ref()) else {
-            let key = key.into_inner().into_owned();
+            let key = shortened(key.get_ref(), SHOWN);
             return Err(ConfigError::UnknownKey { place: place.clone(), line, key });
         };
         let origin = Origin::Document { place: place.clone(), line };

@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::shortened;
 use crate::providers::{BaseUrl, Transport};
 use kinds::Kind;
 use setting::Default;
@@ -240,11 +241,14 @@ fn value<T>(
     }
 }
 
+/// The longest value or key of a document that an error shows, in characters.
+const SHOWN: usize = 200;
+
 fn refused(setting: Setting, given: &Given, because: Invalid) -> ConfigError {
     ConfigError::Value {
         setting,
         place: given.origin.place(setting),
-        value: (setting.row().form.redact)(&given.text),
+        value: shortened(&(setting.row().form.redact)(&given.text), SHOWN),
         because,
     }
 }

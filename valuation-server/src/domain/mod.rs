@@ -25,7 +25,7 @@ pub use entry::Entry;
 pub use log_head::{LogHead, LogHeadError, NewestHead};
 pub use mileage::{Mileage, MileageError};
 pub use money::{Money, MoneyError};
-pub use printable::printable;
+pub use printable::{printable, shortened};
 pub use provider::Provider;
 pub use quote::{Quote, QuoteError, QuoteRequest};
 pub use trace::{Trace, TraceId};

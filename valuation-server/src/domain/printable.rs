@@ -1,4 +1,4 @@
-//! Texts of other programs, for a terminal.
+//! Texts of other programs, for a terminal or a page.
 
 /// The text with U+FFFD for each character that controls a terminal, breaks a line, or changes the order of
 /// others.
@@ -13,4 +13,13 @@ pub fn printable(text: &str) -> String {
         c => c,
     };
     text.chars().map(plain).collect()
+}
+
+/// The text, or as many characters of its beginning and an ellipsis.
+#[must_use]
+pub fn shortened(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

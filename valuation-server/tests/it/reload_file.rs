@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use valuation_server::config::Seen;
 
 use crate::reload_harness::{QUICK, REFUSED, Watched};
 
@@ -101,13 +102,23 @@ async fn a_file_that_is_asked_for_takes_effect_again_also_if_it_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_reason_with_a_long_value_is_shortened() {
+async fn a_long_value_or_key_is_shortened_and_what_would_be_right_is_not() {
     let (_folder, path, mut watched) = file(&[]);
-    fs::write(&path, format!("min-calls = '{}'\n", "ä".repeat(100_000))).unwrap();
-    let words = watched.refusal().await;
-    assert!(words.starts_with("min-calls (") && words.ends_with('…'), "{words}");
-    assert_eq!(words.chars().count(), 2_001);
-    assert!(watched.is_quiet());
+    let long = "ä".repeat(100_000);
+    for (text, words) in [
+        (format!("min-calls = '{long}'\n"), "…\" is not a whole number from 1"),
+        (format!("'{long}' = 1\n"), "…\" in line 1; there are listen,"),
+        // As the parser of durations shows it.
+        (format!("window = '1{}'\n", "x".repeat(100_000)), "…\" is not a duration"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let shown = |words: &str, seen: &Seen| {
+            seen.refused.as_ref().is_some_and(|trouble| trouble.because.contains(words))
+        };
+        let seen = watched.until(|seen| shown(words, seen)).await;
+        assert!(seen.refused.unwrap().because.chars().count() <= 2_001);
+        assert!(watched.is_quiet());
+    }
 }
 
 /// As by a shell's `>` before a slow program, or by a copy to a full disk.
