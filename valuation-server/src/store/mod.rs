@@ -25,6 +25,7 @@ mod log;
 mod log_place;
 mod notes;
 mod pace;
+mod part_file;
 mod queue;
 mod reading;
 mod reservation;
@@ -60,10 +61,11 @@ pub use log::{
 };
 pub use log_place::LogPlace;
 pub use notes::Note;
+pub(crate) use part_file::PartFile;
 pub use reading::{DiskUse, Find};
 pub use reservation::Reservation;
 pub use sqlite::look::{Found, look};
-pub(crate) use sqlite::open::{beside, sync_folder};
+pub(crate) use sqlite::open::beside;
 pub use sqlite::{BackedUp, BackupError, backup, pause_after};
 pub use stats::StoreStats;
 
