@@ -162,6 +162,8 @@ fn range(
     let (first, last) = seen.ok_or(none)?;
     let start = periods::around(first, terms.by, &terms.zone).0;
     let end = periods::around(last, terms.by, &terms.zone).1;
+    // The last period may go on after `latest`: what is named as not counted must not be counted.
+    let end = if later > 0 { end.min(latest) } else { end };
     let later = (later > 0).then_some(Later { calls: later, from: latest });
     Ok(Range { from: terms.from.unwrap_or(start), to: terms.to.unwrap_or(end), later })
 }

@@ -164,15 +164,19 @@ pub enum OpenProblem {
 
 impl From<rusqlite::Error> for OpenProblem {
     fn from(error: rusqlite::Error) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+impl From<Arc<rusqlite::Error>> for OpenProblem {
+    fn from(error: Arc<rusqlite::Error>) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase,
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(Arc::new(error)),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged(error),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::ReadOnly) => Self::ReadOnly,
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                Self::Denied(Arc::new(error))
-            }
-            _ => Self::Sqlite(Arc::new(error)),
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => Self::Denied(error),
+            _ => Self::Sqlite(error),
         }
     }
 }

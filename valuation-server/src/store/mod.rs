@@ -25,6 +25,7 @@ mod log;
 mod log_place;
 mod notes;
 mod pace;
+mod part_file;
 mod queue;
 mod reading;
 mod reservation;
@@ -47,6 +48,7 @@ use log::{audit_file, chain, derived, logs};
 use notes::Noting;
 use queue::{Forgetting, Job, Message};
 use reading::Readers;
+use sqlite::open::absolute;
 use stats::Shared;
 use thinning::Thinning;
 
@@ -60,10 +62,11 @@ pub use log::{
 };
 pub use log_place::LogPlace;
 pub use notes::Note;
+pub(crate) use part_file::PartFile;
 pub use reading::{DiskUse, Find};
 pub use reservation::Reservation;
 pub use sqlite::look::{Found, look};
-pub(crate) use sqlite::open::{beside, sync_folder};
+pub(crate) use sqlite::open::beside;
 pub use sqlite::{BackedUp, BackupError, backup, pause_after};
 pub use stats::StoreStats;
 
@@ -93,7 +96,10 @@ impl Store {
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
         let (readers, thread) = match &config.place {
             Place::File(file) => {
-                let (engine, readers) = sqlite::connect(file, config, &shared)?;
+                // Log lines name the whole path, wherever the server was started.
+                let file = SqliteConfig { path: absolute(&file.path)?, ..file.clone() };
+                let config = &StoreConfig { place: Place::File(file.clone()), ..config.clone() };
+                let (engine, readers) = sqlite::connect(&file, config, &shared)?;
                 let thread = writer::start(engine, config, Arc::clone(&shared), messages);
                 let failed = |cause| StoreError::Open {
                     path: file.path.clone(),

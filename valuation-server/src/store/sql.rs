@@ -48,7 +48,7 @@ impl dyn Row + '_ {
     /// # Errors
     /// If it is something else.
     pub(super) fn integer(&self, column: usize) -> Result<i64, SqlError> {
-        Ok(self.value(column)?.as_i64().map_err(rusqlite::Error::from)?)
+        Ok(self.value(column)?.as_i64()?)
     }
 
     /// An integer or NULL.
@@ -56,7 +56,7 @@ impl dyn Row + '_ {
     /// # Errors
     /// If it is something else.
     pub(super) fn optional_integer(&self, column: usize) -> Result<Option<i64>, SqlError> {
-        Ok(self.value(column)?.as_i64_or_null().map_err(rusqlite::Error::from)?)
+        Ok(self.value(column)?.as_i64_or_null()?)
     }
 
     /// A text.
@@ -64,7 +64,7 @@ impl dyn Row + '_ {
     /// # Errors
     /// If it is something else, or not UTF-8.
     pub(super) fn text(&self, column: usize) -> Result<&str, SqlError> {
-        Ok(self.value(column)?.as_str().map_err(rusqlite::Error::from)?)
+        Ok(self.value(column)?.as_str()?)
     }
 }
 
@@ -153,7 +153,9 @@ impl From<SqlError> for Cause {
 
 impl From<SqlError> for OpenProblem {
     fn from(error: SqlError) -> Self {
-        rusqlite::Error::from(error).into()
+        match error {
+            SqlError::Sqlite(error) => error.into(),
+        }
     }
 }
 
@@ -163,33 +165,27 @@ impl From<SqlError> for StoreError {
     }
 }
 
-/// For the parts of the store that know SQLite alone.
-impl From<SqlError> for rusqlite::Error {
-    fn from(error: SqlError) -> Self {
-        match error {
-            SqlError::Sqlite(error) => Arc::try_unwrap(error).unwrap_or_else(|shared| {
-                let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR);
-                let code = shared.sqlite_error().copied().unwrap_or(code);
-                Self::SqliteFailure(code, Some(shared.to_string()))
-            }),
-        }
-    }
-}
-
 impl SqlError {
     /// What it says about other statements.
     pub(super) fn failure(&self) -> Failure {
         match self {
-            Self::Sqlite(error) => match error.sqlite_error_code() {
-                _ if matches!(**error, rusqlite::Error::ToSqlConversionFailure(_)) => Failure::Row,
-                Some(
-                    ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig,
-                ) => Failure::Row,
-                Some(ErrorCode::Unknown) => Failure::Statement,
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Locked,
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Damage,
-                _ => Failure::Unavailable,
-            },
+            Self::Sqlite(error) => Failure::of(error),
+        }
+    }
+}
+
+impl Failure {
+    /// What an error of SQLite says about other statements.
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            _ if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) => Self::Row,
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+                Self::Row
+            }
+            Some(ErrorCode::Unknown) => Self::Statement,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damage,
+            _ => Self::Unavailable,
         }
     }
 }
@@ -230,12 +226,22 @@ fn bound<'a>(
     let count = statement.parameter_count();
     for index in 1..=count {
         // To SQLite `$7` is a name. It numbers parameters in the order in which they stand.
-        let number = statement.parameter_name(index).and_then(|name| name.get(1..)?.parse().ok());
-        let value = number.and_then(|number: usize| values.get(number.checked_sub(1)?));
-        let value = value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), count))?;
+        let number = statement.parameter_name(index).map_or(0, number);
+        let Some(value) = number.checked_sub(1).and_then(|at| values.get(at)) else {
+            return Err(rusqlite::Error::InvalidParameterCount(values.len(), count));
+        };
         statement.raw_bind_parameter(index, ToSqlOutput::Borrowed(*value))?;
     }
     Ok(statement)
+}
+
+/// The number in the name of a parameter; 0 if there is none. Without `str::parse`, since each commit has some
+/// thirty parameters.
+fn number(name: &str) -> usize {
+    name.bytes().skip(1).fold(0, |number: usize, digit| match digit {
+        b'0'..=b'9' => number.saturating_mul(10).saturating_add(usize::from(digit - b'0')),
+        _ => usize::MAX,
+    })
 }
 
 #[cfg(test)]

@@ -1,21 +1,16 @@
 //! An output file that is there as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use crate::store::{self, beside, is_archive};
 
-use crate::store::{beside, is_archive, sync_folder};
-
-/// A file that is written as `FILE.part`, and gets its name when it is complete and on the disk. Dropped before,
-/// it is deleted; a kill leaves it, and the next run replaces it.
+/// A [`PartFile`](store::PartFile) whose target may be replaced if a user says so, and is none of what is read.
 #[derive(Debug)]
 pub(super) struct PartFile {
-    file: File,
-    part: PathBuf,
+    part: store::PartFile,
     target: PathBuf,
     force: bool,
 }
@@ -69,72 +64,37 @@ impl PartFile {
             return Err(PartFileError::NotAFile(target));
         }
         check_target(&target, force, sources)?;
-        let part = beside(&target, ".part");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&part)
-            .map_err(|source| failed(&part, source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(PartFileError::Busy(part)),
-            Err(TryLockError::Error(source)) => return Err(failed(&part, source)),
-        }
-        // Between opening and locking, another program may have finished it and given it its name.
-        let same = |found: fs::Metadata, opened: fs::Metadata| {
-            (found.dev(), found.ino()) == (opened.dev(), opened.ino())
-        };
-        if !part.metadata().is_ok_and(|found| file.metadata().is_ok_and(|own| same(found, own))) {
-            return Err(PartFileError::Busy(part));
-        }
-        file.set_len(0).map_err(|source| failed(&part, source))?;
-        if let Some(found) = sources.first().and_then(|source| source.metadata().ok()) {
-            let mode = fs::Permissions::from_mode(found.mode() & 0o666);
-            file.set_permissions(mode).map_err(|source| failed(&part, source))?;
-        }
-        Ok(Self { file, part, target, force })
+        let part = store::PartFile::create(&target, sources.first().map(PathBuf::as_path));
+        let part = part.map_err(|source| match source.kind() {
+            io::ErrorKind::ResourceBusy => PartFileError::Busy(store::PartFile::path_of(&target)),
+            _ => failed(&store::PartFile::path_of(&target), source),
+        })?;
+        Ok(Self { part, target, force })
     }
 
     /// The path to write to.
     pub(super) fn part(&self) -> &Path {
-        &self.part
+        self.part.path()
     }
 
     /// The file, for writing.
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.part.file()
     }
 
     pub(super) fn failed(&self, source: io::Error) -> PartFileError {
-        PartFileError::Io { path: self.part.clone(), source }
+        PartFileError::Io { path: self.part().to_owned(), source }
     }
 
     /// Gives the file its name. After a power loss it is there too.
     pub(super) fn finish(self) -> Result<(), PartFileError> {
-        self.file.sync_all().map_err(|source| self.failed(source))?;
+        self.file().sync_all().map_err(|source| self.failed(source))?;
         check_target(&self.target, self.force, &[])?;
-        let renamed = if self.force {
-            fs::rename(&self.part, &self.target)
-        } else {
-            rename_to_new(&self.part, &self.target)
-        };
-        renamed.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => PartFileError::Exists(self.target.clone()),
-            _ => self.failed(source),
-        })?;
-        sync_folder(&self.target).map_err(|source| {
-            let path = self.target.parent().unwrap_or(&self.target).to_owned();
-            PartFileError::Io { path, source }
+        let Self { part, target, force } = self;
+        part.rename(&target, force).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => PartFileError::Exists(target),
+            _ => PartFileError::Io { path: target, source },
         })
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        // After `finish` there is none. An error has been reported, or is the cause of the drop.
-        let _ = fs::remove_file(&self.part);
     }
 }
 
@@ -170,33 +130,4 @@ fn check_target(target: &Path, force: bool, sources: &[PathBuf]) -> Result<(), P
         return Err(PartFileError::InUse(target.to_owned()));
     }
     if found.is_none() || force { Ok(()) } else { Err(PartFileError::Exists(target.to_owned())) }
-}
-
-/// Never replaces a file, also not one that was created a moment ago.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system can do that.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
-        renamed => Ok(renamed?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_was_created_meanwhile_is_not_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
-        for path in [&from, &to] {
-            fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap();
-        }
-        let error = rename_to_new(&from, &to).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read(&to).unwrap(), to.as_os_str().as_encoded_bytes());
-        fs::remove_file(&to).unwrap();
-        rename_to_new(&from, &to).unwrap();
-        assert!(to.exists() && !from.exists());
-    }
 }

@@ -102,7 +102,7 @@ fn the_finished_archive_is_one_file_with_a_checksum_that_sha256sum_accepts() {
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o600)).unwrap();
     let archived = move_all(&place, &to);
     assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    for suffix in ["-wal", "-shm", "-journal", ".sha256.tmp"] {
+    for suffix in ["-wal", "-shm", "-journal", ".sha256.part"] {
         assert!(!place.folder.path().join(format!("old.sqlite{suffix}")).exists(), "{suffix}");
     }
     assert_eq!(

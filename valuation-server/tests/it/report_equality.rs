@@ -150,6 +150,31 @@ fn made(place: &Place, terms: &Terms, method: Method) -> Option<Report> {
     report::report(&snapshot, terms, method, jiff::Timestamp::MAX).ok()
 }
 
+#[test]
+fn a_call_of_a_time_to_come_is_not_counted_in_a_period_that_is_not_over() {
+    let place = Place::new();
+    place.make();
+    // On 24, 26 and 28 October.
+    let rows = many(1).into_iter().flat_map(|row| {
+        [0, 2, 4].map(|days| LogRow { at: row.at.map(|at| at + days * 86_400_000), ..row.clone() })
+    });
+    insert(&place.neighbour(), &rows.collect::<Vec<_>>());
+    let mut log = AuditLog::open(place.path()).unwrap();
+    let snapshot = log.snapshot().unwrap();
+    for method in [Method::Rows, Method::Rollups] {
+        let report = |day: &str| {
+            let made = day.parse().unwrap();
+            let report = report::report(&snapshot, &everything(), method, made).unwrap();
+            let counted: u64 = report.providers.iter().map(|provider| provider.total.calls).sum();
+            (counted, report.later.map(|later| later.calls), report.periods[0].name.clone())
+        };
+        let (counted, later, name) = report("2026-10-26T12:10:00Z");
+        assert_eq!((counted, later, name.as_str()), (2, Some(1), "2026-10 (to 10-27 12:00)"));
+        let (counted, later, name) = report("2026-10-28T00:00:00Z");
+        assert_eq!((counted, later, name.as_str()), (3, None, "2026-10"));
+    }
+}
+
 /// Holds a provider's figures in a period against SQL.
 fn check(
     conn: &Connection,

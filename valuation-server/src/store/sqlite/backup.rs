@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use super::{look, open};
 use crate::store::audit_file::AuditFile;
 use crate::store::error::StoreError;
 use crate::store::log::log_tables::quoted;
+use crate::store::sql::Failure;
 
 /// How many pages a step copies: with pages of 4 KiB four megabytes.
 const STEP: c_int = 1_024;
@@ -128,12 +129,9 @@ fn copy(
 
 /// Whether a step failed at the source: nothing is read from a copy.
 fn is_about_reading(error: &rusqlite::Error) -> bool {
-    let is_damage = matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    );
     let extended = error.sqlite_error().map(|error| error.extended_code);
-    is_damage || matches!(extended, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ))
+    Failure::of(error) == Failure::Damage
+        || matches!(extended, Some(ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ))
 }
 
 /// What a copy must have in common with its original.

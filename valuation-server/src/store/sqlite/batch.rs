@@ -7,9 +7,10 @@ use crate::store::derived::{self, Piece};
 use crate::store::engine::Written;
 use crate::store::logs;
 use crate::store::queue::Job;
+use crate::store::sql::SqlError;
 
 /// Stores all entries in one transaction, or none.
-pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Written> {
+pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> Result<Written, SqlError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut written = Written { stored: Vec::with_capacity(jobs.len()), rows: 0, head: None };
     let mut insert_call = tx.prepare_cached(logs::INSERT)?;
@@ -35,7 +36,7 @@ pub(super) fn write(conn: &mut Connection, jobs: &[Job]) -> rusqlite::Result<Wri
 }
 
 /// Adds rows to what is derived from them, in one transaction. After an error or a kill nothing of it is done.
-pub(super) fn catch_up(conn: &mut Connection) -> rusqlite::Result<Piece> {
+pub(super) fn catch_up(conn: &mut Connection) -> Result<Piece, SqlError> {
     if !derived::is_behind(conn)? {
         return Ok(Piece { more: false, head: None });
     }

@@ -33,7 +33,7 @@ use sqlite_engine::SqliteEngine;
 
 pub(super) use readers::Readers;
 
-/// Opens a file for the writer and the readers, and creates or migrates it.
+/// Opens a file for the writer and the readers, and creates or migrates it. The path must be absolute.
 ///
 /// # Errors
 /// [`StoreError::Open`] names the file, what is wrong and what to do.
@@ -42,9 +42,8 @@ pub(super) fn connect(
     config: &StoreConfig,
     shared: &Arc<Shared>,
 ) -> Result<(SqliteEngine, Readers), StoreError> {
-    let file = SqliteConfig { path: open::absolute(&file.path)?, ..file.clone() };
     let failed = |problem| StoreError::Open { path: file.path.clone(), problem };
-    let engine = SqliteEngine::open(&file, config).map_err(failed)?;
-    let readers = Readers::open(&file, config.read_wait, engine.opened(), Arc::clone(shared));
+    let engine = SqliteEngine::open(file, config).map_err(failed)?;
+    let readers = Readers::open(file, config.read_wait, engine.opened(), Arc::clone(shared));
     Ok((engine, readers.map_err(failed)?))
 }

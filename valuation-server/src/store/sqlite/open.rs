@@ -177,7 +177,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes the names in the file's folder durable.
-pub(crate) fn sync_folder(file: &Path) -> io::Result<()> {
+pub(in crate::store) fn sync_folder(file: &Path) -> io::Result<()> {
     match file.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

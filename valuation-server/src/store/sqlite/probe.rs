@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::valuations;
+use crate::store::sql::SqlError;
 use crate::store::{derived, logs};
 
 /// The bytes that a probe writes: more than most transactions, so that the next transaction finds room
@@ -14,7 +15,7 @@ const PROBE_SIZE: u32 = 64 << 10;
 ///
 /// Inserting a row would prove less: right after the disk was full SQLite may let a small write
 /// succeed, into pages that exist already.
-pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn probe(conn: &mut Connection) -> Result<(), SqlError> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     tx.execute(
         r#"INSERT OR REPLACE INTO "writer_probe" ("id", "filler") VALUES (1, zeroblob(?1))"#,
@@ -29,5 +30,5 @@ pub(super) fn probe(conn: &mut Connection) -> rusqlite::Result<()> {
     derived::state(&*tx)?;
     tx.commit()?;
     conn.execute(r#"UPDATE "writer_probe" SET "filler" = x''"#, [])?;
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    Ok(conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
 }

@@ -33,8 +33,19 @@ pub(in crate::store) struct SqliteEngine {
     wal: WalKeeper,
     foreign: ForeignCommits,
     page_limit: Option<u32>,
-    /// A runtime of its own: the thread must neither depend on the server's runtime nor block it.
-    runtime: Runtime,
+    /// A runtime of its own: the thread must neither depend on the server's runtime nor block it. `None` only
+    /// while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for SqliteEngine {
+    /// An engine that no writer has taken is dropped within the server's runtime, where an ordinary drop of
+    /// another runtime panics.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl SqliteEngine {
@@ -54,7 +65,7 @@ impl SqliteEngine {
             wal: WalKeeper::new(file.wal_limit, config.lock_wait),
             foreign: ForeignCommits::default(),
             page_limit: None,
-            runtime: runtime.map_err(|cause| OpenProblem::Thread(Arc::new(cause)))?,
+            runtime: Some(runtime.map_err(|cause| OpenProblem::Thread(Arc::new(cause)))?),
             file: file.clone(),
             lock_wait: config.lock_wait,
         })
@@ -100,7 +111,7 @@ impl Engine for SqliteEngine {
     }
 
     fn catch_up(&mut self) -> Result<Piece, SqlError> {
-        Ok(batch::catch_up(&mut self.conn)?)
+        batch::catch_up(&mut self.conn)
     }
 
     fn has_head(&mut self, head: &LogHead) -> Result<bool, SqlError> {
@@ -113,10 +124,7 @@ impl Engine for SqliteEngine {
     }
 
     fn probe(&mut self) -> Result<(), SqlError> {
-        probe::probe(&mut self.conn).map_err(|error| {
-            self.reopen();
-            error.into()
-        })
+        probe::probe(&mut self.conn).inspect_err(|_| self.reopen())
     }
 
     fn be_patient(&mut self, patient: bool) {
@@ -132,7 +140,10 @@ impl Engine for SqliteEngine {
     }
 
     fn wait<T>(&mut self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(future),
+            None => unreachable!("only the drop takes it"),
+        }
     }
 
     fn after_commit(&mut self) {
@@ -157,5 +168,18 @@ impl Engine for SqliteEngine {
         if let Err(error) = self.conn.pragma_update_and_check(None, "max_page_count", pages, set) {
             tracing::warn!(%error, "the database's size cannot be limited");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_without_a_writer_is_dropped_within_a_runtime() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = SqliteConfig::new(folder.path().join("v.sqlite"));
+        let config = StoreConfig::new(&file.path);
+        drop(SqliteEngine::open(&file, &config).unwrap());
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::store::part_file::PartFile;
 use crate::store::sqlite::open::{beside, sync_folder};
 
 /// Where the checksum of a file stands.
@@ -31,12 +32,11 @@ pub(super) fn write(file: &Path) -> io::Result<String> {
         text
     });
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let (path, unfinished) = (path(file), beside(file, ".sha256.tmp"));
-    let mut out = File::create(&unfinished)?;
-    writeln!(out, "{sum}  {name}")?;
-    out.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    sync_folder(file)?;
+    let path = path(file);
+    let part = PartFile::create(&path, Some(file))?;
+    writeln!(part.file(), "{sum}  {name}")?;
+    part.file().sync_all()?;
+    part.rename(&path, true)?;
     Ok(sum)
 }
 
