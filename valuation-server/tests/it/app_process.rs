@@ -329,7 +329,7 @@ async fn after_kill_9_the_route_is_as_before() {
     }
     let reader = rusqlite::Connection::open(&database).unwrap();
     let saved = || -> String {
-        let select = r#"SELECT "state" FROM "failover_state""#;
+        let select = r#"SELECT "state" FROM "failover_state" WHERE "name" = 'valuations'"#;
         reader.query_row(select, [], |row| row.get(0)).unwrap_or_default()
     };
     while !saved().contains("fallback") {
