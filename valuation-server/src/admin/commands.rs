@@ -164,8 +164,8 @@ fn text(members: &Members, name: &str) -> Option<String> {
     serde_json::from_str(members.get(name)?.get()).ok()
 }
 
-/// `{"failure-rate": "1/3", …}`, perhaps with `persist` and `scope`, from this address. A preview needs no
-/// scope.
+/// `{"failure-rate": "1/3", …}`, perhaps with `persist` and `scope`, from this address. A preview may be
+/// without a scope in a fleet, too.
 pub(super) fn policy_change(
     members: &Members,
     peer: SocketAddr,
@@ -173,7 +173,8 @@ pub(super) fn policy_change(
     is_preview: bool,
 ) -> Result<PolicyChange, Problem> {
     let (settings, persist) = (settings(members)?, persist(members)?);
-    let scope = if is_preview { Scope::Node } else { scope(members, has_fleet)? };
+    let may_omit = is_preview && !members.contains_key(SCOPE);
+    let scope = if may_omit { Scope::Node } else { scope(members, has_fleet)? };
     Ok(PolicyChange { settings, persist, by: peer.to_string(), at: Timestamp::now(), scope })
 }
 

@@ -339,7 +339,8 @@ async fn a_preview_of_a_policy_says_what_the_window_would_do_and_changes_nothing
     let json = preview(r#"{"min-calls":20}"#).await.json();
     assert_eq!(json["wouldTrip"], false);
     assert_eq!(json["because"], "4 of 11 calls failed; more than 1/2 of at least 20 trips");
-    for body in [r#"{"min-calls":0}"#, "{}", r#"{"rescue":"off"}"#, "[]"] {
+    let wrong_scope = r#"{"min-calls":9,"scope":{}}"#;
+    for body in [r#"{"min-calls":0}"#, "{}", r#"{"rescue":"off"}"#, "[]", wrong_scope] {
         let (preview, amended) = (preview(body).await, app.amend(body).await);
         assert_eq!(preview.status, 400);
         assert_eq!(preview.body, amended.body, "the same as without `preview`");
