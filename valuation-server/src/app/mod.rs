@@ -12,6 +12,7 @@
 //! only, so that no valuation starts too late. After the deadline connections are closed, and the calls
 //! of unfinished valuations are logged as cancelled.
 
+mod admin_side;
 mod attempts;
 mod carrier;
 mod cluster_view;
@@ -59,20 +60,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Guard};
-use crate::config::{Config, Secret, Status};
+use crate::config::{Config, Status};
 use crate::http::{self, Limits, Options, Stopped, Watch};
 use crate::store::{Place, SqliteConfig, Store, StoreConfig};
 use crate::system::{Room, room_for};
-use crate::telemetry::{Metrics, Sources};
 use crate::valuer::{Bounds, Valuer};
+use admin_side::Admin;
 use carrier::Carrier;
-use configuration::Configured;
 use history::History;
 use memory::Memory;
-use operator::Backstage;
 use recorder::Recorder;
-use report::Reports;
 use standing::Standing;
 
 pub use failover::State;
@@ -106,25 +103,6 @@ pub struct App<Clk: Clock = CoarseClock> {
     history: History,
     carrier: Option<Carrier>,
     started: Instant,
-}
-
-/// The operators' side, ready to run.
-#[derive(Debug)]
-struct Admin {
-    listener: TcpListener,
-    address: SocketAddr,
-    guard: Guard,
-}
-
-impl Admin {
-    async fn listen(config: &Config) -> Result<Option<Self>, StartError> {
-        let Some(address) = config.admin_listen else { return Ok(None) };
-        let failed = |source| StartError::AdminListen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let guard = Guard::new(address, config.admin_token.as_ref().map(Secret::expose));
-        Ok(Some(Self { listener, address, guard }))
-    }
 }
 
 /// The result of a stop: the worst that happened.
@@ -355,46 +333,6 @@ impl<Clk: Clock> App<Clk> {
             0 => Ended::CutOff,
             lost => Ended::Lost(lost),
         }
-    }
-
-    /// The task that answers operators until `end`.
-    fn operators(&mut self, stopping: CancellationToken, end: CancellationToken) -> JoinSet<()>
-    where
-        Clk: fmt::Debug,
-    {
-        let Some(Admin { listener, guard, .. }) = self.admin.take() else { return JoinSet::new() };
-        let providers = Arc::new(self.live.providers.clone());
-        let failovers = failover::prometheus::Metrics::new();
-        failovers.watch(&self.live.providers.handle());
-        let metrics = Metrics::new(Sources {
-            failovers,
-            calls: self.live.providers.attempts.calls.clone(),
-            client_errors: Arc::clone(&self.live.providers.attempts.client_errors),
-            traffic: Arc::clone(&self.live.options.get().watch.traffic),
-            store: self.store.clone(),
-            valuer: self.live.valuer.clone(),
-            lasting: Arc::clone(&providers) as _,
-            config: self.live.status.clone(),
-            cluster: self
-                .live
-                .providers
-                .fleet
-                .as_ref()
-                .map(|fleet| Box::new(fleet.cluster.clone()) as _),
-        });
-        let reports = Reports::new(self.live.providers.config().database.clone());
-        let backstage = Backstage {
-            store: self.store.clone(),
-            stopping,
-            metrics,
-            providers,
-            history: self.history.clone(),
-            reports,
-            configured: Configured::new(self.live.clone()),
-            started: self.started,
-        };
-        let serving = admin::serve(listener, Arc::new(backstage), guard, end.cancelled_owned());
-        JoinSet::from_iter([serving])
     }
 }
 
