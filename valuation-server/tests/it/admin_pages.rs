@@ -5,6 +5,7 @@ use valuation_server::demo::simulator::Fault;
 
 use crate::app_harness::{TestApp, admin_get, admin_send, broken};
 use crate::http_harness::{Answer, Client, get};
+use crate::store_support::until;
 
 const PAGES: [&str; 7] = [
     "/livez",
@@ -98,9 +99,7 @@ async fn a_database_that_cannot_store_is_unreadiness_until_it_can_again() {
     assert_eq!(app.look("/livez").await.status, 200);
     assert!(app.look("/metrics").await.body.contains("\nvaluation_store_up 0"));
     app.store.limit_pages(None).await;
-    while !app.store.can_store() {
-        tokio::task::yield_now().await;
-    }
+    until("the database can store", || app.store.can_store()).await;
     assert_eq!(said(&app.look("/readyz").await), (200, "ready\n"));
 }
 

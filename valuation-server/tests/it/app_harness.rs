@@ -17,7 +17,7 @@ use valuation_server::providers::BaseUrl;
 use valuation_server::store::{LoggedCall, Store};
 
 use crate::http_harness::{Answer, Client, get, put};
-use crate::store_support::at_once;
+use crate::store_support::{at_once, until};
 
 /// A running server, its providers, its database and its clock.
 pub(crate) struct TestApp {
@@ -213,9 +213,7 @@ impl TestApp {
             client.send(put(&format!("/valuations/{mark}{car}"), "{\"mileage\": 1}")).await;
             clients.push(client);
         }
-        while hanging.calls() < before + cars {
-            tokio::task::yield_now().await;
-        }
+        until("calls that hang", || hanging.calls() >= before + cars).await;
         clients
     }
 

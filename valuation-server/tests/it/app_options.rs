@@ -13,6 +13,7 @@ use valuation_server::domain::Provider;
 use valuation_server::providers::BaseUrl;
 
 use crate::app_harness::{TestApp, Told, broken, listen, provider, told};
+use crate::store_support::until;
 use crate::stub::{Act, GOOD_JSON, Stub, request, response};
 
 const SUPERCAR: &str = "SuperCar Valuations";
@@ -37,9 +38,7 @@ async fn one_call_probes_supercar_while_the_others_stay_on_the_fallback() {
     let app = after_an_outage(&[(Setting::Probes, "1"), (Setting::ProviderTimeout, "1h")]).await;
     app.supercar.set_fault(Fault::always(Mode::Hang));
     let others = async {
-        while app.supercar.calls() < 11 {
-            tokio::task::yield_now().await;
-        }
+        until("the probe", || app.supercar.calls() >= 11).await;
         for car in 0..5 {
             assert_eq!(provider(&app.put(&format!("B{car}")).await), PREMIUM);
         }

@@ -15,6 +15,7 @@ use valuation_server::domain::Provider;
 use crate::app_harness::admin_get;
 use crate::http_harness::{Client, put};
 use crate::process_harness::{Process, Rig, binary, simulators};
+use crate::store_support::{in_time, until};
 
 async fn refused(command: &mut Command) -> (i32, String) {
     let Output { status, stderr, .. } = command.output().await.unwrap();
@@ -250,9 +251,12 @@ async fn kill_9_under_load_loses_no_answered_valuation_and_no_log_row_of_an_answ
                 })
             })
             .collect();
-        while answered.lock().await.len() < round * 100 {
-            tokio::task::yield_now().await;
-        }
+        let enough = async {
+            while answered.lock().await.len() < round * 100 {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("a hundred more answers", enough).await;
         process.child.kill().await.unwrap();
         for client in clients {
             client.await.unwrap();
@@ -332,9 +336,7 @@ async fn after_kill_9_the_route_is_as_before() {
         let select = r#"SELECT "state" FROM "failover_state" WHERE "name" = 'valuations'"#;
         reader.query_row(select, [], |row| row.get(0)).unwrap_or_default()
     };
-    while !saved().contains("fallback") {
-        tokio::task::yield_now().await;
-    }
+    until("the route is saved", || saved().contains("fallback")).await;
     for round in 0..3 {
         process.child.kill().await.unwrap();
         process = Process::start(&database, &supercar, &premium).await;

@@ -8,7 +8,7 @@ use valuation_server::app::Ended;
 
 use crate::app_harness::TestApp;
 use crate::http2::{self, DATA, END_STREAM};
-use crate::store_support::{at_once, until};
+use crate::store_support::{at_once, in_time, until};
 
 /// A valuation without a waiting client, whose commit is delayed by another program's lock
 /// past the stop's deadline; the database itself then closes in time.
@@ -26,9 +26,12 @@ async fn a_valuation_that_was_cut_off_is_reported_although_no_client_was_cut_off
     until("asked", || app.supercar.calls() == 1).await;
     until("with the writer", || app.store.queue().0 == 0).await;
     drop(client);
-    while !app.look("/metrics").await.body.contains("http_server_open_connections 0") {
-        tokio::task::yield_now().await;
-    }
+    let closed = async {
+        while !app.look("/metrics").await.body.contains("http_server_open_connections 0") {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("no connection is open", closed).await;
     // From here on time goes by as fast as nothing else happens. The stop's deadline is twice the
     // provider's and 7 s; the database's own begins after it.
     pause();

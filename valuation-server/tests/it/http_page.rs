@@ -8,6 +8,7 @@ use valuation_server::http::Limits;
 use valuation_server::valuer::Quotes;
 
 use crate::http_harness::{Answer, TestServer, get};
+use crate::store_support::until;
 use crate::valuer_stubs::{Gate, quote, quotes};
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
@@ -220,9 +221,7 @@ async fn two_presses_at_once_ask_once_and_get_the_same() {
     one.send(&press).await;
     gate.until_asked(1).await;
     other.send(&press).await;
-    while server.traffic.active.get() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("two requests", || server.traffic.active.get() >= 2).await;
     gate.let_all();
     let (one, other) = (one.answer().await, other.answer().await);
     assert_page(&one, 200);

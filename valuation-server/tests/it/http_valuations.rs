@@ -6,6 +6,7 @@ use valuation_server::domain::{Quote, Valuation};
 use valuation_server::http::Limits;
 
 use crate::http_harness::{TestServer, get, put, put_as};
+use crate::store_support::until;
 use crate::valuer_stubs::{Gate, Memory, money, quote, vrm};
 
 const MADE: &str = r#"{"vrm":"AB1","lowestValue":20000,"highestValue":25000.5,"midpointValue":22500.25,"providerName":"SuperCar Valuations"}"#;
@@ -56,9 +57,8 @@ async fn two_puts_for_one_vehicle_at_the_same_time_share_one_provider_call() {
     second.send(put("/valuations/AB1", r#"{"mileage":2}"#)).await;
     // Something that comes later than the second PUT shows that the second PUT was taken up:
     // the look into the records before it joins is the third one.
-    while server.memory.finds.load(std::sync::atomic::Ordering::SeqCst) < 3 {
-        tokio::task::yield_now().await;
-    }
+    until("three reads", || server.memory.finds.load(std::sync::atomic::Ordering::SeqCst) >= 3)
+        .await;
     gate.let_all();
     assert_eq!(first.answer().await.body, MADE);
     assert_eq!(second.answer().await.body, MADE);

@@ -11,6 +11,7 @@ use valuation_server::domain::Provider;
 
 use crate::app_harness::{TestApp, with_supercar};
 use crate::http_harness::{Client, get, put};
+use crate::store_support::until;
 
 const CLIENTS: usize = 4;
 const CHANGES: usize = 300;
@@ -54,9 +55,7 @@ impl Load {
     pub(crate) async fn goes_on(&self) {
         // One of each client may be under way.
         let before = self.answered();
-        while self.answered() <= before + CLIENTS {
-            tokio::task::yield_now().await;
-        }
+        until("an answer", || self.answered() > before + CLIENTS).await;
     }
 
     /// Stops, and gives the number of answers.

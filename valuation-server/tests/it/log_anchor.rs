@@ -13,7 +13,7 @@ use valuation_server::providers::BaseUrl;
 
 use crate::http_harness::{Client, put};
 use crate::process_harness::binary;
-use crate::store_support::Place;
+use crate::store_support::{Place, at_once, until};
 use crate::stub::{Stub, response};
 
 /// The values of the header in each request that came.
@@ -44,9 +44,8 @@ async fn asked(place: &Place, settings: &[(Setting, &str)]) -> [Vec<Option<Strin
         client.send(&put(&format!("/valuations/{vrm}"), "{\"mileage\": 10000}")).await;
         assert_eq!(client.answer().await.status, 503);
         // A failed PUT is answered before its calls are stored.
-        while store.calls(None, 10).await.unwrap().len() < 2 * (at + 1) {
-            tokio::task::yield_now().await;
-        }
+        let stored = || at_once(store.calls(None, 10)).unwrap().len();
+        until("its calls are stored", || stored() >= 2 * (at + 1)).await;
     }
     drop(stop);
     task.await.unwrap();

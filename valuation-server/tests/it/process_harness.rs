@@ -11,6 +11,7 @@ use valuation_server::demo::simulator::{Fault, Pace, Simulator};
 use valuation_server::domain::Provider;
 
 use crate::http_harness::{Client, put};
+use crate::store_support::until;
 
 pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_valuation-server"));
@@ -135,9 +136,7 @@ impl Rig {
     pub(crate) async fn put_in_flight(&self) -> Client {
         let mut client = Client::connect(self.process.address).await;
         client.send(put("/valuations/A", "{\"mileage\": 1}")).await;
-        while self.supercar.calls() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("SuperCar is asked", || self.supercar.calls() != 0).await;
         client
     }
 

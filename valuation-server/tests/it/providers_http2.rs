@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use valuation_server::audit::Audit;
 use valuation_server::providers::{HttpVersion, ProviderClient, Transport};
 
+use crate::store_support::until;
 use crate::stub::{AMPLE, ask, supercar_over};
 
 /// A provider that speaks HTTP/2 without TLS and gives each car values derived from its VRM.
@@ -129,9 +130,7 @@ async fn within_a_minute_a_new_connection_is_made_and_what_runs_on_the_old_one_i
     value(&mut service, "1").await;
     let mut running = service.clone();
     let running = tokio::spawn(async move { value(&mut running, "999").await });
-    while stub.asked.load(Ordering::SeqCst) < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("two requests", || stub.asked.load(Ordering::SeqCst) >= 2).await;
     assert_eq!(stub.connections(), 1);
     // Each is asked while the connection is never idle.
     for _ in 0..5 {

@@ -24,6 +24,14 @@ async fn start(place: String, timing: Timing) -> Watched {
     started.await.unwrap()
 }
 
+/// The same document again is no change, and another one is.
+async fn is_quiet_until_a_change(server: &ConfigServer, watched: &mut Watched) {
+    server.until_asked(5).await;
+    assert!(watched.is_quiet());
+    server.set("min-calls = 2\n");
+    assert_eq!(watched.next().await.min_calls, 2);
+}
+
 fn bytes(status: &str, more: &str) -> Behaviour {
     Behaviour::Bytes(format!("HTTP/1.1 {status}\r\n{more}\r\n").into_bytes())
 }
@@ -92,10 +100,7 @@ async fn a_server_whose_index_always_changes_is_not_asked_in_a_busy_loop() {
 #[tokio::test]
 async fn a_document_with_a_tag_is_asked_for_conditionally() {
     let (server, mut watched) = watch(Behaviour::Tagged, QUICK).await;
-    server.until_asked(5).await;
-    assert!(watched.is_quiet());
-    server.set("min-calls = 2\n");
-    assert_eq!(watched.next().await.min_calls, 2);
+    is_quiet_until_a_change(&server, &mut watched).await;
     let heads = server.heads();
     assert!(!heads[0].contains("if-none-match") && !heads[1].contains("if-none-match"));
     assert!(heads[2..].iter().all(|head| head.contains("if-none-match: \"")), "{heads:?}");
@@ -104,10 +109,7 @@ async fn a_document_with_a_tag_is_asked_for_conditionally() {
 #[tokio::test]
 async fn a_server_without_tags_and_index_is_polled_and_the_same_text_is_no_change() {
     let (server, mut watched) = watch(Behaviour::Plain, QUICK).await;
-    server.until_asked(5).await;
-    assert!(watched.is_quiet());
-    server.set("min-calls = 2\n");
-    assert_eq!(watched.next().await.min_calls, 2);
+    is_quiet_until_a_change(&server, &mut watched).await;
 }
 
 #[tokio::test]

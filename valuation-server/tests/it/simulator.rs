@@ -9,6 +9,7 @@ use valuation_server::config::Ratio;
 use valuation_server::demo::simulator::{Fault, Mode, Pace, Simulator};
 use valuation_server::domain::{ErrorCode, Provider, QuoteError};
 
+use crate::store_support::until;
 use crate::stub::{AMPLE, alone, ask, premium, supercar};
 
 async fn start(provider: Provider) -> Simulator {
@@ -122,9 +123,7 @@ async fn a_stop_frees_the_port_and_ends_calls_that_hang() {
     let at = simulator.address();
     let url = url(&simulator);
     let hanging = tokio::spawn(async move { ask(&mut supercar(&url, AMPLE), "A").await.1 });
-    while simulator.calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until("a call", || simulator.calls() != 0).await;
     simulator.stop().await;
     assert_eq!(hanging.await.unwrap().error.unwrap().0, ErrorCode::Reset);
     assert!(TcpStream::connect(at).await.is_err());

@@ -36,12 +36,15 @@ async fn deferred_entries_are_tried_again_at_the_end_until_the_database_can_stor
         async move { store.shutdown().await }
     });
     // The writer has the message once the queue is closed; it still can't store the deferred rows.
-    loop {
-        match store.commit(Entry { valuation: None, calls: Vec::new() }).await {
-            Err(StoreError::Closed) => break,
-            _ => tokio::task::yield_now().await,
+    let closed = async {
+        loop {
+            match store.commit(Entry { valuation: None, calls: Vec::new() }).await {
+                Err(StoreError::Closed) => break,
+                _ => tokio::task::yield_now().await,
+            }
         }
-    }
+    };
+    in_time("the queue is closed", closed).await;
     assert!(!ending.is_finished());
     neighbour.let_go();
     in_time("the end", ending).await.unwrap();
