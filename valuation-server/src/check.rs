@@ -25,12 +25,17 @@ pub async fn run(config: &Config, out: &mut impl Write) -> io::Result<bool> {
     writeln!(out, "ok    configuration: {given} settings given, the others have their defaults")?;
 
     let (mut failed, mut unproven) = (0, 0);
-    let path = config.database.display();
-    match store::look(&config.database) {
-        Ok(found) => writeln!(out, "ok    database {path}: {}", words(found))?,
-        Err(error) => {
+    let place = config.location();
+    // It blocks, for a server on a connection.
+    match tokio::task::spawn_blocking(move || store::look(place)).await {
+        Ok(Ok(found)) => writeln!(out, "ok    database {}: {}", config.database, words(found))?,
+        Ok(Err(error)) => {
             failed += 1;
             writeln!(out, "FAIL  {error}")?;
+        }
+        Err(error) => {
+            failed += 1;
+            writeln!(out, "FAIL  the check of the database {} ended: {error}", config.database)?;
         }
     }
     // Concurrently: if both hang, the wait is one deadline.

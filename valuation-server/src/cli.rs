@@ -18,7 +18,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand,
 use crate::config::{Config, ConfigError, Scope, Setting, Sources};
 use crate::document::PlaceArg;
 use crate::providers::BaseUrl;
-use crate::tools::{ArchiveArgs, BackupArgs, ExportArgs, LogsArgs, ReportArgs, RollupsArgs};
+use crate::tools::{
+    ArchiveArgs, BackupArgs, ExportArgs, LogsArgs, MigrateArgs, ReportArgs, RollupsArgs,
+};
 
 pub use check::{CheckArgs, ProbeError};
 pub use completions::CompletionsArgs;
@@ -59,6 +61,9 @@ pub enum Command {
     /// Build the hourly sums that `report` reads, of a log that was written without them. A server may be
     /// running; a database of an earlier version or of the older service is migrated, as `serve` does
     Rollups(RollupsArgs),
+    /// Move the database from SQLite to PostgreSQL or back, and compare both. A server may be running on the one
+    /// that is moved
+    Migrate(MigrateArgs),
     /// Try it: simulated providers on loopback, a database in a temporary folder
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
@@ -179,6 +184,7 @@ fn arg(setting: Setting) -> Arg {
         .long(row.key)
         .value_name(row.form.name)
         .allow_hyphen_values(row.form.hyphen)
+        .hide(!row.form.on_command_line)
         .help(format!("{}{default}", row.help))
 }
 

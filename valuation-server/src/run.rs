@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use crate::app::{App, Ended, StartError};
+use crate::app::{App, Ended};
 use crate::check::live::{self, Probe};
 use crate::cli::{CheckArgs, Cli, Command, ManArgs, ServeArgs};
 use crate::config::{Config, ConfigError, LogFormat, Origin, Setting, Sources, Status};
@@ -61,6 +61,9 @@ pub fn run(cli: &Cli) -> ExitCode {
             return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
         }
         Command::Rollups(args) => {
+            return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
+        }
+        Command::Migrate(args) => {
             return stoppable(|stopped| args.run(std::env::vars_os(), stopped));
         }
         Command::Completions(args) => return print(&args.script(), "the script"),
@@ -221,13 +224,12 @@ async fn serve(config: &Config, sources: Sources, document: Option<Document>) ->
     let stopped = stop(Stop::Service);
     let app = match App::start(config).await {
         Ok(app) => app,
-        Err(error @ StartError::Providers(_)) => return fail(MISUSED, &error),
-        Err(error) => return fail(FAILED, &error),
+        Err(error) => return fail(if error.is_misuse() { MISUSED } else { FAILED }, &error),
     };
     tracing::info!(
         "listening on http://{}; database {}; SuperCar at {}, Premium at {}",
         app.address(),
-        config.database.display(),
+        config.database,
         config.supercar_url,
         config.premium_url,
     );

@@ -8,6 +8,19 @@ use tokio::signal::unix::{SignalKind, signal};
 /// clients that are rejected.
 const OWN_FILES: u64 = 256;
 
+/// The longest name of a host.
+const LONGEST_NAME: usize = 64;
+
+/// The host's name, without characters that are not visible ASCII, as `uname -n` shows it.
+pub(crate) fn host_name() -> String {
+    name_of(&rustix::system::uname().nodename().to_string_lossy())
+}
+
+fn name_of(host: &str) -> String {
+    let name: String = host.chars().filter(char::is_ascii_graphic).take(LONGEST_NAME).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
 /// For how many clients and how many concurrent valuations there are files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
@@ -106,6 +119,20 @@ mod tests {
             }
         }
         assert_eq!(within(1_024, DEFAULT), Room { connections: 462, valuations: 153 });
+    }
+
+    #[test]
+    fn a_hosts_name_is_one_that_the_setting_would_take() {
+        let long = "n".repeat(100);
+        for (host, name) in [
+            ("node-1.example", "node-1.example"),
+            ("a b\n\u{e9}", "ab"),
+            ("", "localhost"),
+            (&long, &long[..64]),
+        ] {
+            assert_eq!(name_of(host), name, "{host:?}");
+        }
+        assert!(!host_name().is_empty());
     }
 
     #[test]

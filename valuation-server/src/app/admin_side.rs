@@ -66,7 +66,7 @@ impl<Clk: Clock> App<Clk> {
                 .as_ref()
                 .map(|fleet| Box::new(fleet.cluster.clone()) as _),
         });
-        let reports = Reports::new(self.live.providers.config().database.clone());
+        let reports = Reports::new(self.live.providers.config().location());
         let backstage = Backstage {
             store: self.store.clone(),
             stopping,

@@ -14,6 +14,7 @@
 
 mod admin_side;
 mod attempts;
+mod backend;
 mod carrier;
 mod cluster_view;
 mod configuration;
@@ -62,7 +63,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Status};
 use crate::http::{self, Limits, Options, Stopped, Watch};
-use crate::store::{Place, SqliteConfig, Store, StoreConfig};
+use crate::store::{Store, StoreConfig};
 use crate::system::{Room, room_for};
 use crate::valuer::{Bounds, Valuer};
 use admin_side::Admin;
@@ -151,13 +152,11 @@ impl<Clk: Clock> App<Clk> {
         let wanted = Room { connections: config.max_connections, valuations: config.max_puts };
         let Room { connections: max_connections, valuations: max_puts } = room_for(wanted);
         live::warn_of_weak_anchors(config);
-        let durability = config.durability;
-        let file = SqliteConfig { readers, durability, ..SqliteConfig::new(&config.database) };
         let store = Store::open(&StoreConfig {
             // A permit for every concurrent valuation: none waits for one.
             queue: max_puts,
             newest_head: providers.newest_head.clone(),
-            ..StoreConfig::at(Place::File(file))
+            ..StoreConfig::at(backend::backend(config, readers))
         })
         .await?;
         // First: the route is restored under the policy that is in force.

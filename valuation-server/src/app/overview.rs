@@ -216,7 +216,7 @@ mod tests {
         };
         Backstage {
             history: Recorded::new(store.clone(), calls),
-            reports: Reports::new(folder.join("v.sqlite")),
+            reports: Reports::new(folder.join("v.sqlite").into()),
             configured: Configured::new(live),
             stopping: CancellationToken::new(),
             started: Instant::now(),

@@ -1,7 +1,6 @@
 //! Makes reports for the operators' page: one at a time, on a blocking thread, through a connection of its own
 //! that can only read.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use crate::admin::{Refusal, ReportFormat, ReportProblem, ReportRequest, Reporting};
 use crate::domain::Money;
 use crate::report::{self, Method, PeriodError, ReportError, Source, TermArgs, Terms, WrongTerm};
-use crate::store::{AuditLog, Interrupt};
+use crate::store::{AuditLog, Interrupt, Location};
 
 /// The most periods of a report: some 15 MB for three providers.
 const MOST_PERIODS: usize = 2_000;
@@ -25,13 +24,13 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(100);
 /// Makes reports from a database.
 #[derive(Debug)]
 pub(super) struct Reports {
-    database: PathBuf,
+    database: Location,
     running: Arc<Semaphore>,
 }
 
 impl Reports {
-    /// From the database at this path.
-    pub(super) fn new(database: PathBuf) -> Self {
+    /// From this database.
+    pub(super) fn new(database: Location) -> Self {
         Self { database, running: Arc::new(Semaphore::new(1)) }
     }
 
@@ -96,7 +95,7 @@ fn ended(error: JoinError) -> Result<String, ReportProblem> {
 }
 
 fn write(
-    database: &Path,
+    database: &Location,
     terms: &Terms,
     format: ReportFormat,
     interrupt: &OnceLock<Interrupt>,
@@ -106,7 +105,7 @@ fn write(
     let _ = interrupt.set(log.interrupt());
     let snapshot = log.snapshot()?;
     let report = report::report(&snapshot, terms, Method::Rollups, made)?;
-    let source = Source { database: database.display().to_string(), method: Method::Rollups, made };
+    let source = Source { database: database.to_string(), method: Method::Rollups, made };
     Ok(match format {
         ReportFormat::Article => report::article(&report, &source),
         ReportFormat::Html => report::html(&report, &source),
@@ -156,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_report_is_made_at_a_time() {
-        let reports = Reports::new(PathBuf::from("no folder/valuations.sqlite"));
+        let reports = Reports::new(Location::File("no folder/valuations.sqlite".into()));
         let request = || ReportRequest { terms: Vec::new(), format: Some(ReportFormat::Json) };
         let message = async || match reports.make(request(), None).await {
             Err(ReportProblem::Unavailable(message)) => message,

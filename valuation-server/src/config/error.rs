@@ -134,6 +134,9 @@ pub enum Invalid {
          admin-token (VALUATION_ADMIN_TOKEN)"
     )]
     Unguarded,
+    /// The database can't be used so.
+    #[error(": {0}")]
+    Database(String),
     /// This node can't join a cluster so.
     #[error(": {0}")]
     Cluster(String),

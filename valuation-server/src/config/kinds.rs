@@ -64,6 +64,8 @@ pub(crate) struct Form {
     pub(crate) hyphen: bool,
     /// Whether it is a list, which may be given in parts.
     pub(crate) list: bool,
+    /// Whether it may be given as a flag.
+    pub(crate) on_command_line: bool,
     /// How a text is shown in an error.
     pub(crate) redact: fn(&str) -> String,
 }
@@ -95,8 +97,14 @@ pub(super) fn shown_by<T>(
     read: impl Fn(&str) -> Result<T, Invalid> + 'static,
     show: impl Fn(&T) -> Option<Shown> + 'static,
 ) -> Kind<T> {
-    let form =
-        Form { expected: expected.into(), name, hyphen: false, list: false, redact: str::to_owned };
+    let form = Form {
+        expected: expected.into(),
+        name,
+        hyphen: false,
+        list: false,
+        on_command_line: true,
+        redact: str::to_owned,
+    };
     Kind { form, read: Box::new(read), show: Box::new(show), unset: None }
 }
 

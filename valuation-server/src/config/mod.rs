@@ -9,6 +9,7 @@
 //! takes effect while the server runs, `app/live.rs` makes it so.
 
 mod cluster;
+mod database;
 mod environment;
 mod error;
 mod file;
@@ -25,7 +26,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::domain::shortened;
@@ -33,8 +34,9 @@ use crate::providers::{BaseUrl, Transport};
 use kinds::Kind;
 use setting::Default;
 
-pub use crate::store::Durability;
+pub use crate::store::{Durability, Location};
 pub use cluster::{ClusterUrl, Engine};
+pub use database::{DatabaseArg, is_node_name};
 pub use error::{ConfigError, Invalid};
 pub use failover::Ratio;
 pub use failover::cluster::Label;
@@ -100,28 +102,6 @@ impl Config {
         sources.config(sources.read()?.as_ref())
     }
 
-    /// The path of the database alone, from where [`load`](Self::load) takes it, whatever else is not set. With
-    /// a flag nothing else is read.
-    ///
-    /// # Errors
-    /// [`ConfigError`], as [`load`](Self::load).
-    pub fn database_path(
-        flag: Option<&Path>,
-        place: Option<&OsStr>,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<PathBuf, ConfigError> {
-        if let Some(path) = flag {
-            return Ok(path.to_owned());
-        }
-        match around(place, environment)?.get(&Setting::Database) {
-            Some(given) if given.text.is_empty() => {
-                Err(refused(Setting::Database, given, Invalid::Form))
-            }
-            Some(given) => Ok(given.text.clone().into()),
-            None => Ok(Setting::Database.row().default.text().unwrap_or_default().into()),
-        }
-    }
-
     /// The address of the operators' side alone, from where [`load`](Self::load) takes it, whatever else is not
     /// set. With its flag nothing else is read.
     ///
@@ -160,7 +140,7 @@ impl Config {
             merged.insert(setting, Given { text, origin: Origin::Default });
         }
         let config = Self::from_given(merged)?;
-        Ok(Self { database: database.to_owned(), supercar_url, premium_url, ..config })
+        Ok(Self { database: database.into(), supercar_url, premium_url, ..config })
     }
 
     /// Where the value of `setting` came from.
@@ -209,6 +189,7 @@ impl Config {
         let stalled_is_late = self.stalled_calls.is_some_and(is_late);
         // Any client of the operators' side controls the server.
         let is_remote = self.admin_listen.is_some_and(|at| !at.ip().to_canonical().is_loopback());
+        let database = self.database_trouble();
         let cluster = self.cluster_trouble();
         let (setting, because) = if slow_is_late {
             (Setting::SlowCall, Invalid::AfterDeadline(deadline))
@@ -216,7 +197,7 @@ impl Config {
             (Setting::StalledCalls, Invalid::AfterDeadline(deadline))
         } else if is_remote && self.admin_token.is_none() {
             (Setting::AdminListen, Invalid::Unguarded)
-        } else if let Some(trouble) = cluster {
+        } else if let Some(trouble) = database.or(cluster) {
             trouble
         } else {
             return Ok(self);

@@ -228,10 +228,15 @@ next start. [operating.md](operating.md#settings) has the details.
             };
             let change = change.as_str();
             let more = if more.is_empty() { String::new() } else { format!(" {more}.") };
-            let (flag, variable, expected) = (setting.flag(), setting.variable(), form.expected);
+            let flag = if form.on_command_line {
+                format!("`{}`", setting.flag())
+            } else {
+                "–".to_owned()
+            };
+            let (variable, expected) = (setting.variable(), form.expected);
             writeln!(
                 text,
-                "| `{flag}` | `{variable}` | {default} | {change} | {help}.{more} Takes {expected}. |"
+                "| {flag} | `{variable}` | {default} | {change} | {help}.{more} Takes {expected}. |"
             )
             .unwrap();
         }
@@ -245,6 +250,7 @@ next start. [operating.md](operating.md#settings) has the details.
         match setting {
             Setting::SupercarUrl => "https://supercar.example/v1",
             Setting::PremiumUrl => "https://premium.example/v1",
+            Setting::DatabasePassword => "<the password of the role>",
             // Refused, so that nobody runs with a secret that everybody knows.
             _ => "<what `openssl rand -hex 32` prints>",
         }
@@ -310,17 +316,22 @@ next start. [operating.md](operating.md#settings) has the details.
         let lines: Vec<String> = example().lines().filter_map(in_force).collect();
         assert_eq!(lines.len(), Setting::ALL.len());
         let (secrets, others): (Vec<String>, Vec<String>) =
-            lines.into_iter().partition(|line| line.contains("openssl"));
+            lines.into_iter().partition(|line| line.contains("= \"<"));
         let given = load(others.concat()).unwrap();
         let urls = others.iter().filter(|line| line.contains("-url = ")).cloned();
         let defaults = load(urls.collect()).unwrap();
         for setting in Setting::ALL {
             assert_eq!(given.shown(setting), defaults.shown(setting), "{}", setting.key());
         }
-        assert_eq!(secrets.len(), 2);
+        assert_eq!(secrets.len(), 3);
         for secret in secrets {
             let error = load(others.concat() + &secret).unwrap_err().to_string();
-            assert!(error.contains("without spaces"), "{error}");
+            let expected = if secret.starts_with(Setting::DatabasePassword.key()) {
+                "--database is a file"
+            } else {
+                "without spaces"
+            };
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -18,6 +18,7 @@ use failover::policy::StallLimit;
 use http::HeaderValue;
 
 use super::cluster::ClusterUrl;
+use super::database::{authorities, database, node_name, password};
 use super::fleet_kinds::{cluster, cluster_name, labels, peers};
 use super::kinds::{
     Shown, address, choice, file, log_level, on_off, optional, origins, price, probes, share, size,
@@ -32,6 +33,7 @@ use super::setting::{
 use super::{ConfigError, Durability, Given, Invalid, LogFormat, Origin, Secret, value};
 use crate::domain::{Money, Provider};
 use crate::providers::{BaseUrl, HttpVersion, PremiumRange};
+use crate::store::Location;
 
 macro_rules! settings {
     ($(
@@ -126,9 +128,21 @@ impl Config {
 settings! {
     listen: SocketAddr, Listen = "listen", Demo, Restart, Text("127.0.0.1:3000"), address(),
         "Where to listen";
-    database: PathBuf, Database = "database", Serve, Restart, Text("valuations.sqlite"),
-        file("the path of a file, such as valuations.sqlite"),
-        "The SQLite file; created if it is missing", "No `:memory:` and no `file:` URI";
+    database: Location, Database = "database", Serve, Restart, Text("valuations.sqlite"), database(),
+        "The SQLite file, which is created if it is missing; or the URL of a database of PostgreSQL, which several \
+         servers may share",
+        "No `:memory:` and no `file:` URI. A URL with a password is not taken as a flag. See postgresql.md";
+    database_password: Option<Secret>, DatabasePassword = "database-password", Serve, Restart, Unset, password(),
+        "The password for a database postgres://…, if its URL has none. Not taken as a flag";
+    database_ca: Option<PathBuf>, DatabaseCa = "database-ca", Serve, Restart, Text("off"), authorities(),
+        "A PEM file of certificate authorities to trust in place of the system's, for a database postgres://…";
+    database_connections: u32, DatabaseConnections = "database-connections", Serve, Restart, Text("8"),
+        whole("CONNECTIONS", 3..=1_000, "8"),
+        "How many connections the server has at most to a database postgres://…: one writes, one is for the \
+         operators' reports, the others read";
+    node_name: Option<String>, NodeName = "node-name", Serve, Restart, Text("off"), optional(node_name()),
+        "The name of this server among those that share a database postgres://…, the same after a restart: what is \
+         saved of its route is saved under it; off is the host's name";
     supercar_url: BaseUrl, SupercarUrl = "supercar-url", Serve, Reload, Required,
         url("https://provider.example/v1"),
         "Where SuperCar Valuations, the primary provider, is reached";
@@ -251,7 +265,8 @@ settings! {
     durability: Durability, Durability = "durability", Serve, Restart, Text("full"),
         choice("DURABILITY", &[("full", Durability::Full), ("normal", Durability::Normal)]),
         "What an answered valuation survives: full (a power loss) or normal (the end of the process, \
-         and perhaps not a power loss)";
+         and perhaps not a power loss)",
+        "Only full with a database postgres://…, where `synchronous_commit` decides";
 
     anchor_log: bool, AnchorLog = "anchor-log", Serve, Reload, Text("off"), on_off(),
         "Whether each provider call carries the newest head of the log's hash chain as the header \

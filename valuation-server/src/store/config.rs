@@ -4,13 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::location::Location;
+use super::postgres::address::PostgresAddress;
 use crate::domain::NewestHead;
 
 /// The configuration of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Where the database is.
-    pub place: Place,
+    /// The database.
+    pub backend: Backend,
     /// The maximum number of entries that wait for the writer. Zero counts as one.
     pub queue: usize,
     /// The maximum number of entries in a transaction. Zero counts as one.
@@ -32,19 +34,23 @@ impl StoreConfig {
     /// The defaults for a file: those of [`SqliteConfig::new`] and [`StoreConfig::at`].
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self::at(Place::File(SqliteConfig::new(path)))
+        Self::at(Backend::Sqlite(SqliteConfig::new(path)))
     }
 
     /// The defaults: 1,024 waiting entries, 256 per transaction, waits of 2 s (queue), 5 s (another
-    /// program's lock) and 250 ms (reads), 4 s of last tries.
+    /// program's lock) and 250 ms (reads; 2 s on PostgreSQL, where one may have to connect), 4 s of last tries.
     #[must_use]
-    pub fn at(place: Place) -> Self {
+    pub fn at(backend: Backend) -> Self {
+        let read_wait = match &backend {
+            Backend::Sqlite(_) => Duration::from_millis(250),
+            Backend::Postgres(_) => Duration::from_secs(2),
+        };
         Self {
-            place,
+            backend,
+            read_wait,
             queue: 1024,
             batch: 256,
             queue_wait: Duration::from_secs(2),
-            read_wait: Duration::from_millis(250),
             lock_wait: Duration::from_secs(5),
             last_tries: Duration::from_secs(4),
             newest_head: NewestHead::default(),
@@ -52,20 +58,46 @@ impl StoreConfig {
     }
 }
 
-/// Where a database is, and what its engine alone has. As text it shows no secret.
+/// A database, and what its engine alone has. As text it shows no secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Backend {
     /// A file of SQLite.
-    File(SqliteConfig),
+    Sqlite(SqliteConfig),
+    /// A database of PostgreSQL.
+    Postgres(PostgresConfig),
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Backend {
+    /// Where it is.
+    #[must_use]
+    pub fn location(&self) -> Location {
         match self {
-            Self::File(file) => file.path.display().fmt(f),
+            Self::Sqlite(file) => Location::File(file.path.clone()),
+            Self::Postgres(server) => server.address.clone().into(),
         }
     }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => file.path.display().fmt(f),
+            Self::Postgres(server) => server.address.fmt(f),
+        }
+    }
+}
+
+/// The configuration of a database of PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresConfig {
+    /// Where it is, with the credentials.
+    pub address: PostgresAddress,
+    /// The maximum number of connections: one that writes, one for a report, all others read. Fewer than three
+    /// count as three.
+    pub connections: u32,
+    /// The name of this server among those that share the database: its notes are its own.
+    pub node: String,
 }
 
 /// The configuration of a file.

@@ -73,7 +73,12 @@ pub(super) trait Engine: Send + 'static {
     fn after_commit(&mut self) {}
 
     /// The work of a quiet time.
-    fn rest(&mut self) {}
+    ///
+    /// # Errors
+    /// The database can't store.
+    fn rest(&mut self) -> Result<(), SqlError> {
+        Ok(())
+    }
 
     /// The last work before the end.
     fn settle(&mut self) {}
@@ -99,7 +104,6 @@ pub(super) enum WriteError {
     Failed(SqlError),
     /// The connection broke during the commit: all is stored, with this head of the chain, or nothing. A
     /// batch without calls is never in doubt, since storing it again changes nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a file is never in doubt"))]
     InDoubt(SqlError, LogHead),
 }
 

@@ -1,12 +1,11 @@
 //! Errors of the database, as far as a caller can act on them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
-use super::log_place::LogPlace;
+use super::location::Location;
 use crate::domain::Vrm;
 
 /// The cause of a failure. It is shared: a failed transaction fails many entries, and many requests may
@@ -17,11 +16,11 @@ pub(super) type Cause = Arc<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The database can't be used. The text names the file and what to do.
-    #[error("cannot use the database {}: {problem}", path.display())]
+    /// The database can't be used. The text names it and what to do.
+    #[error("cannot use the database {place}: {problem}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// Where it is.
+        place: Location,
         /// What is wrong with it.
         problem: OpenProblem,
     },
@@ -45,7 +44,7 @@ pub enum StoreError {
         /// The row.
         id: i64,
         /// The files.
-        files: [LogPlace; 2],
+        files: [Location; 2],
     },
     /// The stored row of this vehicle makes no sense.
     #[error("the stored valuation of {vrm} cannot be used: {problem}")]
@@ -123,6 +122,20 @@ pub enum OpenProblem {
          `valuation-server rollups` on it, or start the server with it, once"
     )]
     NoLog,
+    /// A database of PostgreSQL without this server's tables.
+    #[error("it has no tables of this server yet; start the server with it once")]
+    NoTables,
+    /// The tables are to be made by a role that may not.
+    #[error(
+        "its role {role:?} may not create tables in its schema {schema:?}; as its owner, run: GRANT CREATE ON \
+         SCHEMA \"{schema}\" TO \"{role}\""
+    )]
+    MayNotCreate {
+        /// The role.
+        role: String,
+        /// The schema in which tables would be made.
+        schema: String,
+    },
     /// A database of a newer version of this server.
     #[error(
         "its schema is version {found} and this program knows versions up to {known}; start the \
@@ -148,6 +161,11 @@ pub enum OpenProblem {
         /// What is wrong with it, as the rest of a sentence.
         problem: String,
     },
+    /// A database into which another one is being moved.
+    #[error(
+        "only a part of {0} was moved into it: run the same `valuation-server migrate` again, which moves the rest"
+    )]
+    Unfinished(String),
     /// The file system does not support a write-ahead log.
     #[error(
         "its journal mode stays {0:?} where \"wal\" is needed; put it on a local file system that \
@@ -157,6 +175,12 @@ pub enum OpenProblem {
     /// Another error of SQLite, for example an I/O error.
     #[error("SQLite says: {0}")]
     Sqlite(Cause),
+    /// PostgreSQL can't be reached, or refuses: its own words.
+    #[error("PostgreSQL: {0}")]
+    Postgres(Cause),
+    /// The authorities that are to sign the certificate of PostgreSQL can't be used.
+    #[error("its certificate cannot be checked: {0}")]
+    Tls(Cause),
     /// The writer's thread could not be started.
     #[error("its writer thread cannot be started: {0}")]
     Thread(Cause),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::Cause;
-use super::sql::Failure;
+use super::failure::Failure;
 
 /// How often an unhealthy writer tries again.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(300);

@@ -10,22 +10,27 @@
 //!        ◄── answer ◄──┘ after its commit
 //! ```
 //!
-//! The database is a file of SQLite (`sqlite`). `engine` is what the writer needs of it, and `sql` a connection
-//! for the statements that need nothing of SQLite alone. The file may be shared with the older service:
-//! `sqlite::schema` says which files are accepted, and `sqlite::valuations` how the values are read and
-//! written.
+//! The database is a file of SQLite (`sqlite`), or a database of PostgreSQL (`postgres`) that several servers
+//! share. `engine` is what the writer needs of either, and `sql` a connection for the statements that need nothing
+//! of one alone. Both may have the older service's table: `sqlite::schema` says which files are accepted, and
+//! `valuation_row` how its values are read. `migrate` moves one to the other.
 
 mod config;
 mod deferred;
 mod engine;
 mod error;
+mod failure;
 mod health;
 mod history;
+mod location;
 mod log;
-mod log_place;
+mod look;
+mod migrate;
+mod migration_mark;
 mod notes;
 mod pace;
 mod part_file;
+mod postgres;
 mod queue;
 mod reading;
 mod reservation;
@@ -33,6 +38,7 @@ mod sql;
 mod sqlite;
 mod stats;
 mod thinning;
+mod valuation_row;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,20 +58,23 @@ use sqlite::open::absolute;
 use stats::Shared;
 use thinning::Thinning;
 
-pub use config::{Durability, Place, SqliteConfig, StoreConfig};
+pub use config::{Backend, Durability, PostgresConfig, SqliteConfig, StoreConfig};
 pub use error::{OpenProblem, StoreError};
 pub use history::{HistoryRow, Span};
+pub use location::Location;
 pub use log::{
     ArchiveError, ArchivePlan, Archived, Archiver, AuditLog, AuditSnapshot, CallRows, DerivedState,
     Finding, Interrupt, Interval, LoggedCall, Piece, Pieces, Problem, Refusal, StopReason, Trail,
     TrailFilter, Verified, archive_plan, is_archive, verify,
 };
-pub use log_place::LogPlace;
+pub use look::look;
+pub use migrate::{MigrateError, Moved, MovedTable, Moving, migrate};
 pub use notes::Note;
 pub(crate) use part_file::PartFile;
+pub use postgres::address::{AddressError, PostgresAddress};
 pub use reading::{DiskUse, Find};
 pub use reservation::Reservation;
-pub use sqlite::look::{Found, look};
+pub use sqlite::look::Found;
 pub(crate) use sqlite::open::beside;
 pub use sqlite::{BackedUp, BackupError, backup, pause_after};
 pub use stats::StoreStats;
@@ -79,6 +88,8 @@ pub struct Store {
     queue_wait: Duration,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The name of this server, if it shares the database.
+    node: Option<Arc<str>>,
 }
 
 impl Store {
@@ -94,22 +105,36 @@ impl Store {
         let shared = Arc::new(Shared::default());
         // Memory could not hold the longest queue that tokio allows.
         let (queue, messages) = mpsc::channel(config.queue.clamp(1, 1 << 20));
-        let (readers, thread) = match &config.place {
-            Place::File(file) => {
+        let (readers, thread) = match &config.backend {
+            Backend::Sqlite(file) => {
                 // Log lines name the whole path, wherever the server was started.
                 let file = SqliteConfig { path: absolute(&file.path)?, ..file.clone() };
-                let config = &StoreConfig { place: Place::File(file.clone()), ..config.clone() };
+                let config =
+                    &StoreConfig { backend: Backend::Sqlite(file.clone()), ..config.clone() };
                 let (engine, readers) = sqlite::connect(&file, config, &shared)?;
                 let thread = writer::start(engine, config, Arc::clone(&shared), messages);
                 let failed = |cause| StoreError::Open {
-                    path: file.path.clone(),
+                    place: file.path.clone().into(),
                     problem: OpenProblem::Thread(Arc::new(cause)),
                 };
                 (Readers::Sqlite(readers), thread.map_err(failed)?)
             }
+            Backend::Postgres(server) => {
+                let (engine, readers) = postgres::open::open(server, config, &shared).await?;
+                let thread = writer::start(engine, config, Arc::clone(&shared), messages);
+                let failed = |cause| StoreError::Open {
+                    place: config.backend.location(),
+                    problem: OpenProblem::Thread(Arc::new(cause)),
+                };
+                (Readers::Postgres(readers), thread.map_err(failed)?)
+            }
         };
         let (queue_wait, thread) = (config.queue_wait, Arc::new(Mutex::new(Some(thread))));
-        Ok(Self { readers, queue, queue_wait, shared, thread })
+        let node = match &config.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(server) => Some(server.node.as_str().into()),
+        };
+        Ok(Self { readers, queue, queue_wait, shared, thread, node })
     }
 
     /// A number that rises within a second after another program's commit, and before
@@ -189,7 +214,7 @@ impl Store {
     }
 
     /// Saves `text` under `name` with its timestamp, replacing any earlier value. Ready after the commit,
-    /// in a transaction of its own.
+    /// in a transaction of its own. In a database that servers share each has notes of its own.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the database can't store now, [`StoreError::Closed`] after
@@ -203,6 +228,7 @@ impl Store {
         text: String,
         at: SystemTime,
     ) -> Result<(), StoreError> {
+        let name = self.own(name);
         self.hand_over(|done| Message::Note(Noting { name, text, at, done })).await
     }
 
@@ -257,10 +283,11 @@ impl Store {
         self.shared.health.is_healthy()
     }
 
-    /// Why the writer can't store; `None` if it can, as far as is known.
+    /// Why the writer can't store, or reads find no connection; `None` if both work, as far as is known.
     #[must_use]
     pub fn trouble(&self) -> Option<StoreError> {
-        self.shared.health.trouble().map(StoreError::Unavailable)
+        let trouble = self.shared.health.trouble().or_else(|| self.readers.trouble());
+        trouble.map(StoreError::Unavailable)
     }
 
     /// The counts of the writer's work.
@@ -323,6 +350,14 @@ impl Store {
         let (done, answer) = oneshot::channel();
         self.queue.send(message(done)).await.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The name of a note of this server.
+    fn own(&self, name: &str) -> String {
+        match &self.node {
+            None => name.to_owned(),
+            Some(node) => format!("{name} @ {node}"),
+        }
     }
 
     async fn permit(&self) -> Result<Reservation, StoreError> {

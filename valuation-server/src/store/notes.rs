@@ -21,7 +21,7 @@ pub struct Note {
 /// A text to save, and the caller that waits.
 #[derive(Debug)]
 pub(super) struct Noting {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) text: String,
     pub(super) at: SystemTime,
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
@@ -29,8 +29,13 @@ pub(super) struct Noting {
 
 /// Saves a text under its name, replacing any earlier one.
 pub(super) fn replace(sql: &dyn Sql, noting: &Noting) -> Result<(), SqlError> {
-    let at = timestamp(noting.at);
-    let values = [noting.name, &noting.text, &at].map(|text| ValueRef::Text(text.as_bytes()));
+    save(sql, &noting.name, &noting.text, noting.at)
+}
+
+/// As [`replace`], for a caller that does not wait.
+pub(super) fn save(sql: &dyn Sql, name: &str, text: &str, at: SystemTime) -> Result<(), SqlError> {
+    let at = timestamp(at);
+    let values = [name, text, &at].map(ValueRef::from);
     sql.execute(
         r#"INSERT INTO "failover_state" ("name", "state", "savedAt") VALUES ($1, $2, $3)
             ON CONFLICT ("name") DO UPDATE

@@ -12,19 +12,30 @@ use std::time::SystemTime;
 use futures_util::future::Either;
 
 use super::derived::{self, DerivedState};
-use super::error::StoreError;
+use super::error::{Cause, StoreError};
 use super::history::{self, HistoryRow, Span};
 use super::logs::{self, LoggedCall};
 use super::notes::{self, Note};
 use super::sql::{Sql, SqlError};
 use super::sqlite::valuations;
-use super::{Store, sqlite};
+use super::{Store, postgres, sqlite};
 use crate::domain::{Counts, Valuation, Vrm};
 
 /// The readers of the database's engine.
 #[derive(Clone, Debug)]
 pub(super) enum Readers {
     Sqlite(sqlite::Readers),
+    Postgres(postgres::readers::Readers),
+}
+
+impl Readers {
+    /// Why reads find no connection, as far as is known. A file's readers have theirs.
+    pub(super) fn trouble(&self) -> Option<Cause> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(readers) => readers.trouble(),
+        }
+    }
 }
 
 /// The future of [`Store::find`]: ready at once for a file, which costs no allocation.
@@ -53,6 +64,10 @@ impl Store {
                 let found = readers.read(|conn| valuations::find(conn, vrm));
                 Either::Left(ready(found.and_then(|found| found)))
             }
+            Readers::Postgres(readers) => {
+                let vrm = vrm.clone();
+                Either::Right(Box::pin(async move { readers.find(&vrm).await }))
+            }
         }
     }
 
@@ -74,7 +89,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] if it can't be read.
     pub async fn noted(&self, name: &'static str) -> Result<Option<Note>, StoreError> {
-        self.read(move |sql| notes::find(sql, name)).await
+        let name = self.own(name);
+        self.read(move |sql| notes::find(sql, &name)).await
     }
 
     /// How far the rollups and the hash chain are; `None` if somebody deleted the mark of the rollups, so that
@@ -115,6 +131,7 @@ impl Store {
     pub async fn disk_use(&self) -> DiskUse {
         match &self.readers {
             Readers::Sqlite(readers) => readers.disk_use(),
+            Readers::Postgres(readers) => readers.disk_use().await,
         }
     }
 
@@ -125,6 +142,7 @@ impl Store {
     ) -> Result<T, StoreError> {
         match &self.readers {
             Readers::Sqlite(readers) => readers.read(|conn| read(conn)),
+            Readers::Postgres(readers) => readers.read(read).await,
         }
     }
 }

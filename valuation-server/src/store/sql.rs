@@ -9,9 +9,11 @@ use std::sync::Arc;
 use rusqlite::types::ToSqlOutput;
 pub(super) use rusqlite::types::ValueRef;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode};
+use rusqlite::{CachedStatement, Connection};
 
 use super::error::{Cause, OpenProblem, StoreError};
+use super::failure::Failure;
+use super::postgres::error::PgError;
 
 /// A connection, or a transaction on it.
 pub(super) trait Sql {
@@ -114,26 +116,20 @@ pub(super) enum SqlError {
     /// SQLite's.
     #[error(transparent)]
     Sqlite(Arc<rusqlite::Error>),
-}
-
-/// What a failed statement says about others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The database refuses the row: without it the statement may succeed.
-    Row,
-    /// The statement can't be run: a missing table, or a trigger that refuses it. Others can.
-    Statement,
-    /// Somebody else holds a lock.
-    Locked,
-    /// The database is damaged. Only another one helps.
-    Damage,
-    /// The database is not available now.
-    Unavailable,
+    /// PostgreSQL's.
+    #[error(transparent)]
+    Postgres(Arc<PgError>),
 }
 
 impl From<rusqlite::Error> for SqlError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<PgError> for SqlError {
+    fn from(error: PgError) -> Self {
+        Self::Postgres(Arc::new(error))
     }
 }
 
@@ -147,6 +143,7 @@ impl From<SqlError> for Cause {
     fn from(error: SqlError) -> Self {
         match error {
             SqlError::Sqlite(error) => error,
+            SqlError::Postgres(error) => error,
         }
     }
 }
@@ -155,6 +152,7 @@ impl From<SqlError> for OpenProblem {
     fn from(error: SqlError) -> Self {
         match error {
             SqlError::Sqlite(error) => error.into(),
+            SqlError::Postgres(error) => Self::Postgres(error),
         }
     }
 }
@@ -170,22 +168,7 @@ impl SqlError {
     pub(super) fn failure(&self) -> Failure {
         match self {
             Self::Sqlite(error) => Failure::of(error),
-        }
-    }
-}
-
-impl Failure {
-    /// What an error of SQLite says about other statements.
-    pub(super) fn of(error: &rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            _ if matches!(error, rusqlite::Error::ToSqlConversionFailure(_)) => Self::Row,
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
-                Self::Row
-            }
-            Some(ErrorCode::Unknown) => Self::Statement,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damage,
-            _ => Self::Unavailable,
+            Self::Postgres(error) => error.failure(),
         }
     }
 }

@@ -13,10 +13,11 @@ use super::deferred::{Deferred, DeferredBatch};
 use super::derived::CatchUp;
 use super::engine::{Engine, WriteError};
 use super::error::{Cause, StoreError};
+use super::failure::Failure;
 use super::health::PROBE_INTERVAL;
 use super::pace::Pace;
 use super::queue::{Forgetting, Job, Message};
-use super::sql::{Failure, Sql, SqlError};
+use super::sql::{Sql, SqlError};
 use super::stats::Shared;
 use super::{Entry, LogHead, StoreConfig, history, notes, thinning};
 
@@ -121,8 +122,11 @@ impl<E: Engine> Writer<E> {
     fn rest(&mut self) {
         if let Err(cause) = self.engine.is_still_there() {
             self.failed(&cause, Failure::Unavailable);
-        } else if self.last_message.elapsed() >= QUIET {
-            self.engine.rest();
+        } else if self.last_message.elapsed() >= QUIET
+            && let Err(error) = self.engine.rest()
+        {
+            let failure = error.failure();
+            self.failed(&error.into(), failure);
         }
     }
 
@@ -314,7 +318,7 @@ impl<E: Engine> Writer<E> {
     }
 
     fn failed(&mut self, cause: &Cause, failure: Failure) {
-        self.shared.health.failed(cause, failure, &self.config.place);
+        self.shared.health.failed(cause, failure, &self.config.backend);
         // Later callers get an answer soon, and must not wait long for a lock.
         self.engine.be_patient(false);
     }

@@ -50,7 +50,7 @@ impl BackupArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
-        let source = self.database.path(environment)?;
+        let source = self.database.file("backup", environment)?;
         let file = PartFile::create(&self.target, self.force, slice::from_ref(&source))?;
         let bar = progress(0, "copying pages");
         let copied = store::backup(&source, file.part(), |done, all| {

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::error::ToolError;
 use crate::domain::Provider;
 use crate::report::{self, NoProvider, PeriodError};
-use crate::store::{LogPlace, Trail, TrailFilter};
+use crate::store::{Location, Trail, TrailFilter};
 
 /// The flags that `logs` and `export` have in common.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,7 +45,7 @@ impl CallArgs {
 }
 
 /// Opens the log, and refuses the name of no provider. This server's own need no call in it.
-pub(super) fn open(places: &[LogPlace], filter: &TrailFilter) -> Result<Trail, ToolError> {
+pub(super) fn open(places: &[Location], filter: &TrailFilter) -> Result<Trail, ToolError> {
     let trail = Trail::open(places)?;
     let unknown = filter.provider.as_deref().filter(|name| Provider::from_name(name).is_none());
     if let Some(name) = unknown

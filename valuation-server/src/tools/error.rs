@@ -1,14 +1,13 @@
 //! Why a command on the log ended without its result.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::part_file::PartFileError;
 use crate::config::ConfigError;
 use crate::domain::LogHeadError;
 use crate::report::{NoProvider, PeriodError, ReportError, WrongTerm};
-use crate::store::{ArchiveError, BackupError, StoreError};
+use crate::store::{ArchiveError, BackupError, Location, MigrateError, StoreError};
 
 /// Why a command on the log ended without its result.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +25,17 @@ pub enum ToolError {
     /// What should be a head of the chain is none.
     #[error(transparent)]
     Witness(#[from] WitnessError),
+    /// The database is one of PostgreSQL, which has tools of its own for that.
+    #[error(
+        "{command} is for a file of SQLite, and {place} is a database of PostgreSQL; for a copy of it use pg_dump, \
+         for one of the whole server pg_basebackup"
+    )]
+    NotAFile {
+        /// The command.
+        command: &'static str,
+        /// The database.
+        place: Location,
+    },
     /// A date to come.
     #[error(
         "--before {0} is in the future: newer rows would be moved than was meant; name an earlier date"
@@ -44,6 +54,12 @@ pub enum ToolError {
     /// There is no backup.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// A database is not moved.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// What was moved is not the same in both databases. What was found is printed.
+    #[error("the databases are not the same")]
+    Unequal,
     /// The output file can't be written.
     #[error(transparent)]
     File(#[from] PartFileError),
@@ -55,11 +71,10 @@ pub enum ToolError {
     NoProvider(NoProvider),
     /// Somebody deleted the mark, without which nothing says which rows are counted.
     #[error(
-        "the table rollup_mark of {} is empty, so nothing says which rows are counted; to build the rollups \
-         again, run: DELETE FROM call_hours; DELETE FROM call_durations; INSERT INTO rollup_mark VALUES (1, 0)",
-        .0.display()
+        "the table rollup_mark of {0} is empty, so nothing says which rows are counted; to build the rollups \
+         again, run: DELETE FROM call_hours; DELETE FROM call_durations; INSERT INTO rollup_mark VALUES (1, 0)"
     )]
-    NoMark(PathBuf),
+    NoMark(Location),
 
     /// The log was changed after it was sealed. What was found is printed.
     #[error("the log is not as it was sealed")]
@@ -112,14 +127,25 @@ impl ToolError {
     pub fn is_misuse(&self) -> bool {
         matches!(
             self,
-            Self::Config(_) | Self::Time(_) | Self::Terms(_) | Self::Witness(_) | Self::Future(_)
+            Self::Config(_)
+                | Self::Time(_)
+                | Self::Terms(_)
+                | Self::Witness(_)
+                | Self::NotAFile { .. }
+                | Self::Future(_)
+                | Self::Migrate(MigrateError::TwoFiles | MigrateError::Same(_))
         )
     }
 
     /// Whether a signal stopped it.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Interrupted(_) | Self::Backup(BackupError::Stopped))
+        matches!(
+            self,
+            Self::Interrupted(_)
+                | Self::Backup(BackupError::Stopped)
+                | Self::Migrate(MigrateError::Stopped)
+        )
     }
 
     /// Whether the reader of the output, such as `head`, has seen enough.

@@ -14,7 +14,7 @@ use super::part_file::PartFile;
 
 use super::log_files::LogFiles;
 use super::progress::progress;
-use crate::store::{LogPlace, Pieces};
+use crate::store::{Location, Pieces};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -78,7 +78,7 @@ impl ExportArgs {
         let Some(target) = self.output.as_deref().filter(|path| *path != Path::new("-")) else {
             return self.write(pieces, io::stdout().lock(), stopped, |_| ());
         };
-        let files: Vec<_> = places.iter().filter_map(LogPlace::file).map(Path::to_owned).collect();
+        let files: Vec<_> = places.iter().filter_map(Location::file).map(Path::to_owned).collect();
         let file = PartFile::create(target, self.force, &files)?;
         let total = pieces.left();
         let bar = progress(total, "exporting");

@@ -17,7 +17,7 @@ use super::log_files::LogFiles;
 
 use crate::domain::Vrm;
 use crate::report::PeriodError;
-use crate::store::{LogPlace, StoreError, Trail, TrailFilter};
+use crate::store::{Location, StoreError, Trail, TrailFilter};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -160,7 +160,7 @@ impl LogsArgs {
 
 /// Prints rows as they are committed: ids are given in the order of the commits.
 struct Follow {
-    places: Vec<LogPlace>,
+    places: Vec<Location>,
     filter: TrailFilter,
     lines: Lines,
     /// All rows up to this id were printed.
@@ -174,6 +174,8 @@ impl Follow {
         out: &mut impl Write,
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
+        let mut trail = trail;
+        trail.limit_waits();
         let mut open = Some(trail);
         let mut version = None;
         let mut is_troubled = false;
@@ -217,7 +219,8 @@ impl Follow {
     }
 
     fn opened_again(&mut self) -> Result<Trail, StoreError> {
-        let trail = Trail::open(&self.places)?;
+        let mut trail = Trail::open(&self.places)?;
+        trail.limit_waits();
         let newest = trail.newest_id()?.unwrap_or(0);
         if newest < self.seen {
             let seen = self.seen;

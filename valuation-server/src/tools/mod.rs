@@ -9,6 +9,7 @@
 //! | `export` | writes rows for other programs | an output file |
 //! | `backup` | copies the database, and verifies the copy | an output file |
 //! | `archive` | moves old rows to a file of their own | the database and the archive |
+//! | `migrate` | moves a database to PostgreSQL or back, and compares both | another database |
 //! | `rollups` | builds the sums and the hash chain of an older log | the database |
 
 mod archive;
@@ -19,6 +20,7 @@ mod export;
 mod lines;
 mod log_files;
 mod logs;
+mod migrate;
 mod part_file;
 mod progress;
 mod report;
@@ -32,6 +34,7 @@ pub use error::{ToolError, WitnessError};
 pub use export::{ExportArgs, ExportFormat};
 pub use log_files::{DatabaseArgs, LogFiles};
 pub use logs::{LogsArgs, LogsFormat};
+pub use migrate::MigrateArgs;
 pub use part_file::PartFileError;
 pub use report::{Format, ReportArgs};
 pub use rollups::RollupsArgs;

@@ -11,7 +11,7 @@ use super::log_files::LogFiles;
 use super::verify::VerifyArgs;
 use crate::domain::Money;
 use crate::report::{self, MOST_PERIODS, Method, ReportError, Source, TermArgs, Terms, WrongTerm};
-use crate::store::{AuditLog, LogPlace};
+use crate::store::{AuditLog, Location};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -139,13 +139,13 @@ impl ReportArgs {
     ///
     /// # Errors
     /// [`ReportError`].
-    pub fn report(&self, terms: &Terms, places: &[LogPlace]) -> Result<String, ReportError> {
+    pub fn report(&self, terms: &Terms, places: &[Location]) -> Result<String, ReportError> {
         let made = Timestamp::now();
         let mut log = AuditLog::open_files(places)?;
         let snapshot = log.snapshot()?;
         let method = if self.exact { Method::Rows } else { Method::Rollups };
         let report = report::report(&snapshot, terms, method, made)?;
-        let names: Vec<_> = places.iter().map(LogPlace::to_string).collect();
+        let names: Vec<_> = places.iter().map(Location::to_string).collect();
         let source = Source { database: names.join(", "), method, made };
         Ok(match self.format {
             Format::Table => report::table(&report, &source),

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
@@ -13,7 +12,10 @@ use tokio::runtime::Handle;
 use super::error::{GOES_ON, ToolError, is_stopped};
 use super::log_files::DatabaseArgs;
 use super::progress::progress;
-use crate::store::{OpenProblem, Store, StoreConfig, StoreError, pause_after};
+use crate::store::{
+    Backend, Location, OpenProblem, PostgresAddress, PostgresConfig, SqliteConfig, Store,
+    StoreConfig, StoreError, pause_after,
+};
 
 /// Shown below the flags.
 const EXAMPLES: &str = "Examples:
@@ -21,6 +23,9 @@ const EXAMPLES: &str = "Examples:
     valuation-server rollups --database valuations.sqlite
 
   It may be stopped at any time, and goes on where it was. `serve` does the same in the background.";
+
+/// Connections to a server: one that writes and one that reads.
+const CONNECTIONS: u32 = 2;
 
 /// The flags of `rollups`.
 #[derive(Args, Clone, Debug)]
@@ -45,27 +50,42 @@ impl RollupsArgs {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         stopped: &AtomicBool,
     ) -> Result<(), ToolError> {
-        let path = self.database.path(environment)?;
-        let is_there = match path.metadata() {
-            Ok(file) => file.len() > 0,
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        };
-        if !is_there {
-            return Err(StoreError::Open { path, problem: OpenProblem::NoFile }.into());
-        }
-        let store = Handle::current().block_on(Store::open(&StoreConfig::new(&path)))?;
-        let built = build(&store, &path, stopped);
+        let place = self.database.place(environment)?;
+        let store = Handle::current().block_on(Store::open(&StoreConfig::at(backend(&place)?)))?;
+        let built = build(&store, &place, stopped);
         Handle::current().block_on(store.shutdown());
         writeln!(io::stdout(), "the rollups and the hash chain have all rows up to id {}", built?)?;
         Ok(())
     }
 }
 
+/// The database, which is not created.
+fn backend(place: &Location) -> Result<Backend, StoreError> {
+    match place {
+        Location::File(path) => {
+            let is_there = match path.metadata() {
+                Ok(file) => file.len() > 0,
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            };
+            if is_there {
+                return Ok(Backend::Sqlite(SqliteConfig::new(path)));
+            }
+            Err(StoreError::Open { place: place.clone(), problem: OpenProblem::NoFile })
+        }
+        Location::Server(address) => Ok(Backend::Postgres(PostgresConfig {
+            address: PostgresAddress::clone(address),
+            connections: CONNECTIONS,
+            // No note is saved under it.
+            node: "rollups".to_owned(),
+        })),
+    }
+}
+
 /// Gives the last id.
-fn build(store: &Store, path: &Path, stopped: &AtomicBool) -> Result<i64, ToolError> {
+fn build(store: &Store, place: &Location, stopped: &AtomicBool) -> Result<i64, ToolError> {
     let state = || {
         let state = Handle::current().block_on(store.derived_state())?;
-        state.ok_or_else(|| ToolError::NoMark(path.to_owned()))
+        state.ok_or_else(|| ToolError::NoMark(place.clone()))
     };
     let rows = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).unwrap_or(0);
     let first = state()?;

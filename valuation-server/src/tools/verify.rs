@@ -12,7 +12,7 @@ use super::error::{ToolError, WitnessError};
 use super::log_files::LogFiles;
 use super::progress::progress;
 use crate::domain::LogHead;
-use crate::store::{LogPlace, verify};
+use crate::store::verify;
 
 /// The flags of `report --verify`.
 #[derive(Args, Clone, Debug, Default)]
@@ -80,7 +80,7 @@ impl VerifyArgs {
     ) -> Result<(), ToolError> {
         let witnesses = self.witnesses()?;
         let places = match &self.verify {
-            Some(files) if !files.is_empty() => files.iter().map(LogPlace::from).collect(),
+            Some(files) if !files.is_empty() => database.located(files, environment)?,
             _ => database.places(environment)?,
         };
         let bar = progress(0, "verifying rows");

@@ -218,3 +218,61 @@ async fn whatever_happens_no_secret_is_written_anywhere() {
     }
     told.assert_no_secret();
 }
+
+/// A server that is not there: the name of it is told, and how to get in is not.
+#[tokio::test]
+async fn no_command_tells_the_password_of_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = Nobody::new();
+    let address = nobody.address();
+    let plain = format!("postgres://valuer@{address}/valuations");
+    let in_url = format!("postgres://valuer:{CANARY}@{address}/valuations");
+    let as_parameter = format!("{plain}?password={CANARY}");
+    let target = folder.path().join("copy");
+    let target = target.to_str().unwrap();
+    let mut told = Told::default();
+    for (url, password) in
+        [(plain.as_str(), CANARY), (in_url.as_str(), ""), (as_parameter.as_str(), "")]
+    {
+        for (command, code) in [
+            (&["serve", "--listen", "127.0.0.1:0"][..], 1),
+            (&["serve", "--print-config"], 0),
+            (&["check"], 1),
+            (&["report"], 1),
+            (&["logs"], 1),
+            (&["export", "--format", "csv"], 1),
+            (&["rollups"], 1),
+            (&["archive", "--before", "2020-01-01", "--to", target], 1),
+            // It is a wrong command for such a database.
+            (&["backup", target], 2),
+        ] {
+            let output = binary()
+                .stdout(Stdio::piped())
+                .env("VALUATION_SUPERCAR_URL", format!("http://{address}"))
+                .env("VALUATION_PREMIUM_URL", format!("http://{address}"))
+                .env("VALUATION_DATABASE", url)
+                .env("VALUATION_DATABASE_PASSWORD", password)
+                .env("RUST_LOG", "trace")
+                .args(command)
+                .output()
+                .await
+                .unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let all = text(&output.stdout) + &text(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{command:?}: {all}");
+            assert!(!all.contains("panicked"), "{command:?}: {all}");
+            told.add(format!("{command:?}"), all);
+        }
+    }
+    for expected in [
+        format!("FAIL  cannot use the database {plain}: "),
+        format!("backup is for a file of SQLite, and {plain} is a database of PostgreSQL; for a"),
+        format!("# database = \"postgres://valuer:REDACTED@{address}/valuations\""),
+        format!("# database = \"{plain}?password=REDACTED\""),
+        "# database-password = \"REDACTED\"".to_owned(),
+    ] {
+        told.all_about(&expected);
+    }
+    told.assert_no_secret();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+}

@@ -37,7 +37,7 @@ pub(crate) fn error(result: Result<Config, ConfigError>) -> String {
 fn the_defaults_are_the_documented_ones() {
     let config = serve(&URLS, &[]).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
-    assert_eq!(config.database, Path::new("valuations.sqlite"));
+    assert_eq!(config.database, Path::new("valuations.sqlite").into());
     assert_eq!(config.failure_rate, Ratio::HALF);
     assert_eq!(config.min_calls, 10);
     assert_eq!(config.fallback_warning, Some(Duration::from_secs(3_600)));
@@ -70,7 +70,11 @@ fn the_defaults_are_the_documented_ones() {
 fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
     let values = [
         (Setting::Listen, "[::1]:8080"),
-        (Setting::Database, "/tmp/x y.db"),
+        (Setting::Database, "postgres://u@db.example/v"),
+        (Setting::DatabasePassword, "a password"),
+        (Setting::DatabaseCa, "/etc/db-ca.pem"),
+        (Setting::DatabaseConnections, "3"),
+        (Setting::NodeName, "node-1"),
         (Setting::SupercarUrl, "http://s:1/a?b=c"),
         (Setting::PremiumUrl, "https://p"),
         (Setting::FailureRate, "1/3"),
@@ -104,7 +108,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::MaxConnections, "12"),
         (Setting::MaxPuts, "34"),
         (Setting::Cache, "64MiB"),
-        (Setting::Durability, "normal"),
+        (Setting::Durability, "full"),
         (Setting::AnchorLog, "on"),
         (Setting::Cluster, "udp://0.0.0.0:7946"),
         (Setting::Peers, "10.0.0.2:7946,dns:nodes.example:7946"),
@@ -115,7 +119,9 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         (Setting::ClusterCa, "/etc/bus-ca.pem"),
     ];
     assert_eq!(values.map(|(setting, _)| setting), Setting::ALL);
-    let flags: Vec<String> = values.iter().flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
+    // Refused as a flag.
+    let as_flags = values.iter().filter(|(setting, _)| *setting != Setting::DatabasePassword);
+    let flags: Vec<String> = as_flags.flat_map(|(s, v)| [s.flag(), (*v).to_owned()]).collect();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let variables = values.map(|(s, v)| (s.variable(), v));
     let variables: Vec<(&str, &str)> = variables.iter().map(|(n, v)| (n.as_str(), *v)).collect();
@@ -125,7 +131,10 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
     let from_file = serve_with_file(&file, &[]).unwrap();
     for config in [&from_flags, &from_environment, &from_file] {
         assert_eq!(config.listen.to_string(), "[::1]:8080");
-        assert_eq!(config.database, Path::new("/tmp/x y.db"));
+        assert_eq!(config.database.to_string(), "postgres://u@db.example:5432/v");
+        let ca = config.database_ca.as_deref();
+        assert_eq!((ca, config.database_connections), (Some(Path::new("/etc/db-ca.pem")), 3));
+        assert_eq!(config.node_name.as_deref(), Some("node-1"));
         assert_eq!(config.supercar_url, BaseUrl::parse("http://s:1/a?b=c").unwrap());
         assert_eq!(config.premium_url, BaseUrl::parse("https://p").unwrap());
         assert_eq!(config.failure_rate, "1/3".parse().unwrap());
@@ -156,7 +165,7 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.log_level, "valuation_server=debug,warn");
         assert_eq!(config.fallback_price.map(Money::pence), Some(20));
         assert_eq!((config.max_connections, config.max_puts), (12, 34));
-        assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Normal));
+        assert_eq!((config.cache, config.durability), (Some(64 << 20), Durability::Full));
         assert!(config.anchor_log);
         let bound = Engine::Udp("0.0.0.0:7946".parse().unwrap());
         assert_eq!(config.cluster.as_ref().map(|url| url.engine), Some(bound));
@@ -168,8 +177,13 @@ fn every_setting_is_taken_from_flags_from_the_environment_and_from_the_file() {
         assert_eq!(config.cluster_domain.as_deref(), Some("zone"));
         assert_eq!(config.cluster_ca.as_deref(), Some(Path::new("/etc/bus-ca.pem")));
     }
+    assert_eq!(from_flags.database_password, None);
+    for config in [&from_environment, &from_file] {
+        assert_eq!(config.database_password.as_ref().unwrap().expose(), "a password");
+    }
     for setting in Setting::ALL {
-        assert_eq!(from_flags.origin(setting), &Origin::Flag);
+        let is_flag = *from_flags.origin(setting) == Origin::Flag;
+        assert_eq!(is_flag, setting != Setting::DatabasePassword, "{setting:?}");
         assert_eq!(from_environment.origin(setting), &Origin::Environment);
         assert!(matches!(from_file.origin(setting), Origin::Document { .. }));
     }
@@ -521,7 +535,7 @@ fn the_demo_needs_nothing_and_takes_its_own_flags() {
     let config = config.unwrap();
     assert_eq!((args.scenario, args.quick), (None, false));
     assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
-    assert_eq!(config.database, Path::new("d.sqlite"));
+    assert_eq!(config.database, Path::new("d.sqlite").into());
     assert_eq!(config.revert_after, Duration::from_secs(30));
     let flags = ["--scenario", "outage", "--quick", "--listen", "127.0.0.1:0", "--rescue", "off"];
     let (args, config) = demo(&flags);

@@ -43,6 +43,7 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
         ("VALUATION_ADMIN_TOKEN", "c4n4ryc4n4ryc4n4ry"),
         ("VALUATION_CLUSTER", "rediss://u:c4n4ry@bus:6380"),
         ("VALUATION_CLUSTER_SECRET", "c4n4ryc4n4ryc4n4ry"),
+        ("VALUATION_DATABASE", "postgres://u:c4n4ry@db:6432/v?connect_timeout=3"),
     ];
     let config = serve(&["--admin-listen", "0.0.0.0:9000"], &secrets).unwrap();
     let printed = config.to_toml();
@@ -54,6 +55,7 @@ fn the_printed_configuration_leaves_secrets_out_and_is_read_where_they_are_given
         ("admin-token", "REDACTED"),
         ("cluster", "rediss://REDACTED@bus:6380"),
         ("cluster-secret", "REDACTED"),
+        ("database", "postgres://u:REDACTED@db:6432/v?connect_timeout=3"),
     ] {
         let line = format!("# {key} = \"{value}\"");
         let line = printed.lines().find(|found| found.starts_with(&line)).unwrap();

@@ -86,7 +86,7 @@ async fn the_log_of_an_earlier_version_is_summed_once_and_its_report_stays_the_s
 #[test]
 fn stopped_after_a_piece_it_goes_on_where_it_was() {
     let place = older_version(600);
-    let database = DatabaseArgs { database: Some(place.path()), config: None };
+    let database = DatabaseArgs { database: Some(place.path().into()), config: None };
     let command = RollupsArgs { database };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _context = runtime.enter();

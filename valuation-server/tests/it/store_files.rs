@@ -198,7 +198,7 @@ fn a_backup_that_was_restored_next_to_another_files_log_is_refused_and_unchanged
     let before = std::fs::read(place.path()).unwrap();
     for problem in [
         refusal(place.path()),
-        refusal_of(valuation_server::store::look(&place.path()).unwrap_err(), &place.path()),
+        refusal_of(valuation_server::store::look(place.path()).unwrap_err(), &place.path()),
     ] {
         assert!(matches!(problem.0, OpenProblem::Damaged(_)), "{:?}", problem.0);
         assert!(problem.1.contains("first remove the files of the same name with -wal"));
@@ -212,7 +212,7 @@ fn a_backup_that_was_restored_next_to_another_files_log_is_refused_and_unchanged
         }
     }
     place.make();
-    valuation_server::store::look(&place.path()).unwrap();
+    valuation_server::store::look(place.path()).unwrap();
 }
 
 #[test]

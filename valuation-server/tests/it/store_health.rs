@@ -12,6 +12,8 @@ contract!(
     a_lock_held_too_long_is_noticed_and_its_end_as_well,
     a_call_that_met_a_lock_is_logged_at_the_shutdown_if_the_lock_has_gone_by_then,
     a_missing_table_is_no_health_until_it_is_back,
+    a_missing_table_of_the_chain_or_the_rollups_is_no_health_until_it_is_back,
+    readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone,
     a_full_queue_makes_callers_wait_and_then_says_busy,
 );
 
@@ -107,7 +109,9 @@ async fn a_lock_held_too_long_is_noticed_and_its_end_as_well(place: TestStore) {
 
     let error = store.commit(entry("AA99BCD")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    assert!(!store.can_store());
+    assert!(!store.can_store() && store.trouble().is_some());
+    let refused = store.reserve().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert!(store.find(&vrm("OLD1")).await.unwrap().is_some());
 
     neighbour.let_go();
@@ -143,18 +147,17 @@ async fn a_missing_table_is_no_health_until_it_is_back(place: TestStore) {
     store.commit(entry("AA99BCD")).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_missing_table_of_the_chain_or_the_rollups_is_no_health_until_it_is_back() {
+async fn a_missing_table_of_the_chain_or_the_rollups_is_no_health_until_it_is_back(
+    place: TestStore,
+) {
+    let (store, neighbour) = (place.open().await, place.other());
     for table in ["log_chain", "call_hours", "call_durations", "rollup_mark"] {
-        let place = Place::new();
-        let store = place.open();
-        let neighbour = place.neighbour();
-        neighbour.execute_batch(&format!("ALTER TABLE {table} RENAME TO away")).unwrap();
+        neighbour.break_table(table);
         store.commit(entry("AA99BCD")).await.unwrap_err();
         // As above.
         store.limit_pages(None).await;
         assert!(!store.can_store(), "{table}");
-        neighbour.execute_batch(&format!("ALTER TABLE away RENAME TO {table}")).unwrap();
+        neighbour.mend(table);
         until("well again", || store.can_store()).await;
         store.commit(entry("AA99BCD")).await.unwrap();
     }
@@ -177,18 +180,16 @@ async fn a_table_of_the_name_archive_makes_no_archive() {
     place.open().commit(entry("AA99BCD")).await.unwrap();
 }
 
-#[tokio::test]
-async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone() {
-    let place = Place::new();
-    let store = Store::open(&place.config_with(|file| file.readers = 1)).await.unwrap();
+async fn readers_that_failed_are_replaced_and_read_again_when_the_cause_is_gone(place: TestStore) {
+    let store = place.open_with_one_reader().await;
     store.commit(entry("AA99BCD")).await.unwrap();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("ALTER TABLE vehicle_valuation RENAME TO away").unwrap();
+    let neighbour = place.other();
+    neighbour.break_table("vehicle_valuation");
     for _ in 0..3 {
         let error = store.find(&vrm("AA99BCD")).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
-    neighbour.execute_batch("ALTER TABLE away RENAME TO vehicle_valuation").unwrap();
+    neighbour.mend("vehicle_valuation");
     assert!(store.find(&vrm("AA99BCD")).await.unwrap().is_some());
 }
 

@@ -35,20 +35,14 @@ impl Place {
     }
 
     pub(crate) fn config(&self) -> StoreConfig {
-        // Long waits: a test never depends on the machine's speed.
-        StoreConfig {
-            queue_wait: Duration::from_secs(60),
-            read_wait: Duration::from_secs(60),
-            lock_wait: Duration::from_secs(60),
-            ..StoreConfig::new(self.path())
-        }
+        patient(StoreConfig::new(self.path()))
     }
 
     /// A configuration with other values of what a file alone has.
     pub(crate) fn config_with(&self, change: impl FnOnce(&mut SqliteConfig)) -> StoreConfig {
         let mut file = SqliteConfig::new(self.path());
         change(&mut file);
-        StoreConfig { place: store::Place::File(file), ..self.config() }
+        StoreConfig { backend: store::Backend::Sqlite(file), ..self.config() }
     }
 
     pub(crate) fn open(&self) -> Store {
@@ -88,6 +82,12 @@ impl Place {
         files.sort();
         files
     }
+}
+
+/// With long waits: a test never depends on the machine's speed.
+pub(crate) fn patient(config: StoreConfig) -> StoreConfig {
+    let wait = Duration::from_secs(60);
+    StoreConfig { queue_wait: wait, read_wait: wait, lock_wait: wait, ..config }
 }
 
 pub(crate) fn vrm(text: &str) -> Vrm {

@@ -22,6 +22,8 @@ contract!(
     a_commit_whose_future_is_dropped_is_committed_once_handed_over,
     a_forgotten_valuation_is_gone_and_its_log_rows_stay,
     a_note_takes_the_place_of_the_earlier_one_of_its_name_and_outlasts_a_restart,
+    shutdown_commits_what_waits_and_every_reservation,
+    dropping_the_last_store_commits_what_waits_and_lets_the_database_go,
 );
 
 async fn a_log_row_has_exactly_the_calls_values(place: TestStore) {
@@ -219,18 +221,15 @@ async fn a_note_takes_the_place_of_the_earlier_one_of_its_name_and_outlasts_a_re
     assert_eq!(store.noted("c").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
-    let place = Place::new();
-    let store = place.open();
-    let neighbour = place.neighbour();
-    neighbour.execute_batch("BEGIN IMMEDIATE").unwrap();
+async fn shutdown_commits_what_waits_and_every_reservation(place: TestStore) {
+    let (store, neighbour) = (place.open().await, place.other());
+    neighbour.hold_up();
     for mark in marks(20) {
         store.submit(entry(&mark));
     }
     let reserved = store.reserve().await.unwrap();
     let stopping = handed_over(store.shutdown()).await;
-    neighbour.execute_batch("ROLLBACK").unwrap();
+    neighbour.let_go();
     until("the queue is closed", || {
         // Nobody is admitted any more, and the reserved place still counts.
         store.submit(Entry::default());
@@ -240,8 +239,7 @@ async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
     reserved.commit(entry("LAST")).await.unwrap();
     in_time("the end", stopping).await;
 
-    assert_eq!(count(&neighbour, "vehicle_valuation"), 21);
-    assert_eq!(place.wal_size(), 0);
+    assert_eq!(neighbour.count("vehicle_valuation"), 21);
     assert!(!store.can_store());
     assert!(matches!(store.commit(entry("LATE")).await.unwrap_err(), StoreError::Closed));
     assert!(matches!(store.reserve().await.unwrap_err(), StoreError::Closed));
@@ -249,18 +247,26 @@ async fn shutdown_commits_what_waits_and_empties_the_write_ahead_log() {
     in_time("a second shutdown", store.shutdown()).await;
 }
 
-#[tokio::test]
-async fn dropping_the_last_store_commits_what_waits_and_lets_the_file_go() {
-    let place = Place::new();
-    let store = place.open();
+async fn dropping_the_last_store_commits_what_waits_and_lets_the_database_go(place: TestStore) {
+    let store = place.open().await;
     for mark in marks(20) {
         store.submit(entry(&mark));
     }
     drop(store.clone());
     drop(store);
-    // The last connection to close removes the log's files.
-    let wal = place.folder.path().join("valuations.sqlite-wal");
-    until("the writer has ended", || !wal.exists()).await;
+    until("the writer has ended", || place.is_let_go()).await;
+    assert_eq!(place.other().count("vehicle_valuation"), 20);
+}
+
+#[tokio::test]
+async fn shutdown_empties_the_write_ahead_log() {
+    let place = Place::new();
+    let store = place.open();
+    for mark in marks(20) {
+        store.submit(entry(&mark));
+    }
+    in_time("the end", store.shutdown()).await;
+    assert_eq!(place.wal_size(), 0);
     assert_eq!(count(&place.neighbour(), "vehicle_valuation"), 20);
 }
 

@@ -23,7 +23,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub(in crate::store) struct AuditFile {
     pub(in crate::store) path: PathBuf,
     pub(in crate::store) conn: Connection,
-    pub(super) schema_version: i32,
+    pub(in crate::store) schema_version: i32,
     opened: Option<Place>,
 }
 
@@ -88,7 +88,7 @@ impl AuditFile {
                 let opened = Place::at(&path);
                 Ok(Self { path, conn, schema_version, opened })
             }
-            Err(problem) => Err(StoreError::Open { path, problem }),
+            Err(problem) => Err(StoreError::Open { place: path.into(), problem }),
         }
     }
 
@@ -96,7 +96,7 @@ impl AuditFile {
     pub(super) fn must_be_database(&self) -> Result<(), StoreError> {
         if schema::is_archive(&self.conn).map_err(StoreError::unavailable)? {
             let (path, problem) = (self.path.clone(), OpenProblem::Archive);
-            return Err(StoreError::Open { path, problem });
+            return Err(StoreError::Open { place: path.into(), problem });
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ pub(super) fn optional_columns(conn: &Connection) -> Result<Optional, SqlError> 
 }
 
 /// The highest id that SQLite keeps as given; `None` if somebody removed it, or made it something else.
-pub(super) fn recorded_id(conn: &Connection) -> Result<Option<i64>, SqlError> {
+pub(in crate::store) fn recorded_id(conn: &Connection) -> Result<Option<i64>, SqlError> {
     if !has_table(conn, "sqlite_sequence")? {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use super::rows::{self, Rows};
 use super::source::{LogSnapshot, LogSource, SourceInterrupt};
 use crate::domain::{AccountedCall, DurationBucket, HourCell};
 use crate::store::error::StoreError;
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
 use crate::store::sql::SqlError;
 
 /// The log of provider calls in a database file and its archives, for reading.
@@ -90,7 +90,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
-    pub fn open(place: impl Into<LogPlace>) -> Result<Self, StoreError> {
+    pub fn open(place: impl Into<Location>) -> Result<Self, StoreError> {
         Self::open_files([place])
     }
 
@@ -99,7 +99,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_files<P: Into<LogPlace>>(
+    pub fn open_files<P: Into<Location>>(
         places: impl IntoIterator<Item = P>,
     ) -> Result<Self, StoreError> {
         let mut sources: Vec<LogSource> = Vec::new();

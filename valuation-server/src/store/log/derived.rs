@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 
 use super::chain::{self, Unsealed};
 use super::rollup::{self, Rollup};
-use super::rows::{self, Rows};
+use super::rows::{self, Rows, WholeRow};
 use crate::domain::LogHead;
 use crate::store::error::StoreError;
-use crate::store::sql::{Sql, SqlError};
+use crate::store::sql::{Row, Sql, SqlError};
 
 /// How many rows a piece of [`catch_up`] takes: no more than a commit of the server may have, so that none waits
 /// for longer; and two of its records fit on a page of the file.
@@ -142,18 +142,62 @@ fn derive(
     count_above: Option<i64>,
     seal_above: Option<i64>,
 ) -> Result<(u64, Option<LogHead>), SqlError> {
-    let (mut rollup, mut unsealed, mut encoded) =
-        (Rollup::default(), Unsealed::default(), Vec::new());
+    let mut derivation = Derivation::default();
     let read = rows::each_whole(sql, rows, |row| {
         if count_above.is_some_and(|above| row.id > above) {
-            rollup.add(&row.accounted()?);
+            derivation.count(row)?;
         }
         if seal_above.is_some_and(|above| row.id > above) {
-            chain::encode(row.values(), &mut encoded)?;
-            unsealed.add(row.id, chain::row_hash(&encoded));
+            derivation.seal(row)?;
         }
         Ok(())
     })?;
-    rollup.store(sql, marks.counted_to.unwrap_or(0))?;
-    Ok((read, unsealed.store(sql, marks.end)?))
+    Ok((read, derivation.store(sql, marks.counted_to.unwrap_or(0), marks.end)?))
+}
+
+/// Derives from rows that are about to be stored, all of which follow the chain's end and are counted up to
+/// there. Gives the new head of the chain. Their columns are in the order of a query for whole rows.
+pub(in crate::store) fn follow<'a>(
+    sql: &dyn Sql,
+    end: LogHead,
+    rows: impl Iterator<Item = &'a dyn Row>,
+) -> Result<Option<LogHead>, SqlError> {
+    let mut derivation = Derivation::default();
+    for row in rows {
+        let row = WholeRow::of(row)?;
+        derivation.count(&row)?;
+        derivation.seal(&row)?;
+    }
+    derivation.store(sql, end.last_id, Some(end))
+}
+
+/// What is derived from some rows, before it is stored.
+#[derive(Default)]
+struct Derivation {
+    rollup: Rollup,
+    unsealed: Unsealed,
+    encoded: Vec<u8>,
+}
+
+impl Derivation {
+    fn count(&mut self, row: &WholeRow<'_>) -> Result<(), SqlError> {
+        self.rollup.add(&row.accounted()?);
+        Ok(())
+    }
+
+    fn seal(&mut self, row: &WholeRow<'_>) -> Result<(), SqlError> {
+        chain::encode(row.values(), &mut self.encoded)?;
+        self.unsealed.add(row.id, chain::row_hash(&self.encoded));
+        Ok(())
+    }
+
+    fn store(
+        &self,
+        sql: &dyn Sql,
+        counted_to: i64,
+        end: Option<LogHead>,
+    ) -> Result<Option<LogHead>, SqlError> {
+        self.rollup.store(sql, counted_to)?;
+        self.unsealed.store(sql, end)
+    }
 }

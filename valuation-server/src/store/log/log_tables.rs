@@ -134,6 +134,20 @@ impl LogTable {
         })
     }
 
+    /// How many rows there are with these ids.
+    pub(in crate::store) fn count(
+        &self,
+        sql: &dyn Sql,
+        (after, up_to): Ids,
+    ) -> Result<u64, SqlError> {
+        let Self { name, key, .. } = self;
+        let select =
+            format!(r#"SELECT count(*) FROM "{name}" WHERE "{key}" > $1 AND "{key}" <= $2"#);
+        let ids = [after, up_to].map(ValueRef::Integer);
+        let count = sql.first(&select, &ids, |row| row.integer(0))?;
+        Ok(count.map_or(0, i64::unsigned_abs))
+    }
+
     /// Deletes rows, and gives their number.
     pub(in crate::store) fn delete(
         &self,

@@ -62,25 +62,55 @@ impl LoggedCall {
     }
 }
 
+/// A call as it is stored.
+pub(in crate::store) struct Stored<'a> {
+    pub(in crate::store) vrm: &'a str,
+    pub(in crate::store) provider: &'static str,
+    pub(in crate::store) requested_at: String,
+    pub(in crate::store) duration_ms: i64,
+    pub(in crate::store) url: &'a str,
+    pub(in crate::store) response_code: Option<i64>,
+    pub(in crate::store) error_code: Option<&'static str>,
+    pub(in crate::store) error_message: Option<String>,
+    pub(in crate::store) outcome: &'static str,
+    pub(in crate::store) rescue: i64,
+}
+
+impl<'a> Stored<'a> {
+    pub(in crate::store) fn of(call: &'a ProviderCall) -> Self {
+        let error = call.error.as_ref();
+        Self {
+            vrm: call.vrm.as_str(),
+            provider: Provider::name(call.provider),
+            requested_at: timestamp(call.requested_at),
+            duration_ms: milliseconds(call.duration),
+            url: &call.url,
+            response_code: call.response_code.map(i64::from),
+            error_code: error.map(|(code, _)| ErrorCode::as_str(*code)),
+            error_message: error.map(|(_, message)| printable(message)),
+            outcome: call.outcome.as_str(),
+            rescue: i64::from(call.rescue),
+        }
+    }
+}
+
 /// Runs [`INSERT`], and gives the number of rows: 0 if a trigger ignored it.
 pub(in crate::store) fn insert(
     insert: &mut Statement<'_>,
     call: &ProviderCall,
 ) -> rusqlite::Result<u64> {
-    let (code, message) = call.error.as_ref().map_or((None, None), |(code, message)| {
-        (Some(ErrorCode::as_str(*code)), Some(printable(message)))
-    });
+    let stored = Stored::of(call);
     let rows = insert.execute(params![
-        call.vrm.as_str(),
-        Provider::name(call.provider),
-        timestamp(call.requested_at),
-        milliseconds(call.duration),
-        call.url,
-        call.response_code,
-        code,
-        message,
-        call.outcome.as_str(),
-        call.rescue,
+        stored.vrm,
+        stored.provider,
+        stored.requested_at,
+        stored.duration_ms,
+        stored.url,
+        stored.response_code,
+        stored.error_code,
+        stored.error_message,
+        stored.outcome,
+        stored.rescue,
     ])?;
     Ok(rows as u64)
 }
@@ -107,18 +137,18 @@ pub(in crate::store) fn newest(
 
 /// Logs the calls of an entry that could not be stored.
 pub(in crate::store) fn report_lost(entry: &Entry, error: &StoreError) {
-    for call in &entry.calls {
+    for call in entry.calls.iter().map(Stored::of) {
         tracing::error!(
             vrm = %call.vrm,
             provider = %call.provider,
-            requested_at = timestamp(call.requested_at),
-            duration_ms = milliseconds(call.duration),
+            requested_at = call.requested_at,
+            duration_ms = call.duration_ms,
             url = call.url,
             response_code = call.response_code,
-            error_code = call.error.as_ref().map(|(code, _)| code.as_str()),
-            error_message = call.error.as_ref().map(|(_, message)| printable(message)),
-            outcome = call.outcome.as_str(),
-            rescue = call.rescue,
+            error_code = call.error_code,
+            error_message = call.error_message,
+            outcome = call.outcome,
+            rescue = call.rescue != 0,
             %error,
             "a provider call could not be stored in ProviderLogs"
         );

@@ -79,8 +79,8 @@ pub(super) struct WholeRow<'a> {
 }
 
 impl<'a> WholeRow<'a> {
-    /// Of a query for [`WHOLE`].
-    fn of(row: &'a dyn Row) -> Result<Self, SqlError> {
+    /// Of a query for [`WHOLE`], or with its columns.
+    pub(super) fn of(row: &'a dyn Row) -> Result<Self, SqlError> {
         Ok(Self { id: row.integer(0)?, row })
     }
 

@@ -10,7 +10,8 @@ use super::id_ranges::Ids;
 use super::log_tables::LogTable;
 use super::rows::Optional;
 use crate::store::error::StoreError;
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
+use crate::store::postgres::log::{PostgresLog, PostgresSnapshot, ServerInterrupt};
 use crate::store::sql::{Sql, SqlError};
 use crate::store::sqlite::schema;
 
@@ -18,19 +19,20 @@ use crate::store::sqlite::schema;
 #[derive(Debug)]
 pub(super) struct LogSource {
     /// Its name in errors; of a file the whole path.
-    pub(super) place: LogPlace,
+    pub(super) place: Location,
     engine: Engine,
 }
 
 #[derive(Debug)]
 enum Engine {
     File(AuditFile),
+    Server(Box<PostgresLog>),
 }
 
 /// One state of a log, whatever is written meanwhile.
 #[derive(Debug)]
 pub(super) struct LogSnapshot<'a> {
-    pub(super) place: &'a LogPlace,
+    pub(super) place: &'a Location,
     /// The lowest and the highest id.
     pub(super) ends: Option<(i64, i64)>,
     state: State<'a>,
@@ -39,17 +41,20 @@ pub(super) struct LogSnapshot<'a> {
 #[derive(Debug)]
 enum State<'a> {
     File(Transaction<'a>),
+    Server(PostgresSnapshot<'a>),
 }
 
 /// Ends a read of a [`LogSource`], from another thread.
 pub(super) enum SourceInterrupt {
     File(InterruptHandle),
+    Server(Box<ServerInterrupt>),
 }
 
 impl SourceInterrupt {
     pub(super) fn interrupt(&self) {
         match self {
             Self::File(handle) => handle.interrupt(),
+            Self::Server(running) => running.interrupt(),
         }
     }
 }
@@ -59,12 +64,19 @@ impl LogSource {
     ///
     /// # Errors
     /// [`StoreError::Open`] names it, what is wrong and what to do.
-    pub(super) fn open(place: LogPlace) -> Result<Self, StoreError> {
+    pub(super) fn open(place: Location) -> Result<Self, StoreError> {
         match place {
-            LogPlace::File(path) => {
+            Location::File(path) => {
                 let file = AuditFile::open(&path)?;
                 Ok(Self { place: file.path.clone().into(), engine: Engine::File(file) })
             }
+            Location::Server(address) => match PostgresLog::open(&address) {
+                Ok(log) => {
+                    let place = Location::Server(address);
+                    Ok(Self { place, engine: Engine::Server(Box::new(log)) })
+                }
+                Err(problem) => Err(StoreError::Open { place: Location::Server(address), problem }),
+            },
         }
     }
 
@@ -72,7 +84,7 @@ impl LogSource {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub(super) fn open_all<P: Into<LogPlace>>(
+    pub(super) fn open_all<P: Into<Location>>(
         places: impl IntoIterator<Item = P>,
     ) -> Result<Vec<Self>, StoreError> {
         places.into_iter().map(|place| Self::open(place.into())).collect()
@@ -82,20 +94,34 @@ impl LogSource {
     pub(super) fn is_same(&self, other: &Self) -> bool {
         match (&self.engine, &other.engine) {
             (Engine::File(this), Engine::File(other)) => this.is_same(other),
+            (Engine::Server(this), Engine::Server(other)) => this.is_same(other),
+            (Engine::File(_), Engine::Server(_)) | (Engine::Server(_), Engine::File(_)) => false,
         }
     }
 
-    /// Whether what is at its place now is what was opened. Two system calls for a file.
+    /// Whether what is at its place now is what was opened: two system calls for a file, and for a server whether
+    /// the connection is open.
     pub(super) fn is_current(&self) -> bool {
         match &self.engine {
             Engine::File(file) => file.is_current(),
+            Engine::Server(log) => log.is_current(),
         }
     }
 
-    /// A number that changes with each commit, while it is [current](Self::is_current).
+    /// From now on an answer of a server that does not come in time is an error, and the log must be opened again.
+    pub(super) fn limit_waits(&mut self) {
+        match &mut self.engine {
+            // A file waits for locks alone, and never long.
+            Engine::File(_) => {}
+            Engine::Server(log) => log.limit_waits(),
+        }
+    }
+
+    /// A number that changes with each commit of rows, while it is [current](Self::is_current).
     pub(super) fn version(&self) -> Result<i64, SqlError> {
         match &self.engine {
             Engine::File(file) => file.version(),
+            Engine::Server(log) => log.last_id().map(|id| id.unwrap_or(0)),
         }
     }
 
@@ -103,6 +129,7 @@ impl LogSource {
     pub(super) fn interrupt(&self) -> SourceInterrupt {
         match &self.engine {
             Engine::File(file) => SourceInterrupt::File(file.conn.get_interrupt_handle()),
+            Engine::Server(log) => SourceInterrupt::Server(Box::new(log.interrupt())),
         }
     }
 
@@ -110,6 +137,7 @@ impl LogSource {
     pub(super) fn schema_versions(&self) -> (i32, i32) {
         match &self.engine {
             Engine::File(file) => (file.schema_version, schema::latest()),
+            Engine::Server(log) => log.schema_versions(),
         }
     }
 
@@ -120,6 +148,7 @@ impl LogSource {
     pub(super) fn must_be_database(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::File(file) => file.must_be_database(),
+            Engine::Server(_) => Ok(()),
         }
     }
 
@@ -127,6 +156,7 @@ impl LogSource {
     pub(super) fn sql(&self) -> &dyn Sql {
         match &self.engine {
             Engine::File(file) => &file.conn,
+            Engine::Server(log) => log.sql(),
         }
     }
 
@@ -134,6 +164,7 @@ impl LogSource {
     pub(super) fn optional_columns(&self) -> Result<Optional, SqlError> {
         match &self.engine {
             Engine::File(file) => audit_file::optional_columns(&file.conn),
+            Engine::Server(_) => Ok(Optional { outcome: true, rescue: true }),
         }
     }
 
@@ -142,6 +173,7 @@ impl LogSource {
         let Self { place, engine } = self;
         let state = match engine {
             Engine::File(file) => State::File(file.snapshot()?),
+            Engine::Server(log) => State::Server(log.snapshot()?),
         };
         let mut snapshot = LogSnapshot { place, ends: None, state };
         // The first read is what fixes the state.
@@ -155,6 +187,7 @@ impl LogSnapshot<'_> {
     pub(super) fn sql(&self) -> &dyn Sql {
         match &self.state {
             State::File(tx) => &**tx,
+            State::Server(snapshot) => snapshot.sql(),
         }
     }
 
@@ -162,6 +195,7 @@ impl LogSnapshot<'_> {
     pub(super) fn has_table(&self, name: &str) -> Result<bool, SqlError> {
         match &self.state {
             State::File(tx) => audit_file::has_table(tx, name),
+            State::Server(snapshot) => snapshot.has_table(name),
         }
     }
 
@@ -169,6 +203,7 @@ impl LogSnapshot<'_> {
     pub(super) fn optional_columns(&self) -> Result<Optional, SqlError> {
         match &self.state {
             State::File(tx) => audit_file::optional_columns(tx),
+            State::Server(_) => Ok(Optional { outcome: true, rescue: true }),
         }
     }
 
@@ -177,6 +212,7 @@ impl LogSnapshot<'_> {
     pub(super) fn recorded_id(&self) -> Result<Option<i64>, SqlError> {
         match &self.state {
             State::File(tx) => audit_file::recorded_id(tx),
+            State::Server(snapshot) => snapshot.last_id(),
         }
     }
 
@@ -195,6 +231,9 @@ impl LogSnapshot<'_> {
     fn rows(&self) -> Result<LogTable, SqlError> {
         match &self.state {
             State::File(tx) => audit_file::table(tx, LogTable::ROWS),
+            State::Server(snapshot) => {
+                Ok(LogTable::new(LogTable::ROWS, snapshot.columns(LogTable::ROWS)?))
+            }
         }
     }
 }

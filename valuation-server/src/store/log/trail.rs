@@ -15,7 +15,7 @@ use super::logs::{self, LoggedCall};
 use super::rows::{both, time_text};
 use super::source::LogSource;
 use crate::store::error::StoreError;
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
 use crate::store::sql::{Sql, SqlError, ValueRef};
 
 /// How many ids a piece has: some milliseconds, and about a megabyte.
@@ -48,7 +48,7 @@ impl Trail {
     ///
     /// # Errors
     /// [`StoreError::Open`] names the file, what is wrong and what to do.
-    pub fn open<P: Into<LogPlace>>(
+    pub fn open<P: Into<Location>>(
         places: impl IntoIterator<Item = P>,
     ) -> Result<Self, StoreError> {
         Ok(Self { sources: LogSource::open_all(places)? })
@@ -59,6 +59,12 @@ impl Trail {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.sources.iter().all(LogSource::is_current)
+    }
+
+    /// From now on a server that does not answer within some seconds is an error, after which the log must be opened
+    /// again: whoever follows it is not to wait for a server that hangs.
+    pub fn limit_waits(&mut self) {
+        self.sources.iter_mut().for_each(LogSource::limit_waits);
     }
 
     /// A number that changes with each commit to the database, while it is [current](Self::is_current).

@@ -16,8 +16,8 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, ffi};
 use super::{look, open};
 use crate::store::audit_file::AuditFile;
 use crate::store::error::StoreError;
+use crate::store::failure::Failure;
 use crate::store::log::log_tables::quoted;
-use crate::store::sql::Failure;
 
 /// How many pages a step copies: with pages of 4 KiB four megabytes.
 const STEP: c_int = 1_024;

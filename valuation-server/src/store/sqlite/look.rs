@@ -45,9 +45,9 @@ pub enum Found {
 ///
 /// # Errors
 /// [`StoreError::Open`] names the file, what is wrong and what to do.
-pub fn look(path: &Path) -> Result<Found, StoreError> {
+pub(in crate::store) fn look(path: &Path) -> Result<Found, StoreError> {
     let path = open::absolute(path)?;
-    inspect(&path).map_err(|problem| StoreError::Open { path, problem })
+    inspect(&path).map_err(|problem| StoreError::Open { place: path.into(), problem })
 }
 
 fn inspect(path: &Path) -> Result<Found, OpenProblem> {

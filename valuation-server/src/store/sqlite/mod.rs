@@ -42,7 +42,7 @@ pub(super) fn connect(
     config: &StoreConfig,
     shared: &Arc<Shared>,
 ) -> Result<(SqliteEngine, Readers), StoreError> {
-    let failed = |problem| StoreError::Open { path: file.path.clone(), problem };
+    let failed = |problem| StoreError::Open { place: file.path.clone().into(), problem };
     let engine = SqliteEngine::open(file, config).map_err(failed)?;
     let readers = Readers::open(file, config.read_wait, engine.opened(), Arc::clone(shared));
     Ok((engine, readers.map_err(failed)?))

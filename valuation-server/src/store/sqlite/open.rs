@@ -32,7 +32,7 @@ const SMALLEST_DATABASE: u64 = 512;
 /// # Errors
 /// Names with another meaning in SQLite, such as `:memory:`.
 pub(in crate::store) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    let failed = |problem| StoreError::Open { path: path.into(), problem };
+    let failed = |problem| StoreError::Open { place: path.into(), problem };
     let name = path.as_os_str().as_encoded_bytes();
     if name == b":memory:" || name.starts_with(b"file:") {
         return Err(failed(OpenProblem::NotAPath));
@@ -242,7 +242,7 @@ mod tests {
             let problem = OpenProblem::NotAPath;
             assert_eq!(
                 refused.to_string(),
-                StoreError::Open { path: name.into(), problem }.to_string()
+                StoreError::Open { place: Path::new(name).into(), problem }.to_string()
             );
             let path = absolute(&Path::new(".").join(name)).unwrap();
             assert!(path.is_absolute() && path.ends_with(name), "{path:?}");

@@ -15,8 +15,9 @@ use super::identity::Opened;
 use super::{disk, open};
 use crate::store::config::SqliteConfig;
 use crate::store::error::{Cause, OpenProblem, StoreError};
+use crate::store::failure::Failure;
 use crate::store::reading::DiskUse;
-use crate::store::sql::{Failure, SqlError};
+use crate::store::sql::SqlError;
 use crate::store::stats::Shared;
 
 /// How long opening all readers may take. The pause between attempts to reopen one is at most half of

@@ -17,6 +17,7 @@ use crate::store::config::SqliteConfig;
 use crate::store::derived::Piece;
 use crate::store::engine::{Engine, WriteError, Written};
 use crate::store::error::{Cause, OpenProblem};
+use crate::store::migration_mark;
 use crate::store::queue::Job;
 use crate::store::sql::{Sql, SqlError};
 
@@ -55,6 +56,7 @@ impl SqliteEngine {
     /// What is wrong with the file.
     pub(super) fn open(file: &SqliteConfig, config: &StoreConfig) -> Result<Self, OpenProblem> {
         let conn = open::first_writer(file, config.lock_wait)?;
+        migration_mark::serve(&conn)?;
         if let Some(head) = chain::end(&conn)? {
             config.newest_head.set(head);
         }
@@ -150,10 +152,11 @@ impl Engine for SqliteEngine {
         self.wal.after_commit(&self.conn);
     }
 
-    fn rest(&mut self) {
+    fn rest(&mut self) -> Result<(), SqlError> {
         if self.wal.is_unsettled() {
             self.wal.settle(&self.conn);
         }
+        Ok(())
     }
 
     fn settle(&mut self) {

@@ -294,7 +294,7 @@ fn a_statement_that_cannot_be_run_says_nothing_about_other_writes_and_a_lost_con
     let note = |writer: &mut Writer<Fake>| {
         let (done, mut noted) = oneshot::channel();
         let at = std::time::SystemTime::UNIX_EPOCH;
-        let noting = Noting { name: "a", text: String::new(), at, done };
+        let noting = Noting { name: "a".to_owned(), text: String::new(), at, done };
         writer.serve([Message::Note(noting)].into_iter());
         noted.try_recv().unwrap()
     };

@@ -6,11 +6,15 @@
 //! transaction that first compares every row. After a kill between the two the rows are in both files; the
 //! next run compares them and deletes.
 //!
+//! A server deletes a month whose partition is archived to its last row as a whole. Its pieces are copied first, and
+//! none is deleted before the last.
+//!
 //! The archive belongs to the database by the hash chain: the record that follows its last one is the
 //! database's first.
 
 mod checksum;
 mod database;
+mod places;
 mod plan;
 mod refused;
 
@@ -21,15 +25,16 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::audit_file;
+use super::id_ranges::Ids;
 use super::log_tables::{CopyError, LogTable};
-use super::source::LogSource;
-use super::{audit_file, chain};
 use crate::store::config::SqliteConfig;
-use crate::store::error::{OpenProblem, StoreError};
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
+use crate::store::postgres::archiving::WholeMonth;
 use crate::store::sql::{Sql, SqlError, ValueRef};
 use crate::store::sqlite::{open, schema};
 use database::{CHECKPOINT_PAGES, Database, LOCK_WAIT};
+use places::Places;
 
 pub use plan::{ArchivePlan, StopReason};
 pub use refused::{ArchiveError, Refusal};
@@ -74,6 +79,18 @@ pub struct Archived {
 #[must_use = "its rows are in both files until they are deleted"]
 pub struct Piece {
     up_to: i64,
+    deletion: Deletion,
+}
+
+/// What is deleted after a piece was copied.
+#[derive(Debug)]
+enum Deletion {
+    /// Its rows.
+    Rows,
+    /// Nothing yet: it is of a month that goes as a whole.
+    Later,
+    /// The month, of which this is the last piece.
+    Month(WholeMonth),
 }
 
 /// Moves rows to an archive. Blocks.
@@ -88,12 +105,10 @@ pub struct Archiver {
     /// The archive's last id.
     copied_to: i64,
     now: String,
-}
-
-#[derive(Clone, Debug)]
-struct Places {
-    database: LogPlace,
-    archive: PathBuf,
+    /// The month that is being copied, to be deleted as a whole.
+    month: Option<WholeMonth>,
+    /// Others used the table all the time: rows are deleted one by one from then on.
+    by_row: bool,
 }
 
 /// Whether this file is an archive. `false` if it can't be read.
@@ -107,7 +122,7 @@ pub fn is_archive(path: &Path) -> bool {
 /// # Errors
 /// [`ArchiveError`], also for a file at `to` that could not be continued.
 pub fn archive_plan(
-    database: impl Into<LogPlace>,
+    database: impl Into<Location>,
     to: &Path,
     before: i64,
 ) -> Result<ArchivePlan, ArchiveError> {
@@ -123,84 +138,6 @@ pub fn archive_plan(
     Ok(ArchivePlan { is_done: plan.cut == 0 && is_finished, ..plan })
 }
 
-impl Places {
-    fn new(database: LogPlace, to: &Path) -> Result<Self, ArchiveError> {
-        let database = match database {
-            LogPlace::File(path) => open::absolute(&path)?.into(),
-        };
-        let places = Self { database, archive: open::absolute(to)? };
-        let same = |a: &Path, b: &Path| a == b || a.canonicalize().ok() == b.canonicalize().ok();
-        let is_same = places.database.file().is_some_and(|file| same(file, &places.archive));
-        if places.archive.exists() && is_same {
-            return Err(places.refused(Refusal::Itself));
-        }
-        Ok(places)
-    }
-
-    fn refused(&self, reason: Refusal) -> ArchiveError {
-        ArchiveError::Refused { path: self.archive.clone(), reason }
-    }
-
-    fn in_database(&self) -> impl Fn(SqlError) -> ArchiveError {
-        |cause| ArchiveError::database(&self.database, cause)
-    }
-
-    fn in_archive<E: Into<SqlError>>(&self) -> impl Fn(E) -> ArchiveError {
-        |cause| ArchiveError::archive(&self.archive, cause.into())
-    }
-
-    fn archive_io(&self) -> impl Fn(io::Error) -> ArchiveError {
-        |cause| ArchiveError::archive(&self.archive, cause)
-    }
-
-    fn not_opened(&self) -> impl Fn(OpenProblem) -> StoreError {
-        |problem| StoreError::Open { path: self.archive.clone(), problem }
-    }
-
-    /// Checks both by reading alone, and gives the database.
-    fn look(&self) -> Result<LogSource, ArchiveError> {
-        let database = LogSource::open(self.database.clone())?;
-        database.must_be_database()?;
-        let (found, latest) = database.schema_versions();
-        if found != latest {
-            return Err(ArchiveError::Older { place: self.database.clone(), found, latest });
-        }
-        open::look_at_the_path(&self.archive).map_err(self.not_opened())?;
-        if self.archive.metadata().is_ok_and(|file| file.len() > 0) {
-            let (archive, _) = audit_file::open(&self.archive).map_err(self.not_opened())?;
-            self.must_follow(database.sql(), &archive)?;
-        }
-        Ok(database)
-    }
-
-    /// Refuses a file that the database's rows do not continue.
-    fn must_follow(&self, database: &dyn Sql, archive: &Connection) -> Result<(), ArchiveError> {
-        if !schema::is_archive(archive).map_err(self.in_archive())? {
-            // A file that a kill left before it was marked has nothing in it.
-            let sql = r#"SELECT EXISTS (SELECT 1 FROM "vehicle_valuation")
-                OR EXISTS (SELECT 1 FROM "sqlite_sequence")"#;
-            let is_used: bool =
-                archive.query_row(sql, [], |row| row.get(0)).map_err(self.in_archive())?;
-            return if is_used { Err(self.refused(Refusal::NotAnArchive)) } else { Ok(()) };
-        }
-        let Some(last) = chain::last(archive).map_err(self.in_archive())? else { return Ok(()) };
-        let first = chain::first(database).map_err(self.in_database())?;
-        let Some(first) = first else { return Ok(()) };
-        let follows = if first.last_id <= last.last_id {
-            // A kill left it in both files.
-            let copy = chain::ending_with(archive, first.last_id).map_err(self.in_archive())?;
-            copy.is_some_and(|copy| copy.head == first.head)
-        } else {
-            first.previous == last.head
-        };
-        if follows {
-            return Ok(());
-        }
-        let (ends, begins) = (last.last_id, first.first_id);
-        Err(self.refused(Refusal::DoesNotFollow { ends, begins }))
-    }
-}
-
 impl Archiver {
     /// Opens the database, and the archive at `to`, which is created if there is none: for what
     /// [`archive_plan`] found in the same files. `now` is stored in the archive, with the database's name.
@@ -208,7 +145,7 @@ impl Archiver {
     /// # Errors
     /// [`ArchiveError`]. A file that is no archive of this database is left unchanged.
     pub fn open(
-        database: impl Into<LogPlace>,
+        database: impl Into<Location>,
         to: &Path,
         plan: &ArchivePlan,
         now: std::time::SystemTime,
@@ -232,7 +169,9 @@ impl Archiver {
         let copied_to = LogTable::ends(LogTable::CHAIN, &archive).map_err(places.in_archive())?;
         let copied_to = copied_to.map_or(0, |(_, last)| last);
         let now = super::logs::timestamp(now);
-        Ok(Self { database, archive, tables, places, cut: plan.cut, copied_to, now })
+        let cut = plan.cut;
+        let (month, by_row) = (None, false);
+        Ok(Self { database, archive, tables, places, cut, copied_to, now, month, by_row })
     }
 
     /// Copies the next rows to the archive, durably; `None` if all are moved. Rows that a killed run left
@@ -241,9 +180,19 @@ impl Archiver {
     /// # Errors
     /// [`ArchiveError::Archive`], for example on a full disk: nothing was deleted.
     pub fn copy(&mut self) -> Result<Option<Piece>, ArchiveError> {
-        let Self { database, archive, tables: [rows, chain], places, cut, copied_to, now } = self;
-        let copied = database.read(|database| {
-            let next = next_cut(database, *cut, *copied_to).map_err(places.in_database())?;
+        let Self { archive, tables: [rows, chain], places, copied_to, now, month, .. } = self;
+        let (from, cut, by_row) = (&self.database, self.cut, self.by_row);
+        let copied = from.read(|database| {
+            if month.is_none() && !by_row {
+                *month = from.whole_month(database, cut)?;
+            }
+            let (after, end) = match month {
+                // All of it may be copied, by a run that was killed.
+                Some(month) if month.up_to <= *copied_to => return Ok(Some((month.up_to, None))),
+                Some(month) => (*copied_to, month.up_to),
+                None => (i64::MIN, cut),
+            };
+            let next = next_cut(database, after, end, *copied_to).map_err(places.in_database())?;
             let Some(up_to) = next else { return Ok(None) };
             if up_to <= *copied_to {
                 return Ok(Some((up_to, None)));
@@ -272,26 +221,63 @@ impl Archiver {
             tx.commit().map_err(places.in_archive())?;
             *copied_to = up_to;
         }
-        Ok(Some(Piece { up_to }))
+        let deletion = match month {
+            None => Deletion::Rows,
+            Some(month) if up_to < month.up_to => Deletion::Later,
+            Some(month) => Deletion::Month(month.clone()),
+        };
+        Ok(Some(Piece { up_to, deletion }))
     }
 
-    /// Deletes rows that [`copy`](Self::copy) copied, and gives their number. Rows of which the archive does
-    /// not have the same are an error.
+    /// Deletes rows that [`copy`](Self::copy) copied, and gives their number; 0 for a piece that is deleted with a
+    /// later one. Rows of which the archive does not have the same are an error.
     ///
     /// # Errors
     /// [`ArchiveError`]: nothing was deleted.
-    pub fn delete(&mut self, Piece { up_to }: Piece) -> Result<u64, ArchiveError> {
+    pub fn delete(&mut self, Piece { up_to, deletion }: Piece) -> Result<u64, ArchiveError> {
+        match deletion {
+            Deletion::Rows => self.delete_rows(up_to),
+            Deletion::Later => Ok(0),
+            Deletion::Month(month) => {
+                self.month = None;
+                let compare = |database: &dyn Sql| {
+                    let [rows, chain] = &self.tables;
+                    self.compare(chain, database, month.up_to)?;
+                    let ids = self.compare(rows, database, month.up_to)?;
+                    let count = ids.map_or(Ok(0), |ids| rows.count(&self.archive, ids));
+                    count.map_err(self.places.in_archive())
+                };
+                let dropped = self.database.drop_month(&month, compare)?;
+                self.by_row |= dropped.is_none();
+                Ok(dropped.unwrap_or(0))
+            }
+        }
+    }
+
+    /// The ids of a table up to this one, of which the archive has the same rows; `None` if there are none.
+    fn compare(
+        &self,
+        table: &LogTable,
+        database: &dyn Sql,
+        up_to: i64,
+    ) -> Result<Option<Ids>, ArchiveError> {
+        let failed = self.places.in_database();
+        let Some((first, _)) = LogTable::ends(table.which(), database).map_err(&failed)? else {
+            return Ok(None);
+        };
+        let ids = (first.saturating_sub(1), up_to);
+        match table.difference(database, &self.archive, ids).map_err(&failed)? {
+            Some(id) => Err(ArchiveError::Differs { table: table.name(), id }),
+            None => Ok(Some(ids)),
+        }
+    }
+
+    fn delete_rows(&self, up_to: i64) -> Result<u64, ArchiveError> {
         let failed = self.places.in_database();
         self.database.write(|database| {
             let mut deleted = 0;
             for table in &self.tables {
-                let ends = LogTable::ends(table.which(), database).map_err(&failed)?;
-                let Some((first, _)) = ends else { continue };
-                let ids = (first.saturating_sub(1), up_to);
-                let difference = table.difference(database, &self.archive, ids);
-                if let Some(id) = difference.map_err(&failed)? {
-                    return Err(ArchiveError::Differs { table: table.name(), id });
-                }
+                let Some(ids) = self.compare(table, database, up_to)? else { continue };
                 let count = table.delete(database, ids).map_err(&failed)?;
                 if table.which() == LogTable::ROWS {
                     deleted = count;
@@ -305,6 +291,12 @@ impl Archiver {
     #[doc(hidden)]
     pub fn limit_pages(&self, pages: u32) {
         let _ = self.archive.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+    }
+
+    /// For tests: how long a month is tried to be deleted as a whole, next to readers of the table.
+    #[doc(hidden)]
+    pub fn limit_tries(&mut self, tries: std::time::Duration) {
+        self.database.limit_tries(tries);
     }
 
     /// Closes the archive into one file and writes its checksum. `None` if the archive is empty.
@@ -368,13 +360,14 @@ fn create_like(path: &Path, original: Option<&Path>) -> io::Result<()> {
     }
 }
 
-/// The last id of the next piece, of which all or no rows are up to `copied_to`, and none is above `end`.
-fn next_cut(sql: &dyn Sql, end: i64, copied_to: i64) -> Result<Option<i64>, SqlError> {
-    let select = r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" <= $1
-        ORDER BY "lastId" LIMIT $2"#;
+/// The last id of the next piece, whose records end above `after`, and of which all or no rows are up to
+/// `copied_to`, and none is above `end`.
+fn next_cut(sql: &dyn Sql, after: i64, end: i64, copied_to: i64) -> Result<Option<i64>, SqlError> {
+    let select = r#"SELECT "firstId", "lastId" FROM "log_chain" WHERE "lastId" > $1 AND "lastId" <= $2
+        ORDER BY "lastId" LIMIT $3"#;
     // Each has a row at least, so that these are more than a piece.
     let most = i64::try_from(PIECE).unwrap_or(i64::MAX).saturating_add(1);
-    let records = sql.all(select, &[end, most].map(ValueRef::Integer), |row| {
+    let records = sql.all(select, &[after, end, most].map(ValueRef::Integer), |row| {
         Ok((row.integer(0)?, row.integer(1)?))
     })?;
     let (mut cut, mut rows) = (None, 0);

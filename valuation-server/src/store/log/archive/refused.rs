@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::store::error::{Cause, StoreError};
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
 use crate::store::sql::SqlError;
 
 /// Why archiving ended. Every row is in the database or in the archive; the same command goes on.
@@ -21,7 +21,7 @@ pub enum ArchiveError {
     )]
     Older {
         /// The database.
-        place: LogPlace,
+        place: Location,
         /// Its version.
         found: i32,
         /// This program's.
@@ -39,7 +39,7 @@ pub enum ArchiveError {
     #[error("the database {place} failed: {cause}; no row is lost, and the same command goes on")]
     Database {
         /// The database.
-        place: LogPlace,
+        place: Location,
         /// What it says.
         cause: Cause,
     },
@@ -121,7 +121,7 @@ pub enum Refusal {
 }
 
 impl ArchiveError {
-    pub(super) fn database(place: &LogPlace, cause: SqlError) -> Self {
+    pub(super) fn database(place: &Location, cause: SqlError) -> Self {
         Self::Database { place: place.clone(), cause: cause.into() }
     }
 

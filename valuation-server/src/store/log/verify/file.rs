@@ -7,11 +7,11 @@ use super::findings::{Findings, Problem};
 use super::sums::Sums;
 use super::witnesses::Witnesses;
 use crate::domain::LogHead;
+use crate::store::location::Location;
 use crate::store::log::chain::{self, Hash, Head, ID_AT, START, TAG};
 use crate::store::log::rollup;
 use crate::store::log::rows::{self, Rows};
 use crate::store::log::source::LogSnapshot;
-use crate::store::log_place::LogPlace;
 use crate::store::sql::{Sql, SqlError, ValueRef};
 
 /// How many changed rows are kept, to find those that were swapped.
@@ -43,7 +43,7 @@ pub(super) struct Walk {
 
 /// A row that is not as it was sealed.
 struct Changed {
-    file: LogPlace,
+    file: Location,
     id: i64,
     encoded: Vec<u8>,
     /// What its record has.
@@ -141,7 +141,7 @@ impl Walk {
     /// The next record, and whether it follows the one before.
     fn next_record(
         &mut self,
-        file: &LogPlace,
+        file: &Location,
         stored: &mut impl Iterator<Item = StoredRecord>,
     ) -> Option<Record> {
         let StoredRecord { first, last, previous, head, tags } = stored.next()?;
@@ -176,7 +176,7 @@ impl Walk {
         })
     }
 
-    fn row(&mut self, file: &LogPlace, record: &mut Record, id: i64, encoded: &[u8]) {
+    fn row(&mut self, file: &Location, record: &mut Record, id: i64, encoded: &[u8]) {
         if record.next < id {
             self.findings.add(file, Problem::Removed(record.next, id - 1));
             record.rows_missing = true;
@@ -204,7 +204,7 @@ impl Walk {
     }
 
     /// After the last row of a record.
-    fn close(&mut self, file: &LogPlace, record: Record, next_file: Option<i64>) {
+    fn close(&mut self, file: &Location, record: Record, next_file: Option<i64>) {
         let Record { first, last, head, repeated, .. } = record;
         if record.next <= last {
             self.findings.add(file, Problem::Removed(record.next, last));
@@ -251,7 +251,7 @@ impl Walk {
     }
 
     /// After the last file.
-    pub(super) fn end(mut self, last: Option<&LogPlace>) -> Verified {
+    pub(super) fn end(mut self, last: Option<&Location>) -> Verified {
         for (at, one) in self.changed.iter().enumerate() {
             for other in &self.changed[..at] {
                 if one.is_sealed_as(other) && other.is_sealed_as(one) {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::Verified;
 use crate::domain::LogHead;
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
 
 /// What was found, and in which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file, or the database.
-    pub file: LogPlace,
+    pub file: Location,
     /// What is wrong.
     pub problem: Problem,
 }
@@ -144,8 +144,8 @@ impl fmt::Display for Problem {
             ),
             Self::Sequence(last) => write!(
                 f,
-                "SQLite's record of the highest id (sqlite_sequence) was altered: it is missing or below \
-                 {last}, so that rows after it may have been removed"
+                "the database's record of the highest id (sqlite_sequence, or log_head of PostgreSQL) was altered: it is \
+                 missing or below {last}, so that rows after it may have been removed"
             ),
             Self::Overlap(id) => write!(
                 f,
@@ -235,7 +235,7 @@ impl Findings {
         self.count == 0 && self.open.is_none()
     }
 
-    pub(super) fn add(&mut self, file: &LogPlace, problem: Problem) {
+    pub(super) fn add(&mut self, file: &Location, problem: Problem) {
         if let Some(open) = &mut self.open
             && open.file == *file
             && open.problem.merge(&problem)

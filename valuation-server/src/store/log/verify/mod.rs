@@ -14,7 +14,7 @@ use super::log_tables::LogTable;
 use super::source::{LogSnapshot, LogSource};
 use crate::domain::LogHead;
 use crate::store::error::StoreError;
-use crate::store::log_place::LogPlace;
+use crate::store::location::Location;
 use crate::store::sql::SqlError;
 use file::Walk;
 use sums::Sums;
@@ -86,7 +86,7 @@ impl fmt::Display for Verified {
 /// # Errors
 /// [`StoreError::Open`] names a file that can't be opened, and [`StoreError::Unavailable`] if one can't be
 /// read. What is wrong with the log is no error, but a finding.
-pub fn verify<P: Into<LogPlace>>(
+pub fn verify<P: Into<Location>>(
     places: impl IntoIterator<Item = P>,
     witnesses: &[LogHead],
     mut progress: impl FnMut(u64, u64),

@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::findings::{Findings, Problem};
 use crate::domain::AccountedCall;
+use crate::store::location::Location;
 use crate::store::log::rollup::{self, Cell, CellKey, Rollup};
-use crate::store::log_place::LogPlace;
 use crate::store::sql::{Row, Sql, SqlError};
 
 /// So many rows are summed before they are added to the others.
@@ -87,7 +87,7 @@ impl Sums {
     /// After the last row: adds what differs in the file.
     pub(super) fn compare(
         mut self,
-        file: &LogPlace,
+        file: &Location,
         sql: &dyn Sql,
         findings: &mut Findings,
     ) -> Result<(), SqlError> {
@@ -127,7 +127,7 @@ impl Sums {
 impl Durations {
     fn compare(
         self,
-        file: &LogPlace,
+        file: &Location,
         sql: &dyn Sql,
         findings: &mut Findings,
     ) -> Result<(), SqlError> {

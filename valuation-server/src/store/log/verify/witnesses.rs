@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::findings::{Findings, Problem};
 use crate::domain::LogHead;
+use crate::store::location::Location;
 use crate::store::log::chain::Hash;
-use crate::store::log_place::LogPlace;
 
 /// The heads that were not found yet, by the ids that they end with.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Witnesses {
     }
 
     /// Holds those of an id against the head that the chain has there.
-    pub(super) fn compare(&mut self, file: &LogPlace, head: &LogHead, findings: &mut Findings) {
+    pub(super) fn compare(&mut self, file: &Location, head: &LogHead, findings: &mut Findings) {
         for hash in self.0.remove(&head.last_id).unwrap_or_default() {
             if hash != head.hash {
                 findings.add(file, Problem::Rewritten(LogHead { hash, ..*head }));
@@ -32,7 +32,7 @@ impl Witnesses {
     /// What is left when the chain from `start` to `end` was read.
     pub(super) fn finish(
         self,
-        file: &LogPlace,
+        file: &Location,
         start: Option<i64>,
         end: Option<i64>,
         findings: &mut Findings,
