@@ -5,6 +5,7 @@
 //! $ cargo bench -p valuation-server --bench drills -- all --quick  # about two
 //! $ cargo bench -p valuation-server --bench drills -- kill-9 idle  # two of them
 //! $ cargo bench -p valuation-server --bench drills -- speed        # the table of CPU a request
+//! $ cargo bench -p valuation-server --bench drills -- postgres-speed  # fresh PUTs on SQLite and PostgreSQL
 //! ```
 //!
 //! Each drill prints one line, and the program ends with 0 only if all of them passed. A drill without
@@ -33,6 +34,28 @@ mod load;
 mod long_log;
 mod marks;
 mod order;
+mod postgres;
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with the tests, which panic where surprised"
+)]
+#[path = "../../tests/it/postgres_client.rs"]
+mod postgres_client;
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with the tests, which panic where surprised"
+)]
+#[path = "../../tests/it/postgres_guard.rs"]
+mod postgres_guard;
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "shared with the tests, which panic where surprised"
+)]
+#[path = "../../tests/it/postgres_server.rs"]
+mod postgres_server;
 mod process;
 mod records;
 mod resumed;
@@ -79,7 +102,7 @@ impl Scale {
     }
 }
 
-const DRILLS: [(&str, Drill); 12] = [
+const DRILLS: [(&str, Drill); 15] = [
     ("kill-9", |scale| Box::pin(kills::under_load(scale))),
     ("audit", |scale| Box::pin(resumed::after_kills(scale))),
     ("order", |scale| Box::pin(order::of_the_sync_and_the_answer(scale))),
@@ -92,6 +115,9 @@ const DRILLS: [(&str, Drill); 12] = [
     ("sigterm", |scale| Box::pin(stops::under_load(scale))),
     ("disks", |scale| Box::pin(disks::full_and_gone(scale))),
     ("file-size", |scale| Box::pin(disks::file_size_limit(scale))),
+    ("postgres-kill-9", |scale| Box::pin(postgres::killed(scale))),
+    ("postgres-server-kill-9", |scale| Box::pin(postgres::server_killed(scale))),
+    ("postgres-starts", |scale| Box::pin(postgres::starts(scale))),
 ];
 
 fn main() -> ExitCode {
@@ -122,6 +148,10 @@ fn main() -> ExitCode {
                 let only = only.first().copied().unwrap_or_default();
                 speed::measure(Duration::from_secs(time), rounds, only).await
             }
+            ["postgres-speed"] => {
+                let (time, rounds) = scale.of((4, 5), (1, 1));
+                postgres::measure(Duration::from_secs(time), rounds).await
+            }
             ["all"] => play(&DRILLS, scale).await,
             [] => Err(usage()),
             names => {
@@ -143,7 +173,7 @@ fn main() -> ExitCode {
 fn usage() -> Failed {
     let names: Vec<&str> = DRILLS.iter().map(|(name, _)| *name).collect();
     format!(
-        "say what to play: all, speed, log FILE ROWS, long-log FILE, build-waits FILE, builds \
+        "say what to play: all, speed, postgres-speed, log FILE ROWS, long-log FILE, build-waits FILE, builds \
          PROGRAM…, {}; with --quick less of it",
         names.join(", ")
     )
