@@ -21,10 +21,6 @@ use crate::store::error::OpenProblem;
 use crate::store::failure::Failure;
 use crate::store::sql::{Row, Sql, SqlError, ValueRef};
 
-/// Reads one state, from the first query on. See `super::log`.
-const READ: &str = r#"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    LOCK TABLE ONLY "ProviderLogs" IN ACCESS SHARE MODE"#;
-
 /// Deletes. The time-out is for rows and partitions that another archive command has locked.
 const WRITE: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '30s'";
 
@@ -89,7 +85,7 @@ impl PostgresArchiving {
         read: impl FnOnce(&dyn Sql) -> Result<T, E>,
     ) -> Result<T, E> {
         let session = self.link.session();
-        let begun = session.batch(READ).map_err(|error| failed(error.into()));
+        let begun = session.batch(log::BEGIN).map_err(|error| failed(error.into()));
         let read = begun.and_then(|()| read(&session));
         log::end(session);
         read

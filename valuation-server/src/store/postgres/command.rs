@@ -12,7 +12,7 @@ use super::link::Link;
 use super::migrations;
 use super::partitions::{self, Month};
 use super::session::Session;
-use super::statements::LOCK_HEAD;
+use super::statements::{LOCK_HEAD, SET_HEAD};
 use crate::domain::LogHead;
 use crate::store::error::OpenProblem;
 use crate::store::failure::Failure;
@@ -124,8 +124,7 @@ impl CommandLink {
     /// # Errors
     /// The server's.
     pub(in crate::store) fn set_head(&self, head: &LogHead) -> Result<(), SqlError> {
-        let update = r#"UPDATE "log_head" SET "lastId" = $1, "head" = $2 WHERE "id" = 1"#;
-        self.0.execute(update, &[ValueRef::Integer(head.last_id), ValueRef::Blob(&head.hash)])?;
+        self.0.execute(SET_HEAD, &[ValueRef::Integer(head.last_id), ValueRef::Blob(&head.hash)])?;
         Ok(())
     }
 

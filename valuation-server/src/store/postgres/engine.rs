@@ -8,7 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use super::batch;
 use super::connect::{Connector, Events, Purpose};
 use super::error::PgError;
-use super::session::Session;
+use super::session::{Session, in_time};
 use super::statements::{BEFORE_COMMIT, LOCK_HEAD, Statements};
 use super::{migrations, partitions};
 use crate::domain::{LogHead, Vrm};
@@ -224,16 +224,6 @@ impl PostgresEngine {
             Ok(written)
         });
         written.inspect_err(|error| self.settle_failed(error))
-    }
-}
-
-async fn in_time<T, E: Into<PgError>>(
-    longest: Duration,
-    future: impl Future<Output = Result<T, E>>,
-) -> Result<T, PgError> {
-    match tokio::time::timeout(longest, future).await {
-        Ok(ended) => ended.map_err(Into::into),
-        Err(_) => Err(PgError::TimedOut(longest)),
     }
 }
 

@@ -10,7 +10,7 @@ use super::connect::{Connector, Purpose};
 use super::error::PgError;
 use super::migrations;
 use super::reactor::Reactor;
-use super::session::Session;
+use super::session::{Session, in_time};
 use crate::store::error::OpenProblem;
 use crate::store::sql::{Row, Sql, SqlError, ValueRef};
 
@@ -40,10 +40,8 @@ impl Link {
             let version = migrations::version(&client).await?;
             Ok::<_, PgError>((client, version))
         };
-        let (client, version) = connector.handle().block_on(async {
-            let connected = tokio::time::timeout(CONNECT_WAIT, connecting).await;
-            connected.unwrap_or(Err(PgError::TimedOut(CONNECT_WAIT)))
-        })?;
+        let connected = in_time(CONNECT_WAIT, connecting);
+        let (client, version) = connector.handle().block_on(connected)?;
         let known = migrations::latest();
         if version > known {
             return Err(OpenProblem::Newer { found: version, known });

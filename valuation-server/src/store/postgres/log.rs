@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads one state from the first query on. With the lock no partition is dropped until the end, also one that was
 /// not read yet; a lock is no query, so that nothing was dropped between it and the state.
-const BEGIN: &str = r#"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+pub(super) const BEGIN: &str = r#"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     LOCK TABLE ONLY "ProviderLogs" IN ACCESS SHARE MODE"#;
 
 /// A log that is open for reading alone.

@@ -11,8 +11,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::error::PgError;
+use super::log::has_table;
 use super::session::Session;
-use crate::store::sql::{Sql, SqlError, ValueRef};
+use crate::store::sql::SqlError;
 
 /// How many months have a partition: this one and the next two.
 const MONTHS: usize = 3;
@@ -77,19 +78,11 @@ pub(super) fn ensure(session: &Session<'_>, now: SystemTime) -> Result<(), SqlEr
 /// # Errors
 /// It is not made.
 pub(super) fn ensure_month(session: &Session<'_>, month: Month) -> Result<(), SqlError> {
-    if !exists(session, month)? {
+    if !has_table(session, &month.partition())? {
         make(session, month)?;
         tracing::info!(partition = month.partition(), "a partition of ProviderLogs was made");
     }
     Ok(())
-}
-
-fn exists(session: &Session<'_>, month: Month) -> Result<bool, SqlError> {
-    let name = format!("\"{}\"", month.partition());
-    let select = "SELECT to_regclass($1) IS NOT NULL";
-    let found = (session as &dyn Sql)
-        .first(select, &[ValueRef::from(name.as_str())], |row| row.integer(0))?;
-    Ok(found == Some(1))
 }
 
 /// In one transaction, with the rows of that month that are in `ProviderLogs_other`: while they are moved,

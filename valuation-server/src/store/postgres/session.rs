@@ -38,10 +38,7 @@ impl Session<'_> {
             let Some(patience) = self.patience else {
                 return future.await.map_err(Into::into);
             };
-            match tokio::time::timeout(patience, future).await {
-                Ok(answer) => answer.map_err(Into::into),
-                Err(_) => Err(PgError::TimedOut(patience)),
-            }
+            in_time(patience, future).await
         })
     }
 
@@ -58,6 +55,17 @@ impl Session<'_> {
                 .query_raw(&statement, values.iter().map(|value| value as &(dyn ToSql + Sync)))
                 .await
         })
+    }
+}
+
+/// The output of a future, if it is ready in time.
+pub(super) async fn in_time<T, E: Into<PgError>>(
+    longest: Duration,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, PgError> {
+    match tokio::time::timeout(longest, future).await {
+        Ok(ended) => ended.map_err(Into::into),
+        Err(_) => Err(PgError::TimedOut(longest)),
     }
 }
 

@@ -36,7 +36,9 @@ pub(super) const INSERT_ROW: &str = r#"INSERT INTO "ProviderLogs" ("id", "provid
 /// A time-out must not end the wait for a replica: the server would answer as if it had the rows.
 pub(super) const BEFORE_COMMIT: &str = "SET LOCAL statement_timeout = 0";
 
-const SET_HEAD: &str = r#"UPDATE "log_head" SET "lastId" = $1, "head" = $2 WHERE "id" = 1"#;
+/// Sets the head of the log.
+pub(super) const SET_HEAD: &str =
+    r#"UPDATE "log_head" SET "lastId" = $1, "head" = $2 WHERE "id" = 1"#;
 
 /// The statements of a batch, as this connection has them. They fit the tables as these were then.
 #[derive(Debug)]
